@@ -1,0 +1,127 @@
+"""Turn what pydantic found wrong into sentences that say where, what, and what to do."""
+
+import difflib
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from deployment.document import Document, Path
+from deployment.obsolete import replacement
+
+# Pydantic adds a step such as "[key]" to the path of a wrong mapping key.
+NOT_KEYS = frozenset({"[key]"})
+
+
+def describe(error: ValidationError, at: Path, document: Document, model: type[BaseModel]) -> list[str]:
+    """One line per mistake. `at` is where in the document the validated piece stands."""
+    items = error.errors(include_url=False)
+    places = [item["loc"] for item in items]
+    # A list whose only item is wrong is also reported as empty: once is enough.
+    kept = [i for i in items if not (i["type"] == "too_short" and any(p[:-1] == i["loc"] for p in places if p))]
+    return [_sentence(item, at, document, model) for item in kept]
+
+
+def unknown_key(document: Document, path: Path, value: Any, model: type[BaseModel]) -> str:
+    """Say that a key is not one of the model's fields, and which may be meant."""
+    return f"{document.where(path)}: unknown key, got {shown(value)}. {_instead(path, path, model)}."
+
+
+def _sentence(item: Any, at: Path, document: Document, model: type[BaseModel]) -> str:
+    within = tuple(part for part in item["loc"] if part not in NOT_KEYS)
+    path = (*at, *within)
+    place = document.where(path)
+    if item["type"] == "extra_forbidden":
+        return f"{place}: unknown key, got {shown(item['input'])}. {_instead(path, within, model)}."
+    wanted = _description(within, model)
+    if item["type"] == "missing":
+        return f"{place}: missing, got nothing. Give {wanted}."
+    if "[key]" in item["loc"]:
+        return f"{place}: not a usable name, got {shown(item['input'])}. {NAME_RULE}."
+    if item["type"] == "string_pattern_mismatch" and "aliases" in within:
+        return f"{place}: not a usable alias, got {shown(item['input'])}. {ALIAS_RULE}."
+    return f"{place}: {_what(item)}, got {shown(item['input'])}. Give {wanted}."
+
+
+NAME_RULE = "Use up to 31 of a-z, 0-9, _ and -, starting with a letter or digit: it becomes a unit and a file name"
+ALIAS_RULE = "Use letters, digits and . _ : / -, starting with a letter or digit"
+
+WORDS = {
+    "int_type": "not a whole number",
+    "int_parsing": "not a whole number",
+    "greater_than": "too small",
+    "greater_than_equal": "too small",
+    "less_than_equal": "too large",
+    "bool_type": "not true or false",
+    "string_type": "not text",
+    "string_too_short": "empty",
+    "too_short": "empty",
+    "dict_type": "not a mapping",
+    "model_type": "not a mapping",
+    "model_attributes_type": "not a mapping",
+    "tuple_type": "not a list",
+    "list_type": "not a list",
+    "byte_size": "not a size",
+    "byte_size_unit": "not a size",
+    "string_pattern_mismatch": "not of the expected form",
+    "float_parsing": "not a number",
+    "float_type": "not a number",
+}
+
+
+def _what(item: Any) -> str:
+    if item["type"] == "literal_error":
+        return f"not one of {item['ctx']['expected'].replace(chr(39), '')}"
+    if item["type"] == "value_error":
+        return str(item["ctx"]["error"])
+    return WORDS.get(item["type"], str(item["msg"]).lower())
+
+
+def _instead(path: Path, within: Path, model: type[BaseModel]) -> str:
+    known = replacement(path)
+    if known:
+        return known
+    parent = _model_at(within[:-1], model)
+    fields = list(parent.model_fields) if parent else []
+    near = difflib.get_close_matches(str(path[-1]), fields, n=1)
+    if near:
+        return f"Write {near[0]}, if that is meant"
+    return f"Delete it; known here: {', '.join(fields)}"
+
+
+def _description(within: Path, model: type[BaseModel]) -> str:
+    """The expectation written at the field, or at the list or mapping that the wrong value is an item of."""
+    for end in range(len(within), 0, -1):
+        parent = _model_at(within[: end - 1], model)
+        field = parent.model_fields.get(str(within[end - 1])) if parent else None
+        if field is not None and field.description:
+            return field.description
+    return "a value of the documented form"
+
+
+def _model_at(path: Path, model: type[BaseModel]) -> type[BaseModel] | None:
+    """Follow field names down nested models; None where the path leaves them."""
+    current: type[BaseModel] = model
+    for part in path:
+        field = current.model_fields.get(str(part))
+        annotation = field.annotation if field else None
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return None
+        current = annotation
+    return current
+
+
+def shown(value: Any, limit: int = 60) -> str:
+    """A value as the person wrote it, shortened."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, default=str)
+    except ValueError:
+        text = repr(value)
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def joined(names: Iterable[str]) -> str:
+    """Names for a sentence: `a, b and c`."""
+    *head, last = list(names)
+    return f"{', '.join(head)} and {last}" if head else last

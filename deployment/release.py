@@ -1,0 +1,89 @@
+"""A release: every file of a deployment, and the digests that decide what has to restart for it."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+GATEWAY_CONFIG = "gateway.json"
+GATEWAY_CODE = "lib/gateway/"
+DESCRIPTION = "release.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenderedFile:
+    """One file of a release, by its path below the release's directory."""
+
+    path: str
+    text: str
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """Files and what they mean for running processes. Equal inputs give an equal digest on every machine."""
+
+    files: tuple[RenderedFile, ...]
+    build: str
+    """Digest of the engine environment."""
+    units: Mapping[str, str]
+    """Per engine, and for `gateway`, a digest of all that needs a restart to take effect."""
+    gateway_config_digest: str
+    """What the gateway takes over by a reload."""
+
+    @property
+    def digest(self) -> str:
+        return digest_of({file.path: file.digest for file in self.files}, self.build, dict(self.units))
+
+    @property
+    def engines(self) -> Mapping[str, str]:
+        return {name: digest for name, digest in self.units.items() if name != "gateway"}
+
+    def text(self, path: str) -> str:
+        return next(file.text for file in self.files if file.path == path)
+
+    def name(self, stamp: str) -> str:
+        """Name a release made at `stamp`, such as 20260131T120000: names sort by age."""
+        return f"{stamp}-{self.digest[:8]}"
+
+    def description(self, *, created_at: str, source: str) -> RenderedFile:
+        """Write down what a host needs to know about the release without reading all of it."""
+        content: Mapping[str, Any] = {
+            "schema": 1,
+            "digest": self.digest,
+            "created_at": created_at,
+            "source": source,
+            "build": self.build,
+            "units": dict(self.units),
+            "gateway_config_digest": self.gateway_config_digest,
+            "files": {file.path: file.digest for file in self.files},
+            "listen": [f"{one['host']}:{one['port']}" for one in json.loads(self.text(GATEWAY_CONFIG))["listen"]],
+        }
+        return RenderedFile(path=DESCRIPTION, text=json.dumps(content, indent=1) + "\n")
+
+
+def compose(
+    files: Iterable[RenderedFile], *, build: str, engines: Iterable[str], fingerprints: Mapping[str, str]
+) -> Release:
+    """Put rendered files together. `fingerprints` stand for the checkpoints: other weights mean another engine."""
+    ordered = tuple(sorted(files, key=lambda file: file.path))
+    by_path = {file.path: file.digest for file in ordered}
+    units = {
+        name: digest_of(
+            by_path[f"engines/{name}.yaml"], by_path[f"engines/{name}.env"], build, fingerprints.get(name, "")
+        )
+        for name in engines
+    }
+    config = next(file.text for file in ordered if file.path == GATEWAY_CONFIG)
+    code = {path: digest for path, digest in by_path.items() if path.startswith(GATEWAY_CODE)}
+    units["gateway"] = digest_of(code, json.loads(config)["listen"], build)
+    return Release(files=ordered, build=build, units=units, gateway_config_digest=by_path[GATEWAY_CONFIG])
+
+
+def digest_of(*parts: Any) -> str:
+    """Digest JSON values, independent of the order of keys: 16 hex digits."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,150 @@
+"""Render a plan into the files of a release. Templates hold text; every value is decided before it reaches one."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import jinja2
+
+from deployment.engine_files import engine_arguments, engine_variables
+from deployment.release import GATEWAY_CONFIG, RenderedFile
+from deployment.sizing import EnginePlan, Plan
+from deployment.spec import MAX_DRAIN_S, Deployment
+from gateway.config import GatewayConfig, Listen, ServedModel, Timeouts
+
+TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
+# Runners must wait longer than a launcher, which itself ends what does not drain. One value for every engine: a
+# changed shutdown_timeout must not change the files that all engines share.
+RUNNER_STOP_S = MAX_DRAIN_S + 40
+# vLLM takes about 7 s to end when nothing is in flight (measured), whatever its shutdown_timeout.
+LAUNCHER_STOP_MARGIN_S = 15
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a release will run."""
+
+    root: str
+    runner: Literal["supervisor", "systemd"]
+    user: str = "axion"
+    allowed_clients: tuple[str, ...] = ()
+
+    @property
+    def python(self) -> str:
+        """The engine environment's interpreter; gateway and launchers run on it too."""
+        return f"{self.root}/current/build/venv/bin/python"
+
+
+def render(deployment: Deployment, plan: Plan, place: Place, checkpoints: Mapping[str, str]) -> list[RenderedFile]:
+    """Render every file but the gateway's code. `checkpoints` are the models' directories on the host."""
+    files = [gateway_file(deployment, plan)]
+    for name, engine in plan.engines.items():
+        files += _engine_files(deployment, engine, place, checkpoints[name])
+    runner = _supervisor_files if place.runner == "supervisor" else _systemd_files
+    return [*files, *runner(deployment, plan, place)]
+
+
+def gateway_file(deployment: Deployment, plan: Plan) -> RenderedFile:
+    """Dump the gateway's own configuration type, so that file and reader cannot drift apart."""
+    config = GatewayConfig(
+        listen=tuple(_listen(address) for address in deployment.gateway.listen),
+        default_model=deployment.default_model,
+        models=tuple(
+            ServedModel(
+                name=name,
+                aliases=model.aliases,
+                domain=model.domain,
+                description=model.description,
+                socket=Path(plan.engines[name].socket),
+            )
+            for name, model in deployment.models.items()
+        ),
+        max_body_bytes=int(deployment.gateway.max_body),
+        timeouts=Timeouts(drain_s=deployment.gateway.drain_s),
+    )
+    return RenderedFile(path=GATEWAY_CONFIG, text=json.dumps(config.model_dump(mode="json"), indent=1) + "\n")
+
+
+def render_template(name: str, values: Mapping[str, Any]) -> str:
+    """Render one template; a value that it names and nobody gave is an error."""
+    return _environment().get_template(name).render(values)
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701 - units and configuration, not HTML
+    )
+
+
+def _engine_files(deployment: Deployment, engine: EnginePlan, place: Place, checkpoint: str) -> list[RenderedFile]:
+    model = deployment.models[engine.name]
+    stop_s = model.engine.shutdown_timeout + LAUNCHER_STOP_MARGIN_S
+    variables = engine_variables(engine, deployment.host.core_policy, f"{place.root}/state/{engine.name}")
+    arguments = engine_arguments(engine.name, model, engine, checkpoint)
+    return [
+        RenderedFile(
+            path=f"engines/{engine.name}.yaml",
+            text=render_template("engine.yaml.j2", {"name": engine.name, "arguments": arguments}),
+        ),
+        RenderedFile(
+            path=f"engines/{engine.name}.env",
+            text=render_template("engine.env.j2", {"variables": [*variables, ("AXION_STOP_TIMEOUT_S", str(stop_s))]}),
+        ),
+    ]
+
+
+def _supervisor_files(deployment: Deployment, plan: Plan, place: Place) -> list[RenderedFile]:
+    values = _shared_values(plan, place)
+    return [
+        RenderedFile(path=name, text=render_template(f"{name}.j2", values)) for name in ("supervisord.conf", "Procfile")
+    ]
+
+
+def _systemd_files(deployment: Deployment, plan: Plan, place: Place) -> list[RenderedFile]:
+    values = {
+        **_shared_values(plan, place),
+        "user": place.user,
+        "allowed_clients": list(place.allowed_clients),
+        "memory_max_bytes": plan.host.memory_bytes - int(deployment.host.reserved_memory),
+        "cores": _system_cores(plan),
+    }
+    units = ("vllm@.service", "gateway.service", "axion.slice", "axion.target")
+    files = [RenderedFile(path=f"systemd/{unit}", text=render_template(f"systemd/{unit}.j2", values)) for unit in units]
+    for engine in plan.engines.values():
+        own = {
+            "cores": engine.core_list,
+            "memory_high_bytes": engine.footprint.total,
+            "memory_max_bytes": engine.footprint.limit,
+            "cpu_weight": 100,
+            "stop_s": RUNNER_STOP_S,
+        }
+        text = render_template("systemd/vllm@.conf.j2", own)
+        files.append(RenderedFile(path=f"systemd/vllm@{engine.name}.service.d/50-resources.conf", text=text))
+    return files
+
+
+def _shared_values(plan: Plan, place: Place) -> dict[str, Any]:
+    return {
+        "root": place.root,
+        "python": place.python,
+        "engines": [{"name": name, "stop_s": RUNNER_STOP_S} for name in plan.engines],
+        "gateway_stop_s": RUNNER_STOP_S,
+    }
+
+
+def _system_cores(plan: Plan) -> str:
+    return ",".join(str(core) for core in plan.system_cores) or "0"
+
+
+def _listen(address: str) -> Listen:
+    host, _, port = address.rpartition(":")
+    return Listen(host=host, port=int(port))

@@ -1,0 +1,127 @@
+"""What models.yaml may say: frozen, typed, and closed to unknown keys."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, TypeAdapter
+
+from deployment.architecture import Architecture
+
+
+def _whole_bytes(value: Any) -> Any:
+    """Refuse what ByteSize would round or read as decimal bytes by accident: `1.5`, `true`."""
+    if isinstance(value, bool | float):
+        raise ValueError("not a size")
+    return value
+
+
+def _positive(value: ByteSize) -> ByteSize:
+    if value <= 0:
+        raise ValueError("not a size")
+    return value
+
+
+SIZE = "a size with its unit, such as 512MiB or 12GiB"
+Size = Annotated[ByteSize, BeforeValidator(_whole_bytes), AfterValidator(_positive)]
+SIZE_ADAPTER: TypeAdapter[ByteSize] = TypeAdapter(Size)
+Count = Annotated[int, Field(gt=0, strict=True)]
+ModelName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,30}$")]
+NAME_ADAPTER: TypeAdapter[str] = TypeAdapter(ModelName)
+# What a client may send as "model" besides the canonical name: hub ids and Ollama tags hold / : and dots.
+Alias = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,95}$")]
+
+# The longest a stop may take: process runners are told once, for every engine, to wait a little longer.
+MAX_DRAIN_S = 600
+
+# Words the gateway itself gives a meaning to: they go to the default model.
+RESERVED_ALIASES = frozenset({"auto", "default"})
+
+
+class Frozen(BaseModel):
+    """A value: immutable, and a key that is not a field is a mistake."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Weights(Frozen):
+    """Where a checkpoint comes from, and how its linear layers are stored."""
+
+    hub: str | None = Field(None, pattern=r"^[\w.-]+/[\w.-]+$", description="a hub repository such as Qwen/Qwen2.5-7B")
+    revision: str | None = Field(
+        None, pattern=r"^[0-9a-f]{40}$", description="the 40 hex digits of a commit; a branch would be a silent deploy"
+    )
+    path: str | None = Field(None, description="a directory on the host, relative to the models file")
+    group_size: Literal[32, 64, 128] | None = Field(None, description="weights per scale: 32, 64 or 128")
+
+
+class Engine(Frozen):
+    """Arguments of `vllm serve` at the pinned version, under vLLM's own names."""
+
+    dtype: Literal["bfloat16", "float32"] = Field(
+        "bfloat16", description="bfloat16 or float32; float16 is unstable on CPUs and Gemma 3 refuses it"
+    )
+    quantization: Literal["awq", "gptq", "compressed-tensors"] | None = Field(
+        None, description="awq, gptq or compressed-tensors, or leave it out for unquantized weights"
+    )
+    max_model_len: Count = Field(description="the context length in tokens")
+    max_num_seqs: Count = Field(8, description="how many sequences one step may batch")
+    max_num_batched_tokens: Count = Field(
+        2048, description="tokens in one step; on a CPU a step of 16k blocks every decode for seconds"
+    )
+    kv_cache_memory_bytes: Size = Field(description=SIZE)
+    long_prefill_token_threshold: Count | None = Field(None, description="prompts longer than this are cut into pieces")
+    enable_prefix_caching: Annotated[bool, Field(strict=True)] = Field(True, description="true or false")
+    enforce_eager: Annotated[bool, Field(strict=True)] = Field(False, description="true or false")
+    generation_config: Literal["auto", "vllm"] = Field("auto", description="auto (the checkpoint's own) or vllm")
+    limit_mm_per_prompt: dict[Literal["image", "audio", "video"], Annotated[int, Field(ge=0)]] | None = Field(
+        None, description="a mapping such as {image: 2}"
+    )
+    max_num_queued_reqs: Count | None = Field(None, description="requests beyond this are refused with 503")
+    shutdown_timeout: Annotated[int, Field(gt=0, le=MAX_DRAIN_S, strict=True)] = Field(
+        30, description="seconds, up to 600, that requests in flight get to finish"
+    )
+    trust_remote_code: Annotated[bool, Field(strict=True)] = Field(False, description="true or false")
+
+
+class Model(Frozen):
+    """One served model. Its key in models.yaml is its id everywhere."""
+
+    description: str = Field(min_length=1, description="one sentence for people who choose a model")
+    domain: str = Field("general", pattern=r"^[a-z][a-z_]*$", description="one word such as general or coding")
+    aliases: tuple[Alias, ...] = Field((), description="other names that clients may use")
+    weights: Weights = Field(description="hub and revision, or path")
+    architecture: Architecture = Field(description="the numbers of the checkpoint's config.json")
+    cores: Count = Field(description="how many cores its engine computes on")
+    engine: Engine = Field(description="arguments of vllm serve")
+
+
+class Host(Frozen):
+    """What of a host the engines must leave alone, and how they share the rest."""
+
+    reserved_cores: Annotated[int, Field(ge=0, strict=True)] = Field(
+        4, description="cores kept for the system and the gateway"
+    )
+    reserved_memory: Size = Field(ByteSize(6 * 2**30), description=SIZE)
+    core_policy: Literal["disjoint", "shared"] = Field(
+        "disjoint", description="disjoint (own cores each) or shared (all engines on all cores, for small machines)"
+    )
+
+
+class Gateway(Frozen):
+    """Where clients connect."""
+
+    listen: tuple[Annotated[str, Field(pattern=r"^(\d{1,3}(\.\d{1,3}){3}|localhost):\d{1,5}$")], ...] = Field(
+        ("127.0.0.1:8080",), min_length=1, description="addresses such as 127.0.0.1:8080"
+    )
+    max_body: Size = Field(ByteSize(32 * 2**20), description=SIZE)
+    drain_s: Annotated[float, Field(ge=0, le=MAX_DRAIN_S)] = Field(
+        30.0, description="seconds, up to 600, for requests in flight at a stop"
+    )
+
+
+class Deployment(Frozen):
+    """Everything models.yaml says, checked."""
+
+    default_model: str = Field(description="the key of the model that `default` and `auto` mean")
+    models: dict[ModelName, Model] = Field(min_length=1, description="a mapping from model name to model")
+    gateway: Gateway = Field(Gateway(), description="where clients connect")
+    host: Host = Field(Host(), description="what engines leave alone")

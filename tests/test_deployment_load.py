@@ -1,0 +1,160 @@
+"""models.yaml: what is refused, in which words, and all of it at once."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from deployment.errors import ConfigError
+from deployment.load import load_deployment, parse_deployment
+from tests.deployments import document, model
+
+REPOSITORY = Path(__file__).parents[1]
+DATA = Path(__file__).parent / "data"
+
+
+def problems_of(data: Any) -> list[str]:
+    text = data if isinstance(data, str) else yaml.safe_dump(data, sort_keys=False)
+    with pytest.raises(ConfigError) as caught:
+        parse_deployment(text, "models.yaml")
+    return list(caught.value.problems)
+
+
+def only_problem(data: Any) -> str:
+    problems = problems_of(data)
+    assert len(problems) == 1, problems
+    return problems[0]
+
+
+def test_the_production_file_serves_the_four_targets_under_their_ids() -> None:
+    deployment = load_deployment(REPOSITORY / "models.yaml")
+    assert set(deployment.models) == {"phi4_fast", "qwen_coder", "mistral_balanced", "gemma3_multimodal"}
+    quantized = {name: model.engine.quantization for name, model in deployment.models.items()}
+    assert quantized == {"phi4_fast": None, "qwen_coder": "awq", "mistral_balanced": "awq", "gemma3_multimodal": "awq"}
+
+
+def test_the_names_that_existing_clients_use_reach_the_four_targets() -> None:
+    models = load_deployment(REPOSITORY / "models.yaml").models
+    owner = {alias: name for name, model in models.items() for alias in model.aliases}
+    assert owner["phi4-fast"] == owner["phi3:mini"] == owner["fast_response"] == "phi4_fast"
+    assert owner["qwen25-coder"] == owner["qwen2.5-coder"] == "qwen_coder"
+    assert owner["mistral7b-balanced"] == owner["balanced"] == "mistral_balanced"
+    assert owner["gemma3-27b"] == owner["multimodal"] == "gemma3_multimodal"
+
+
+def test_loading_takes_less_than_half_a_second() -> None:
+    began = time.perf_counter()
+    load_deployment(REPOSITORY / "models.yaml")
+    assert time.perf_counter() - began < 0.5
+
+
+def test_ten_mistakes_in_one_file_are_reported_together_each_with_its_line_and_what_to_do() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_deployment(DATA / "ten_mistakes.yaml")
+    reported = "\n".join(caught.value.problems)
+    for expected in (
+        'ten_mistakes.yaml:2 default_model: no model has this key, got "nobody". Use chat/fast and coder.',
+        'ten_mistakes.yaml:4 gateway.listen[0]: not of the expected form, got "everywhere". Give addresses such as',
+        'ten_mistakes.yaml:6 models.chat/fast: not a usable name, got "chat/fast". Use up to 31 of a-z, 0-9, _ and -',
+        'ten_mistakes.yaml:20 models.chat/fast.cores: not a whole number, got "two". Give how many cores',
+        "ten_mistakes.yaml:24 models.chat/fast.engine.quantization: not one of awq, gptq or compressed-tensors, "
+        'got "q4_0". Give awq, gptq or compressed-tensors, or leave it out',
+        "ten_mistakes.yaml:25 models.chat/fast.engine.swap_space: unknown key, got 4. Gone from vLLM: preempted "
+        "sequences are recomputed.",
+        'ten_mistakes.yaml:28 models.coder.aliases[0]: already names chat/fast, got "fast". Give it to one model only.',
+        "ten_mistakes.yaml:31 models.coder.coers: unknown key, got 1. Write cores, if that is meant.",
+        "ten_mistakes.yaml:33 models.coder.engine.max_model_len: longer than the checkpoint's context of 2048 tokens, "
+        "got 4096. Give at most 2048.",
+        'ten_mistakes.yaml:34 models.coder.engine.kv_cache_memory_bytes: not a size, got "plenty". Give a size with',
+    ):
+        assert expected in reported
+    # The eleventh line is the consequence of the misspelt key: the one that it should have been is missing.
+    assert len(caught.value.problems) == 11
+    assert "models.coder.cores: missing, got nothing. Give how many cores its engine computes on." in reported
+
+
+@pytest.mark.parametrize(
+    ("key", "advice"),
+    [
+        ("use_v2_block_manager", "the V1 engine has one block manager"),
+        ("swap_space", "preempted sequences are recomputed"),
+        ("gpu_memory_utilization", "Set kv_cache_memory_bytes"),
+        ("num_scheduler_steps", "Gone from vLLM with the V0 engine"),
+        ("device", "the platform decides"),
+        ("enable_chunked_prefill", "Always on"),
+        ("kv_cache_dtype", "does not exist on Arm"),
+        ("port", "Set gateway.listen"),
+    ],
+)
+def test_an_obsolete_engine_key_is_refused_with_what_replaced_it(key: str, advice: str) -> None:
+    problem = only_problem(document({"alpha": model(engine={key: 1})}))
+    assert problem.split(": ")[0].endswith(f"models.alpha.engine.{key}")
+    assert "unknown key, got 1." in problem
+    assert advice in problem
+
+
+def bent(changes: dict[str, Any]) -> dict[str, Any]:
+    return document({"alpha": model(**changes)})
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (bent({"weights": {"hub": "a/b"}}), "weights.revision: missing, got nothing. Give the 40 hex digits"),
+        (bent({"weights": {"hub": "a/b", "revision": "main"}}), 'not of the expected form, got "main"'),
+        (bent({"weights": {"path": "x", "hub": "a/b"}}), "one source is needed, got both."),
+        (bent({"weights": {"group_size": None}}), "one source is needed, got neither."),
+        (bent({"engine": {"quantization": "awq"}}), "weights.group_size: missing for awq, got nothing."),
+        (bent({"engine": {"dtype": "float16"}}), 'not one of bfloat16 or float32, got "float16".'),
+        (bent({"engine": {"max_num_batched_tokens": 4}}), "less than max_num_seqs 8, got 4."),
+        (bent({"engine": {"max_model_len": 0}}), "engine.max_model_len: too small, got 0."),
+        (bent({"engine": {"max_model_len": "1024"}}), 'max_model_len: not a whole number, got "1024".'),
+        (bent({"engine": {"enforce_eager": "yes"}}), 'enforce_eager: not true or false, got "yes".'),
+        (bent({"engine": {"kv_cache_memory_bytes": "-1GiB"}}), "kv_cache_memory_bytes: not a size"),
+        (bent({"engine": {"kv_cache_memory_bytes": 1.5}}), "kv_cache_memory_bytes: not a size, got 1.5."),
+        (bent({"engine": {"kv_cache_memory_bytes": "100KiB"}}), "one sequence of max_model_len 1024 needs 256.0 KiB"),
+        (bent({"aliases": ["auto"]}), 'means the default model already, got "auto". Delete it.'),
+        (bent({"aliases": ["with space"]}), 'not a usable alias, got "with space".'),
+        (bent({"aliases": ["alpha"]}), 'already names alpha, got "alpha".'),
+        (bent({"description": ""}), 'description: empty, got "".'),
+        (bent({"cores": True}), "cores: not a whole number, got true."),
+        (bent({"priority": 3}), "priority: unknown key, got 3. Engines have their own cores and memory."),
+        (document(experts=[]), "experts: unknown key, got []. List models under models"),
+        (document({"auto": model()}), 'models.auto: means the default model, got "auto".'),
+        (document(default_model=3), "default_model: not text, got 3."),
+        (document(host={"core_policy": "all"}), 'core_policy: not one of disjoint or shared, got "all".'),
+        ("models: [", "models.yaml:1: not YAML, got"),
+        ("just text", 'models.yaml: not a mapping, got "just text".'),
+        ("", "models.yaml: not a mapping, got null."),
+    ],
+)
+def test_one_mistake_gives_one_sentence(data: Any, expected: str) -> None:
+    assert expected in only_problem(data)
+
+
+def test_a_head_count_that_key_value_heads_do_not_divide_is_refused() -> None:
+    shape = {**model()["architecture"], "num_key_value_heads": 3}
+    assert "does not divide num_attention_heads 2, got 3." in only_problem(bent({"architecture": shape}))
+
+
+def test_a_key_written_twice_is_refused_where_it_stands_the_second_time() -> None:
+    text = yaml.safe_dump(document(), sort_keys=False) + "default_model: beta\n"
+    problem = only_problem(text)
+    assert problem.startswith(f"models.yaml:{len(text.splitlines())} default_model: written twice")
+
+
+def test_a_missing_file_is_a_sentence() -> None:
+    with pytest.raises(ConfigError, match=r"nowhere.yaml: no such file, got nothing. Name a models file"):
+        load_deployment(Path("nowhere.yaml"))
+
+
+def test_deep_nesting_is_a_sentence() -> None:
+    assert "not YAML" in only_problem("[" * 5000)
+
+
+def test_values_cannot_be_changed_after_loading() -> None:
+    deployment = load_deployment(REPOSITORY / "models.yaml")
+    with pytest.raises(ValueError, match="frozen"):
+        deployment.models["phi4_fast"].cores = 9  # type: ignore[misc] # that it is an error is the point
