@@ -1,0 +1,65 @@
+"""`python -m gateway --config gateway.json`: serve until told to stop."""
+
+import argparse
+import asyncio
+import importlib
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from gateway import __version__
+from gateway.config import Listen
+from gateway.config_file import ConfigError, LoadedConfig, load_config
+from gateway.events import log_to_stderr
+from gateway.listeners import ListenError, open_listeners
+from gateway.server import Server
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the gateway and return its exit code."""
+    args = _parser().parse_args(arguments)
+    log_to_stderr(args.log_level)
+    try:
+        loaded = load_config(args.config)
+        listeners = open_listeners(_addresses(loaded.config.listen, args.host, args.port))
+    except (ConfigError, ListenError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_serve(args.config, loaded, listeners))
+    return 0
+
+
+async def _serve(path: Path, loaded: LoadedConfig, listeners: Sequence[socket.socket]) -> None:
+    await Server(path, loaded, listeners).run()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="gateway", description="Serve several vLLM engines at one OpenAI address.")
+    parser.add_argument("--config", type=Path, required=True, help="gateway.json, read again on SIGHUP")
+    parser.add_argument("--host", help="listen here instead of where the file says")
+    parser.add_argument("--port", type=int, help="listen here instead of where the file says; 0 lets the system choose")
+    parser.add_argument("--log-level", default="info", choices=("debug", "info", "warning", "error"))
+    parser.add_argument("--version", action="version", version=__version__)
+    return parser
+
+
+def _addresses(configured: tuple[Listen, ...], host: str | None, port: int | None) -> tuple[Listen, ...]:
+    if host is None and port is None:
+        return configured
+    first = configured[0]
+    return (Listen(host=first.host if host is None else host, port=first.port if port is None else port),)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        uvloop = importlib.import_module("uvloop")
+    except ModuleNotFoundError:  # optional: faster, not different
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
+if __name__ == "__main__":
+    sys.exit(main())

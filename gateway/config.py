@@ -1,0 +1,80 @@
+"""What the gateway is told: the one definition of gateway.json, dumped by the deployment and read by the server."""
+
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+MIB = 1024 * 1024
+
+ServedName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,30}$")]
+
+
+class Frozen(BaseModel):
+    """A value: immutable, and a key that is not a field is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Listen(Frozen):
+    """One address to accept connections on."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)]
+    """0 lets the system choose; used by tests."""
+
+
+class ServedModel(Frozen):
+    """One model behind the gateway and the Unix socket its engine serves on."""
+
+    name: ServedName
+    aliases: tuple[str, ...] = ()
+    domain: str = "general"
+    description: str = ""
+    socket: Path
+    owned_by: str = "local"
+
+
+class Timeouts(Frozen):
+    """How long the gateway waits for what."""
+
+    connect_s: Annotated[float, Field(gt=0)] = 5.0
+    response_s: Annotated[float, Field(gt=0)] = 600.0
+    """To the first byte of an engine's answer; a whole answer when it is not streamed."""
+    stream_idle_s: Annotated[float, Field(gt=0)] = 300.0
+    """Between two pieces of a stream."""
+    probe_s: Annotated[float, Field(gt=0)] = 10.0
+    probe_interval_s: Annotated[float, Field(gt=0)] = 1.0
+    drain_s: Annotated[float, Field(ge=0)] = 30.0
+    """After SIGTERM, for requests in flight to finish."""
+
+
+class GatewayConfig(Frozen):
+    """Everything the gateway knows; a reload may change all of it but `listen`."""
+
+    listen: tuple[Listen, ...] = Field(min_length=1)
+    default_model: str
+    models: tuple[ServedModel, ...] = Field(min_length=1)
+    max_body_bytes: Annotated[int, Field(gt=0)] = 32 * MIB
+    timeouts: Timeouts = Timeouts()
+
+    @model_validator(mode="after")
+    def names_are_unambiguous(self) -> Self:
+        """Refuse a name, an alias or a socket that two models share, and a default that nobody serves; all at once."""
+        owner: dict[str, str] = {}
+        sockets: dict[Path, str] = {}
+        problems: list[str] = []
+        for model in self.models:
+            for name in (model.name, *model.aliases):
+                if name in owner:
+                    problems.append(f"{name!r} names both {owner[name]} and {model.name}. Give it to one of them.")
+                owner.setdefault(name, model.name)
+            if model.socket in sockets:
+                shared = f"{sockets[model.socket]} and {model.name} share the socket {model.socket}."
+                problems.append(f"{shared} Give each its own.")
+            sockets.setdefault(model.socket, model.name)
+        if self.default_model not in {model.name for model in self.models}:
+            problems.append(f"default_model: no served model is called {self.default_model!r}. Name one that is.")
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self

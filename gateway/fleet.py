@@ -1,0 +1,70 @@
+"""The upstreams that a configuration names, and the change from one configuration to the next."""
+
+import asyncio
+import contextlib
+
+from gateway.config import GatewayConfig
+from gateway.config_file import LoadedConfig
+from gateway.events import log_event
+from gateway.probe import State
+from gateway.registry import Registry, registry_of
+from gateway.upstream import Upstream
+
+FIRST_PROBE_S = 0.3
+"""How long a start or a reload waits to learn which engines are ready, so as not to refuse what could be served."""
+
+
+class Fleet:
+    """The engines of the present configuration. A reload changes it between two requests, never within one."""
+
+    def __init__(self, loaded: LoadedConfig) -> None:
+        self.config: GatewayConfig = loaded.config
+        self.digest = loaded.digest
+        self.config_error: str | None = None
+        self.registry: Registry = registry_of(loaded.config)
+        self.upstreams: dict[str, Upstream] = {}
+
+    async def start(self) -> None:
+        """Open every upstream and give each a moment to be found ready."""
+        self.upstreams = await self._opened(self.config)
+
+    async def adopt(self, loaded: LoadedConfig) -> None:
+        """Switch to another configuration. Requests in flight keep the engine that they have."""
+        upstreams = await self._opened(loaded.config)
+        gone = [old for name, old in self.upstreams.items() if upstreams.get(name) is not old]
+        for upstream in upstreams.values():
+            upstream.timeouts = loaded.config.timeouts
+        if loaded.config.listen != self.config.listen:
+            log_event("gateway.restart_needed", reason="listen changed")
+        self.config, self.digest, self.config_error = loaded.config, loaded.digest, None
+        self.registry, self.upstreams = registry_of(loaded.config), upstreams
+        for upstream in gone:
+            await upstream.retire()
+        log_event("gateway.reloaded", digest=self.digest, models=",".join(upstreams))
+
+    async def close(self) -> None:
+        """Close every upstream."""
+        for upstream in self.upstreams.values():
+            await upstream.retire()
+
+    def ready_models(self) -> list[str]:
+        """Return the names of the models that can be asked now, in the configuration's order."""
+        return [name for name, upstream in self.upstreams.items() if upstream.state is State.READY]
+
+    async def _opened(self, config: GatewayConfig) -> dict[str, Upstream]:
+        """Return an upstream per model: the present one where its socket is the same, else a new one."""
+        upstreams: dict[str, Upstream] = {}
+        fresh: list[Upstream] = []
+        for model in config.models:
+            present = self.upstreams.get(model.name)
+            if present is not None and present.socket == model.socket:
+                upstreams[model.name] = present
+                continue
+            upstreams[model.name] = upstream = Upstream(model.name, model.socket, config.timeouts)
+            upstream.start()
+            fresh.append(upstream)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_PROBE_S):
+                for upstream in fresh:
+                    await upstream.was_probed.wait()
+        return upstreams

@@ -1,0 +1,60 @@
+"""The sockets that the gateway accepts connections on: its own, or those that systemd opened for it."""
+
+import os
+import socket
+from collections.abc import Iterable, Mapping
+
+from gateway.config import Listen
+
+FIRST_INHERITED_FD = 3
+"""SD_LISTEN_FDS_START of sd_listen_fds(3)."""
+
+
+class ListenError(Exception):
+    """An address cannot be listened on."""
+
+
+def inherited_count(environment: Mapping[str, str], pid: int) -> int:
+    """Return how many listening sockets systemd passed to this very process."""
+    if environment.get("LISTEN_PID") != str(pid):
+        return 0
+    count = environment.get("LISTEN_FDS", "")
+    return int(count) if count.isdecimal() else 0
+
+
+def open_listeners(addresses: Iterable[Listen]) -> list[socket.socket]:
+    """Return listening sockets: the inherited ones if there are any, else new ones. Raises ListenError."""
+    count = inherited_count(os.environ, os.getpid())
+    if count:
+        inherited = [socket.socket(fileno=FIRST_INHERITED_FD + number) for number in range(count)]
+        for listener in inherited:
+            listener.set_inheritable(False)
+        return inherited
+    return [bound for address in addresses for bound in _bound(address)]
+
+
+def _bound(address: Listen) -> list[socket.socket]:
+    where = f"listen: {address.host}:{address.port}"
+    try:
+        found = socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_ADDRCONFIG
+        )
+        return [_bind(family, place) for family, _, _, _, place in found]
+    except OSError as error:
+        advice = "Free the address or choose another one."
+        raise ListenError(f"{where}: cannot be listened on, got {error.strerror or error}. {advice}") from error
+
+
+def _bind(family: socket.AddressFamily, place: tuple[object, ...]) -> socket.socket:
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:  # 0.0.0.0 and :: can then stand side by side
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.setblocking(False)
+        listener.bind(place)
+        listener.listen(1024)
+    except OSError:
+        listener.close()
+        raise
+    return listener

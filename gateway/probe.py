@@ -1,0 +1,58 @@
+"""What a probe of an engine means for its state: the decision alone, without the probing."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+SILENT_PROBES = 3
+"""An event loop busy with a huge prompt may miss a probe; three in a row is an engine in trouble."""
+DRAIN_HOLD_S = 5.0
+"""A draining engine still answers /health with 200, so that answer is not believed at once."""
+
+
+class State(StrEnum):
+    """What a served model's engine can be asked at present."""
+
+    LOADING = "loading"
+    READY = "ready"
+    UNREACHABLE = "unreachable"
+    DRAINING = "draining"
+
+
+class Finding(StrEnum):
+    """What one probe saw."""
+
+    HEALTHY = "healthy"
+    UNHEALTHY = "unhealthy"
+    """It answered, but not with 200: the engine core is dead or not there yet."""
+    SILENT = "silent"
+    """It accepted, and no answer came."""
+    REFUSED = "refused"
+    ABSENT = "absent"
+    """There is no socket."""
+    REPLACED = "replaced"
+    """Refused or unhealthy on a socket made after the engine was last ready: a new engine is on its way."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """A state, and how many probes in a row went unanswered."""
+
+    state: State = State.LOADING
+    silent_probes: int = 0
+
+
+def next_standing(standing: Standing, finding: Finding, *, held_s: float) -> Standing:
+    """Decide the state after a probe; `held_s` is how long the present one has lasted."""
+    state = standing.state
+    if finding is Finding.HEALTHY:
+        believed = state is not State.DRAINING or held_s >= DRAIN_HOLD_S
+        return Standing(state=State.READY if believed else State.DRAINING)
+    if finding is Finding.SILENT:
+        silent = standing.silent_probes + 1
+        lost = state is State.READY and silent >= SILENT_PROBES
+        return Standing(state=State.UNREACHABLE if lost else state, silent_probes=silent)
+    if state is State.LOADING or finding in (Finding.ABSENT, Finding.REPLACED):
+        return Standing(state=State.LOADING)
+    if state is State.DRAINING:  # it announced its end, so this is the restart and not a failure
+        return Standing(state=State.LOADING if finding is Finding.REFUSED else State.DRAINING)
+    return Standing(state=State.UNREACHABLE)

@@ -1,0 +1,204 @@
+"""Passing one request on to its engine and the answer back: bytes as they come, failures told as what they are."""
+
+import asyncio
+
+import aiohttp
+from aiohttp import web
+from multidict import CIMultiDict
+
+from gateway.body import read_asked, with_model
+from gateway.errors import (
+    ApiError,
+    bad_request,
+    body_too_large,
+    gateway_draining,
+    model_not_found,
+    model_restarting,
+    request_timed_out,
+    unsupported_route,
+    upstream_failed,
+    upstream_timed_out,
+)
+from gateway.exchange import Exchange
+from gateway.gateway import CURRENT, GATEWAY, Gateway
+from gateway.headers import for_client, for_engine, is_event_stream
+from gateway.routes import DONE_ROUTES
+from gateway.sse import EventStream
+from gateway.upstream import Upstream
+
+HELD_BYTES = 1024 * 1024
+"""An answer up to this size goes out only when it is whole, so that a failure within it still gets a status."""
+FAREWELL_S = 1.0
+"""For the last words to a client that may have stopped reading."""
+ENGINE_DRAINS = b"cannot schedule new futures after shutdown"
+"""How vLLM answers, with status 500, while it finishes its last requests; its /health still says 200."""
+
+
+async def pass_on(request: web.Request) -> web.StreamResponse:
+    """Answer a request for a model. Cancellation (the client left) closes the engine's connection at once."""
+    gateway, exchange = request.app[GATEWAY], CURRENT.get()
+    if gateway.exchanges.is_draining:
+        raise gateway_draining()
+    try:
+        async with asyncio.timeout(gateway.fleet.config.timeouts.response_s) as exchange.deadline:
+            return await _relay(request, exchange, gateway)
+    except TimeoutError as error:
+        return await _break_off(request, exchange, _why_out_of_time(exchange), error)
+    except ApiError as error:
+        return await _break_off(request, exchange, error, error.__cause__)
+    finally:
+        exchange.deadline = None
+
+
+async def _relay(request: web.Request, exchange: Exchange, gateway: Gateway) -> web.StreamResponse:
+    fleet = gateway.fleet
+    raw = await _read_body(request, fleet.config.max_body_bytes)
+    asked = read_asked(raw)
+    model = fleet.registry.resolve(asked.model)
+    if model is None:
+        raise model_not_found(asked.model or "", fleet.upstreams)
+    gateway.exchanges.attribute(exchange, model)
+    upstream = fleet.upstreams[model]
+    if refusal := upstream.refusal():
+        raise refusal
+    body = raw if asked.model == model else with_model(raw, model)
+    headers = for_engine(request.headers.items(), request_id=exchange.request_id)
+    async with upstream.lease():
+        answer = await upstream.post(request.rel_url.raw_path_qs, body, headers)
+        try:
+            if is_event_stream(answer.headers):
+                return await _stream(request, exchange, upstream, answer)
+            return await _whole(request, exchange, upstream, answer)
+        finally:
+            answer.close()  # nothing to do after a whole answer; else the engine sees its client leave
+
+
+async def _read_body(request: web.Request, limit_bytes: int) -> bytes:
+    if (request.content_length or 0) > limit_bytes:
+        raise body_too_large(limit_bytes)
+    pieces: list[bytes] = []
+    size = 0
+    try:
+        while piece := await request.content.readany():
+            size += len(piece)
+            if size > limit_bytes:
+                raise body_too_large(limit_bytes)
+            pieces.append(piece)
+    except aiohttp.ClientPayloadError as error:
+        raise bad_request("The request body broke off or is encoded wrongly. Send it again.") from error
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+async def _stream(
+    request: web.Request, exchange: Exchange, upstream: Upstream, answer: aiohttp.ClientResponse
+) -> web.StreamResponse:
+    # The head waits for the first piece: an engine that dies before it still gets an honest status.
+    piece = await _next_piece(upstream, answer)
+    must_say_done = exchange.route in DONE_ROUTES and answer.status == 200
+    if not piece and must_say_done:
+        raise upstream_failed(upstream.name)
+    out = web.StreamResponse(status=answer.status, reason=answer.reason, headers=_head(exchange, upstream, answer))
+    out.headers["X-Accel-Buffering"] = "no"
+    exchange.begin_answer(out)
+    exchange.events = events = EventStream()
+    await out.prepare(request)
+    while piece:
+        exchange.extend(upstream.timeouts.stream_idle_s)
+        if ready := events.feed(piece):
+            exchange.sent(len(ready))
+            await out.write(ready)
+        piece = await _next_piece(upstream, answer)
+    if must_say_done and not (events.said_done or events.said_error):
+        upstream.note("a stream ended without [DONE]")  # how vLLM ends streams when its engine core has died
+        raise upstream_failed(upstream.name)
+    rest = events.rest()
+    exchange.sent(len(rest))
+    await out.write_eof(rest)
+    return out
+
+
+async def _whole(
+    request: web.Request, exchange: Exchange, upstream: Upstream, answer: aiohttp.ClientResponse
+) -> web.StreamResponse:
+    pieces: list[bytes] = []
+    size = 0
+    while size <= HELD_BYTES and (piece := await _next_piece(upstream, answer)):
+        pieces.append(piece)
+        size += len(piece)
+    body = b"".join(pieces)
+    if size <= HELD_BYTES:
+        _refuse_for_engine(exchange, upstream, answer.status, body)
+        whole = web.Response(
+            status=answer.status, reason=answer.reason, headers=_head(exchange, upstream, answer), body=body
+        )
+        exchange.begin_answer(whole)
+        exchange.sent(size)
+        await whole.prepare(request)
+        await whole.write_eof()
+        return whole
+    out = web.StreamResponse(status=answer.status, reason=answer.reason, headers=_head(exchange, upstream, answer))
+    if answer.content_length is not None:
+        out.content_length = answer.content_length
+    exchange.begin_answer(out)
+    await out.prepare(request)
+    while body:
+        exchange.sent(len(body))
+        await out.write(body)
+        body = await _next_piece(upstream, answer)
+    await out.write_eof()
+    return out
+
+
+def _head(exchange: Exchange, upstream: Upstream, answer: aiohttp.ClientResponse) -> CIMultiDict[str]:
+    return for_client(answer.headers.items(), model=upstream.name, request_id=exchange.request_id)
+
+
+def _refuse_for_engine(exchange: Exchange, upstream: Upstream, status: int, body: bytes) -> None:
+    """Put two answers of vLLM into words that a client can act on; all others pass as they are."""
+    if status == 404 and body.replace(b" ", b"") == b'{"detail":"NotFound"}':
+        raise unsupported_route(upstream.name, exchange.route)
+    if status == 500 and ENGINE_DRAINS in body:
+        upstream.mark_draining()
+        raise model_restarting(upstream.name)
+
+
+async def _next_piece(upstream: Upstream, answer: aiohttp.ClientResponse) -> bytes:
+    """Return what arrived, nothing at a proper end. Raises ApiError when the engine broke off."""
+    try:
+        return await answer.content.readany()
+    except (aiohttp.ClientError, OSError) as error:
+        upstream.note(error)
+        raise upstream_failed(upstream.name) from error
+
+
+def _why_out_of_time(exchange: Exchange) -> ApiError:
+    if exchange.is_cut:
+        return gateway_draining()
+    if exchange.model is None:
+        return request_timed_out()
+    return upstream_timed_out(exchange.model)
+
+
+async def _break_off(
+    request: web.Request, exchange: Exchange, error: ApiError, cause: BaseException | None
+) -> web.StreamResponse:
+    """Tell the client as much as can still be told: a status, an error event, or nothing but a broken connection."""
+    out = exchange.out
+    if out is None or not out.prepared:
+        raise error from cause
+    exchange.is_interrupted, exchange.error = True, error.code
+    if exchange.events is not None:
+        last_words = exchange.events.interruption(error, exchange.route)
+        try:
+            async with asyncio.timeout(FAREWELL_S):
+                exchange.sent(len(last_words))
+                await out.write(last_words)
+                await out.write_eof()
+        except TimeoutError:
+            pass
+        else:
+            return out
+    # Half an answer must not look like a whole one.
+    if request.transport is not None:
+        request.transport.abort()
+    return out

@@ -1,0 +1,37 @@
+"""The engine routes that the gateway passes on, and what it must know about each."""
+
+DONE_ROUTES = frozenset({"/v1/chat/completions", "/v1/completions"})
+"""Streams of these end with `data: [DONE]`; without it they were cut, however clean the end of the body looks."""
+
+MODEL_ROUTES = (
+    "/v1/chat/completions",
+    "/v1/chat/completions/batch",
+    "/v1/chat/completions/derender",
+    "/v1/chat/completions/render",
+    "/v1/completions",
+    "/v1/completions/derender",
+    "/v1/completions/render",
+    "/v1/embeddings",
+    "/v2/embed",
+    "/v1/responses",
+    "/v1/messages",
+    "/v1/messages/count_tokens",
+    "/v1/score",
+    "/score",
+    "/v1/rerank",
+    "/v2/rerank",
+    "/rerank",
+    "/classify",
+    "/pooling",
+    "/generative_scoring",
+    "/inference/v1/generate",
+    "/tokenize",
+    "/detokenize",
+)
+"""All take a JSON object by POST and name the model in it. Administrative routes of an engine are not passed on."""
+
+QUIET_ROUTES = frozenset({"/", "/health", "/livez", "/readyz", "/metrics", "/stats"})
+"""Asked by machines every few seconds: logged only when debugging."""
+
+UNKNOWN = "-"
+"""Stands for a route or a model that does not exist, so that clients cannot invent metric labels."""

@@ -1,0 +1,110 @@
+"""Listening, signals, and the way out: the life of one gateway process."""
+
+import asyncio
+import signal
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+
+from aiohttp import web
+
+from gateway import __version__
+from gateway.app import create_app
+from gateway.config_file import ConfigError, LoadedConfig, load_config
+from gateway.events import log_event, log_failure
+from gateway.fleet import Fleet
+from gateway.gateway import Gateway
+
+KEEP_ALIVE_S = 75.0
+"""Longer than the idle connections of the usual clients and proxies, so that they close first."""
+LINGERING_S = 2.0
+"""For reading the rest of a refused body, so that the client gets to see the refusal."""
+CUT_S = 2.0
+"""From cutting what is in flight to leaving all the same; above the time allowed for last words."""
+
+
+def runner_of(gateway: Gateway) -> web.AppRunner:
+    """Return aiohttp's runner with the settings that the gateway's promises depend on."""
+    return web.AppRunner(
+        create_app(gateway),
+        handle_signals=False,
+        handler_cancellation=True,  # a client that leaves ends its handler, which ends the engine's work
+        access_log=None,
+        keepalive_timeout=KEEP_ALIVE_S,
+        lingering_time=LINGERING_S,
+        shutdown_timeout=CUT_S,
+    )
+
+
+class Server:
+    """One gateway process, from its first listening socket to its last request."""
+
+    def __init__(self, path: Path, loaded: LoadedConfig, listeners: Sequence[socket.socket]) -> None:
+        self._path = path
+        self._listeners = listeners
+        self._gateway = Gateway(Fleet(loaded))
+        self._stop = asyncio.Event()
+        self._stop_now = asyncio.Event()
+        self._reload = asyncio.Event()
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT, then drain. A second one of them ends the drain."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_stop)
+        loop.add_signal_handler(signal.SIGHUP, self._reload.set)
+        runner = runner_of(self._gateway)
+        await runner.setup()
+        sites = [web.SockSite(runner, listener, backlog=1024) for listener in self._listeners]
+        for site in sites:
+            await site.start()
+        addresses = ",".join(f"{host}:{port}" for host, port, *_ in runner.addresses)
+        log_event("gateway.listening", addresses=addresses, version=__version__)
+        reloading = asyncio.create_task(self._reload_on_signal(), name="reload")
+        await self._stop.wait()
+        reloading.cancel()
+        await asyncio.wait([reloading])
+        for site in sites:
+            await site.stop()
+        await self._drain()
+        await runner.cleanup()
+        log_event("gateway.stopped")
+
+    def _on_stop(self) -> None:
+        (self._stop_now if self._stop.is_set() else self._stop).set()
+
+    async def _drain(self) -> None:
+        exchanges = self._gateway.exchanges
+        exchanges.is_draining = True
+        drain_s = self._gateway.fleet.config.timeouts.drain_s
+        log_event("gateway.draining", in_flight=len(exchanges), drain_s=drain_s)
+        idle = asyncio.create_task(exchanges.wait_idle(drain_s))
+        hurry = asyncio.create_task(self._stop_now.wait())
+        await asyncio.wait([idle, hurry], return_when=asyncio.FIRST_COMPLETED)
+        idle.cancel()
+        hurry.cancel()
+        if len(exchanges):
+            log_event("gateway.cutting", in_flight=len(exchanges))
+            exchanges.cut_all()
+            await exchanges.wait_idle(CUT_S)
+
+    async def _reload_on_signal(self) -> None:
+        while True:
+            await self._reload.wait()
+            self._reload.clear()
+            try:
+                await reload(self._gateway.fleet, self._path)
+            except Exception:  # the next signal must find somebody listening
+                log_failure("gateway.reload_failed")
+
+
+async def reload(fleet: Fleet, path: Path) -> None:
+    """Adopt what the file says now; a file that cannot be used changes nothing but what /stats says about it."""
+    try:
+        loaded = load_config(path)
+    except ConfigError as error:
+        fleet.config_error = str(error)
+        for problem in error.problems:
+            log_event("gateway.reload_refused", problem=problem)
+        return
+    await fleet.adopt(loaded)

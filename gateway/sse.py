@@ -1,0 +1,92 @@
+"""Server-sent events as bytes: where one ends, how a stream ended, and how to say that it broke."""
+
+import json
+
+from gateway.errors import ApiError
+
+HELD_BYTES = 256 * 1024
+"""An event longer than this is passed on in parts: memory stays bounded, whatever an engine sends."""
+
+_BLANK_LINES = (b"\n\n", b"\n\r\n", b"\r\r")
+_DONE = b"\ndata: [DONE]"
+_ERROR = b'\ndata: {"error"'
+_OVERLAP = max(len(_DONE), len(_ERROR)) - 1
+
+
+class EventStream:
+    """Follows one stream on its way to the client.
+
+    Whole events pass at once, as the very bytes that arrived. The beginning of an event whose end has not
+    arrived is held back: no client can act on it yet, and if the engine dies there, a client that parses
+    each event as JSON would choke on the torso before it could see the error behind it.
+    """
+
+    def __init__(self) -> None:
+        self.events = 0
+        self.said_done = False
+        self.said_error = False
+        self._held = b""
+        self._is_mid_event = False
+        self._tail = b"\n"
+
+    def feed(self, piece: bytes) -> bytes:
+        """Take what arrived, return what may go to the client."""
+        self._look_for_endings(piece)
+        data = self._held + piece if self._held else piece
+        end = _after_last_event(data)
+        if not end and len(data) < HELD_BYTES:
+            self._held = data
+            return b""
+        if not end or (len(data) - end) >= HELD_BYTES:
+            self._held, self._is_mid_event = b"", True
+            self.events += _count(data)
+            return data
+        self._held, self._is_mid_event = data[end:], False
+        self.events += _count(data[:end])
+        return data if end == len(data) else data[:end]
+
+    def rest(self) -> bytes:
+        """Return what is still held when a stream ended in good order."""
+        held, self._held = self._held, b""
+        return held
+
+    def interruption(self, error: ApiError, route: str) -> bytes:
+        """Return the bytes that end a broken stream: an error event, and never a [DONE] that would claim success."""
+        self._held = b""
+        return (b"\n\n" if self._is_mid_event else b"") + error_event(error, route)
+
+    def _look_for_endings(self, piece: bytes) -> None:
+        # Neither marker can occur inside a JSON string, where line ends and quotes are escaped.
+        window = self._tail + piece
+        if _DONE in window:
+            self.said_done = True
+        if _ERROR in window:
+            self.said_error = True
+        self._tail = window[-_OVERLAP:]
+
+
+def error_event(error: ApiError, route: str) -> bytes:
+    """Return an error in the shape that the clients of a route look for."""
+    envelope = error.envelope()
+    if route == "/v1/messages":  # Anthropic's shape
+        return _event({"type": "error", "error": {"type": "api_error", "message": error.message}}, name="error")
+    if route == "/v1/responses":  # typed events, read by their `type`
+        typed = {"type": "error", "code": error.code, "message": error.message, "param": error.param}
+        return _event(typed | envelope, name="error")
+    return _event(envelope)
+
+
+def _event(data: dict[str, object], *, name: str | None = None) -> bytes:
+    head = f"event: {name}\n" if name else ""
+    return f"{head}data: {json.dumps(data)}\n\n".encode()
+
+
+def _after_last_event(data: bytes) -> int:
+    """Return the position behind the last blank line, 0 if there is none."""
+    if data.endswith(b"\n\n"):
+        return len(data)
+    return max((at + len(blank) for blank in _BLANK_LINES if (at := data.rfind(blank)) >= 0), default=0)
+
+
+def _count(data: bytes) -> int:
+    return data.count(b"\n\n") + data.count(b"\n\r\n")
