@@ -1,0 +1,165 @@
+"""One engine as the host's files describe it: paths, environment, lock, and the record of what runs."""
+
+import fcntl
+import json
+import os
+import re
+import stat
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from gateway import process_tree
+from gateway.leftovers import boot_id, log, read_record
+
+STOP_TIMEOUT_S = 60.0
+LOAD_TIMEOUT_S = 1800.0
+LOCK_TIMEOUT_S = 15.0
+"""For the previous launcher of the same engine, which is ending when a runner starts the next one."""
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,30}")
+VARIABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)")
+NOT_FOR_ENGINES = ("PYTHON", "SUPERVISOR_", "NOTIFY_SOCKET", "WATCHDOG_", "LISTEN_", "VIRTUAL_ENV")
+"""Addressed to us by the runner; PYTHONPATH in particular would put our package in front of vLLM's."""
+
+
+class LaunchError(Exception):
+    """Something the operator must change; its text is the whole message."""
+
+
+def parse_environment(text: str, where: Path) -> dict[str, str]:
+    """Read KEY=value lines; a value is taken literally, so no shell and no quoting rules are involved."""
+    values: dict[str, str] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        match = VARIABLE.fullmatch(line)
+        if match is None:
+            raise LaunchError(f"{where}:{number}: not KEY=value, got {line!r}. Deploy the release again.")
+        values[match[1]] = match[2]
+    return values
+
+
+def seconds(values: Mapping[str, str], key: str, default: float) -> float:
+    """Read a duration from the engine's environment."""
+    try:
+        return float(values.get(key, default))
+    except ValueError:
+        raise LaunchError(f"{key}: not a number of seconds, got {values[key]!r}. Correct the engine's .env.") from None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineUnit:
+    """One engine of one resolved release."""
+
+    name: str
+    root: Path
+    release: Path
+    unit_digest: str
+    environment: Mapping[str, str]
+    stop_timeout_s: float
+    load_timeout_s: float
+
+    @classmethod
+    def read(cls, *, root: Path, release: Path, name: str) -> Self:
+        """Read and check everything at once, before anything is touched; `release` is resolved here and only here."""
+        if NAME.fullmatch(name) is None:
+            raise LaunchError(f"--name: not a served model's name, got {name!r}. Use lower case, digits, - and _.")
+        root, release = root.resolve(), release.resolve()
+        settings, digests = release / "engines" / f"{name}.env", release / "release.json"
+        venv = (release / "build").resolve() / "venv"
+        needed = (settings, settings.with_suffix(".yaml"), digests, venv / "bin" / "vllm")
+        if missing := [str(path) for path in needed if not path.is_file()]:
+            raise LaunchError(f"{release}: incomplete release, no {', '.join(missing)}. Deploy it again.")
+        try:
+            digest = json.loads(digests.read_text())["units"][name]
+        except (ValueError, KeyError, TypeError):
+            raise LaunchError(f"{digests}: no units.{name} in it. Deploy the release again.") from None
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith(NOT_FOR_ENGINES)}
+        inherited["PATH"] = f"{venv / 'bin'}:{inherited.get('PATH', os.defpath)}"
+        own = parse_environment(settings.read_text(), settings)
+        environment = inherited | own | {process_tree.MARKER: f"{root}:{name}"}
+        return cls(
+            name=name,
+            root=root,
+            release=release,
+            unit_digest=str(digest),
+            environment=environment,
+            stop_timeout_s=seconds(own, "AXION_STOP_TIMEOUT_S", STOP_TIMEOUT_S),
+            load_timeout_s=seconds(own, "AXION_LOAD_TIMEOUT_S", LOAD_TIMEOUT_S),
+        )
+
+    @property
+    def run(self) -> Path:
+        return self.root / "run"
+
+    @property
+    def state(self) -> Path:
+        return self.root / "state" / self.name
+
+    @property
+    def socket(self) -> Path:
+        return self.run / f"{self.name}.sock"
+
+    @property
+    def vllm(self) -> Path:
+        return (self.release / "build").resolve() / "venv" / "bin" / "vllm"
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """Two words for the file: vLLM silently ignores --config=FILE."""
+        return (str(self.vllm), "serve", "--config", str(self.release / "engines" / f"{self.name}.yaml"))
+
+    def prepare(self) -> None:
+        """Make the directories that only this user may enter."""
+        for directory in (self.run, self.state):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def lock(self, *, until: Callable[[], bool]) -> int | None:
+        """Become the only launcher of this engine; None when asked to stop first or when another one stays."""
+        handle = os.open(self.run / f"{self.name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        deadline = time.monotonic() + LOCK_TIMEOUT_S
+        while not until():
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    owner = read_record(self.root, self.name).get("pid")
+                    log(f"{self.name}: another launcher runs it, pid {owner}. Stop that one, or let it be.")
+                    break
+                time.sleep(0.05)
+            else:
+                return handle
+        os.close(handle)
+        return None
+
+    def remove_socket(self) -> None:
+        """Remove the socket of an engine that is gone; anything else under that name is not ours to remove."""
+        try:
+            if stat.S_ISSOCK(self.socket.lstat().st_mode):
+                self.socket.unlink()
+        except FileNotFoundError:
+            return
+
+    def write_record(self, *, session: int) -> None:
+        """Say what runs from now on: for a deployer, and for the sweep that follows a launcher's violent end."""
+        leader = process_tree.read_process(session)
+        record = {
+            "pid": os.getpid(),
+            "started_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "release": str(self.release),
+            "unit_digest": self.unit_digest,
+            "boot_id": boot_id(),
+            "session": session,
+            "session_start_ticks": leader.start_ticks if leader else None,
+            "stdout": process_tree.stdout_of("self"),
+        }
+        path = self.run / f"{self.name}.json"
+        draft = path.with_suffix(".json.new")
+        draft.write_text(json.dumps(record, indent=1) + "\n")
+        draft.replace(path)
+
+    def remove_record(self) -> None:
+        """Forget the run; to be called when nothing is left of it."""
+        (self.run / f"{self.name}.json").unlink(missing_ok=True)

@@ -1,0 +1,64 @@
+"""What a launcher recorded about its engine, and the sweep of what outlived the launcher."""
+
+import fcntl
+import json
+import sys
+from pathlib import Path
+
+from gateway import process_tree
+
+
+def log(message: str) -> None:
+    """Write one line to the log that the engine shares."""
+    sys.stderr.write(f"launch: {message}\n")
+    sys.stderr.flush()
+
+
+def read_record(root: Path, name: str) -> dict[str, object]:
+    """Read what a launcher said it runs; empty when it said nothing legible."""
+    try:
+        record = json.loads((root / "run" / f"{name}.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def boot_id() -> str:
+    """Identify this boot: process numbers mean nothing after the next one."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def traces(root: Path, name: str) -> process_tree.Traces:
+    """Say how the processes of an engine are recognised, with what its last launcher recorded if it still holds."""
+    record = read_record(root, name)
+    session, ticks, stdout = record.get("session"), record.get("session_start_ticks"), record.get("stdout")
+    if record.get("boot_id") != boot_id() or not (isinstance(session, int) and isinstance(ticks, int)):
+        session, ticks, stdout = -1, 0, ""
+    marker = f"{process_tree.MARKER}={root}:{name}"
+    return process_tree.Traces(marker=marker, session=session, start_ticks=ticks, stdout=str(stdout or ""))
+
+
+def clear(root: Path, name: str) -> bool:
+    """Kill what a dead launcher left of one engine, whose lock the caller holds; False when something survives."""
+    return process_tree.kill_left_by(
+        traces(root, name), report=lambda pid: log(f"{name}: killing process {pid}, which lost its launcher")
+    )
+
+
+def sweep(root: Path) -> bool:
+    """Kill what dead launchers left of every engine; the engine of a living launcher is not touched.
+
+    Idempotent; blocks for at most process_tree.KILL_TIMEOUT_S an engine. False when something survives.
+    """
+    is_clean = True
+    for path in sorted((root / "run").glob("*.lock")):
+        with path.open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            if clear(root, path.stem):
+                path.with_suffix(".json").unlink(missing_ok=True)
+            else:
+                is_clean = False
+    return is_clean

@@ -1,0 +1,40 @@
+"""What systemd hears while an engine loads."""
+
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from gateway import notify
+
+
+def test_systemd_is_told_once_when_the_engine_is_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(1)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        answers = iter([False, False, True])
+        readiness = notify.Readiness(
+            address=tmp_path / "x.sock",
+            load_timeout_s=100,
+            is_healthy=lambda _: next(answers),
+            started=time.monotonic(),
+        )
+        for _ in range(5):
+            readiness.tick()
+        assert systemd.recv(200) == b"STATUS=loading for 0 s\nEXTEND_TIMEOUT_USEC=60000000"
+        assert systemd.recv(200) == b"READY=1\nSTATUS=ready after 0 s"
+        systemd.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            systemd.recv(200)
+
+
+def test_a_load_that_takes_too_long_gets_no_more_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[str] = []
+    monkeypatch.setattr(notify, "send", sent.append)
+    readiness = notify.Readiness(
+        address=tmp_path / "x", load_timeout_s=100, is_healthy=lambda _: False, started=time.monotonic() - 101
+    )
+    readiness.tick()
+    assert sent == []

@@ -1,0 +1,151 @@
+"""The rendered units: golden text, the same commands everywhere, and systemd's own judgement."""
+
+import configparser
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import jinja2
+import jinja2.meta
+import pytest
+from supervisor.options import UnhosedConfigParser
+
+from tests.fakes.host_root import REPOSITORY
+
+GOLDEN = REPOSITORY / "tests" / "golden" / "units"
+ENGINES = [{"name": "gemma3-27b", "stop_s": 70}, {"name": "phi-4-mini", "stop_s": 70}]
+VM: Mapping[str, object] = {
+    "root": "/opt/axion",
+    "python": "/opt/axion/current/build/venv/bin/python",
+    "user": "axion",
+    "engines": ENGINES,
+    "cores": "4-17",
+    "memory_high_bytes": 49392123904,
+    "memory_max_bytes": 55834574848,
+    "cpu_weight": 100,
+    "stop_s": 70,
+    "gateway_stop_s": 60,
+    "allowed_clients": ["10.20.0.0/24", "10.30.0.7"],
+}
+LOCAL = {**VM, "root": "/home/me/it's 100% mine/out/local", "python": "/home/me/it's 100% mine/py/bin/python"}
+CASES = [
+    ("supervisord.conf.j2", LOCAL, "supervisord.conf"),
+    ("Procfile.j2", LOCAL, "Procfile"),
+    ("systemd/vllm@.service.j2", VM, "vllm@.service"),
+    ("systemd/vllm@.conf.j2", VM, "vllm@gemma3-27b.service.d/50-resources.conf"),
+    ("systemd/gateway.service.j2", VM, "gateway.service"),
+    ("systemd/axion.slice.j2", VM, "axion.slice"),
+    ("systemd/axion.target.j2", VM, "axion.target"),
+]
+SYSTEMD = [case for case in CASES if case[0].startswith("systemd/")]
+needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze here")
+
+
+STRICT = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(REPOSITORY / "templates"),
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+    autoescape=False,  # noqa: S701 - not HTML
+)
+
+
+def render(template: str, values: Mapping[str, object]) -> str:
+    return STRICT.get_template(template).render(values)
+
+
+@pytest.mark.parametrize(("template", "values", "golden"), CASES, ids=[case[2] for case in CASES])
+def test_rendered_text_is_the_golden_text(template: str, values: Mapping[str, object], golden: str) -> None:
+    text = render(template, values)
+    if os.environ.get("UPDATE_GOLDEN"):
+        (GOLDEN / golden).parent.mkdir(parents=True, exist_ok=True)
+        (GOLDEN / golden).write_text(text)
+    assert text == (GOLDEN / golden).read_text()
+    assert text.startswith(f"# rendered from templates/{template}, do not edit\n")
+    assert text.endswith("\n")
+    assert not text.endswith("\n\n")
+
+
+@pytest.mark.parametrize(("template", "values", "golden"), CASES, ids=[case[2] for case in CASES])
+def test_a_missing_value_is_an_error(template: str, values: Mapping[str, object], golden: str) -> None:
+    used = jinja2.meta.find_undeclared_variables(STRICT.parse((REPOSITORY / "templates" / template).read_text()))
+    assert used <= set(values)
+    for key in used:
+        with pytest.raises(jinja2.UndefinedError, match=key):
+            render(template, {name: value for name, value in values.items() if name != key})
+
+
+def supervised_commands(text: str) -> dict[str, str]:
+    parser = UnhosedConfigParser()
+    parser.read_string(text)
+    sections = [name for name in parser.sections() if name.startswith("program:")]
+    return {name.removeprefix("program:"): parser.get(name, "command") % {} for name in sections}
+
+
+def procfile_commands(text: str) -> dict[str, str]:
+    found = {}
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            match = re.fullmatch(r"([a-z0-9][a-z0-9_-]*): (.+)", line)
+            assert match is not None, line
+            found[match[1]] = match[2]
+    return found
+
+
+def test_procfile_and_supervisord_run_the_same_commands() -> None:
+    processes = procfile_commands(render("Procfile.j2", LOCAL))
+    assert processes == supervised_commands(render("supervisord.conf.j2", LOCAL))
+    assert list(processes) == ["gateway", "gemma3-27b", "phi-4-mini"]
+    words = shlex.split(processes["phi-4-mini"])
+    assert words[:3] == ["/usr/bin/env", f"PYTHONPATH={LOCAL['root']}/current/lib", LOCAL["python"]]
+    assert words[3:6] == ["-P", "-m", "gateway.launch"]
+    assert words[6:] == ["--root", LOCAL["root"], "--release", f"{LOCAL['root']}/current", "--name", "phi-4-mini"]
+
+
+def test_supervisord_reads_the_engine_settings_from_nowhere_but_current() -> None:
+    """Only adding or removing a model may change this file, or every new setting would need a reread."""
+    text = render("supervisord.conf.j2", LOCAL)
+    parser = configparser.RawConfigParser()
+    parser.read_string(text)
+    one, other = (dict(parser[f"program:{engine['name']}"]) for engine in ENGINES)
+    assert {key: value.replace("gemma3-27b", "phi-4-mini") for key, value in one.items()} == other
+
+
+def systemd_tree(tmp_path: Path) -> Path:
+    """Render every unit below a directory of its own, with the programs that they start."""
+    units = tmp_path / "etc" / "systemd" / "system"
+    values = {**VM, "root": str(tmp_path / "axion"), "python": str(tmp_path / "axion" / "python")}
+    for template, _, golden in SYSTEMD:
+        path = units / golden
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(render(template, values))
+    (tmp_path / "axion").mkdir()
+    (tmp_path / "axion" / "python").write_text("#!/bin/sh\n")
+    (tmp_path / "axion" / "python").chmod(0o755)
+    return units
+
+
+@needs_systemd
+def test_systemd_finds_nothing_wrong(tmp_path: Path) -> None:
+    units = systemd_tree(tmp_path)
+    names = ["vllm@gemma3-27b.service", "gateway.service", "axion.slice", "axion.target"]
+    # The trailing colon keeps the machine's own units in the search path: network-online.target is one of them.
+    env = os.environ | {"SYSTEMD_UNIT_PATH": f"{units}:", "SYSTEMD_LOG_LEVEL": "warning"}
+    command = ["systemd-analyze", "verify", "--man=no", "--recursive-errors=one", *names]
+    done = subprocess.run(command, env=env, cwd=units, capture_output=True, text=True, check=False, timeout=30)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@needs_systemd
+@pytest.mark.parametrize("unit", ["vllm@.service", "gateway.service"])
+def test_the_exposure_of_a_service_stays_low(tmp_path: Path, unit: str) -> None:
+    path = systemd_tree(tmp_path) / unit
+    command = ["systemd-analyze", "security", "--offline=true", "--threshold=20", "--no-pager", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Overall exposure level" in done.stdout
