@@ -1,0 +1,145 @@
+"""Make a host run a release: switch, restart what changed, wait until every model answers, else go back.
+
+The order keeps a killed deployment harmless. `current` switches in one rename; each restart is one signal, after which
+the runner itself starts the engine with whatever `current` says; only a release whose models all answered becomes
+`confirmed`. So whenever this stops, every engine runs the old release or the new one, and the next run, which compares
+what runs with what should, does the rest.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from build import runner
+from build.change import Change, Wanted
+from build.command import Command, Result
+from build.errors import DeployError
+from build.executor import Executor, check
+from build.facts import Facts
+from build.onhost import script
+from build.progress import Phase, Reporter
+from build.target import Target
+from build.upload import switch_commands
+
+# From nothing to a first answer. A 27B checkpoint takes minutes to read, and its first start compiles for one to four.
+GATE_TIMEOUT_S = 1200.0
+LOG_LINES = 25
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A place to act on, and somebody to tell."""
+
+    target: Target
+    executor: Executor
+    reporter: Reporter
+
+
+def activate(host: Host, wanted: Wanted, change: Change, *, timeout_s: float = GATE_TIMEOUT_S) -> Mapping[str, str]:
+    """Carry out a change and return each model's first words. Raises DeployError when a model does not answer.
+
+    Engines restart one after another, each only when the one before answers: one model at most is away at a time.
+    """
+    if change.is_switch:
+        _all(host, switch_commands(host.target, wanted.release))
+    _processes(host, change)
+    for name in change.restart:
+        check(host.executor, runner.restart_command(host.target, name))
+        gate(host, wanted, [name], timeout_s=timeout_s)
+    answers = gate(host, wanted, wanted.engines, timeout_s=timeout_s)
+    _all(host, switch_commands(host.target, wanted.release, link="confirmed"))
+    return answers
+
+
+def _processes(host: Host, change: Change) -> None:
+    """Bring the runner up, or tell it what came and went; then the gateway, so that no request meets a gap."""
+    with host.reporter.phase("Tell the process runner"):
+        for command in runner.change_commands(host.target, change):
+            check(host.executor, command)
+
+
+def restart_and_gate(host: Host, wanted: Wanted, name: str, before: Facts) -> None:
+    """Restart one process as it is, and wait until what it serves answers again."""
+    names = wanted.engines if name == "gateway" else [name]
+    check(host.executor, runner.restart_command(host.target, name))
+    gate(host, wanted, names, timeout_s=GATE_TIMEOUT_S, ended=_pids(before, name))
+
+
+def _pids(facts: Facts, name: str) -> list[int]:
+    """The processes under one name that a restart ends."""
+    supervised = (facts.runner or {}).get(name)
+    launched = facts.engines.get(name)
+    return [process.pid for process in (supervised, launched) if process is not None]
+
+
+def gate(
+    host: Host, wanted: Wanted, names: Iterable[str], *, timeout_s: float, ended: Sequence[int] = ()
+) -> Mapping[str, str]:
+    """Wait until models answer a prompt through the gateway; DeployError carries each one's problem and log.
+
+    Processes in `ended` do not count: they are on their way out.
+    """
+    chosen = {name: wanted.engines[name] for name in names}
+    command = gate_command(host.target, wanted, chosen, timeout_s=timeout_s, ended=ended)
+    with host.reporter.phase(f"Wait for {', '.join(chosen)} to answer") as phase:
+        result = host.executor.run(command, lambda line: _show(phase, line))
+    outcome = _outcome(result)
+    if outcome["problems"]:
+        raise DeployError(*(_problem(host, name, text) for name, text in outcome["problems"].items()))
+    answers: Mapping[str, str] = outcome["result"]
+    return answers
+
+
+def gate_command(
+    target: Target, wanted: Wanted, engines: Mapping[str, str], *, timeout_s: float, ended: Sequence[int] = ()
+) -> Command:
+    """Watch from the host itself: nothing has to reach the engines from outside."""
+    arguments = {
+        "root": target.root,
+        "gateway": wanted.address,
+        "config_digest": wanted.gateway_config_digest,
+        "unit_digest": wanted.gateway_unit,
+        "engines": dict(engines),
+        "ended": list(ended),
+        "timeout_s": timeout_s,
+    }
+    return Command(
+        argv=(target.python, "-I", "-", json.dumps(arguments)),
+        what="wait for the models to answer",
+        stdin=script("gate.py"),
+        timeout_s=timeout_s + 300,
+    )
+
+
+def _show(phase: Phase, line: str) -> None:
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return
+    if isinstance(event, dict) and "model" in event:
+        state, after_s = event["state"], event["after_s"]
+        phase.part(event["model"], f"{state} after {after_s} s", is_done=state == "answered")
+
+
+def _outcome(result: Result) -> Any:
+    try:
+        return json.loads(result.stdout.strip().rpartition("\n")[2])
+    except ValueError:
+        tail = result.stderr.strip()[-500:]
+        raise DeployError(f"gate: no answer from the host, got {tail!r}. Run `fab doctor`.") from None
+
+
+def _problem(host: Host, name: str, text: str) -> str:
+    tail = host.executor.run(
+        Command(
+            argv=("tail", "-n", str(LOG_LINES), "--", f"{host.target.root}/logs/{name}.log"), what=f"read {name}'s log"
+        )
+    ).stdout
+    lines = "".join(f"\n    {line}" for line in tail.splitlines())
+    return f"{name}: does not answer, got: {text}. Correct the cause; `fab logs {name}` has all of it:{lines}"
+
+
+def _all(host: Host, commands: Iterable[Command]) -> None:
+    for command in commands:
+        check(host.executor, command)

@@ -1,0 +1,116 @@
+"""What has to happen on a host so that it serves a release: decided from facts, nothing touched."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from build.facts import Facts
+from deployment.release import Release
+
+GatewayStep = Literal["keep", "reload", "restart", "start"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a host shall run: a release just rendered, or one read back from the host."""
+
+    release: str
+    build: str
+    engines: Mapping[str, str]
+    """Unit digest of each engine."""
+    gateway_unit: str
+    gateway_config_digest: str
+    address: str
+    """Where the gateway answers."""
+
+    @classmethod
+    def rendered(cls, release: Release, name: str, address: str) -> "Wanted":
+        """Want a release that this checkout rendered."""
+        return cls(
+            release=name,
+            build=release.build,
+            engines=release.engines,
+            gateway_unit=release.units["gateway"],
+            gateway_config_digest=release.gateway_config_digest,
+            address=address,
+        )
+
+    @classmethod
+    def described(cls, name: str, description: Mapping[str, Any]) -> "Wanted":
+        """Want a release that the host has, by its release.json."""
+        units = dict(description["units"])
+        return cls(
+            release=name,
+            build=description["build"],
+            gateway_unit=units.pop("gateway"),
+            engines=units,
+            gateway_config_digest=description["gateway_config_digest"],
+            address=description["listen"][0],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """The difference between a host and what is wanted of it."""
+
+    is_build: bool
+    is_upload: bool
+    is_switch: bool
+    start: tuple[str, ...]
+    restart: tuple[str, ...]
+    stop: tuple[str, ...]
+    gateway: GatewayStep
+    is_runner_up: bool
+    is_confirmed: bool
+    """Whether the models of this very release have all answered before."""
+
+    @property
+    def is_nothing(self) -> bool:
+        moves = (self.is_build, self.is_upload, self.is_switch, self.start, self.restart, self.stop)
+        return not any(moves) and self.gateway == "keep" and self.is_confirmed
+
+
+def release_name(release: Release, facts: Facts, *, stamp: str) -> str:
+    """Name a release: as the current one, if that is byte for byte the same, else anew.
+
+    A current release whose files were edited by hand counts as different: what runs is always what was rendered.
+    """
+    is_same = facts.release(facts.current).get("digest") == release.digest
+    if facts.current and is_same and not file_changes(release, facts):
+        return facts.current
+    return release.name(stamp)
+
+
+def file_changes(release: Release, facts: Facts) -> dict[str, str]:
+    """Name each path that differs from the host's current release, with `added`, `changed` or `removed`."""
+    wanted, present = {file.path: file.digest for file in release.files}, facts.files
+    changed = {path: "changed" for path, digest in wanted.items() if path in present and present[path] != digest}
+    added = dict.fromkeys(wanted.keys() - present.keys(), "added")
+    removed = dict.fromkeys(present.keys() - wanted.keys(), "removed")
+    return dict(sorted({**changed, **added, **removed}.items()))
+
+
+def decide(wanted: Wanted, facts: Facts) -> Change:
+    """Compare what is wanted with what a host has and, process by process, with what it runs."""
+    running = facts.running
+    return Change(
+        is_build=wanted.build not in facts.builds,
+        is_upload=wanted.release not in facts.releases,
+        is_switch=wanted.release != facts.current,
+        start=tuple(name for name in wanted.engines if name not in running),
+        restart=tuple(name for name in wanted.engines if name in running and running[name] != wanted.engines[name]),
+        stop=tuple(name for name in running if name not in wanted.engines),
+        gateway=_gateway_step(wanted, facts),
+        is_runner_up=facts.runner is not None,
+        is_confirmed=facts.confirmed == wanted.release,
+    )
+
+
+def _gateway_step(wanted: Wanted, facts: Facts) -> GatewayStep:
+    if facts.gateway is None:
+        return "start"
+    if facts.gateway.unit_digest != wanted.gateway_unit:
+        return "restart"
+    if facts.gateway.config_digest != wanted.gateway_config_digest:
+        return "reload"
+    return "keep"

@@ -1,0 +1,36 @@
+"""One thing to run on a host, as data: functions that decide return commands, the executor runs them."""
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """An argument list and its bounds. Never a shell line: nothing in it is expanded or split."""
+
+    argv: tuple[str, ...]
+    what: str
+    """What it does, in the words a person watching the deployment should read."""
+    cwd: str | None = None
+    env: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Added to the host's environment."""
+    stdin: bytes | None = None
+    timeout_s: float = 60.0
+
+    def __str__(self) -> str:
+        return shlex.join(self.argv)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What a command printed and how it ended."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+    @property
+    def succeeded(self) -> bool:
+        return self.status == 0

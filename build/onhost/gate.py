@@ -1,0 +1,159 @@
+"""Wait until every model of a release answers a real prompt; print what happens as JSON lines.
+
+Input: {"root": str, "gateway": "host:port", "config_digest": str, "unit_digest": str,
+"engines": {model: unit digest}, "ended": [pid, ...], "timeout_s": number}.
+Events: {"model", "state", "after_s"} as states change; at the end {"result": {model: answer or null},
+"problems": {model: text}}. Exit status 0 when all answered.
+
+An engine counts only when its launcher says that it runs the digest asked for, and the gateway likewise: during a
+restart the old one still answers. Processes in `ended` do not count, whatever they say.
+"""
+
+import http.client
+import json
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+POLL_S = 0.5
+ANSWER_TIMEOUT_S = 120
+# A launcher that was seen to end this often after we began waiting will not come up by itself.
+ENDS_ALLOWED = 2
+PROMPT = {"messages": [{"role": "user", "content": "Reply with one word."}], "max_tokens": 4, "temperature": 0}
+
+
+class UnixConnection(http.client.HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path: Path, timeout_s: float) -> None:
+        super().__init__("localhost", timeout=timeout_s)
+        self.path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self.path))
+
+
+def call(connection: http.client.HTTPConnection, method: str, path: str, body: Any = None) -> tuple[int, bytes]:
+    """One request; status 0 when nobody answers."""
+    try:
+        connection.request(method, path, json.dumps(body) if body else None, {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        return response.status, response.read()
+    except (OSError, http.client.HTTPException) as error:
+        return 0, str(error).encode()
+    finally:
+        connection.close()
+
+
+def tell(**event: object) -> None:
+    print(json.dumps(event), flush=True)
+
+
+class Engine:
+    """One model on its way from started to answered."""
+
+    def __init__(self, root: Path, name: str, digest: str, ended: list[int]) -> None:
+        self.root, self.name, self.digest, self.ended = root, name, digest, ended
+        self.state: str | None = None
+        self.pids: list[int] = []
+        self.problem: str | None = None
+        self.answer: str | None = None
+
+    def record(self) -> Any:
+        try:
+            return json.loads((self.root / "run" / f"{self.name}.json").read_text())
+        except (OSError, ValueError):
+            return {}
+
+    def look(self) -> str:
+        """Return the state now: starting, loading, or ready."""
+        record = self.record()
+        if record.get("unit_digest") != self.digest or record["pid"] in self.ended:
+            return "starting"
+        if record["pid"] not in self.pids:
+            self.pids.append(record["pid"])
+        status, _ = call(UnixConnection(self.root / "run" / f"{self.name}.sock", 5), "GET", "/health")
+        return "ready" if status == 200 else "loading"
+
+    def step(self, gateway: str, began: float, *, is_routed: bool) -> None:
+        state = self.look()
+        if state != self.state:
+            self.state = state
+            tell(model=self.name, state=state, after_s=round(time.monotonic() - began, 1))
+        if len(self.pids) > ENDS_ALLOWED:
+            self.problem = f"the engine ended {ENDS_ALLOWED} times while starting"
+        elif state == "ready" and is_routed:
+            self.ask(gateway, began)
+
+    def ask(self, gateway: str, began: float) -> None:
+        status, body = call(
+            http.client.HTTPConnection(gateway, timeout=ANSWER_TIMEOUT_S),
+            "POST",
+            "/v1/chat/completions",
+            {**PROMPT, "model": self.name},
+        )
+        if status in (0, 502, 503):  # the gateway is restarting, or has seen the engine go
+            return
+        try:
+            self.answer = json.loads(body)["choices"][0]["message"]["content"]
+            tell(model=self.name, state="answered", after_s=round(time.monotonic() - began, 1))
+        except (ValueError, KeyError, IndexError, TypeError):
+            self.problem = f"it answers a prompt with {status}: {body[:300].decode(errors='replace')}"
+
+
+def gateway_states(wanted: dict[str, Any]) -> dict[str, str] | None:
+    """What the gateway sees of each model; None until the release's own code and configuration answer."""
+    status, body = call(http.client.HTTPConnection(wanted["gateway"], timeout=5), "GET", "/stats")
+    try:
+        stats = json.loads(body)
+        is_same = all(stats[key] == wanted[key] for key in ("config_digest", "unit_digest"))
+        if status != 200 or not is_same or stats["pid"] in wanted["ended"]:
+            return None
+        return {name: model["state"] for name, model in stats["models"].items()}
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def wait(wanted: dict[str, Any]) -> dict[str, Engine]:
+    """Poll until the gateway is the release's and every engine answered, or one cannot."""
+    root, ended = Path(wanted["root"]), wanted["ended"]
+    engines = {name: Engine(root, name, digest, ended) for name, digest in wanted["engines"].items()}
+    began = time.monotonic()
+    while time.monotonic() < began + wanted["timeout_s"]:
+        states = gateway_states(wanted)
+        for name, engine in engines.items():
+            if engine.answer is None and engine.problem is None:
+                engine.step(wanted["gateway"], began, is_routed=(states or {}).get(name) == "ready")
+        if states is not None and all(engine.answer is not None for engine in engines.values()):
+            break
+        if any(engine.problem for engine in engines.values()):
+            break
+        time.sleep(POLL_S)
+    return engines
+
+
+def problems_of(wanted: dict[str, Any], engines: dict[str, Engine]) -> dict[str, str]:
+    """Say what is missing at the end, nothing if nothing is."""
+    after = f"after {wanted['timeout_s']:g} s"
+    problems = {name: engine.problem for name, engine in engines.items() if engine.problem}
+    if problems or all(engine.answer is not None for engine in engines.values()):
+        return problems
+    if gateway_states(wanted) is None:
+        return {"gateway": f"it does not serve the release's code and configuration {after}"}
+    return {name: f"still {engine.state} {after}" for name, engine in engines.items() if engine.answer is None}
+
+
+def main() -> None:
+    wanted = json.loads(sys.argv[1])
+    engines = wait(wanted)
+    problems = problems_of(wanted, engines)
+    tell(result={name: engine.answer for name, engine in engines.items()}, problems=problems)
+    sys.exit(1 if problems else 0)
+
+
+if __name__ == "__main__":
+    main()

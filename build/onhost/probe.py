@@ -1,0 +1,193 @@
+"""Print what a host is and what it runs, as one JSON document, so that planning takes a single round trip.
+
+Input: {"root": str, "checkpoints": {model: directory}, "listen": ["host:port", ...]}.
+Reads only; a file that is missing or broken is reported as null, never as a failure.
+"""
+
+import ctypes
+import hashlib
+import importlib.util
+import json
+import os
+import platform
+import shutil
+import socket
+import sys
+import sysconfig
+import xmlrpc.client
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from typing import Any
+from xml.parsers.expat import ExpatError
+
+
+def memory_bytes() -> int:
+    """Physical memory, or less where a control group limits this process."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+        return min(total, int(limit)) if limit.isdigit() else total
+    except OSError:
+        return total
+
+
+def read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def target_of(link: Path) -> str | None:
+    """The last part of what a symbolic link points to."""
+    try:
+        return link.readlink().name
+    except OSError:
+        return None
+
+
+def is_alive(record: dict[str, Any]) -> bool:
+    """Whether the launcher that wrote a record still runs, in this boot."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        if record.get("boot_id") not in (None, boot):
+            return False
+        return "launch" in Path(f"/proc/{record['pid']}/cmdline").read_text()
+    except (OSError, KeyError, TypeError):
+        return False
+
+
+def running(root: Path) -> dict[str, Any]:
+    """What every engine with a living launcher runs."""
+    records = {path.stem: read_json(path) for path in (root / "run").glob("*.json")}
+    alive = {name: record for name, record in records.items() if record and is_alive(record)}
+    return {name: {"unit_digest": record["unit_digest"], "pid": record["pid"]} for name, record in alive.items()}
+
+
+def releases(root: Path) -> dict[str, Any]:
+    """Every finished release, oldest first. A release is uploaded under another name and renamed when complete."""
+    found = sorted(path for path in (root / "releases").glob("2*") if (path / "release.json").is_file())
+    return {path.name: read_json(path / "release.json") for path in found}
+
+
+def digests(release: Path) -> dict[str, str]:
+    """SHA-256 of every file of a release but its own description."""
+    if not release.is_dir():
+        return {}
+    found = (path.relative_to(release) for path in release.rglob("*") if path.is_file())
+    ours = (
+        path for path in found if path.parts[0] not in ("build", "release.json") and "__pycache__" not in path.parts
+    )
+    return {str(path): hashlib.sha256((release / path).read_bytes()).hexdigest() for path in ours}
+
+
+def checkpoint(directory: str) -> dict[str, Any] | None:
+    """A checkpoint's configuration, and a fingerprint that changes when any of its files is replaced."""
+    path = Path(directory)
+    if not path.is_dir():
+        return None
+    files = sorted(entry for entry in path.iterdir() if entry.is_file())
+    listing = [f"{file.name} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files]
+    return {
+        "config": read_json(path / "config.json"),
+        "has_weights": any(file.suffix == ".safetensors" for file in files),
+        "fingerprint": hashlib.sha256("\n".join(listing).encode()).hexdigest()[:16],
+    }
+
+
+def is_free(address: str) -> bool:
+    """Whether a server could listen here now."""
+    host, _, port = address.rpartition(":")
+    with socket.socket() as attempt:
+        attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            attempt.bind((host, int(port)))
+        except OSError:
+            return False
+    return True
+
+
+def has_library(name: str) -> bool:
+    """Whether the loader finds a shared library."""
+    try:
+        ctypes.CDLL(name)
+    except OSError:
+        return False
+    return True
+
+
+def tools() -> dict[str, bool]:
+    """What an engine needs of the system beyond its own environment."""
+    headers = Path(sysconfig.get_path("include")) / "Python.h"
+    return {
+        "g++": shutil.which("g++") is not None,
+        "libnuma.so.1": has_library("libnuma.so.1"),
+        "Python.h": headers.is_file(),
+        "venv": importlib.util.find_spec("ensurepip") is not None,
+    }
+
+
+def runner_state(root: Path) -> Any:
+    """What supervisord says of its processes; null when it does not answer."""
+    command = b"<?xml version='1.0'?><methodCall><methodName>supervisor.getAllProcessInfo</methodName></methodCall>"
+    request = b"POST /RPC2 HTTP/1.0\r\nHost: runner\r\nContent-Type: text/xml\r\nContent-Length: %d\r\n\r\n%s"
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(5)
+            connection.connect(str(root / "run" / "supervisor.sock"))
+            connection.sendall(request % (len(command), command))
+            answer = b"".join(iter(lambda: connection.recv(65536), b""))
+        processes: Any = xmlrpc.client.loads(answer.partition(b"\r\n\r\n")[2])[0][0]
+        return {one["name"]: {"state": one["statename"], "pid": one["pid"]} for one in processes}
+    except (OSError, ValueError, xmlrpc.client.Error, ExpatError):
+        return None
+
+
+def gateway_state(root: Path) -> Any:
+    """Which release's code and configuration the running gateway says it serves; null when it does not answer."""
+    config = read_json(root / "current" / "gateway.json")
+    if not config:
+        return None
+    address = config["listen"][0]
+    connection = HTTPConnection(address["host"], address["port"], timeout=5)
+    try:
+        connection.request("GET", "/stats")
+        stats = json.loads(connection.getresponse().read())
+        return {key: stats[key] for key in ("unit_digest", "config_digest", "models")}
+    except (OSError, HTTPException, ValueError, KeyError, TypeError):
+        return None
+    finally:
+        connection.close()
+
+
+def main() -> None:
+    wanted = json.loads(sys.argv[1])
+    root = Path(wanted["root"])
+    current = target_of(root / "current")
+    disk = shutil.disk_usage(next(path for path in (root, *root.parents) if path.exists()))
+    print(
+        json.dumps(
+            {
+                "machine": platform.machine(),
+                "python": ".".join(str(part) for part in sys.version_info[:3]),
+                "cores": len(os.sched_getaffinity(0)),
+                "memory_bytes": memory_bytes(),
+                "disk_free_bytes": disk.free,
+                "tools": tools(),
+                "current": current,
+                "confirmed": target_of(root / "confirmed"),
+                "releases": releases(root),
+                "files": digests(root / "releases" / current) if current else {},
+                "builds": sorted(path.parent.name for path in (root / "builds").glob("*/manifest.json")),
+                "engines": running(root),
+                "runner": runner_state(root),
+                "gateway": gateway_state(root),
+                "checkpoints": {name: checkpoint(path) for name, path in wanted["checkpoints"].items()},
+                "free_addresses": [address for address in wanted["listen"] if is_free(address)],
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""Everything that would make a deployment fail half-way, found before anything is touched."""
+
+import json
+from collections.abc import Iterator, Mapping
+
+from build.facts import Facts
+from deployment.checkpoint import mismatches
+from deployment.quantities import GIB, shown_bytes
+from deployment.spec import Deployment, Weights
+
+# An engine environment with torch's CPU build takes 3.4 GB, with the accelerator build 6.2; wheels pass through
+# the temporary directory meanwhile (measured on x86-64).
+BUILD_BYTES = 9 * GIB
+RELEASE_BYTES = GIB // 16
+
+
+def preflight(
+    deployment: Deployment, facts: Facts, checkpoints: Mapping[str, str], *, is_build: bool, name: str
+) -> list[str]:
+    """Report every problem of a host and its checkpoints with this deployment. `name` is how to call the host."""
+    return [
+        *_system(deployment, facts, name),
+        *_addresses(deployment, facts, name),
+        *_checkpoints(deployment, facts, checkpoints),
+        *_disk(facts, is_build=is_build, name=name),
+    ]
+
+
+PACKAGES = {"g++": "g++", "libnuma.so.1": "libnuma1", "Python.h": "python3-dev", "venv": "python3-venv"}
+"""Debian's and Ubuntu's packages for what an engine needs."""
+
+
+def missing_tools(facts: Facts, *, is_compiled: bool) -> list[str]:
+    """Name what the system lacks. Only engines that are not eager compile, and need a compiler at run time."""
+    needed = ["libnuma.so.1", "venv", *(["g++", "Python.h"] if is_compiled else [])]
+    return [tool for tool in needed if not facts.tools[tool]]
+
+
+def _system(deployment: Deployment, facts: Facts, name: str) -> Iterator[str]:
+    is_compiled = not all(model.engine.enforce_eager for model in deployment.models.values())
+    for tool in missing_tools(facts, is_compiled=is_compiled):
+        yield f"{name}: vLLM needs {tool}, got none. Install it: `apt-get install {PACKAGES[tool]}`."
+
+
+def _addresses(deployment: Deployment, facts: Facts, name: str) -> Iterator[str]:
+    ours = _served_addresses(facts) if facts.gateway is not None else frozenset()
+    for index, address in enumerate(deployment.gateway.listen):
+        if address not in facts.free_addresses and address not in ours:
+            yield (
+                f"gateway.listen[{index}]: in use on {name} by another program, got {json.dumps(address)}. "
+                f"Stop it (`ss -ltnp 'sport = :{address.rpartition(':')[2]}'` shows it) or choose another port."
+            )
+
+
+def _served_addresses(facts: Facts) -> frozenset[str]:
+    listen = facts.release(facts.current).get("listen", ())
+    return frozenset(str(address) for address in listen)
+
+
+def _checkpoints(deployment: Deployment, facts: Facts, paths: Mapping[str, str]) -> Iterator[str]:
+    for name, model in deployment.models.items():
+        path, found = paths[name], facts.checkpoints.get(name)
+        if found is None:
+            field = "path" if model.weights.path else "hub"
+            what = f"no such directory, got {json.dumps(path)}. {_how_to_get(model.weights)}"
+            yield f"models.{name}.weights.{field}: {what}"
+        elif found.config is None or not found.has_weights:
+            missing = "config.json" if found.config is None else "*.safetensors"
+            yield (
+                f"models.{name}.weights: no checkpoint without {missing}, got {json.dumps(path)}. "
+                "Point it at a directory with config.json, a tokenizer and *.safetensors."
+            )
+        else:
+            yield from mismatches(name, model, found.config, path)
+
+
+def _how_to_get(weights: Weights) -> str:
+    if weights.path:
+        return "Make or download the checkpoint there, or correct the path."
+    return f"Download {weights.hub} at {weights.revision} to that directory."
+
+
+def _disk(facts: Facts, *, is_build: bool, name: str) -> Iterator[str]:
+    needed = RELEASE_BYTES + (BUILD_BYTES if is_build else 0)
+    if facts.disk_free_bytes < needed:
+        yield (
+            f"{name}: too little free disk, got {shown_bytes(facts.disk_free_bytes)} where {shown_bytes(needed)} "
+            "are needed. Free some, or prune old releases and builds."
+        )

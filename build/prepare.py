@@ -1,0 +1,112 @@
+"""Read everything, decide everything, touch nothing: what `plan` shows and `build-and-deploy` carries out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from build.change import Change, Wanted, decide, file_changes, release_name
+from build.errors import DeployError
+from build.executor import Executor
+from build.facts import Facts, gather, probe_command
+from build.pins import Pins, environment_digest, load_pins
+from build.preflight import preflight
+from build.target import REPOSITORY, Target
+from deployment.errors import ConfigError
+from deployment.load import load_deployment
+from deployment.release import GATEWAY_CODE, Release, RenderedFile, compose
+from deployment.render import Place, render
+from deployment.sizing import HostFacts, Plan, plan
+from deployment.spec import Deployment
+
+PINS = REPOSITORY / "build" / "pins.toml"
+CONSTRAINTS = REPOSITORY / "build" / "engine-constraints.txt"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A deployment held against one host, without a problem left."""
+
+    models_file: Path
+    deployment: Deployment
+    target: Target
+    facts: Facts
+    pins: Pins
+    constraints_text: str
+    plan: Plan
+    release: Release
+    wanted: Wanted
+    change: Change
+    files: Mapping[str, str]
+    """Path of each file that differs from the current release, with how."""
+    stamp: str
+
+
+def prepare(models_file: Path, target: Target, executor: Executor, *, now: datetime | None = None) -> Prepared:
+    """Load, look, size, check and render. Raises ConfigError or DeployError with everything that is wrong."""
+    deployment = load_deployment(models_file)
+    checkpoints = checkpoint_paths(deployment, target, models_file)
+    facts = look(deployment, target, executor, checkpoints)
+    pins, constraints = load_pins(PINS), CONSTRAINTS.read_text(encoding="utf-8")
+    build = environment_digest(pins, constraints, machine=facts.machine, python=facts.python)
+    problems = preflight(deployment, facts, checkpoints, is_build=build not in facts.builds, name=target.name)
+    try:
+        host = HostFacts(name=target.name, cores=facts.cores, memory_bytes=facts.memory_bytes)
+        sized = plan(deployment, host, target.root)
+    except ConfigError as error:
+        raise DeployError(*error.problems, *problems) from None
+    if problems:
+        raise DeployError(*problems)
+    release = make_release(deployment, sized, target, checkpoints, build, facts)
+    stamp = (now or datetime.now(UTC)).strftime("%Y%m%dT%H%M%S")
+    name = release_name(release, facts, stamp=stamp)
+    wanted = Wanted.rendered(release, name, deployment.gateway.listen[0])
+    return Prepared(
+        models_file=models_file,
+        deployment=deployment,
+        target=target,
+        facts=facts,
+        pins=pins,
+        constraints_text=constraints,
+        plan=sized,
+        release=release,
+        wanted=wanted,
+        change=decide(wanted, facts),
+        files=file_changes(release, facts),
+        stamp=stamp,
+    )
+
+
+def look(deployment: Deployment, target: Target, executor: Executor, checkpoints: Mapping[str, str]) -> Facts:
+    """Gather the facts that this deployment depends on."""
+    return gather(executor, probe_command(target.root, checkpoints, deployment.gateway.listen, python=target.python))
+
+
+def checkpoint_paths(deployment: Deployment, target: Target, models_file: Path) -> dict[str, str]:
+    """Say where each model's checkpoint lies on the host: `path` counts from the models file."""
+    base = models_file.resolve().parent
+    return {
+        name: str((base / model.weights.path).resolve())
+        if model.weights.path is not None
+        else target.checkpoint(name, model.weights.revision or "")
+        for name, model in deployment.models.items()
+    }
+
+
+def make_release(
+    deployment: Deployment, sized: Plan, target: Target, checkpoints: Mapping[str, str], build: str, facts: Facts
+) -> Release:
+    """Render all files, the gateway's code among them, and digest them."""
+    place = Place(root=target.root, runner=target.runner)
+    files = [*render(deployment, sized, place, checkpoints), *gateway_code()]
+    fingerprints = {name: found.fingerprint for name, found in facts.checkpoints.items() if found is not None}
+    return compose(files, build=build, engines=deployment.models, fingerprints=fingerprints)
+
+
+def gateway_code() -> list[RenderedFile]:
+    """Read the gateway package, which travels with every release."""
+    package = REPOSITORY / "gateway"
+    return [
+        RenderedFile(path=f"{GATEWAY_CODE}{path.name}", text=path.read_text(encoding="utf-8"))
+        for path in sorted(package.glob("*.py"))
+    ]

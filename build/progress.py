@@ -1,0 +1,77 @@
+"""What a person sees while a deployment works: one line a phase, bars where something is long, times at the end."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+
+class Reporter:
+    """Writes to a terminal with colour and moving bars, elsewhere plain lines; honours NO_COLOR (rich does)."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(stderr=True, highlight=False, soft_wrap=True)
+        self._began = time.monotonic()
+
+    def say(self, text: str, *, style: str = "") -> None:
+        """Write one line."""
+        self.console.print(text, style=style, markup=False)
+
+    @contextmanager
+    def phase(self, text: str) -> Iterator["Phase"]:
+        """Show a phase while it runs, and its time when it is over."""
+        began = time.monotonic()
+        if not self.console.is_terminal:
+            self.say(f"{text} ...")
+        with _bars(self.console) as bars:
+            yield Phase(self, bars, text)
+        self.say(f"{text}: {time.monotonic() - began:.1f} s", style="green")
+
+    @property
+    def elapsed_s(self) -> float:
+        return time.monotonic() - self._began
+
+
+class Phase:
+    """A phase in progress: a spinner with the latest line, and a bar for each named part of it."""
+
+    def __init__(self, reporter: Reporter, bars: Progress, text: str) -> None:
+        self._reporter, self._bars = reporter, bars
+        self._line: TaskID = bars.add_task(text, total=None, note="")
+        self._parts: dict[str, TaskID] = {}
+        self._said: dict[str, str] = {}
+
+    def note(self, line: str) -> None:
+        """Show the latest line of what runs, on a terminal only: logs are read afterwards, whole, elsewhere."""
+        self._bars.update(self._line, note=line.strip()[:60])
+
+    def part(self, name: str, state: str, *, is_done: bool = False) -> None:
+        """Show how far one named part is; elsewhere than on a terminal each new state is a line."""
+        if name not in self._parts:
+            self._parts[name] = self._bars.add_task(f"  {name}", total=None, note=state)
+        self._bars.update(self._parts[name], note=state)
+        if is_done:
+            self._bars.update(self._parts[name], total=1, completed=1)
+        if self._said.get(name) != state and not self._reporter.console.is_terminal:
+            self._reporter.say(f"  {name}: {state}")
+        self._said[name] = state
+
+    def transfer(self, done_bytes: int, total_bytes: int) -> None:
+        """Move the bar of a download."""
+        note = f"{done_bytes / 1e6:.0f} of {total_bytes / 1e6:.0f} MB"
+        self._bars.update(self._line, completed=done_bytes, total=total_bytes, note=note)
+
+
+def _bars(console: Console) -> Progress:
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=24),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[note]}", style="dim", markup=False),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )

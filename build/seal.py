@@ -1,0 +1,105 @@
+"""Prove an engine environment, and seal it: from then on it is used as it is."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+from build.command import Command
+from build.environment import BuildDirectory, script, write_file
+from build.pins import Pins
+from build.torch_source import TorchSource
+
+# One from each family that an engine calls at every step: a wheel without them would fail at the first request.
+REQUIRED_OPERATORS = frozenset(
+    f"_C::{name}"
+    for name in ("cpu_attention_with_kv_cache", "onednn_mm", "rms_norm", "rotary_embedding", "silu_and_mul")
+)
+
+
+def proof_command(build: BuildDirectory) -> Command:
+    """Ask the environment what it is; the answer is the last line of its stdout."""
+    return Command(
+        argv=(str(build.python), "-I", "-"),
+        what="load the kernels and ask vLLM for its version",
+        stdin=script("proofs.py"),
+        timeout_s=300,
+    )
+
+
+def judge_proofs(stdout: str, pins: Pins) -> list[str]:
+    """What is wrong with the environment that printed this; empty when nothing is."""
+    try:
+        answer = json.loads(stdout.strip().rpartition("\n")[2])
+    except json.JSONDecodeError:
+        return [f"proofs: no answer from the environment, got {stdout[-200:]!r}. Read the build's log."]
+    problems = [*_package_problems(answer, pins), *_kernel_problems(answer["kernels"])]
+    expected, command = f"{pins.vllm.version}+cpu", answer["command_version"]
+    if command["value"] != expected:
+        problems.append(
+            f"proofs.command_version: `vllm --version` does not say {expected}, "
+            f"got {command['error'] or command['value']}. Build again; read the build's log if it persists."
+        )
+    return problems
+
+
+def _package_problems(answer: Mapping[str, Any], pins: Pins) -> list[str]:
+    got = answer["packages"]
+    allowed = {
+        "vllm": (f"{pins.vllm.version}+cpu",),
+        "torch": (pins.torch.version, f"{pins.torch.version}+cpu"),
+        "transformers": None,
+    }
+    return [
+        f"proofs.packages.{name}: {'missing' if name not in got else 'another version'}, "
+        f"got {got.get(name, 'nothing')}. Build again with {name} {' or '.join(versions or ('of any version',))}."
+        for name, versions in allowed.items()
+        if name not in got or (versions is not None and not _matches(got[name], versions))
+    ]
+
+
+def _matches(version: str, allowed: Sequence[str]) -> bool:
+    """The default build of torch may carry a local version of its own, such as +cu130."""
+    return version in allowed or version.partition("+")[0] in allowed
+
+
+def _kernel_problems(kernels: Mapping[str, Any]) -> list[str]:
+    if kernels["error"] is not None:
+        return [f"proofs.kernels: vLLM's kernels do not load, got {kernels['error']}. Build again on this machine."]
+    value = kernels["value"]
+    problems = []
+    if value["device_type"] != "cpu":
+        problems.append(
+            f"proofs.kernels.device_type: the platform is not the CPU, got {value['device_type']!r}. "
+            "Check that the stand-in distribution `vllm` is installed."
+        )
+    missing = sorted(REQUIRED_OPERATORS - set(value["operators"]))
+    if missing:
+        problems.append(
+            f"proofs.kernels.operators: {', '.join(missing)} missing, got {len(value['operators'])} operators from "
+            f"{value['extension']}. Install the wheel that fits this processor."
+        )
+    return problems
+
+
+def manifest(digest: str, proofs: str, torch: TorchSource) -> str:
+    """What the sealed directory says about itself."""
+    answer = json.loads(proofs.strip().rpartition("\n")[2])
+    content = {
+        "digest": digest,
+        "recipe": "wheel",
+        "torch_source": torch.said,
+        "proofs": answer,
+    }
+    return json.dumps(content, indent=1, sort_keys=True) + "\n"
+
+
+def seal_commands(build: BuildDirectory, manifest_text: str) -> tuple[Command, ...]:
+    """Write the manifest under another name, then rename it: it is there whole or not at all."""
+    temporary = f"{build.manifest}.tmp"
+    return (
+        write_file(PurePosixPath(temporary), manifest_text),
+        Command(
+            argv=("mv", "--no-target-directory", temporary, str(build.manifest)), what="seal the engine environment"
+        ),
+    )

@@ -1,0 +1,139 @@
+"""How results look on a terminal: aligned tables, nothing that a pipe cannot carry."""
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from build.facts import Facts
+from build.prepare import Prepared
+from deployment.quantities import shown_bytes
+
+# supervisord calls a process STARTING until it has lived for startsecs; whether it serves, the gateway knows.
+PROCESS_WORDS = {"STARTING": "running", "FATAL": "given up", "BACKOFF": "restarting"}
+PIPE_COLUMNS = 200
+"""Nothing is cut where nobody sees the edge of a screen."""
+
+STYLES = {"ready": "green", "pass": "green", "loading": "yellow", "warn": "yellow", "fail": "red"}
+
+
+def stdout() -> Console:
+    """The console that results go to; progress goes to stderr."""
+    return Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PIPE_COLUMNS)
+
+
+def print_json(value: Any) -> None:
+    """Print for programs."""
+    print(json.dumps(value, indent=1))
+
+
+def sizes(prepared: Prepared) -> Table:
+    """Show what each engine gets."""
+    table = _table("model", "cores", "threads", "weights", "KV cache", "expected", "limit", "sequences")
+    for engine in prepared.plan.engines.values():
+        memory = engine.footprint
+        amounts = [shown_bytes(size) for size in (memory.weights, memory.kv_cache, memory.total, memory.limit)]
+        table.add_row(
+            engine.name, engine.core_list, str(engine.compute_threads), *amounts, str(engine.full_length_sequences)
+        )
+    return table
+
+
+def steps(prepared: Prepared) -> list[str]:
+    """Say in words what a deployment would do, in order."""
+    change, wanted = prepared.change, prepared.wanted
+    said = []
+    if change.is_build:
+        said.append(f"build the engine environment {wanted.build}")
+    if change.is_upload:
+        said.append(f"make release {wanted.release} of {len(prepared.release.files)} files:")
+        said += [f"    {how} {path}" for path, how in _summary(prepared.files).items()]
+    if change.is_switch:
+        said.append(f"switch from {prepared.facts.current or 'nothing'} to {wanted.release}")
+    if not change.is_runner_up:
+        said.append("start the process runner")
+    said += [f"stop {name}" for name in change.stop]
+    said += [f"start {name}" for name in change.start]
+    said += [f"restart {name}" for name in change.restart]
+    if change.gateway != "keep":
+        said.append(f"{change.gateway} the gateway")
+    if not change.is_nothing:
+        said.append(f"wait until {', '.join(wanted.engines)} answer")
+    return said
+
+
+def change_as_json(prepared: Prepared) -> dict[str, Any]:
+    """Return the plan for programs."""
+    change = prepared.change
+    return {
+        "changes": not change.is_nothing,
+        "release": prepared.wanted.release,
+        "build": prepared.wanted.build,
+        "is_build": change.is_build,
+        "files": dict(prepared.files),
+        "start": list(change.start),
+        "restart": list(change.restart),
+        "stop": list(change.stop),
+        "gateway": change.gateway,
+        "engines": {
+            name: {"cores": engine.core_list, "memory_bytes": engine.footprint.total, "socket": engine.socket}
+            for name, engine in prepared.plan.engines.items()
+        },
+        "free_bytes": prepared.plan.free_bytes,
+    }
+
+
+def status_rows(facts: Facts) -> list[dict[str, Any]]:
+    """Say per model what the release wants, what the runner does and what the gateway sees."""
+    units: Mapping[str, str] = facts.release(facts.current).get("units", {})
+    seen = facts.gateway.models if facts.gateway else {}
+    rows = []
+    for name in sorted((units.keys() | facts.engines.keys()) - {"gateway"}):
+        process = (facts.runner or {}).get(name)
+        rows.append(
+            {
+                "model": name,
+                "state": seen.get(name, {}).get("state", "unknown" if facts.gateway is None else "not served"),
+                "process": PROCESS_WORDS.get(process.state, process.state.lower()) if process else "none",
+                "pid": process.pid if process and process.pid else None,
+                "up_to_date": facts.running.get(name) == units.get(name),
+                "in_flight": seen.get(name, {}).get("in_flight"),
+                "requests": seen.get(name, {}).get("requests_total"),
+            }
+        )
+    return rows
+
+
+def status_table(rows: list[dict[str, Any]]) -> Table:
+    """Show the status of every model."""
+    table = _table("model", "state", "process", "pid", "up to date", "in flight", "requests")
+    for row in rows:
+        state = f"[{STYLES.get(row['state'], 'red')}]{row['state']}[/]"
+        rest = [row["pid"], "yes" if row["up_to_date"] else "no", row["in_flight"], row["requests"]]
+        table.add_row(row["model"], state, row["process"], *("-" if each is None else str(each) for each in rest))
+    return table
+
+
+def checks_table(checks: list[dict[str, str]]) -> Table:
+    """Show checks with their verdict."""
+    table = _table("check", "", "finding")
+    for each in checks:
+        table.add_row(each["check"], f"[{STYLES[each['verdict']]}]{each['verdict']}[/]", each["finding"])
+    return table
+
+
+def _summary(files: Mapping[str, str]) -> dict[str, str]:
+    """Fold the gateway's code into one line."""
+    code = [how for path, how in files.items() if path.startswith("lib/")]
+    rest = {path: how for path, how in files.items() if not path.startswith("lib/")}
+    return rest | ({f"lib/gateway ({len(code)} files)": code[0]} if code else {})
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table

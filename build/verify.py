@@ -1,0 +1,51 @@
+"""Prove that what runs is what was deployed, from the host's own evidence."""
+
+from collections.abc import Iterator
+
+from build.activation import Host, gate
+from build.change import Wanted
+from build.environment import BuildDirectory
+from build.errors import DeployError
+from build.facts import Facts
+from build.pins import Pins
+from build.seal import judge_proofs, proof_command
+
+Check = dict[str, str]
+
+
+def verify(host: Host, facts: Facts, pins: Pins) -> Iterator[Check]:
+    """Check files, engine environment, processes and answers of the current release; yields as it goes."""
+    description = facts.release(facts.current)
+    if facts.current is None or not description:
+        yield _check("release", ["no release is current. Run `fab build-and-deploy`"], "")
+        return
+    wanted = Wanted.described(facts.current, description)
+    yield _check("files", changed_files(facts), f"{len(facts.files)} files are as rendered")
+    proofs = host.executor.run(proof_command(BuildDirectory.of(host.target.root, wanted.build))).stdout
+    yield _check("environment", judge_proofs(proofs, pins), f"{wanted.build}: vLLM {pins.vllm.version}, kernels load")
+    yield _check("processes", stale_processes(wanted, facts), f"{len(wanted.engines)} engines run this release")
+    try:
+        answers = gate(host, wanted, wanted.engines, timeout_s=120)
+        yield _check("answers", [], f"{len(answers)} models answer a prompt")
+    except DeployError as error:
+        yield _check("answers", list(error.problems), "")
+
+
+def changed_files(facts: Facts) -> list[str]:
+    """Name files of the current release that differ from what was rendered."""
+    wanted = facts.release(facts.current).get("files", {})
+    paths = sorted(path for path in wanted.keys() | facts.files.keys() if wanted.get(path) != facts.files.get(path))
+    return [f"{path}: not as rendered" for path in paths]
+
+
+def stale_processes(wanted: Wanted, facts: Facts) -> list[str]:
+    """Name engines that do not run what the current release says."""
+    return [
+        f"{name}: runs {facts.running.get(name) or 'nothing'}, not {digest}"
+        for name, digest in wanted.engines.items()
+        if facts.running.get(name) != digest
+    ]
+
+
+def _check(name: str, problems: list[str], finding: str) -> Check:
+    return {"check": name, "verdict": "fail" if problems else "pass", "finding": "\n".join(problems) or finding}
