@@ -1,0 +1,42 @@
+# The commands of the README. What they do lives in Python; this file only makes sure that Python is there.
+
+VENV := .venv
+BIN := $(VENV)/bin
+# A shell in which a failed step ends the recipe.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+.PHONY: help setup demo demo-stop test check e2e schema clean
+
+help: ## list the targets
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+
+setup: $(VENV)/.complete ## make the operator's environment
+
+$(VENV)/.complete: build/setup.sh pyproject.toml constraints.txt
+	@bash build/setup.sh $(VENV)
+	@touch $@
+
+demo: setup ## serve four models on this computer and ask one a question
+	@$(BIN)/fab demo
+
+demo-stop: setup ## end everything that the demo started
+	@$(BIN)/fab stop
+
+test: setup check e2e ## every check, the end-to-end test with real vLLM included
+
+check: setup ## format, lint, types, and all tests that need no engine
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest -m "not engine"
+
+e2e: setup ## the end-to-end tests with real vLLM (the first time it builds the engine environment)
+	$(BIN)/fab demo.prepare
+	$(BIN)/pytest -m engine
+
+schema: setup ## write the JSON schema that editors complete models.yaml with
+	$(BIN)/python -m deployment.schema > docs/models.schema.json
+
+clean: ## remove environments, models and state of this checkout (stop the demo first)
+	rm -rf out $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
