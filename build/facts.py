@@ -70,6 +70,12 @@ class Facts(Frozen):
     free_addresses: tuple[str, ...]
 
     @property
+    def has_gateway(self) -> bool:
+        """Whether a gateway of ours holds its addresses, be it too busy to answer."""
+        supervised = (self.runner or {}).get("gateway")
+        return self.gateway is not None or (supervised is not None and supervised.state in ("STARTING", "RUNNING"))
+
+    @property
     def running(self) -> Mapping[str, str]:
         """Unit digest of each engine that runs."""
         return {name: engine.unit_digest for name, engine in self.engines.items()}

@@ -43,7 +43,7 @@ def _system(deployment: Deployment, facts: Facts, name: str) -> Iterator[str]:
 
 
 def _addresses(deployment: Deployment, facts: Facts, name: str) -> Iterator[str]:
-    ours = _served_addresses(facts) if facts.gateway is not None else frozenset()
+    ours = _served_addresses(facts) if facts.has_gateway else frozenset()
     for index, address in enumerate(deployment.gateway.listen):
         if address not in facts.free_addresses and address not in ours:
             yield (

@@ -34,8 +34,9 @@ def change_commands(target: Target, change: Change) -> list[Command]:
 
 def start_command(target: Target) -> Command:
     """Start supervisord, which starts everything in its configuration. Returns when it has become a daemon."""
+    kept = (f"{name}={value}" for name, value in target.environment.items())
     return Command(
-        argv=(str(SUPERVISORD), "-c", f"{target.current}/supervisord.conf"),
+        argv=("env", "-i", *kept, str(SUPERVISORD), "-c", f"{target.current}/supervisord.conf"),
         what="start the process runner",
         cwd=target.root,
         timeout_s=60,

@@ -2,10 +2,14 @@
 
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
+# What programs need to run at all. Whatever else a shell holds, keys and tokens among it, is not for engines.
+KEPT_VARIABLES = ("HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ", "USER")
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
@@ -19,6 +23,8 @@ class Target:
     """What keeps processes running: `supervisor` here, `systemd` on a VM."""
     python: str
     """The interpreter that environments are made from."""
+    environment: Mapping[str, str] = MappingProxyType({})
+    """All that the process runner, and so every engine, gets of the caller's environment."""
 
     @property
     def current(self) -> str:
@@ -38,7 +44,9 @@ def local_target(root: Path | None = None) -> Target:
     """
     chosen = root or Path(os.environ.get("AXION_LOCAL_ROOT", REPOSITORY / "out" / "local"))
     base = Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
+    kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
     return Target(
+        environment=kept,
         name="this computer",
         root=str(chosen.resolve()),
         runner="supervisor",
