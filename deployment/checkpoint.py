@@ -25,8 +25,10 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
         "vocab_size": 262208,
         "max_position_embeddings": 131072,
         "tie_word_embeddings": True,
+        "sliding_window": 4096,
+        "sliding_window_pattern": 6,
     },
-    "Gemma3ForCausalLM": {"tie_word_embeddings": True},
+    "Gemma3ForCausalLM": {"tie_word_embeddings": True, "sliding_window": 4096, "sliding_window_pattern": 6},
 }
 
 
@@ -36,7 +38,7 @@ def mismatches(name: str, model: Model, config: Mapping[str, Any], where: str) -
     found = [
         *_architecture(claim, config),
         *_shape(claim, {**DEFAULTS.get(claim.name, {}), **text}, config),
-        *_windows(claim, text),
+        *_windows(claim, {**DEFAULTS.get(claim.name, {}), **text}),
         *_quantization(model, config.get("quantization_config")),
         *_dtype(model, text, config),
     ]
@@ -74,16 +76,24 @@ def _shape(claim: Architecture, text: Mapping[str, Any], config: Mapping[str, An
 
 def _windows(claim: Architecture, text: Mapping[str, Any]) -> Iterator[Mismatch]:
     """A window counts only where layers use it: Qwen2 and Phi-4 publish one that is off or beyond the context."""
-    kinds = text.get("layer_types")
-    if not kinds or "sliding_attention" not in kinds:
+    kinds = text.get("layer_types") or _kinds_by_pattern(claim, text.get("sliding_window_pattern"))
+    if "sliding_attention" not in kinds:
         return
     if text.get("sliding_window") != claim.sliding_window:
         what = "Copy the number from config.json"
         yield "architecture.sliding_window", text.get("sliding_window"), claim.sliding_window, what
     full = sum(kind == "full_attention" for kind in kinds)
     if full != (claim.full_attention_layers or 0):
-        what = "Count full_attention in its layer_types"
+        what = "Count full_attention in its layer_types, or every sliding_window_pattern-th layer"
         yield "architecture.full_attention_layers", full, claim.full_attention_layers, what
+
+
+def _kinds_by_pattern(claim: Architecture, pattern: int | None) -> list[str]:
+    """Gemma 3 as published has no layer_types: every sixth layer looks back over everything."""
+    if not pattern:
+        return []
+    layers = range(1, claim.num_hidden_layers + 1)
+    return ["sliding_attention" if layer % pattern else "full_attention" for layer in layers]
 
 
 def _quantization(model: Model, real: Mapping[str, Any] | None) -> Iterator[Mismatch]:

@@ -13,7 +13,7 @@ from deployment.document import Document, Path
 from deployment.kv_cache import ELEMENT_BYTES, sequence_bytes
 from deployment.problems import joined, shown
 from deployment.quantities import shown_bytes
-from deployment.spec import RESERVED_ALIASES, SIZE_ADAPTER, Engine
+from deployment.spec import RESERVED_ALIASES, RESERVED_NAMES, SIZE_ADAPTER, Engine
 
 QUANTIZATIONS = ("awq", "gptq", "compressed-tensors")
 Finding = tuple[Path, str]
@@ -42,6 +42,8 @@ def _name_clashes(models: Mapping[Any, Any]) -> Iterator[Finding]:
     for name in models:
         if name in RESERVED_ALIASES:
             yield ("models", name), f"means the default model, got {shown(name)}. Choose another name."
+        if name in RESERVED_NAMES:
+            yield ("models", name), f"is the name of a process of ours, got {shown(name)}. Choose another name."
     for name, model in models.items():
         aliases = model.get("aliases") if isinstance(model, dict) else None
         for index, alias in enumerate(aliases if isinstance(aliases, list) else []):

@@ -20,6 +20,20 @@ def _positive(value: ByteSize) -> ByteSize:
     return value
 
 
+def _address(value: str) -> str:
+    """Refuse what has the form of an address and is none: no socket could be bound to it."""
+    host, _, port = value.rpartition(":")
+    if not 0 < int(port) < 2**16 or (host != "localhost" and any(int(part) > 255 for part in host.split("."))):
+        raise ValueError("not an address")
+    return value
+
+
+def _distinct(value: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(value)) < len(value):
+        raise ValueError("the same address twice")
+    return value
+
+
 SIZE = "a size with its unit, such as 512MiB or 12GiB"
 Size = Annotated[ByteSize, BeforeValidator(_whole_bytes), AfterValidator(_positive)]
 SIZE_ADAPTER: TypeAdapter[ByteSize] = TypeAdapter(Size)
@@ -29,11 +43,15 @@ NAME_ADAPTER: TypeAdapter[str] = TypeAdapter(ModelName)
 # What a client may send as "model" besides the canonical name: hub ids and Ollama tags hold / : and dots.
 Alias = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,95}$")]
 
+Address = Annotated[str, Field(pattern=r"^(\d{1,3}(\.\d{1,3}){3}|localhost):\d{1,5}$"), AfterValidator(_address)]
+
 # The longest a stop may take: process runners are told once, for every engine, to wait a little longer.
 MAX_DRAIN_S = 600
 
 # Words the gateway itself gives a meaning to: they go to the default model.
 RESERVED_ALIASES = frozenset({"auto", "default"})
+# Processes, sockets and logs beside the engines': a model of this name would take their place.
+RESERVED_NAMES = frozenset({"gateway", "supervisor", "supervisord"})
 
 
 class Frozen(BaseModel):
@@ -109,7 +127,7 @@ class Host(Frozen):
 class Gateway(Frozen):
     """Where clients connect."""
 
-    listen: tuple[Annotated[str, Field(pattern=r"^(\d{1,3}(\.\d{1,3}){3}|localhost):\d{1,5}$")], ...] = Field(
+    listen: Annotated[tuple[Address, ...], AfterValidator(_distinct)] = Field(
         ("127.0.0.1:8080",), min_length=1, description="addresses such as 127.0.0.1:8080"
     )
     max_body: Size = Field(ByteSize(32 * 2**20), description=SIZE)

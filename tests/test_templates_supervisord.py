@@ -41,7 +41,7 @@ class Supervised:
         )
         # The real value would make this test wait two minutes for a state that says "it has not crashed yet".
         self.configuration.write_text(
-            text.replace("startsecs = 120", "startsecs = 1").replace("startretries = 3", "startretries = 1")
+            text.replace("startsecs = 120", "startsecs = 1").replace("startretries = 10", "startretries = 1")
         )
 
     def start(self) -> None:
