@@ -20,7 +20,7 @@ from build.facts import Facts
 from build.onhost import script
 from build.progress import Phase, Reporter
 from build.target import Target
-from build.upload import switch_commands
+from build.upload import confirm_commands, switch_commands
 
 # From nothing to a first answer. A 27B checkpoint takes minutes to read, and its first start compiles for one to four.
 GATE_TIMEOUT_S = 1200.0
@@ -48,7 +48,7 @@ def activate(host: Host, wanted: Wanted, change: Change, *, timeout_s: float = G
         check(host.executor, runner.restart_command(host.target, name))
         gate(host, wanted, [name], timeout_s=timeout_s)
     answers = gate(host, wanted, wanted.engines, timeout_s=timeout_s)
-    _all(host, switch_commands(host.target, wanted.release, link="confirmed"))
+    _all(host, confirm_commands(host.target, wanted.release))
     return answers
 
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from build.facts import Facts
-from deployment.release import Release
+from deployment.release import GATEWAY_CODE, Release
 
 GatewayStep = Literal["keep", "reload", "restart", "start"]
 
@@ -92,13 +93,17 @@ def file_changes(release: Release, facts: Facts) -> dict[str, str]:
 
 def decide(wanted: Wanted, facts: Facts) -> Change:
     """Compare what is wanted with what a host has and, process by process, with what it runs."""
-    running = facts.running
+    running, edited = facts.running, _edited_engines(facts)
     return Change(
         is_build=wanted.build not in facts.builds,
         is_upload=wanted.release not in facts.releases,
         is_switch=wanted.release != facts.current,
         start=tuple(name for name in wanted.engines if name not in running),
-        restart=tuple(name for name in wanted.engines if name in running and running[name] != wanted.engines[name]),
+        restart=tuple(
+            name
+            for name, digest in wanted.engines.items()
+            if name in running and (running[name] != digest or name in edited)
+        ),
         stop=tuple(name for name in running if name not in wanted.engines),
         gateway=_gateway_step(wanted, facts),
         is_runner_up=facts.runner is not None,
@@ -106,10 +111,16 @@ def decide(wanted: Wanted, facts: Facts) -> Change:
     )
 
 
+def _edited_engines(facts: Facts) -> frozenset[str]:
+    """Name engines whose files were edited by hand: they may run the edited ones under the digest of the rendered."""
+    return frozenset(Path(path).stem for path in facts.edited_files if path.startswith("engines/"))
+
+
 def _gateway_step(wanted: Wanted, facts: Facts) -> GatewayStep:
     if facts.gateway is None:
         return "start"
-    if facts.gateway.unit_digest != wanted.gateway_unit:
+    is_code_edited = any(path.startswith(GATEWAY_CODE) for path in facts.edited_files)
+    if facts.gateway.unit_digest != wanted.gateway_unit or is_code_edited:
         return "restart"
     if facts.gateway.config_digest != wanted.gateway_config_digest:
         return "reload"

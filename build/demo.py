@@ -9,12 +9,17 @@ from build.activation import Host
 from build.command import Command
 from build.engine_environment import Recipe, ensure_environment, progress_of
 from build.environment import BuildDirectory, fetch_commands, tools_commands
+from build.errors import DeployError
 from build.executor import check, deploy_lock
 from build.pins import environment_digest, load_pins
-from build.prepare import CONSTRAINTS, PINS
+from build.preflight import host_problems
+from build.prepare import CONSTRAINTS, PINS, host_facts
+from build.prepare import look as look_for
 from build.target import REPOSITORY
 from build.tasks import look, problems_are_messages, run_build_and_deploy, this_computer
+from deployment.errors import ConfigError
 from deployment.load import load_deployment
+from deployment.sizing import plan
 
 HERE = REPOSITORY / "examples" / "demo"
 MODELS_FILE = HERE / "models.yaml"
@@ -27,6 +32,7 @@ QUESTION = "What is the capital of France?"
 def run(_context: Any) -> None:
     """Build, make the models, deploy, and ask one real question through the gateway."""
     host = this_computer()
+    check_host(host)
     prepare_models(host)
     run_build_and_deploy(host, MODELS_FILE)
     base_url = f"http://{load_deployment(MODELS_FILE).gateway.listen[0]}/v1"
@@ -41,6 +47,20 @@ def run(_context: Any) -> None:
     say("    .venv/bin/fab status")
     say("Stop it with `make demo-stop`.")
     say(f"{host.reporter.elapsed_s:.0f} s in all.", style="bold green")
+
+
+def check_host(host: Host) -> None:
+    """Refuse in a second what would fail after minutes: too little memory or disk, a port in use."""
+    deployment = load_deployment(MODELS_FILE)
+    facts = look_for(deployment, host.target, host.executor, {})
+    try:
+        plan(deployment, host_facts(host.target, facts), host.target.root)
+        problems: tuple[str, ...] = ()
+    except ConfigError as error:
+        problems = error.problems
+    found = host_problems(deployment, facts, is_build=not facts.builds, name=host.target.name)
+    if problems or found:
+        raise DeployError(*problems, *found)
 
 
 @task

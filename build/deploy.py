@@ -71,8 +71,13 @@ def switch_to(host: Host, name: str) -> Mapping[str, str]:
 
 
 def earlier_release(facts: Facts) -> str | None:
-    """Name the newest release made before the current one."""
-    earlier = [name for name in facts.releases if facts.current is not None and name < facts.current]
+    """Name the newest release made before the current one whose models once answered.
+
+    The others were withdrawn, or are what an interrupted deployment left: nobody wants those back.
+    """
+    if facts.current is None:
+        return None
+    earlier = [name for name in facts.releases if name < facts.current and name in facts.answered]
     return earlier[-1] if earlier else None
 
 
@@ -82,6 +87,7 @@ def prune(host: Host, before: Facts, wanted: Wanted) -> None:
     used = {wanted.build, *(str(before.release(name).get("build")) for name in before.releases if name not in stale)}
     for command in (
         *remove_commands(host.target, "releases", stale),
+        *remove_commands(host.target, "answered", stale),
         *remove_commands(host.target, "builds", stale_builds(before.builds, used)),
     ):
         check(host.executor, command)

@@ -5,7 +5,7 @@ from build.preflight import BUILD_BYTES, PACKAGES, missing_tools
 from deployment.quantities import GIB, shown_bytes
 
 Check = dict[str, str]
-PYTHON_MIN = (3, 11)
+PYTHON_MIN, PYTHON_MAX = (3, 11), (3, 14)
 
 
 def host_checks(facts: Facts) -> list[Check]:
@@ -15,8 +15,8 @@ def host_checks(facts: Facts) -> list[Check]:
 
 def _python(facts: Facts) -> Check:
     version = tuple(int(part) for part in facts.python.split(".")[:2])
-    if version < PYTHON_MIN:
-        return _check("Python", "fail", f"{facts.python}; vLLM 0.32 needs 3.11 to 3.14. Install python3.11")
+    if not PYTHON_MIN <= version <= PYTHON_MAX:
+        return _check("Python", "fail", f"{facts.python}; vLLM 0.32 needs 3.11 to 3.14. Install python3.12")
     return _check("Python", "pass", facts.python)
 
 

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Protocol
@@ -71,34 +71,65 @@ def _die_with_parent() -> None:
 def _collect(process: "subprocess.Popen[bytes]", command: Command, on_line: OnLine | None) -> Result:
     """Feed and drain a process without a pipe ever filling up, within the command's bound."""
     assert process.stdout is not None and process.stderr is not None, "both are pipes"
-    kept: dict[str, list[str]] = {"out": [], "err": []}
-
-    def drain(name: str, stream: "Iterator[bytes]") -> None:
-        for raw in stream:
-            line = raw.decode("utf-8", "replace")
-            kept[name].append(line)
-            if on_line is not None:
-                on_line(line.rstrip("\n"))
-
-    drains = [
-        threading.Thread(target=drain, args=("out", process.stdout), daemon=True),
-        threading.Thread(target=drain, args=("err", process.stderr), daemon=True),
+    out: list[str] = []
+    err: list[str] = []
+    unheard: list[Exception] = []
+    tell = _telling(process, on_line, unheard) if on_line is not None else _nobody
+    threads = [
+        threading.Thread(target=_drain, args=(process.stdout, out, tell), daemon=True),
+        threading.Thread(target=_drain, args=(process.stderr, err, tell), daemon=True),
     ]
-    for thread in drains:
+    if process.stdin is not None:  # in a thread as well: a command that does not read would block without a bound
+        threads.append(threading.Thread(target=_feed, args=(process.stdin, command.stdin or b""), daemon=True))
+    for thread in threads:
         thread.start()
     try:
-        if process.stdin is not None:
-            _feed(process.stdin, command.stdin or b"")
         process.wait(command.timeout_s)
     except subprocess.TimeoutExpired:
         raise DeployError(f"{command.what}: not finished, got {command.timeout_s:g} s. Look at the host.") from None
     finally:
         if process.poll() is None:
-            os.killpg(process.pid, 9)
+            _kill(process)
             process.wait(10)
-    for thread in drains:
+    for thread in threads:
         thread.join(5)
-    return Result(status=process.returncode, stdout="".join(kept["out"]), stderr="".join(kept["err"]))
+    if unheard:
+        raise unheard[0]
+    return Result(status=process.returncode, stdout="".join(out), stderr="".join(err))
+
+
+def _drain(stream: Iterable[bytes], kept: list[str], tell: OnLine) -> None:
+    for raw in stream:
+        line = raw.decode("utf-8", "replace")
+        kept.append(line)
+        tell(line.rstrip("\n"))
+
+
+def _telling(process: "subprocess.Popen[bytes]", on_line: OnLine, unheard: list[Exception]) -> OnLine:
+    """Pass lines on while somebody listens. When that fails, end the command and keep why, for the caller's thread."""
+
+    def tell(line: str) -> None:
+        if unheard:
+            return
+        try:
+            on_line(line)
+        except Exception as error:
+            unheard.append(error)
+            _kill(process)
+
+    return tell
+
+
+def _nobody(line: str) -> None:
+    """Listen to nothing."""
+
+
+def _kill(process: "subprocess.Popen[bytes]") -> None:
+    """End a command with everything that it started and did not let go."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
 
 
 def _feed(stdin: IO[bytes], data: bytes) -> None:

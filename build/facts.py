@@ -58,6 +58,8 @@ class Facts(Frozen):
     """Name of the release that `current` points to."""
     confirmed: str | None
     """Name of the last release whose models all answered."""
+    answered: tuple[str, ...] = ()
+    """Names of all releases whose models have all answered once."""
     releases: dict[str, dict[str, Any] | None]
     files: dict[str, str]
     """Digest of each file of the current release."""
@@ -79,6 +81,14 @@ class Facts(Frozen):
     def running(self) -> Mapping[str, str]:
         """Unit digest of each engine that runs."""
         return {name: engine.unit_digest for name, engine in self.engines.items()}
+
+    @property
+    def edited_files(self) -> tuple[str, ...]:
+        """Paths of the current release that are no longer as they were rendered."""
+        wanted = self.release(self.current).get("files", {})
+        return tuple(
+            sorted(path for path in wanted.keys() | self.files.keys() if wanted.get(path) != self.files.get(path))
+        )
 
     def release(self, name: str | None) -> Mapping[str, Any]:
         """Describe a release; empty for one that is not there."""

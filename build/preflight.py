@@ -14,14 +14,11 @@ BUILD_BYTES = 9 * GIB
 RELEASE_BYTES = GIB // 16
 
 
-def preflight(
-    deployment: Deployment, facts: Facts, checkpoints: Mapping[str, str], *, is_build: bool, name: str
-) -> list[str]:
-    """Report every problem of a host and its checkpoints with this deployment. `name` is how to call the host."""
+def host_problems(deployment: Deployment, facts: Facts, *, is_build: bool, name: str) -> list[str]:
+    """Report every problem of a host with this deployment. `name` is how to call the host."""
     return [
         *_system(deployment, facts, name),
         *_addresses(deployment, facts, name),
-        *_checkpoints(deployment, facts, checkpoints),
         *_disk(facts, is_build=is_build, name=name),
     ]
 
@@ -57,7 +54,8 @@ def _served_addresses(facts: Facts) -> frozenset[str]:
     return frozenset(str(address) for address in listen)
 
 
-def _checkpoints(deployment: Deployment, facts: Facts, paths: Mapping[str, str]) -> Iterator[str]:
+def checkpoint_problems(deployment: Deployment, facts: Facts, paths: Mapping[str, str]) -> Iterator[str]:
+    """Report checkpoints that are missing, or that are not what models.yaml claims."""
     for name, model in deployment.models.items():
         path, found = paths[name], facts.checkpoints.get(name)
         if found is None:

@@ -10,7 +10,7 @@ from build.errors import DeployError
 from build.executor import Executor
 from build.facts import Facts, gather, probe_command
 from build.pins import Pins, environment_digest, load_pins
-from build.preflight import preflight
+from build.preflight import checkpoint_problems, host_problems
 from build.target import REPOSITORY, Target
 from deployment.errors import ConfigError
 from deployment.load import load_deployment
@@ -49,10 +49,12 @@ def prepare(models_file: Path, target: Target, executor: Executor, *, now: datet
     facts = look(deployment, target, executor, checkpoints)
     pins, constraints = load_pins(PINS), CONSTRAINTS.read_text(encoding="utf-8")
     build = environment_digest(pins, constraints, machine=facts.machine, python=facts.python)
-    problems = preflight(deployment, facts, checkpoints, is_build=build not in facts.builds, name=target.name)
+    problems = [
+        *host_problems(deployment, facts, is_build=build not in facts.builds, name=target.name),
+        *checkpoint_problems(deployment, facts, checkpoints),
+    ]
     try:
-        host = HostFacts(name=target.name, cores=facts.cores, memory_bytes=facts.memory_bytes)
-        sized = plan(deployment, host, target.root)
+        sized = plan(deployment, host_facts(target, facts), target.root)
     except ConfigError as error:
         raise DeployError(*error.problems, *problems) from None
     if problems:
@@ -75,6 +77,11 @@ def prepare(models_file: Path, target: Target, executor: Executor, *, now: datet
         files=file_changes(release, facts),
         stamp=stamp,
     )
+
+
+def host_facts(target: Target, facts: Facts) -> HostFacts:
+    """What of a host decides whether a deployment fits."""
+    return HostFacts(name=target.name, cores=facts.cores, memory_bytes=facts.memory_bytes)
 
 
 def look(deployment: Deployment, target: Target, executor: Executor, checkpoints: Mapping[str, str]) -> Facts:

@@ -1,5 +1,6 @@
 """What a person sees while a deployment works: one line a phase, bars where something is long, times at the end."""
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,11 +9,17 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 
+def terminal(*, stderr: bool, width: int | None = None) -> Console:
+    """Open a console. NO_COLOR makes a terminal as plain as a pipe: rich alone would keep bold, dim and moving bars."""
+    forced = False if os.environ.get("NO_COLOR") else None
+    return Console(stderr=stderr, width=width, highlight=False, soft_wrap=True, force_terminal=forced)
+
+
 class Reporter:
-    """Writes to a terminal with colour and moving bars, elsewhere plain lines; honours NO_COLOR (rich does)."""
+    """Writes to a terminal with colour and moving bars, elsewhere plain lines."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(stderr=True, highlight=False, soft_wrap=True)
+        self.console = console or terminal(stderr=True)
         self._began = time.monotonic()
 
     def say(self, text: str, *, style: str = "") -> None:

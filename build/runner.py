@@ -45,7 +45,7 @@ def start_command(target: Target) -> Command:
 
 def restart_command(target: Target, name: str) -> Command:
     """Restart one process: one signal, after which the runner starts it again by itself."""
-    return tell(target, [["signal", name, "TERM"]], f"restart {name}")
+    return tell(target, [["restart", name]], f"restart {name}")
 
 
 def stop_command(target: Target) -> Command:

@@ -49,6 +49,9 @@ if [ "${#missing[@]}" -gt 0 ]; then
 fi
 
 echo "Making the operator's environment in $venv with $("$python" --version)"
-"$python" -m venv --clear "$venv"
+if ! "$venv/bin/python" -c '' 2>/dev/null; then # none yet, or one whose interpreter is gone
+    rm -rf "$venv"
+fi
+"$python" -m venv "$venv"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "pip>=25.1" # the first that reads --group
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --group dev --constraint constraints.txt

@@ -7,9 +7,11 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from build.facts import Facts
 from build.prepare import Prepared
+from build.progress import terminal
 from deployment.quantities import shown_bytes
 
 # supervisord calls a process STARTING until it has lived for startsecs; whether it serves, the gateway knows.
@@ -22,7 +24,7 @@ STYLES = {"ready": "green", "pass": "green", "loading": "yellow", "warn": "yello
 
 def stdout() -> Console:
     """The console that results go to; progress goes to stderr."""
-    return Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PIPE_COLUMNS)
+    return terminal(stderr=False, width=None if sys.stdout.isatty() else PIPE_COLUMNS)
 
 
 def print_json(value: Any) -> None:
@@ -111,7 +113,7 @@ def status_table(rows: list[dict[str, Any]]) -> Table:
     """Show the status of every model."""
     table = _table("model", "state", "process", "pid", "up to date", "in flight", "requests")
     for row in rows:
-        state = f"[{STYLES.get(row['state'], 'red')}]{row['state']}[/]"
+        state = Text(row["state"], STYLES.get(row["state"], "red"))
         rest = [row["pid"], "yes" if row["up_to_date"] else "no", row["in_flight"], row["requests"]]
         table.add_row(row["model"], state, row["process"], *("-" if each is None else str(each) for each in rest))
     return table
@@ -121,7 +123,8 @@ def checks_table(checks: list[dict[str, str]]) -> Table:
     """Show checks with their verdict."""
     table = _table("check", "", "finding")
     for each in checks:
-        table.add_row(each["check"], f"[{STYLES[each['verdict']]}]{each['verdict']}[/]", each["finding"])
+        # Text, not markup: a finding may quote an engine's log, brackets and all.
+        table.add_row(each["check"], Text(each["verdict"], STYLES[each["verdict"]]), Text(each["finding"]))
     return table
 
 

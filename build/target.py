@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
@@ -23,7 +23,7 @@ class Target:
     """What keeps processes running: `supervisor` here, `systemd` on a VM."""
     python: str
     """The interpreter that environments are made from."""
-    environment: Mapping[str, str] = MappingProxyType({})
+    environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """All that the process runner, and so every engine, gets of the caller's environment."""
 
     @property

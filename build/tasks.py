@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 
 from fabric import task
 from invoke.exceptions import Exit
-from rich.console import Console
 
 from build import runner, show
 from build.activation import GATE_TIMEOUT_S, Host, restart_and_gate
@@ -25,7 +24,7 @@ from build.executor import LocalExecutor, check, deploy_lock
 from build.facts import Facts, gather, probe_command
 from build.pins import load_pins
 from build.prepare import PINS, Prepared, prepare
-from build.progress import Reporter
+from build.progress import Reporter, terminal
 from build.target import REPOSITORY, local_target
 from build.verify import verify as run_verify
 from deployment.errors import ConfigError
@@ -42,7 +41,7 @@ def problems_are_messages(body: Body) -> Body:
         try:
             body(*args, **kwargs)
         except (ConfigError, DeployError) as error:
-            console = Console(stderr=True, highlight=False, soft_wrap=True)
+            console = terminal(stderr=True)
             for problem in error.problems:
                 console.print(problem, style="red", markup=False)
             raise Exit(code=1) from None
@@ -130,9 +129,9 @@ def status(_context: Any, json: bool = False) -> None:
     console.print(f"release {facts.current} ({proven}), http://{wanted.address}/v1")
 
 
-@task(positional=["name"], help={"lines": "how many", "follow": "go on until interrupted"})
+@task(positional=["name"], help={"lines": "how many", "follow": "go on until interrupted", "json": "print JSON"})
 @problems_are_messages
-def logs(_context: Any, name: str = "gateway", lines: int = 100, follow: bool = False) -> None:
+def logs(_context: Any, name: str, lines: int = 100, follow: bool = False, json: bool = False) -> None:
     """Print the log of a model, of the gateway, or of the runner (supervisord)."""
     host = this_computer()
     path = Path(host.target.root) / "logs" / f"{Path(name).name}.log"
@@ -140,8 +139,11 @@ def logs(_context: Any, name: str = "gateway", lines: int = 100, follow: bool = 
         known = ", ".join(sorted(each.stem for each in path.parent.glob("*.log"))) or "none"
         raise DeployError(f"logs: no log of that name, got {name}. Use one of: {known}.")
     argv = ("tail", "-n", str(int(lines)), *(("--follow=name", "--retry") if follow else ()), "--", str(path))
-    timeout_s = FOLLOW_LIMIT_S if follow else 60.0
-    host.executor.run(Command(argv=argv, what=f"read {name}'s log", timeout_s=timeout_s), print)
+    command = Command(argv=argv, what=f"read {name}'s log", timeout_s=FOLLOW_LIMIT_S if follow else 60.0)
+    if json:
+        show.print_json({"log": name, "lines": check(host.executor, command).stdout.splitlines()})
+        return
+    host.executor.run(command, print)
 
 
 @task(positional=["name"])
@@ -157,7 +159,7 @@ def restart(_context: Any, name: str) -> None:
     host.reporter.say(f"{name} answers after {host.reporter.elapsed_s:.1f} s", style="bold green")
 
 
-@task(positional=["release"])
+@task(help={"release": "its name (default: the release before the current one)"})
 @problems_are_messages
 def rollback(_context: Any, release: str | None = None) -> None:
     """Return to the release before the current one, or to the one named, and wait until its models answer."""

@@ -15,9 +15,11 @@ def upload_commands(target: Target, name: str, files: Iterable[RenderedFile], bu
     """Unpack under a temporary name, then rename: a release that has its name is whole."""
     draft, final = f"{target.root}/releases/.{name}.new", target.release(name)
     directories = [f"{target.root}/{each}" for each in ("releases", "run", "state", "logs")]
+    # Of any name: the deployment that comes after an interrupted one has another time in its name.
+    drafts = ("find", f"{target.root}/releases", "-mindepth", "1", "-maxdepth", "1", "-name", ".*.new")
     return [
         Command(argv=("mkdir", "-p", "-m", "0700", "--", target.root, *directories), what="make the directories"),
-        Command(argv=("rm", "-rf", "--", draft), what="clear an interrupted upload"),
+        Command(argv=(*drafts, "-exec", "rm", "-rf", "--", "{}", "+"), what="clear interrupted uploads"),
         Command(argv=("mkdir", "--", draft), what="begin the release"),
         Command(argv=("tar", "-x", "-C", draft), what="upload the release", stdin=archive(files), timeout_s=300),
         Command(argv=("ln", "-s", f"../../builds/{build}", f"{draft}/build"), what="name its engine environment"),
@@ -32,6 +34,13 @@ def switch_commands(target: Target, name: str, *, link: str = "current") -> list
         Command(argv=("ln", "-sfn", f"releases/{name}", draft), what=f"prepare {link}"),
         Command(argv=("mv", "-T", "--", draft, f"{target.root}/{link}"), what=f"switch {link} to {name}"),
     ]
+
+
+def confirm_commands(target: Target, name: str) -> list[Command]:
+    """Remember that every model of a release answered, now and for a later rollback."""
+    mark = f"{target.root}/answered/{name}"
+    remember = Command(argv=("install", "-D", "-m", "0600", "/dev/null", mark), what="remember that it answered")
+    return [remember, *switch_commands(target, name, link="confirmed")]
 
 
 def stale_releases(releases: Iterable[str], keep: Sequence[str | None]) -> list[str]:
@@ -55,7 +64,7 @@ def archive(files: Iterable[RenderedFile]) -> bytes:
     """Pack files into an uncompressed tar, byte for byte the same for the same files."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for file in files:
+        for file in sorted(files, key=lambda each: each.path):
             content = file.text.encode()
             member = tarfile.TarInfo(file.path)
             member.size, member.mode = len(content), 0o644

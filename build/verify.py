@@ -33,9 +33,7 @@ def verify(host: Host, facts: Facts, pins: Pins) -> Iterator[Check]:
 
 def changed_files(facts: Facts) -> list[str]:
     """Name files of the current release that differ from what was rendered."""
-    wanted = facts.release(facts.current).get("files", {})
-    paths = sorted(path for path in wanted.keys() | facts.files.keys() if wanted.get(path) != facts.files.get(path))
-    return [f"{path}: not as rendered" for path in paths]
+    return [f"{path}: not as rendered" for path in facts.edited_files]
 
 
 def stale_processes(wanted: Wanted, facts: Facts) -> list[str]:

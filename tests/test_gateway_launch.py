@@ -7,71 +7,15 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from gateway.engine_unit import EngineUnit, LaunchError
 from gateway.process_tree import read_process
 from tests.fakes.host_root import REPOSITORY, add_release
-
-BOUND_S = 8.0
-NAME = "tiny"
-
-
-def eventually(condition: Callable[[], object], what: str, bound_s: float = BOUND_S) -> None:
-    deadline = time.monotonic() + bound_s
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {bound_s} s: {what}"
-        time.sleep(0.02)
-
-
-class Host:
-    """One host directory, the launchers started on it, and every process that its engines told us about."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.seen: set[int] = set()
-        self.started: list[subprocess.Popen[str]] = []
-
-    def command(self) -> list[str]:
-        current = str(self.root / "current")
-        options = ["--root", str(self.root), "--release", current, "--name", NAME]
-        return [sys.executable, "-P", "-m", "gateway.launch", *options]
-
-    def start(self, wrap: tuple[str, ...] = (), **environment: str) -> subprocess.Popen[str]:
-        (self.root / "state" / NAME / "pids.json").unlink(missing_ok=True)
-        env = os.environ | {"PYTHONPATH": str(REPOSITORY)} | environment
-        launcher = subprocess.Popen(
-            [*wrap, *self.command()], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        self.started.append(launcher)
-        return launcher
-
-    def tree(self) -> dict[str, int]:
-        """Wait for the engine to be up; return the pids of everything that runs, by role."""
-        path = self.root / "state" / NAME / "pids.json"
-        eventually(path.exists, "the engine starts")
-        told = json.loads(path.read_text())
-        record = self.record()
-        pids = {role: told[role] for role in ("api", "core", "worker")}
-        pids |= {"guard": record["pid"], "keeper": record["session"]}
-        self.seen |= set(pids.values())
-        assert all(read_process(pid) for pid in pids.values())
-        return pids
-
-    def record(self) -> dict[str, Any]:
-        record: dict[str, Any] = json.loads((self.root / "run" / f"{NAME}.json").read_text())
-        return record
-
-    def assert_nothing_left(self) -> None:
-        eventually(lambda: not [pid for pid in self.seen if read_process(pid)], f"{sorted(self.seen)} are gone")
-
-    def sweep(self) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "gateway.launch", "--sweep", "--root", str(self.root)]
-        return subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True, text=True, timeout=30)
+from tests.launchers import BOUND_S, NAME, Host, eventually, started
 
 
 @pytest.fixture
@@ -86,14 +30,6 @@ def host(tmp_path: Path) -> Iterator[Host]:
             os.kill(pid, signal.SIGKILL)
     for launcher in made.started:
         launcher.communicate(timeout=BOUND_S)
-
-
-def started(
-    host: Host, environment: str = "", wrap: tuple[str, ...] = ()
-) -> tuple[subprocess.Popen[str], dict[str, int]]:
-    add_release(host.root, "r1", {NAME: environment})
-    launcher = host.start(wrap)
-    return launcher, host.tree()
 
 
 @pytest.mark.parametrize("in_own_session", ["", "TREE_SETSID=1\n"])
@@ -143,9 +79,9 @@ def test_what_survives_the_death_of_guard_and_keeper_is_swept(host: Host, by: st
     left = [pids["core"], pids["worker"]]
     assert all(read_process(pid) for pid in left), "the stand-in no longer shows the case"
     for pid in left:
-        environment = Path(f"/proc/{pid}/environ").read_bytes()
-        assert environment.startswith(b"\0"), "as setproctitle leaves it"
-        assert b"AXION_UNIT" not in environment
+        environment = Path(f"/proc/{pid}/environ")
+        eventually(lambda: environment.read_bytes().startswith(b"\0"), "it is as setproctitle leaves it")  # noqa: B023
+        assert b"AXION_UNIT" not in environment.read_bytes()
     if by == "start":
         host.start()
         eventually(lambda: not any(read_process(pid) for pid in left), "the next start clears them away")
@@ -251,10 +187,17 @@ def test_the_engine_gets_its_environment_and_nothing_meant_for_the_launcher(host
     eventually((host.root / "run" / f"{NAME}.sock").exists, "the engine listens")
 
 
+def has_lock_open(pid: int) -> bool:
+    try:
+        return any(link.readlink().suffix == ".lock" for link in Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:  # one was closed while we looked
+        return False
+
+
 def test_a_second_launcher_waits_and_gives_up(host: Host) -> None:
     launcher, _ = started(host)
     second = host.start()
-    time.sleep(0.3)
+    eventually(lambda: has_lock_open(second.pid), "it waits for the lock")
     assert second.poll() is None
     second.terminate()
     assert second.wait(BOUND_S) == 75

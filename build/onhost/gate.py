@@ -14,8 +14,10 @@ import json
 import socket
 import sys
 import time
+import xmlrpc.client
 from pathlib import Path
 from typing import Any
+from xml.parsers.expat import ExpatError
 
 POLL_S = 0.5
 ANSWER_TIMEOUT_S = 120
@@ -49,6 +51,38 @@ def call(connection: http.client.HTTPConnection, method: str, path: str, body: A
         connection.close()
 
 
+class Runner:
+    """What supervisord tells of processes that keep ending; silent under another runner.
+
+    An engine that ends within milliseconds is never seen running: only its runner knows that it was ever there.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.starts: dict[str, set[int]] = {}
+
+    def hopeless(self) -> set[str]:
+        """Names of processes that it gave up on, or started again and again since we began to look."""
+        processes = processes_of(self.root)
+        for process in processes:
+            self.starts.setdefault(process["name"], set()).add(process["start"])
+        again = {name for name, starts in self.starts.items() if len(starts) > ENDS_ALLOWED + 1}
+        return again | {process["name"] for process in processes if process["statename"] == "FATAL"}
+
+
+def processes_of(root: Path) -> Any:
+    """All that supervisord says of its processes; nothing when it does not answer."""
+    connection = UnixConnection(root / "run" / "supervisor.sock", 5)
+    try:
+        question = xmlrpc.client.dumps((), "supervisor.getAllProcessInfo")
+        connection.request("POST", "/RPC2", question, {"Content-Type": "text/xml"})
+        return xmlrpc.client.loads(connection.getresponse().read())[0][0]
+    except (OSError, http.client.HTTPException, xmlrpc.client.Error, ExpatError):
+        return []
+    finally:
+        connection.close()
+
+
 def tell(**event: object) -> None:
     print(json.dumps(event), flush=True)
 
@@ -64,9 +98,11 @@ class Engine:
         self.answer: str | None = None
 
     def record(self) -> Any:
+        """What the engine's launcher wrote last; empty when that is nothing legible."""
         try:
-            return json.loads((self.root / "run" / f"{self.name}.json").read_text())
-        except (OSError, ValueError):
+            record = json.loads((self.root / "run" / f"{self.name}.json").read_text())
+            return record if {"unit_digest", "pid"} <= record.keys() else {}
+        except (OSError, ValueError, AttributeError):
             return {}
 
     def look(self) -> str:
@@ -88,6 +124,10 @@ class Engine:
             self.problem = f"the engine ended {ENDS_ALLOWED} times while starting"
         elif state == "ready" and is_routed:
             self.ask(gateway, began)
+
+    def give_up(self) -> None:
+        if self.answer is None and self.problem is None:
+            self.problem = "the engine kept ending while starting"
 
     def ask(self, gateway: str, began: float) -> None:
         status, body = call(
@@ -118,7 +158,7 @@ def gateway_states(wanted: dict[str, Any]) -> dict[str, str] | None:
         return None
 
 
-def wait(wanted: dict[str, Any]) -> dict[str, Engine]:
+def wait(wanted: dict[str, Any], runner: Runner) -> dict[str, Engine]:
     """Poll until the gateway is the release's and every engine answered, or one cannot."""
     root, ended = Path(wanted["root"]), wanted["ended"]
     engines = {name: Engine(root, name, digest, ended) for name, digest in wanted["engines"].items()}
@@ -130,18 +170,23 @@ def wait(wanted: dict[str, Any]) -> dict[str, Engine]:
                 engine.step(wanted["gateway"], began, is_routed=(states or {}).get(name) == "ready")
         if states is not None and all(engine.answer is not None for engine in engines.values()):
             break
-        if any(engine.problem for engine in engines.values()):
+        lost = runner.hopeless()
+        for name in lost & engines.keys():
+            engines[name].give_up()
+        if "gateway" in lost or any(engine.problem for engine in engines.values()):
             break
         time.sleep(POLL_S)
     return engines
 
 
-def problems_of(wanted: dict[str, Any], engines: dict[str, Engine]) -> dict[str, str]:
+def problems_of(wanted: dict[str, Any], engines: dict[str, Engine], runner: Runner) -> dict[str, str]:
     """Say what is missing at the end, nothing if nothing is."""
     after = f"after {wanted['timeout_s']:g} s"
     problems = {name: engine.problem for name, engine in engines.items() if engine.problem}
     if problems or all(engine.answer is not None for engine in engines.values()):
         return problems
+    if "gateway" in runner.hopeless():
+        return {"gateway": "it kept ending while starting"}
     if gateway_states(wanted) is None:
         return {"gateway": f"it does not serve the release's code and configuration {after}"}
     return {name: f"still {engine.state} {after}" for name, engine in engines.items() if engine.answer is None}
@@ -149,8 +194,9 @@ def problems_of(wanted: dict[str, Any], engines: dict[str, Engine]) -> dict[str,
 
 def main() -> None:
     wanted = json.loads(sys.argv[1])
-    engines = wait(wanted)
-    problems = problems_of(wanted, engines)
+    runner = Runner(Path(wanted["root"]))
+    engines = wait(wanted, runner)
+    problems = problems_of(wanted, engines, runner)
     tell(result={name: engine.answer for name, engine in engines.items()}, problems=problems)
     sys.exit(1 if problems else 0)
 

@@ -15,6 +15,7 @@ import socket
 import sys
 import sysconfig
 import xmlrpc.client
+from contextlib import closing
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
@@ -31,11 +32,13 @@ def memory_bytes() -> int:
         return total
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path) -> dict[str, Any] | None:
+    """What a file says, if it is a JSON object."""
     try:
-        return json.loads(path.read_text())
+        value = json.loads(path.read_text())
     except (OSError, ValueError):
         return None
+    return value if isinstance(value, dict) else None
 
 
 def target_of(link: Path) -> str | None:
@@ -52,8 +55,8 @@ def is_alive(record: dict[str, Any]) -> bool:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         if record.get("boot_id") not in (None, boot):
             return False
-        return "launch" in Path(f"/proc/{record['pid']}/cmdline").read_text()
-    except (OSError, KeyError, TypeError):
+        return "launch" in Path(f"/proc/{int(record['pid'])}/cmdline").read_text()
+    except (OSError, KeyError, TypeError, ValueError):
         return False
 
 
@@ -61,7 +64,11 @@ def running(root: Path) -> dict[str, Any]:
     """What every engine with a living launcher runs."""
     records = {path.stem: read_json(path) for path in (root / "run").glob("*.json")}
     alive = {name: record for name, record in records.items() if record and is_alive(record)}
-    return {name: {"unit_digest": record["unit_digest"], "pid": record["pid"]} for name, record in alive.items()}
+    return {
+        name: {"unit_digest": str(record["unit_digest"]), "pid": int(record["pid"])}
+        for name, record in alive.items()
+        if "unit_digest" in record
+    }
 
 
 def releases(root: Path) -> dict[str, Any]:
@@ -145,19 +152,16 @@ def runner_state(root: Path) -> Any:
 
 def gateway_state(root: Path) -> Any:
     """Which release's code and configuration the running gateway says it serves; null when it does not answer."""
-    config = read_json(root / "current" / "gateway.json")
-    if not config:
-        return None
-    address = config["listen"][0]
-    connection = HTTPConnection(address["host"], address["port"], timeout=5)
+    config = read_json(root / "current" / "gateway.json") or {}
     try:
-        connection.request("GET", "/stats")
-        stats = json.loads(connection.getresponse().read())
-        return {key: stats[key] for key in ("unit_digest", "config_digest", "models")}
-    except (OSError, HTTPException, ValueError, KeyError, TypeError):
+        address = config["listen"][0]
+        with closing(HTTPConnection(str(address["host"]), int(address["port"]), timeout=5)) as connection:
+            connection.request("GET", "/stats")
+            stats = json.loads(connection.getresponse().read())
+        models = {name: dict(model) for name, model in stats["models"].items()}
+        return {"unit_digest": stats["unit_digest"], "config_digest": stats["config_digest"], "models": models}
+    except (OSError, HTTPException, OverflowError, ValueError, LookupError, TypeError, AttributeError):
         return None
-    finally:
-        connection.close()
 
 
 def main() -> None:
@@ -176,6 +180,7 @@ def main() -> None:
                 "tools": tools(),
                 "current": current,
                 "confirmed": target_of(root / "confirmed"),
+                "answered": sorted(path.name for path in (root / "answered").glob("*")),
                 "releases": releases(root),
                 "files": digests(root / "releases" / current) if current else {},
                 "builds": sorted(path.parent.name for path in (root / "builds").glob("*/manifest.json")),

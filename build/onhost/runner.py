@@ -3,6 +3,7 @@
 Input: {"root": str, "do": [[verb, argument, ...], ...]} with the verbs
   ["start", name]            start it unless it runs; does not wait
   ["signal", name, "TERM"]   signal it if it runs, start it otherwise
+  ["restart", name]          SIGTERM, and wait until supervisord has another process in its place
   ["update"]                 read the configuration again: stop what is gone from it, start what is new
   ["shutdown", timeout_s]    stop everything and wait until supervisord itself is gone
 """
@@ -49,6 +50,8 @@ def is_running(rpc: Any, name: str) -> bool:
 
 
 def start(rpc: Any, name: str) -> None:
+    if rpc.getProcessInfo(name)["statename"] == "BACKOFF":  # between two tries: do not sit out its pause
+        rpc.stopProcess(name)
     try:
         if not is_running(rpc, name):
             rpc.startProcess(name, False)
@@ -62,6 +65,23 @@ def send_signal(rpc: Any, name: str, number: str) -> None:
         rpc.signalProcess(name, number)
     else:
         start(rpc, name)
+
+
+def restart(rpc: Any, name: str) -> None:
+    """Have supervisord start a process again by itself, so that a deployment may die at any moment.
+
+    It takes an end within startsecs for a failed start and gives up after some: then start it all the same.
+    """
+    before = rpc.getProcessInfo(name)["pid"]
+    send_signal(rpc, name, "TERM")
+    deadline = time.monotonic() + CALL_TIMEOUT_S
+    while (process := rpc.getProcessInfo(name))["pid"] in (0, before):
+        if process["statename"] in ("FATAL", "EXITED", "STOPPED"):
+            start(rpc, name)
+            return
+        if time.monotonic() > deadline:
+            sys.exit(f"{name}: not restarted, got {CALL_TIMEOUT_S} s. Look at {name}.log.")
+        time.sleep(0.1)
 
 
 def update(rpc: Any) -> None:
@@ -94,6 +114,7 @@ def main() -> None:
     verbs: dict[str, Any] = {
         "start": lambda name: start(rpc, name),
         "signal": lambda name, number: send_signal(rpc, name, number),
+        "restart": lambda name: restart(rpc, name),
         "update": lambda: update(rpc),
         "shutdown": lambda timeout_s: shutdown(rpc, root, timeout_s),
     }

@@ -1,7 +1,6 @@
 """A stand-in for one vLLM engine on a Unix socket: the same bytes on the wire, and failures on demand.
 
-In process: `async with running(FakeEngine(name="a"), path)`.
-As a process: `python -m tests.fakes.engine --uds PATH --name NAME`.
+`async with running(FakeEngine(name="a"), path)`, or `python -m tests.fakes.engine --uds PATH --name NAME`.
 """
 
 import argparse
@@ -21,10 +20,11 @@ FAILURES = (
     "none",
     *("hang", "hang_mid_stream"),  # accepts the request and never answers, or stops answering
     *("die_before_answer", "die_before_first_event", "die_between_events", "die_mid_event", "die_mid_body"),
-    "no_done",  # ends the stream in good order without [DONE], as vLLM does when its core dies
+    "no_done",  # ends the stream in good order without its last event, as vLLM does when its core dies
     "error_event",  # vLLM's own error event, then [DONE]
     "draining",  # what vLLM answers between SIGTERM and its exit
 )
+LAST_EVENTS = {"/v1/messages": "message_stop", "/v1/responses": "response.completed"}
 DRAINING_MESSAGE = "cannot schedule new futures after shutdown"
 
 
@@ -76,8 +76,7 @@ class FakeEngine:
         return web.Response(status=200 if self.is_healthy else 503)
 
     async def _models(self, request: web.Request) -> web.Response:
-        card = {"id": self.name, "object": "model", "max_model_len": self.max_model_len}
-        return web.json_response({"object": "list", "data": [card]})
+        return web.json_response({"object": "list", "data": [{"id": self.name, "max_model_len": self.max_model_len}]})
 
     async def _metrics(self, request: web.Request) -> web.Response:
         return web.Response(text=f'vllm:request_success_total{{model_name="{self.name}"}} {len(self.received)}\n')
@@ -132,7 +131,7 @@ class FakeEngine:
             _die(request)
         await asyncio.sleep(self.first_token_delay_s)
         events = stream_events(request.path, self.name, self.token, int(asked.get("max_tokens", self.tokens)))
-        for number, event in enumerate(self._ending(events)):
+        for number, event in enumerate(self._ending(request.path, events)):
             if number:
                 await asyncio.sleep(self.token_delay_s)
             if number == 2 and self.failure.startswith(("die_", "hang_")):
@@ -142,20 +141,21 @@ class FakeEngine:
         await out.write_eof()
         return out
 
-    def _ending(self, events: Iterator[bytes]) -> Iterator[bytes]:
+    def _ending(self, path: str, events: Iterator[bytes]) -> Iterator[bytes]:
         if self.failure == "error_event":
             error = {"message": "engine trouble", "type": "InternalServerError", "param": None, "code": 500}
             events = itertools.chain(itertools.islice(events, 2), [_data({"error": error})])
         yield from events
         if self.failure != "no_done":
-            yield b"data: [DONE]\n\n"
+            name = LAST_EVENTS.get(path)
+            yield f"event: {name}\ndata: {{}}\n\n".encode() if name else b"data: [DONE]\n\n"
 
     async def _break(self, request: web.Request, out: web.StreamResponse, received: Received, event: bytes) -> None:
         if self.failure == "hang_mid_stream":
             await asyncio.sleep(3600)
         if self.failure == "die_mid_event":
             await out.write(event[: len(event) // 2])
-        await asyncio.sleep(0.02)  # let the bytes leave before the connection is torn down
+        await asyncio.sleep(0.02)  # let the bytes leave first
         _die(request)
 
 

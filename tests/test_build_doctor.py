@@ -1,0 +1,80 @@
+"""What the doctor says of a host, from its facts."""
+
+from typing import Any
+
+import pytest
+
+from build.doctor import host_checks
+from tests.hosts import empty_facts, facts
+
+GIB = 2**30
+TOOLS = {"g++": True, "libnuma.so.1": True, "Python.h": True, "venv": True}
+
+
+def check(name: str, **changes: Any) -> tuple[str, str]:
+    """Verdict and finding of one check."""
+    (found,) = (each for each in host_checks(facts(**changes)) if each["check"] == name)
+    return found["verdict"], found["finding"]
+
+
+def test_a_healthy_host_passes_every_check() -> None:
+    assert [each["verdict"] for each in host_checks(facts())] == ["pass"] * 5
+    assert [each["check"] for each in host_checks(facts())] == [
+        "Python", "system packages", "machine", "disk", "process runner",
+    ]  # fmt: skip
+    assert {each["verdict"] for each in host_checks(empty_facts())} == {"pass"}
+
+
+@pytest.mark.parametrize(
+    ("version", "verdict"),
+    [("3.10.14", "fail"), ("3.11.0", "pass"), ("3.14.9", "pass"), ("3.15.0", "fail"), ("2.7.18", "fail")],
+)
+def test_python_is_one_that_the_pinned_vllm_supports(version: str, verdict: str) -> None:
+    judged, finding = check("Python", python=version)
+    assert judged == verdict
+    assert finding.startswith(version)
+    assert ("3.11 to 3.14" in finding) is (verdict == "fail")
+
+
+@pytest.mark.parametrize(
+    ("tool", "verdict", "package"),
+    [
+        ("libnuma.so.1", "fail", "libnuma1"),
+        ("venv", "fail", "python3-venv"),
+        ("g++", "warn", "g++"),
+        ("Python.h", "warn", "python3-dev"),
+    ],
+)
+def test_what_no_engine_can_do_without_fails_and_the_rest_warns(tool: str, verdict: str, package: str) -> None:
+    judged, finding = check(tool, tools={**TOOLS, tool: False})
+    assert judged == verdict
+    assert finding.endswith(f"`apt-get install {package}`")
+
+
+def test_every_missing_tool_is_named_and_nothing_passes_in_its_place() -> None:
+    names = [each["check"] for each in host_checks(facts(tools=dict.fromkeys(TOOLS, False)))]
+    assert names[1:5] == ["libnuma.so.1", "venv", "g++", "Python.h"]
+    assert "system packages" not in names
+
+
+@pytest.mark.parametrize(("memory", "verdict"), [(8 * GIB, "pass"), (8 * GIB - 1, "warn")])
+def test_little_memory_is_a_warning(memory: int, verdict: str) -> None:
+    judged, finding = check("machine", memory_bytes=memory)
+    assert judged == verdict
+    assert finding.startswith("8.0 GiB, 32 cores, aarch64")
+
+
+@pytest.mark.parametrize(
+    ("free", "builds", "verdict"),
+    [(9 * GIB, [], "pass"), (9 * GIB - 1, ["b1"], "warn"), (9 * GIB - 1, [], "fail")],
+)
+def test_little_disk_matters_while_there_is_no_environment_yet(free: int, builds: list[str], verdict: str) -> None:
+    assert check("disk", disk_free_bytes=free, builds=builds)[0] == verdict
+
+
+def test_processes_that_keep_ending_are_named_with_where_to_read() -> None:
+    states = {"alpha": "BACKOFF", "beta": "FATAL", "gateway": "RUNNING", "gamma": "STARTING"}
+    runner = {name: {"state": state, "pid": 1} for name, state in states.items()}
+    assert check("process runner", runner=runner) == ("fail", "alpha, beta keep ending. Read `fab logs alpha`")
+    assert check("process runner", runner=None) == ("pass", "not running; a deployment starts it")
+    assert check("process runner") == ("pass", "3 processes")

@@ -1,0 +1,137 @@
+"""What would make a deployment fail half-way, in the words a person reads."""
+
+from typing import Any
+
+import pytest
+
+from build.facts import Facts
+from build.preflight import checkpoint_problems, host_problems, missing_tools
+from tests.deployments import deployment, model
+from tests.hosts import empty_facts, facts
+
+CONFIG = {
+    "architectures": ["Qwen2ForCausalLM"],
+    "hidden_size": 64,
+    "num_attention_heads": 2,
+    "tie_word_embeddings": True,
+}
+GOOD = {"config": CONFIG, "has_weights": True, "fingerprint": "f"}
+PATHS = {"alpha": "/m/alpha", "beta": "/m/beta"}
+SERVED = deployment()
+TOOLS = {"g++": True, "libnuma.so.1": True, "Python.h": True, "venv": True}
+
+
+def problems(host: Facts | None = None, *, is_build: bool = False, **changes: Any) -> list[str]:
+    found = host or empty_facts(checkpoints={"alpha": GOOD, "beta": GOOD})
+    served = changes.get("served", SERVED)
+    return [
+        *host_problems(served, found, is_build=is_build, name="this computer"),
+        *checkpoint_problems(served, found, PATHS),
+    ]
+
+
+def fresh(**changes: Any) -> Facts:
+    return empty_facts(**{"checkpoints": {"alpha": GOOD, "beta": GOOD}, **changes})
+
+
+def test_a_host_in_good_order_has_no_problem() -> None:
+    assert problems(is_build=True) == []
+
+
+@pytest.mark.parametrize(
+    ("tool", "package"),
+    [("g++", "g++"), ("libnuma.so.1", "libnuma1"), ("Python.h", "python3-dev"), ("venv", "python3-venv")],
+)
+def test_a_missing_tool_is_named_with_its_package(tool: str, package: str) -> None:
+    assert problems(fresh(tools={**TOOLS, tool: False})) == [
+        f"this computer: vLLM needs {tool}, got none. Install it: `apt-get install {package}`."
+    ]
+
+
+def test_engines_that_compile_nothing_need_no_compiler() -> None:
+    eager = deployment({name: model(engine={"enforce_eager": True}) for name in ("alpha", "beta")})
+    bare = fresh(tools={**TOOLS, "g++": False, "Python.h": False})
+    assert problems(bare, served=eager) == []
+    one = deployment({"alpha": model(engine={"enforce_eager": True}), "beta": model()})
+    assert len(problems(bare, served=one)) == 2
+    assert missing_tools(fresh(tools={**TOOLS, "venv": False}), is_compiled=False) == ["venv"]
+
+
+def test_an_address_of_another_program_is_named_with_how_to_find_that_one() -> None:
+    assert problems(fresh(free_addresses=[])) == [
+        'gateway.listen[0]: in use on this computer by another program, got "127.0.0.1:8080". '
+        "Stop it (`ss -ltnp 'sport = :8080'` shows it) or choose another port."
+    ]
+
+
+def test_the_address_of_our_own_gateway_is_ours() -> None:
+    assert problems(facts(checkpoints={"alpha": GOOD, "beta": GOOD})) == []
+
+
+def test_a_gateway_that_is_too_busy_to_answer_still_holds_its_address() -> None:
+    busy = {"gateway": None, "runner": {"gateway": {"state": "RUNNING", "pid": 9}}}
+    assert problems(facts(checkpoints={"alpha": GOOD, "beta": GOOD}, **busy)) == []
+
+
+def test_an_address_that_a_dead_gateway_had_may_be_another_programs_now() -> None:
+    gone = {"gateway": None, "runner": {"gateway": {"state": "FATAL", "pid": 0}}}
+    assert len(problems(facts(checkpoints={"alpha": GOOD, "beta": GOOD}, **gone))) == 1
+
+
+def test_only_the_addresses_that_the_running_release_serves_are_ours() -> None:
+    served = deployment(gateway={"listen": ["127.0.0.1:8080", "127.0.0.1:8082"]})
+    (sentence,) = problems(facts(checkpoints={"alpha": GOOD, "beta": GOOD}), served=served)
+    assert sentence.startswith('gateway.listen[1]: in use on this computer by another program, got "127.0.0.1:8082".')
+
+
+def test_a_checkpoint_that_is_not_there_is_named_by_how_it_was_asked_for() -> None:
+    commit = "0123456789012345678901234567890123456789"
+    served = deployment({"alpha": model(), "beta": model(weights={"hub": "a/b", "revision": commit})})
+    assert problems(fresh(checkpoints={"alpha": None, "beta": None}), served=served) == [
+        'models.alpha.weights.path: no such directory, got "/m/alpha". '
+        "Make or download the checkpoint there, or correct the path.",
+        f'models.beta.weights.hub: no such directory, got "/m/beta". Download a/b at {commit} to that directory.',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "missing"), [({"config": None}, "config.json"), ({"has_weights": False}, "*.safetensors")]
+)
+def test_half_a_checkpoint_is_none(changes: dict[str, Any], missing: str) -> None:
+    assert problems(fresh(checkpoints={"alpha": {**GOOD, **changes}, "beta": GOOD})) == [
+        f'models.alpha.weights: no checkpoint without {missing}, got "/m/alpha". '
+        "Point it at a directory with config.json, a tokenizer and *.safetensors."
+    ]
+
+
+def test_a_checkpoint_of_another_shape_is_refused_before_an_engine_starts() -> None:
+    other = {**GOOD, "config": {**CONFIG, "vocab_size": 1000}}
+    assert problems(fresh(checkpoints={"alpha": other, "beta": GOOD})) == [
+        "models.alpha.architecture.vocab_size: /m/alpha/config.json says 1000, got 512. "
+        "Copy the number from config.json."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("free", "is_build", "is_enough"),
+    [
+        (9 * 2**30 + 64 * 2**20, True, True),
+        (9 * 2**30 + 64 * 2**20 - 1, True, False),
+        (64 * 2**20, False, True),
+        (64 * 2**20 - 1, False, False),
+    ],
+)
+def test_disk_has_to_hold_the_release_and_a_new_environment(free: int, is_build: bool, is_enough: bool) -> None:
+    assert (problems(fresh(disk_free_bytes=free), is_build=is_build) == []) is is_enough
+
+
+def test_too_little_disk_is_said_with_both_sizes() -> None:
+    assert problems(fresh(disk_free_bytes=2**30), is_build=True) == [
+        "this computer: too little free disk, got 1.0 GiB where 9.1 GiB are needed. "
+        "Free some, or prune old releases and builds."
+    ]
+
+
+def test_everything_is_reported_at_once() -> None:
+    host = empty_facts(tools={**TOOLS, "venv": False}, free_addresses=[], disk_free_bytes=0, checkpoints={})
+    assert len(problems(host)) == 5  # a tool, an address, two checkpoints, the disk
