@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from dataclasses import dataclass, field
 
 from aiohttp import web
@@ -16,10 +17,6 @@ CLIENT_LEFT = 499
 """Written to the log for a client that left before it was answered; nginx's number, never sent."""
 
 
-def _now() -> float:
-    return asyncio.get_running_loop().time()
-
-
 @dataclass(slots=True, eq=False, kw_only=True)
 class Exchange:
     """What is known about one request so far."""
@@ -27,7 +24,8 @@ class Exchange:
     request_id: str
     method: str
     route: str
-    started: float = field(default_factory=_now)
+    started: float = field(default_factory=time.monotonic)
+    """Not the event loop's clock, which under uvloop stands still within a millisecond and longer."""
     model: str | None = None
     status: int = 0
     error: str | None = None
@@ -49,19 +47,19 @@ class Exchange:
     def sent(self, size: int) -> None:
         """Note bytes of the answer's body."""
         if self.first_byte is None:
-            self.first_byte = _now()
+            self.first_byte = time.monotonic()
         self.bytes_sent += size
 
     def extend(self, seconds: float) -> None:
         """Allow so much more time from now. A cut exchange gets none."""
         if self.deadline is not None and not self.is_cut:
-            self.deadline.reschedule(_now() + seconds)
+            self.deadline.reschedule(asyncio.get_running_loop().time() + seconds)
 
     def cut(self) -> None:
         """End the exchange now; its client is told why. For use by a gateway that stops."""
         self.is_cut = True
         if self.deadline is not None and not self.deadline.expired():
-            self.deadline.reschedule(_now())
+            self.deadline.reschedule(asyncio.get_running_loop().time())
 
     def log(self, duration_s: float) -> None:
         """Write the access log line: never a word of the prompt or of the answer."""
@@ -116,7 +114,7 @@ class Exchanges:
             self._idle.set()
         if exchange.is_cancelled:
             exchange.status = exchange.status or CLIENT_LEFT
-        duration_s = _now() - exchange.started
+        duration_s = time.monotonic() - exchange.started
         ttfb_s = None if exchange.first_byte is None else exchange.first_byte - exchange.started
         if exchange.stats is not None:
             exchange.stats.in_flight -= 1

@@ -3,7 +3,7 @@
 import asyncio
 
 import aiohttp
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from multidict import CIMultiDict
 
 from gateway.body import read_asked, with_model
@@ -22,7 +22,7 @@ from gateway.errors import (
 from gateway.exchange import Exchange
 from gateway.gateway import CURRENT, GATEWAY, Gateway
 from gateway.headers import for_client, for_engine, is_event_stream
-from gateway.routes import DONE_ROUTES
+from gateway.routes import STREAM_ENDINGS
 from gateway.sse import EventStream
 from gateway.upstream import Upstream
 
@@ -94,13 +94,14 @@ async def _stream(
 ) -> web.StreamResponse:
     # The head waits for the first piece: an engine that dies before it still gets an honest status.
     piece = await _next_piece(upstream, answer)
-    must_say_done = exchange.route in DONE_ROUTES and answer.status == 200
-    if not piece and must_say_done:
+    endings = STREAM_ENDINGS.get(exchange.route, ()) if answer.status == 200 else ()
+    if not piece and endings:
         raise upstream_failed(upstream.name)
     out = web.StreamResponse(status=answer.status, reason=answer.reason, headers=_head(exchange, upstream, answer))
     out.headers["X-Accel-Buffering"] = "no"
+    _close_if_endless(request, out)
     exchange.begin_answer(out)
-    exchange.events = events = EventStream()
+    exchange.events = events = EventStream(endings)
     await out.prepare(request)
     while piece:
         exchange.extend(upstream.timeouts.stream_idle_s)
@@ -108,9 +109,11 @@ async def _stream(
             exchange.sent(len(ready))
             await out.write(ready)
         piece = await _next_piece(upstream, answer)
-    if must_say_done and not (events.said_done or events.said_error):
-        upstream.note("a stream ended without [DONE]")  # how vLLM ends streams when its engine core has died
+    if endings and not (events.said_end or events.said_error):
+        upstream.note("a stream ended without its last event")  # how vLLM ends streams when its engine core has died
         raise upstream_failed(upstream.name)
+    if events.said_error:  # in the engine's own words, and nothing to add to them
+        exchange.is_interrupted, exchange.error = True, "upstream_error"
     rest = events.rest()
     exchange.sent(len(rest))
     await out.write_eof(rest)
@@ -139,6 +142,7 @@ async def _whole(
     out = web.StreamResponse(status=answer.status, reason=answer.reason, headers=_head(exchange, upstream, answer))
     if answer.content_length is not None:
         out.content_length = answer.content_length
+    _close_if_endless(request, out)
     exchange.begin_answer(out)
     await out.prepare(request)
     while body:
@@ -147,6 +151,12 @@ async def _whole(
         body = await _next_piece(upstream, answer)
     await out.write_eof()
     return out
+
+
+def _close_if_endless(request: web.Request, out: web.StreamResponse) -> None:
+    """HTTP/1.0 has no other end of a body without a length; aiohttp 3.14 keeps such a connection open."""
+    if request.version < HttpVersion11 and out.content_length is None:
+        out.force_close()
 
 
 def _head(exchange: Exchange, upstream: Upstream, answer: aiohttp.ClientResponse) -> CIMultiDict[str]:

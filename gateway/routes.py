@@ -1,7 +1,17 @@
 """The engine routes that the gateway passes on, and what it must know about each."""
 
-DONE_ROUTES = frozenset({"/v1/chat/completions", "/v1/completions"})
-"""Streams of these end with `data: [DONE]`; without it they were cut, however clean the end of the body looks."""
+from collections.abc import Mapping
+from types import MappingProxyType
+
+STREAM_ENDINGS: Mapping[str, tuple[bytes, ...]] = MappingProxyType(
+    {
+        "/v1/chat/completions": (b"data: [DONE]",),
+        "/v1/completions": (b"data: [DONE]",),
+        "/v1/messages": (b"event: message_stop",),
+        "/v1/responses": (b"event: response.completed", b"event: response.incomplete", b"event: response.failed"),
+    }
+)
+"""The line, or its beginning, in a stream's last event; without one it was cut, however clean its end looks."""
 
 MODEL_ROUTES = (
     "/v1/chat/completions",

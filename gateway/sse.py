@@ -8,9 +8,7 @@ HELD_BYTES = 256 * 1024
 """An event longer than this is passed on in parts: memory stays bounded, whatever an engine sends."""
 
 _BLANK_LINES = (b"\n\n", b"\n\r\n", b"\r\r")
-_DONE = b"\ndata: [DONE]"
-_ERROR = b'\ndata: {"error"'
-_OVERLAP = max(len(_DONE), len(_ERROR)) - 1
+_ERRORS = (b'\ndata: {"error"', b"\nevent: error")
 
 
 class EventStream:
@@ -21,13 +19,15 @@ class EventStream:
     each event as JSON would choke on the torso before it could see the error behind it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, endings: tuple[bytes, ...] = ()) -> None:
         self.events = 0
-        self.said_done = False
+        self.said_end = False
         self.said_error = False
         self._held = b""
         self._is_mid_event = False
         self._tail = b"\n"
+        self._endings = tuple(b"\n" + ending for ending in endings)
+        self._overlap = max(map(len, (*self._endings, *_ERRORS))) - 1
 
     def feed(self, piece: bytes) -> bytes:
         """Take what arrived, return what may go to the client."""
@@ -56,13 +56,11 @@ class EventStream:
         return (b"\n\n" if self._is_mid_event else b"") + error_event(error, route)
 
     def _look_for_endings(self, piece: bytes) -> None:
-        # Neither marker can occur inside a JSON string, where line ends and quotes are escaped.
+        # No marker can occur inside a JSON string, where line ends are escaped.
         window = self._tail + piece
-        if _DONE in window:
-            self.said_done = True
-        if _ERROR in window:
-            self.said_error = True
-        self._tail = window[-_OVERLAP:]
+        self.said_end = self.said_end or any(ending in window for ending in self._endings)
+        self.said_error = self.said_error or any(error in window for error in _ERRORS)
+        self._tail = window[-self._overlap :]
 
 
 def error_event(error: ApiError, route: str) -> bytes:

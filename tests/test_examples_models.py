@@ -1,7 +1,6 @@
 """The demonstration's models: what a second run does, and in the engine environment what is written."""
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -158,20 +157,3 @@ def test_the_real_model_answers_through_its_chat_template(
     subprocess.run(command, check=True, timeout=600)
     ask = [engine_python, "-c", ANSWER, str(tmp_path / REAL)]
     assert "Paris" in subprocess.run(ask, check=True, capture_output=True, text=True, timeout=300).stdout
-
-
-@pytest.fixture
-def engine_python() -> str:
-    return _from_environment("AXION_ENGINE_PYTHON")
-
-
-@pytest.fixture
-def smollm2_wheel() -> Path:
-    return Path(_from_environment("AXION_SMOLLM2_WHEEL"))
-
-
-def _from_environment(name: str) -> str:
-    value = os.environ.get(name)
-    if not value:
-        pytest.skip(f"{name} does not name one: `make demo` makes the environment")
-    return value

@@ -75,17 +75,17 @@ def test_a_giant_event_is_passed_on_in_parts_and_closed_when_it_breaks() -> None
 @pytest.mark.parametrize("size", [1, 3, 1000])
 def test_done_and_error_are_seen_across_any_split(size: int) -> None:
     data = b'data: {"choices":[]}\n\ndata: {"error":{}}\n\ndata: [DONE]\n\n'
-    stream = EventStream()
+    stream = EventStream((b"data: [DONE]",))
     for start in range(0, len(data), size):
         stream.feed(data[start : start + size])
-    assert (stream.said_done, stream.said_error) == (True, True)
+    assert (stream.said_end, stream.said_error) == (True, True)
 
 
 def test_text_of_a_model_cannot_claim_the_end() -> None:
-    stream = EventStream()
+    stream = EventStream((b"data: [DONE]",))
     text = json.dumps({"content": '\ndata: [DONE]\n\ndata: {"error"'})
     stream.feed(f"data: {text}\n\n".encode())
-    assert (stream.said_done, stream.said_error) == (False, False)
+    assert (stream.said_end, stream.said_error) == (False, False)
 
 
 def test_each_family_of_clients_gets_the_error_in_its_own_shape() -> None:

@@ -1,6 +1,8 @@
 """What is counted and logged about requests, and that nobody's words are."""
 
+import asyncio
 import logging
+import time
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.events import event_line
+from gateway.exchange import Exchange
 from gateway.stats import WINDOW, ModelStats, percentile
 from tests.fakes.engine import FakeEngine
 from tests.test_gateway_stage import CHAT, staged
@@ -27,6 +30,23 @@ def test_the_window_of_a_busy_model_stays_bounded() -> None:
             duration_s=1.0, ttfb_s=0.5, is_error=False, is_cancelled=False, is_interrupted=False, events=0, size=0
         )
     assert (stats.requests, len(stats.latencies_s), len(stats.first_bytes_s)) == (WINDOW + 100, WINDOW, WINDOW)
+
+
+def test_times_are_finer_than_the_event_loops_clock() -> None:
+    class StandingClock(asyncio.SelectorEventLoop):
+        """As uvloop's, which moves in milliseconds."""
+
+        def time(self) -> float:
+            return 0.0
+
+    async def first_byte_s() -> float:
+        exchange = Exchange(request_id="1", method="POST", route=CHAT)
+        time.sleep(0.001)
+        exchange.sent(1)
+        return (exchange.first_byte or 0.0) - exchange.started
+
+    with asyncio.Runner(loop_factory=StandingClock) as runner:
+        assert 0.0005 < runner.run(first_byte_s()) < 0.1
 
 
 async def test_stats_tell_what_clients_of_earlier_servers_read_and_more(tmp_path: Path) -> None:

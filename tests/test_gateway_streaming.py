@@ -90,10 +90,25 @@ async def test_a_stream_that_broke_ends_in_an_error_and_never_in_done(tmp_path: 
         assert (figures["interrupted_total"], figures["in_flight"]) == (2, 0)
 
 
-async def test_an_engines_own_error_event_is_left_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("route", ["/v1/messages", "/v1/responses"])
+async def test_a_stream_of_typed_events_cut_without_its_last_one_is_not_taken_for_whole(
+    tmp_path: Path, route: str
+) -> None:
+    engine = FakeEngine(name="a", failure="no_done")
+    asked = {"model": "a", "stream": True}
+    async with staged(tmp_path, engine) as stage, stage.session.post(route, json=asked) as answer:
+        events = strict_events(await answer.read())
+    assert len(events) == 4
+    assert events[-1][0] == "error"
+    assert "engine of the model 'a' failed" in events[-1][1]
+
+
+async def test_an_engines_own_error_event_is_left_alone_and_counted(tmp_path: Path) -> None:
     engine = FakeEngine(name="a", failure="error_event")
-    async with staged(tmp_path, engine) as stage, stage.chat(stream=True) as answer:
-        assert await answer.read() == engine.received[0].sent
+    async with staged(tmp_path, engine) as stage:
+        async with stage.chat(stream=True) as answer:
+            assert await answer.read() == engine.received[0].sent
+        assert (await stage.json("/stats"))["models"]["a"]["interrupted_total"] == 1
 
 
 @pytest.mark.parametrize(
@@ -154,10 +169,11 @@ async def test_a_client_that_does_not_finish_its_request_is_408(tmp_path: Path) 
         writer.close()
 
 
-async def test_http_1_0_clients_get_a_stream_that_ends_with_the_connection(tmp_path: Path) -> None:
+@pytest.mark.parametrize("connection", ["", "Connection: keep-alive\r\n"])
+async def test_http_1_0_clients_get_a_stream_that_ends_with_the_connection(tmp_path: Path, connection: str) -> None:
     engine = FakeEngine(name="a")
     raw = b'{"model":"a","stream":true}'
-    request = f"POST {CHAT} HTTP/1.0\r\nContent-Length: {len(raw)}\r\n\r\n".encode() + raw
+    request = f"POST {CHAT} HTTP/1.0\r\n{connection}Content-Length: {len(raw)}\r\n\r\n".encode() + raw
     async with staged(tmp_path, engine) as stage:
         head, _, body = (await raw_exchange(stage.port, request)).partition(b"\r\n\r\n")
     assert b"chunked" not in head.lower()

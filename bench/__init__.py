@@ -1,0 +1,1 @@
+"""Measurements: what a component costs, on the machine at hand."""

