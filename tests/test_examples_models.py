@@ -1,6 +1,7 @@
 """The demonstration's models: what a second run does, and in the engine environment what is written."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -154,6 +155,8 @@ def test_the_real_model_answers_through_its_chat_template(
     tmp_path: Path, engine_python: str, smollm2_wheel: Path
 ) -> None:
     command = [engine_python, str(SCRIPT), str(tmp_path), "--smollm2-wheel", str(smollm2_wheel), "--only", REAL]
-    subprocess.run(command, check=True, timeout=600)
+    # gguf and accelerate stand beside the wheel, not in the sealed environment: as `fab demo` puts them.
+    tools = {**os.environ, "PYTHONPATH": str(smollm2_wheel.with_name("tools"))}
+    subprocess.run(command, check=True, timeout=600, env=tools)
     ask = [engine_python, "-c", ANSWER, str(tmp_path / REAL)]
     assert "Paris" in subprocess.run(ask, check=True, capture_output=True, text=True, timeout=300).stdout
