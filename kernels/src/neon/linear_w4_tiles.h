@@ -1,0 +1,106 @@
+// What the files of linear_w4's NEON implementation share: layouts of prepared activations, and entry points.
+// Included by files with the neon flags only.
+#pragma once
+
+#if !defined(__ARM_FEATURE_BF16_VECTOR_ARITHMETIC) || !defined(__ARM_FEATURE_MATMUL_INT8)
+#error "linear_w4's NEON files need -march=armv8.6-a+bf16+i8mm"
+#endif
+
+#include <arm_neon.h>
+
+#include "axion/linear_w4.h"
+
+namespace axion {
+namespace neon {
+
+// Activations for up to 8 rows: a list of steps, each one pass over a group of weights. A group whose outliers take
+// its other activations' bits has a second step, for what the first one's rounding left over.
+//
+// A step holds 16-bit fixed-point numbers as two int8 slices, 256 * high + low. Per 16 k, q1 multiplies the weights
+// in high nibbles and q2 those in low ones. The kernel does not separate the nibbles: a packed byte is
+// 16 * w1 + w2, all unsigned, so q1 * byte = 16 * w1 * q1 + w2 * q1, and q2, which multiplies byte << 4 = 16 * w2, is
+// chosen such that q2 + q1 / 16 stands for its activation. This saves one of four vector operations per 32 weights.
+// sum(q1 * byte + q2 * (byte << 4)) - zero * sum(17 * q1 + 16 * q2) is 16 times the product of the integers, exact.
+
+/// One row: scale / 16 and minus the sum above, four times each; then per 16 k [high q1 | low q1][high q2 | low q2].
+/// More rows: for each pair of rows the same two words as [a b a b]; then per 16 k first for q1 and then for q2, for
+/// each pair, [high a | high b][low a | low b].
+constexpr std::size_t kStepsHeaderBytes = 16;  // the number of steps
+constexpr std::size_t kStepGroupBytes = 16;    // the step's group
+constexpr std::size_t kStepScaleBytes = 32;    // per pair of rows
+
+constexpr std::size_t row_pairs(std::size_t m) { return (m + 1) / 2; }
+
+constexpr std::size_t step_bytes(std::size_t m, std::size_t group) {
+  return kStepGroupBytes + row_pairs(m) * kStepScaleBytes + group / 16 * (m == 1 ? 32 : 64 * row_pairs(m));
+}
+
+/// Rows of more than 8: blocks of 8 rows. bf16: per 8 k, for each slice, for even and then odd k, for each pair of
+/// rows its 2 x 4 values. float x is two bf16 slices, x and what the first left over. int8: per 8 k, for each pair of
+/// rows, 2 x 8 values.
+template <typename T>
+constexpr std::size_t kSlices = sizeof(T) == 4 ? 2 : 1;
+
+constexpr std::size_t kGemmBlockK = 1024;  // k unpacked at a time: 16 KiB of bf16 or 8 of int8 beside A's block in L1
+constexpr std::size_t kTileVectors = 16;   // 8 x 8 accumulators as 2 x 2 blocks
+
+/// [rows][columns of these panels] floats for up to 8 rows, out of the packed panels from `packed` on.
+void w4_gemv_panel(const std::uint8_t* packed, const std::uint8_t* prepared, std::size_t k, std::size_t group,
+                   float* sums);
+void w4_gemv_three_panels(const std::uint8_t* packed, const std::uint8_t* prepared, std::size_t k, std::size_t group,
+                          float* sums);
+void w4_rows_panel(const std::uint8_t* packed, const std::uint8_t* prepared, std::size_t m, std::size_t group,
+                   float* sums);
+
+template <typename T>
+void w4_prepare_steps(const LinearW4<T>& a);
+template <typename T>
+void w4_prepare_blocks(const LinearW4<T>& a, Range blocks);
+template <typename T>
+void w4_gemm(const LinearW4<T>& a, Range panels);
+template <typename T>
+void w4a8_prepare(const LinearW4<T>& a, Range blocks);
+template <typename T>
+void w4a8_gemm(const LinearW4<T>& a, Range panels);
+
+namespace {
+
+inline float32x4_t load4(const float* x) { return vld1q_f32(x); }
+inline float32x4_t load4(const bf16* x) {
+  return vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(reinterpret_cast<const std::uint16_t*>(x)), 16));
+}
+
+inline void store4(float* y, float32x4_t value) { vst1q_f32(y, value); }
+inline void store4(bf16* y, float32x4_t value) {
+  vst1_u16(reinterpret_cast<std::uint16_t*>(y), vreinterpret_u16_bf16(vcvt_bf16_f32(value)));
+}
+
+/// Fewer than four outputs. Not inlined: it would crowd the tiles that use it.
+template <typename T>
+__attribute__((noinline)) void finish_tail(T* y, const T* bias, float32x4_t value, std::size_t count) {
+  float part[4];
+  vst1q_f32(part, value);
+  for (std::size_t i = 0; i < count; ++i) {
+    y[i] = from_float<T>(bias != nullptr ? part[i] + to_float(bias[i]) : part[i]);
+  }
+}
+
+/// Four outputs, of which the first `count` exist.
+template <typename T>
+inline void finish4(T* y, const T* bias, float32x4_t value, std::size_t count) {
+  if (count < 4) {
+    finish_tail(y, bias, value, count);
+  } else {
+    store4(y, bias != nullptr ? vaddq_f32(value, load4(bias)) : value);
+  }
+}
+
+/// The columns of panel `panel` that exist.
+inline std::size_t panel_columns(std::size_t n, std::size_t panel) {
+  const std::size_t left = n - panel * kW4PanelColumns;
+  return left < kW4PanelColumns ? left : kW4PanelColumns;
+}
+
+}  // namespace
+}  // namespace neon
+}  // namespace axion
