@@ -1,0 +1,77 @@
+"""The modelled benchmark: every case of kernels/bench/cases.toml as a table and as JSON, and a gate on regressions."""
+
+import argparse
+import json
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from kernels.model.build import build, missing_packages, tool_versions
+from kernels.model.case import Case, Result, read_cases
+from kernels.model.gate import regressions
+from kernels.model.model import ModelError, model
+from kernels.model.report import markdown
+
+ROOT = Path(__file__).resolve().parents[2]
+BENCH = ROOT / "kernels/bench"
+OUT = ROOT / "out/kernels"
+
+
+def measure(case: Case, programs: Path, plugin: Path) -> Result:
+    return Result(case, model(plugin, programs / case.program, case.arguments, case.symbols))
+
+
+def run_all(cases: list[Case], programs: Path, plugin: Path, jobs: int) -> list[Result]:
+    """In the order of the cases, with a line on stderr as each ends."""
+    results = []
+    with ThreadPoolExecutor(jobs) as pool:
+        futures = [pool.submit(measure, case, programs, plugin) for case in cases]
+        for number, (case, future) in enumerate(zip(cases, futures, strict=True), 1):
+            print(f"[{number}/{len(cases)}] {case.name}", file=sys.stderr, flush=True)
+            results.append(future.result())
+    return results
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bench-kernels", description=__doc__)
+    parser.add_argument("--check", type=Path, metavar="FILE", help="fail where a case got worse than in this baseline")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="write the results as the new baseline")
+    parser.add_argument("--only", default="", metavar="TEXT", help="only cases whose name holds this text")
+    parser.add_argument("--jobs", type=int, default=1, help="cases at the same time")
+    return parser.parse_args()
+
+
+def main() -> int:
+    asked = arguments()
+    missing = missing_packages()
+    if missing:
+        print(f"packages: missing. Run: sudo apt-get install {' '.join(missing)}", file=sys.stderr)
+        return 1
+    cases = [case for case in read_cases(BENCH / "cases.toml") if asked.only in case.name]
+    try:
+        programs, plugin = build(ROOT / "kernels", OUT)
+        results = run_all(cases, programs, plugin, asked.jobs)
+    except ModelError as error:
+        print(f"bench-kernels: {error}", file=sys.stderr)
+        return 1
+    document = {
+        "kind": "modelled, not measured",
+        "tools": tool_versions(),
+        "cases": {result.case.name: result.as_json() for result in results},
+    }
+    text = json.dumps(document, indent=2) + "\n"
+    if not asked.only:
+        OUT.joinpath("bench.json").write_text(text)
+    if asked.write:
+        asked.write.write_text(text)
+    print(markdown(results))
+    if not asked.check:
+        return 0
+    failures = regressions(json.loads(asked.check.read_text()), document, whole=not asked.only)
+    for failure in failures:
+        print(f"regression: {failure}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
