@@ -9,6 +9,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from tests.kernels.wheel import unpack_wheel
 from tests.live_deployment import LOAD_S, LiveDeployment, eventually
 
 # How long one example takes says more about the machine than about the code.
@@ -26,6 +27,12 @@ def engine_python() -> str:
     if newest is None:
         pytest.fail("out/local/builds: no engine environment, got none. Run `make e2e`, or `fab demo.prepare` alone.")
     return str(newest.parent / "venv" / "bin" / "python")
+
+
+@pytest.fixture(scope="session")
+def kernels_site(engine_python: str) -> Path:
+    """The package axion_kernels, compiled for the engine environment and unpacked for PYTHONPATH."""
+    return unpack_wheel(engine_python)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,78 @@
+"""What is really in use, for whoever deploys: a JSON file, and gauges on the engine's /metrics.
+
+vLLM's front end answers /metrics while another process runs the layers. The file joins them: the process with the
+layers writes it, the collector in the front end reads it. The first process to register owns it and passes its path
+on in the environment.
+"""
+
+import atexit
+import json
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import REGISTRY
+from prometheus_client.core import GaugeMetricFamily
+
+VARIABLE = "AXION_KERNELS_REPORT"
+OWNER = "AXION_KERNELS_REPORT_OWNER"  # process id of the process that began the report
+
+_layers: Counter[str] = Counter()
+_facts: dict[str, Any] = {}
+
+
+def begin(enabled: Iterable[str], *, isa: str) -> bool:
+    """Start the report of this process; return whether it is the engine's first."""
+    _facts.update(isa=isa, enabled=sorted(enabled))
+    if OWNER in os.environ:
+        return False  # A child: it has something to say once it holds layers.
+    os.environ[OWNER] = str(os.getpid())
+    if not os.environ.get(VARIABLE):
+        handle, path = tempfile.mkstemp(prefix="axion-kernels-", suffix=".json")
+        os.close(handle)
+        os.environ[VARIABLE] = path
+        atexit.register(Path(path).unlink, missing_ok=True)
+    _write()
+    # With several API servers vLLM answers from files of its own registry; the report on disk remains.
+    REGISTRY.register(ReportCollector())
+    return True
+
+
+def count_layer(kernel: str) -> None:
+    """Note that one more layer of the model runs on this kernel."""
+    _layers[kernel] += 1
+    _write()
+
+
+def read() -> dict[str, Any]:
+    """The report as last written by the process that holds the layers."""
+    report: dict[str, Any] = json.loads(Path(os.environ[VARIABLE]).read_text())
+    return report
+
+
+def _write() -> None:
+    if not os.environ.get(VARIABLE):
+        return  # A layer used without the plug-in, as tests do.
+    path = Path(os.environ[VARIABLE])
+    # Replaced, never rewritten: a reader sees the old report or the new one.
+    draft = path.with_suffix(f".{os.getpid()}.tmp")
+    draft.write_text(json.dumps({**_facts, "layers": dict(_layers)}) + "\n")
+    draft.replace(path)
+
+
+class ReportCollector:
+    """Two gauges made from the report at each scrape."""
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        report = read()
+        enabled = GaugeMetricFamily("axion_kernels_enabled", "Kernels that are switched on.", labels=["kernel", "isa"])
+        for kernel in report["enabled"]:
+            enabled.add_metric([kernel, report["isa"]], 1)
+        yield enabled
+        layers = GaugeMetricFamily("axion_kernels_layers", "Layers of the model on each kernel.", labels=["kernel"])
+        for kernel, count in report["layers"].items():
+            layers.add_metric([kernel], count)
+        yield layers

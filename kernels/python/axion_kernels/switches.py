@@ -1,0 +1,54 @@
+"""Which kernels are on: the variable AXION_KERNELS, or what helps without being asked."""
+
+import os
+from dataclasses import dataclass
+
+VARIABLE = "AXION_KERNELS"
+
+# The kernel and what it does; the order is that of the report.
+KERNELS = {
+    "linear_w4": "AWQ, GPTQ and compressed-tensors W4A16 linear layers",
+    "axion_w4": "the online quantization `axion_w4`",
+    "sampler": "top-k, top-p and random sampling without sorting the vocabulary",
+    "lm_head": "int8 weights for the output projection",
+    "rms_norm": "RMSNorm",
+    "gemma_rms_norm": "Gemma's RMSNorm",
+    "rotary_embedding": "rotary position embedding",
+    "silu_and_mul": "SwiGLU's activation",
+    "gelu_and_mul": "GeGLU's activation, the tanh form",
+}
+
+# Off unless asked for: lm_head rounds weights that the checkpoint left alone, and for rotary embedding vLLM has a
+# compiled kernel of its own that works in place.
+DEFAULT = frozenset(KERNELS) - {"lm_head", "rotary_embedding"}
+# Measured in eager mode on x86: without vector instructions of our own, torch's exponentials are three times as fast.
+NEED_VECTORS = frozenset({"silu_and_mul", "gelu_and_mul"})
+
+
+@dataclass(frozen=True, slots=True)
+class Switches:
+    enabled: frozenset[str]
+    # Named by the user rather than on by default: then also where torch.compile would have fused the operation.
+    explicit: bool
+
+    @classmethod
+    def from_environment(cls) -> "Switches":
+        """Read `all`, `none` or a comma-separated list; unset and empty mean the default."""
+        text = os.environ.get(VARIABLE, "").strip()
+        if not text:
+            return cls(enabled=DEFAULT, explicit=False)
+        if text in ("all", "none"):
+            return cls(enabled=frozenset(KERNELS if text == "all" else ()), explicit=True)
+        names = frozenset(name.strip() for name in text.split(",")) - {""}
+        if unknown := names - KERNELS.keys():
+            raise ValueError(
+                f"{VARIABLE}: no such kernel, got {', '.join(sorted(unknown))}. "
+                f"Use all, none, or a comma-separated list of {', '.join(KERNELS)}."
+            )
+        return cls(enabled=names, explicit=True)
+
+    def on(self, isa: str) -> "Switches":
+        """Leave out what is only on by default and does not help with these instructions."""
+        if self.explicit or isa != "portable":
+            return self
+        return Switches(enabled=self.enabled - NEED_VECTORS, explicit=False)
