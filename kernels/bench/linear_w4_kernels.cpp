@@ -60,8 +60,9 @@ int main(int argc, char** argv) {
     x[i] = axion::to_bf16(outliers && i % 1000 == 0 ? 1e4f : value);
   }
 #if defined(__aarch64__)
-  const bool portable = argc > 6 && std::strcmp(argv[6], "portable") == 0; // plain C++, the table's baseline
-  const axion::LinearW4Kernels& kernels = portable ? axion::portable::linear_w4_kernels : axion::neon::linear_w4_kernels;
+  const bool portable = argc > 6 && std::strcmp(argv[6], "portable") == 0;  // plain C++, the table's baseline
+  const axion::LinearW4Kernels& kernels =
+      portable ? axion::portable::linear_w4_kernels : axion::neon::linear_w4_kernels;
 #else
   const axion::LinearW4Kernels& kernels = axion::portable::linear_w4_kernels;
 #endif

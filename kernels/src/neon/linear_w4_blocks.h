@@ -1,4 +1,4 @@
-// What the two matrix-matrix kernels of linear_w4 share: 8 x 8 tiles of 2 x 2 blocks, and a thread's scratch.
+// What the two matrix-matrix kernels of linear_w4 share: tiles of 2 x 2 blocks, and a thread's scratch.
 // Included by files with the neon flags only.
 #pragma once
 
@@ -7,26 +7,39 @@
 namespace axion {
 namespace neon {
 
-constexpr std::size_t kScratchWeights = 16 * kGemmBlockK;                 // bytes; int8 needs half of it
-constexpr std::size_t kScratchFactors = kGemmBlockK / 32 * 16;            // floats: 8 columns twice, per group
-constexpr std::size_t kScratchConstants = kTileVectors * 4;               // words
-constexpr std::size_t kScratchFixed = kScratchWeights + (kScratchFactors + kScratchConstants) * 4;
-
-constexpr std::size_t row_blocks(std::size_t m) { return (m + kW4RowBlock - 1) / kW4RowBlock; }
+// A block of k of a panel, unpacked. bf16 has two of these, int8 one of twice the k.
+constexpr std::size_t kBlockWeights = 16 * kBf16BlockK;       // bytes
+constexpr std::size_t kBlockFactors = kBf16BlockK / 32 * 16;  // floats: 8 columns twice, per group
+constexpr std::size_t kLastFactors = 2 * kW4PanelColumns;     // floats
+constexpr std::size_t kScratchConstants = kTileVectors * 4;   // words
+constexpr std::size_t kScratchZeros = kBf16BlockK / 32 * kW4PanelColumns;
+constexpr std::size_t kScratchFixed =
+    2 * kBlockWeights + (2 * (kBlockFactors + kLastFactors) + kScratchConstants + kScratchZeros) * 4;
+static_assert(2 * kBf16BlockK == kInt8BlockK, "they share the scratch");
 
 namespace {
 
+struct Unpacked {
+  std::uint8_t* weights;
+  float* factors;  // per group and pair of columns, 4 floats
+  float* last;     // the scale at the block's end, for each pair of columns 4 floats
+};
+
 struct Scratch {
-  std::uint8_t* weights;     // a block of k of the panel, unpacked
-  float* factors;            // per group and pair of columns, 4 floats
+  Unpacked blocks[2];        // bf16; int8 uses the two in a row as one
   std::uint32_t* constants;  // what a tile starts from
+  std::uint32_t* zeros;      // of the block that is being unpacked, per group and column
   float* sums;               // a tile per row block, kept from one block of k to the next
 
   explicit Scratch(void* memory) {
-    weights = static_cast<std::uint8_t*>(memory);
-    factors = reinterpret_cast<float*>(weights + kScratchWeights);
-    constants = reinterpret_cast<std::uint32_t*>(factors + kScratchFactors);
-    sums = reinterpret_cast<float*>(constants + kScratchConstants);
+    auto* weights = static_cast<std::uint8_t*>(memory);
+    auto* factors = reinterpret_cast<float*>(weights + 2 * kBlockWeights);
+    auto* last = factors + 2 * kBlockFactors;
+    blocks[0] = {weights, factors, last};
+    blocks[1] = {weights + kBlockWeights, factors + kBlockFactors, last + kLastFactors};
+    constants = reinterpret_cast<std::uint32_t*>(last + 2 * kLastFactors);
+    zeros = constants + kScratchConstants;
+    sums = reinterpret_cast<float*>(zeros + kScratchZeros);
   }
 };
 
@@ -47,20 +60,21 @@ struct Vectors {
 };
 
 /// acc[r][c] holds rows 2r, 2r + 1 and columns 2c, 2c + 1 as [row][column].
+template <std::size_t Pairs>
 struct Tile {
-  float32x4_t acc[4][4] = {};
+  float32x4_t acc[Pairs][4] = {};
 };
 
-inline Tile load_tile(const float* at) {
-  Tile tile;
-  for (std::size_t i = 0; i < kTileVectors; ++i) {
-    tile.acc[i / 4][i % 4] = vld1q_f32(at + 4 * i);
+template <std::size_t Pairs>
+inline void load_tile(const float* at, Tile<Pairs>* tile) {
+  for (std::size_t i = 0; i < 4 * Pairs; ++i) {
+    tile->acc[i / 4][i % 4] = vld1q_f32(at + 4 * i);
   }
-  return tile;
 }
 
-inline void store_tile(float* at, const Tile& tile) {
-  for (std::size_t i = 0; i < kTileVectors; ++i) {
+template <std::size_t Pairs>
+inline void store_tile(float* at, const Tile<Pairs>& tile) {
+  for (std::size_t i = 0; i < 4 * Pairs; ++i) {
     vst1q_f32(at + 4 * i, tile.acc[i / 4][i % 4]);
   }
 }
@@ -80,27 +94,61 @@ inline float32x4_t high_halves(float32x4_t a, float32x4_t b) {
   return vreinterpretq_f32_f64(vzip2q_f64(vreinterpretq_f64_f32(a), vreinterpretq_f64_f32(b)));
 }
 
-/// y = tile * column_scale * row_scale + bias for the rows from `row` on and the panel's columns that exist.
-/// row_scale: [a a b b] for each pair of rows.
-template <typename T>
-inline void finish_tile(const LinearW4<T>& a, std::size_t row, std::size_t panel, const Tile& tile,
-                        const float32x4_t (&column_scale)[2], const float32x4_t (&row_scale)[4]) {
+/// tile *= the values of each pair of columns, [a b a b].
+template <std::size_t Pairs>
+inline void scale_columns(const float* pairs, Tile<Pairs>* tile) {
+  for (std::size_t c = 0; c < 4; ++c) {
+    const float32x4_t pair = vld1q_f32(pairs + 4 * c);
+    for (std::size_t r = 0; r < Pairs; ++r) {
+      tile->acc[r][c] = vmulq_f32(tile->acc[r][c], pair);
+    }
+  }
+}
+
+/// Columns 0 to 7 of rows 2r and 2r + 1 as bf16, in turns of two columns.
+inline uint32x4_t narrowed(float32x4_t left, float32x4_t right) {
+  return vreinterpretq_u32_bf16(vcvtq_high_bf16_f32(vcvtq_low_bf16_f32(left), right));
+}
+
+template <std::size_t Pairs>
+inline void store_rows(bf16* y, std::size_t stride, const Tile<Pairs>& tile) {
+  for (std::size_t r = 0; r < Pairs; ++r, y += 2 * stride) {
+    const uint32x4_t left = narrowed(tile.acc[r][0], tile.acc[r][1]);
+    const uint32x4_t right = narrowed(tile.acc[r][2], tile.acc[r][3]);
+    vst1q_u16(reinterpret_cast<std::uint16_t*>(y), vreinterpretq_u16_u32(vuzp1q_u32(left, right)));
+    vst1q_u16(reinterpret_cast<std::uint16_t*>(y + stride), vreinterpretq_u16_u32(vuzp2q_u32(left, right)));
+  }
+}
+
+template <std::size_t Pairs>
+inline void store_rows(float* y, std::size_t stride, const Tile<Pairs>& tile) {
+  for (std::size_t r = 0; r < Pairs; ++r, y += 2 * stride) {
+    for (std::size_t v = 0; v < 2; ++v) {
+      vst1q_f32(y + 4 * v, low_halves(tile.acc[r][2 * v], tile.acc[r][2 * v + 1]));
+      vst1q_f32(y + stride + 4 * v, high_halves(tile.acc[r][2 * v], tile.acc[r][2 * v + 1]));
+    }
+  }
+}
+
+/// y = tile + bias for the rows from `row` on and the panel's columns that exist.
+template <typename T, std::size_t Pairs>
+inline void finish_tile(const LinearW4<T>& a, std::size_t row, std::size_t panel, const Tile<Pairs>& tile) {
   const std::size_t columns = panel_columns(a.n, panel);
   const std::size_t first = panel * kW4PanelColumns;
   const T* const bias = a.bias != nullptr ? a.bias + first : nullptr;
-  const bool is_full = columns == kW4PanelColumns && a.m - row >= kW4RowBlock;
   T* y = a.y + row * a.y_stride + first;
+  if (columns == kW4PanelColumns && a.m - row >= 2 * Pairs && bias == nullptr) {
+    store_rows(y, a.y_stride, tile);
+    return;
+  }
 #pragma clang loop unroll(full)
-  for (std::size_t r = 0; r < kW4RowBlock; ++r, y += a.y_stride) {
+  for (std::size_t r = 0; r < 2 * Pairs; ++r, y += a.y_stride) {
 #pragma clang loop unroll(full)
     for (std::size_t v = 0; v < 2; ++v) {
-      const float32x4_t left = vmulq_f32(tile.acc[r / 2][2 * v], row_scale[r / 2]);
-      const float32x4_t right = vmulq_f32(tile.acc[r / 2][2 * v + 1], row_scale[r / 2]);
-      const float32x4_t both = r % 2 == 0 ? low_halves(left, right) : high_halves(left, right);
-      const float32x4_t value = vmulq_f32(both, column_scale[v]);
-      if (is_full && bias == nullptr) {
-        store4(y + 4 * v, value);
-      } else if (row + r < a.m && 4 * v < columns) {
+      const float32x4_t left = tile.acc[r / 2][2 * v];
+      const float32x4_t right = tile.acc[r / 2][2 * v + 1];
+      const float32x4_t value = r % 2 == 0 ? low_halves(left, right) : high_halves(left, right);
+      if (row + r < a.m && 4 * v < columns) {
         finish4(y + 4 * v, bias != nullptr ? bias + 4 * v : nullptr, value, columns - 4 * v);
       }
     }

@@ -1,100 +1,120 @@
 // Activations of up to 8 rows to 16-bit fixed point; the layout and its reason are in linear_w4_tiles.h.
-#include "linear_w4_tiles.h"
-
-#include <cmath>
 #include <cstring>
+
+#include "linear_w4_scaling.h"
 
 namespace axion {
 namespace neon {
 namespace {
 
 constexpr std::size_t kMaxGroup = 128;
-// The largest |q1|. |q2| <= 17/16 of it must fit a high slice of at most 127: 17/16 * 30592 + 128 < 32768.
-constexpr float kLevels = 30592.0f;
-// Smaller activations than this count as that small: the scale and its inverse stay normal floats.
-constexpr float kSmallest = 0x1p-100f;
-// Rounding costs an activation up to 1/61184 of the group's largest. Where that is too much, that is where the mean
-// of |x|, large ones counted as no more than an eighth of the largest, is below 1/16 of it, a second step follows.
-constexpr float kClip = 0.125f;
-constexpr float kTypical = 0.0625f;
+// 1.5 * 2^23: added to a small float, it leaves the nearest integer in the low bits. Conversions run once a cycle.
+constexpr float kMagic = 12582912.0f;
 
-struct RowStep {
-  float scale;  // divided by 16
-  std::int32_t minus_sum;
-  std::int16_t q[kMaxGroup];  // per 16 k, 8 times q1 and 8 times q2
+struct Eight {
+  float32x4_t low;
+  float32x4_t high;
 };
 
-bool needs_second_step(const float* x, std::size_t group, float largest) {
-  float32x4_t sum = vdupq_n_f32(0.0f);
-  const float32x4_t clip = vdupq_n_f32(largest * kClip);
-  for (std::size_t i = 0; i < group; i += 4) {
-    sum = vaddq_f32(sum, vminq_f32(vabsq_f32(vld1q_f32(x + i)), clip));
-  }
-  return vaddvq_f32(sum) < largest * kTypical * static_cast<float>(group);  // false for NaN
+inline Eight load8(const float* x) { return {vld1q_f32(x), vld1q_f32(x + 4)}; }
+inline Eight load8(const bf16* x) {
+  const uint16x8_t bits = vld1q_u16(reinterpret_cast<const std::uint16_t*>(x));
+  const uint16x8_t zeros = vdupq_n_u16(0);
+  return {vreinterpretq_f32_u16(vzip1q_u16(zeros, bits)), vreinterpretq_f32_u16(vzip2q_u16(zeros, bits))};
 }
 
-/// Four of q1 and the four of q2 beside them; x becomes what rounding left over.
-inline int16x8_t quantize4(float* x, float32x4_t scale, float32x4_t inverse, int32x4_t* sum) {
-  const float32x4_t sixteenth = vdupq_n_f32(0.0625f);
-  const float32x4_t x1 = vld1q_f32(x);
-  const float32x4_t x2 = vld1q_f32(x + 8);
-  const int32x4_t q1 = vcvtnq_s32_f32(vmulq_f32(x1, inverse));
-  const float32x4_t f1 = vcvtq_f32_s32(q1);
-  const int32x4_t q2 = vcvtnq_s32_f32(vsubq_f32(vmulq_f32(x2, inverse), vmulq_f32(f1, sixteenth)));
-  const float32x4_t f2 = vfmaq_f32(vcvtq_f32_s32(q2), f1, sixteenth);
-  vst1q_f32(x, vfmsq_f32(x1, f1, scale));
-  vst1q_f32(x + 8, vfmsq_f32(x2, f2, scale));
-  *sum = vaddq_s32(*sum, vaddq_s32(q1, vshlq_n_s32(vaddq_s32(q1, q2), 4)));
-  return vcombine_s16(vmovn_s32(q1), vmovn_s32(q2));
+/// Four of q1 and the four of q2 beside them, each plus kMagic.
+struct Quantized {
+  float32x4_t q1;
+  float32x4_t q2;
+};
+
+inline Quantized quantize4(float32x4_t x1, float32x4_t x2, float32x4_t inverse) {
+  const float32x4_t magic = vdupq_n_f32(kMagic);
+  const float32x4_t q1 = vaddq_f32(vmulq_f32(x1, inverse), magic);
+  const float32x4_t rest = vfmsq_n_f32(vmulq_f32(x2, inverse), vsubq_f32(q1, magic), 0.0625f);
+  return {q1, vaddq_f32(rest, magic)};
 }
 
-float largest_of(const float* x, std::size_t group) {
-  float32x4_t largest = vdupq_n_f32(kSmallest);
-  for (std::size_t i = 0; i < group; i += 4) {
-    largest = vmaxq_f32(largest, vabsq_f32(vld1q_f32(x + i)));  // FMAX: a NaN stays
-  }
-  return vmaxvq_f32(largest);
-}
-
-void quantize(float* x, std::size_t group, float largest, RowStep* out) {
-  const float scale = largest / kLevels;
-  const float32x4_t scales = vdupq_n_f32(scale);
-  const float32x4_t inverse = vdupq_n_f32(kLevels / largest);
-  int32x4_t sum = vdupq_n_s32(0);
-  for (std::size_t i = 0; i < group; i += 16) {
-    const int16x8_t a = quantize4(x + i, scales, inverse, &sum);
-    const int16x8_t b = quantize4(x + i + 4, scales, inverse, &sum);
-    vst1q_s16(out->q + i, vcombine_s16(vget_low_s16(a), vget_low_s16(b)));
-    vst1q_s16(out->q + i + 8, vcombine_s16(vget_high_s16(a), vget_high_s16(b)));
-  }
-  out->scale = scale * 0.0625f;
-  out->minus_sum = -vaddvq_s32(sum);
-}
-
-/// Write row `row`'s part of a step: q = 256 * high + low, low in [-128, 127].
-void store_row(std::uint8_t* step, std::size_t row, std::size_t m, std::size_t group, const RowStep& from) {
-  const std::size_t pairs = row_pairs(m);
-  std::uint8_t* words = step + kStepGroupBytes + row / 2 * kStepScaleBytes;
-  for (std::size_t i = m == 1 ? 0 : row % 2; i < 4; i += m == 1 ? 1 : 2) {
-    std::memcpy(words + i * 4, &from.scale, 4);
-    std::memcpy(words + 16 + i * 4, &from.minus_sum, 4);
-  }
-  std::uint8_t* out = step + kStepGroupBytes + pairs * kStepScaleBytes;
-  const std::size_t half = m == 1 ? 16 : 32 * pairs;  // bytes of q1, or of q2, per 16 k
-  const std::size_t low = m == 1 ? 8 : 16;            // from the high slice to the low one
-  out += m == 1 ? 0 : row / 2 * 32 + row % 2 * 8;
-  for (std::size_t i = 0; i < group; i += 8, out += half) {
-    const int16x8_t q = vld1q_s16(from.q + i);
-    vst1_s8(reinterpret_cast<std::int8_t*>(out), vrshrn_n_s16(q, 8));
-    vst1_s8(reinterpret_cast<std::int8_t*>(out + low), vmovn_s16(q));
+/// What quantizing leaves over.
+template <typename T>
+inline void leftover(const T* x, std::size_t group, const Scaling& by, float* rest) {
+  const float32x4_t magic = vdupq_n_f32(kMagic);
+  const float32x4_t inverse = vdupq_n_f32(by.inverse);
+  for (std::size_t i = 0; i < group; i += i % 16 == 0 ? 4 : 12) {
+    const float32x4_t x1 = load4(x + i);
+    const float32x4_t x2 = load4(x + i + 8);
+    const Quantized q = quantize4(x1, x2, inverse);
+    const float32x4_t f1 = vsubq_f32(q.q1, magic);
+    const float32x4_t f2 = vfmaq_n_f32(vsubq_f32(q.q2, magic), f1, 0.0625f);
+    vst1q_f32(rest + i, vfmsq_n_f32(x1, f1, by.scale));
+    vst1q_f32(rest + i + 8, vfmsq_n_f32(x2, f2, by.scale));
   }
 }
 
-std::uint8_t* begin_step(std::uint8_t* step, std::size_t g, std::size_t bytes) {
+/// A row's place in a step.
+struct Place {
+  std::uint8_t* words;   // scale and sum
+  std::uint8_t* slices;  // the high one of q1; that of q2 is `half` bytes on
+  std::size_t low;       // from a high slice to the low one
+  std::size_t half;      // of what 16 k take
+  bool alone;
+
+  Place(std::uint8_t* step, std::size_t row, std::size_t m)
+      : words(step + kStepGroupBytes + row / 2 * kStepScaleBytes),
+        slices(step + kStepGroupBytes + row_pairs(m) * kStepScaleBytes),
+        low(m == 1 ? 8 : 16),
+        half(m == 1 ? 16 : 32 * row_pairs(m)),
+        alone(m == 1) {
+    if (!alone) {
+      words += row % 2 * 4;
+      slices += row / 2 * 32 + row % 2 * 8;
+    }
+  }
+
+  void store_words(float scale, std::int32_t sum) const {
+    for (std::size_t i = 0; i < 16; i += alone ? 4 : 8) {
+      std::memcpy(words + i, &scale, sizeof scale);
+      std::memcpy(words + 16 + i, &sum, sizeof sum);
+    }
+  }
+
+  /// q = 256 * high + low, low in [-128, 127].
+  void store_slices(std::uint8_t* at, int16x8_t q) const {
+    vst1_s8(reinterpret_cast<std::int8_t*>(at), vrshrn_n_s16(q, 8));
+    vst1_s8(reinterpret_cast<std::int8_t*>(at + low), vmovn_s16(q));
+  }
+};
+
+inline int16x8_t narrowed(float32x4_t low, float32x4_t high) {  // the low halves of kMagic's bits are 0
+  return vuzp1q_s16(vreinterpretq_s16_f32(low), vreinterpretq_s16_f32(high));
+}
+
+template <typename T>
+inline void quantize(const T* x, std::size_t group, const Scaling& by, const Place& place) {
+  const float32x4_t inverse = vdupq_n_f32(by.inverse);
+  int32x4_t sum1 = vdupq_n_s32(0);
+  int32x4_t sum2 = vdupq_n_s32(0);
+  std::uint8_t* at = place.slices;
+  for (std::size_t i = 0; i < group; i += 16, at += 2 * place.half) {
+    const Eight x1 = load8(x + i);
+    const Eight x2 = load8(x + i + 8);
+    const Quantized low = quantize4(x1.low, x2.low, inverse);
+    const Quantized high = quantize4(x1.high, x2.high, inverse);
+    const int16x8_t q1 = narrowed(low.q1, high.q1);
+    const int16x8_t q2 = narrowed(low.q2, high.q2);
+    sum1 = vpadalq_s16(sum1, q1);
+    sum2 = vpadalq_s16(sum2, q2);
+    place.store_slices(at, q1);
+    place.store_slices(at + place.half, q2);
+  }
+  const int32x4_t sum = vaddq_s32(sum1, vshlq_n_s32(vaddq_s32(sum1, sum2), 4));
+  place.store_words(by.scale * 0.0625f, -vaddvq_s32(sum));
+}
+
+inline void begin_step(std::uint8_t* step, std::size_t g) {
   const auto index = static_cast<std::uint32_t>(g);
-  std::memset(step, 0, bytes);
   std::memcpy(step, &index, sizeof index);
-  return step + bytes;
 }
 
 }  // namespace
@@ -102,30 +122,43 @@ std::uint8_t* begin_step(std::uint8_t* step, std::size_t g, std::size_t bytes) {
 template <typename T>
 void w4_prepare_steps(const LinearW4<T>& a) {
   const std::size_t group = w4_group(a.k, a.group_size);
+  const std::size_t groups = a.k / group;
   const std::size_t bytes = step_bytes(a.m, group);
   auto* const begin = static_cast<std::uint8_t*>(a.prepared);
   std::uint8_t* step = begin + kStepsHeaderBytes;
-  float x[kMaxGroup];
-  RowStep row;
-  for (std::size_t g = 0; g < a.k / group; ++g) {
+  std::uint32_t count = 0;
+  Scaling next = scaling_of(a.x, group);
+  for (std::size_t g = 0; g < groups; ++g) {
     std::uint8_t* const first = step;
-    std::uint8_t* const second = step = begin_step(first, g, bytes);
+    std::uint8_t* const second = step = first + bytes;
+    ++count;
+    begin_step(first, g);
+    if (a.m % 2 == 1 && a.m > 1) {  // the last pair's second row
+      const T nothing[kMaxGroup] = {};
+      quantize(nothing, group, {0.0f, 0.0f, false}, Place(first, a.m, a.m));
+    }
     for (std::size_t r = 0; r < a.m; ++r) {
-      for (std::size_t i = 0; i < group; i += 4) {
-        vst1q_f32(x + i, load4(a.x + r * a.x_stride + g * group + i));
+      const T* const x = a.x + r * a.x_stride + g * group;
+      const Scaling by = next;
+      if (r + 1 < a.m) {  // ahead, so that its latency is hidden
+        next = scaling_of(x + a.x_stride, group);
+      } else if (g + 1 < groups) {
+        next = scaling_of(a.x + (g + 1) * group, group);
       }
-      const float largest = largest_of(x, group);
-      const bool again = needs_second_step(x, group, largest);
-      quantize(x, group, largest, &row);
-      store_row(first, r, a.m, group, row);
-      if (again && largest > kSmallest) {
-        step = step == second ? begin_step(second, g, bytes) : step;
-        quantize(x, group, largest_of(x, group), &row);
-        store_row(second, r, a.m, group, row);
+      quantize(x, group, by, Place(first, r, a.m));
+      if (by.again) {
+        if (step == second) {  // other rows are zeros in it
+          std::memset(second, 0, bytes);
+          begin_step(second, g);
+          step += bytes;
+          ++count;
+        }
+        float rest[kMaxGroup];
+        leftover(x, group, by, rest);
+        quantize(rest, group, scaling_of(rest, group), Place(second, r, a.m));
       }
     }
   }
-  const auto count = static_cast<std::uint32_t>((step - begin - kStepsHeaderBytes) / bytes);
   std::memcpy(begin, &count, sizeof count);
 }
 

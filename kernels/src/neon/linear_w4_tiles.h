@@ -35,14 +35,31 @@ constexpr std::size_t step_bytes(std::size_t m, std::size_t group) {
   return kStepGroupBytes + row_pairs(m) * kStepScaleBytes + group / 16 * (m == 1 ? 32 : 64 * row_pairs(m));
 }
 
-/// Rows of more than 8: blocks of 8 rows. bf16: per 8 k, for each slice, for even and then odd k, for each pair of
-/// rows its 2 x 4 values. float x is two bf16 slices, x and what the first left over. int8: per 8 k, for each pair of
-/// rows, 2 x 8 values.
+/// More than 8 rows. bf16: tiles of 12 rows and then of 8, see row_tile. In a tile, per 16 k, for each slice, for j of
+/// 0..3, for each pair of rows the 2 x 4 values at k of j, j + 8, j + 4, j + 12, as bytes j and j + 4 of packed weights
+/// hold them. float x is two bf16 slices, x and what the first left over.
+/// int8: blocks of 8 rows. Per 8 k, for each pair of rows, 2 x 8 values.
 template <typename T>
 constexpr std::size_t kSlices = sizeof(T) == 4 ? 2 : 1;
 
-constexpr std::size_t kGemmBlockK = 1024;  // k unpacked at a time: 16 KiB of bf16 or 8 of int8 beside A's block in L1
-constexpr std::size_t kTileVectors = 16;   // 8 x 8 accumulators as 2 x 2 blocks
+// k unpacked at a time, 8 KiB that stay in L1. bf16 has a second block, that is unpacked meanwhile.
+constexpr std::size_t kBf16BlockK = 512;
+constexpr std::size_t kInt8BlockK = 1024;
+constexpr std::size_t kTileVectors = 16;  // 8 x 8 accumulators as 2 x 2 blocks
+
+constexpr std::size_t row_blocks(std::size_t m) { return (m + kW4RowBlock - 1) / kW4RowBlock; }
+
+/// A tile of the bf16 kernel.
+struct RowTile {
+  std::size_t row;    // its first
+  std::size_t pairs;  // of rows: 6 or 4
+};
+
+/// The tile that holds row `row`, of `blocks` blocks of 8. Each three blocks are two tiles of 12 rows, whose 24
+/// accumulators hide the latency of BFMMLA and of rescaling; the one or two left over are tiles of 8.
+constexpr RowTile row_tile(std::size_t row, std::size_t blocks) {
+  return row < blocks / 3 * 24 ? RowTile{row / 12 * 12, 6} : RowTile{row / 8 * 8, 4};
+}
 
 /// [rows][columns of these panels] floats for up to 8 rows, out of the packed panels from `packed` on.
 void w4_gemv_panel(const std::uint8_t* packed, const std::uint8_t* prepared, std::size_t k, std::size_t group,

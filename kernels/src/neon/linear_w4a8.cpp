@@ -34,7 +34,8 @@ inline int8x8_t quantize8(const T* x, float32x4_t inverse) {
 }
 
 /// Always inlined: the modelled benchmark traces one symbol, and its figure must include the unpacking.
-__attribute__((always_inline)) inline void unpack_group(const std::uint8_t* packed, std::size_t group, float* scales, std::uint8_t* out) {
+__attribute__((always_inline)) inline void unpack_group(const std::uint8_t* packed, std::size_t group, float* scales,
+                                                        std::uint8_t* out) {
   const std::uint8_t spread[16] = {0, 0, 0, 0, 0, 0, 0, 0, 4, 4, 4, 4, 4, 4, 4, 4};
   uint8x16_t zeros[4];
   for (std::size_t c = 0; c < 4; ++c) {
@@ -92,14 +93,17 @@ float* row_scales(void* prepared, std::size_t m, std::size_t k) {
 
 template <typename T>
 inline void finish(const LinearW4<T>& a, std::size_t row, std::size_t panel, const float* sums) {
-  const float32x4_t ones[2] = {vdupq_n_f32(1.0f), vdupq_n_f32(1.0f)};
   const float* scales = row_scales(a.prepared, a.m, a.k) + row;
-  float32x4_t pairs[4];
+  Tile<4> tile;
+  load_tile(sums, &tile);
   for (std::size_t r = 0; r < 4; ++r) {
     const float32x2_t two = vld1_f32(scales + 2 * r);
-    pairs[r] = vcombine_f32(vdup_lane_f32(two, 0), vdup_lane_f32(two, 1));
+    const float32x4_t pair = vcombine_f32(vdup_lane_f32(two, 0), vdup_lane_f32(two, 1));
+    for (std::size_t c = 0; c < 4; ++c) {
+      tile.acc[r][c] = vmulq_f32(tile.acc[r][c], pair);
+    }
   }
-  finish_tile(a, row, panel, load_tile(sums), ones, pairs);
+  finish_tile(a, row, panel, tile);
 }
 
 }  // namespace
@@ -121,7 +125,7 @@ void w4a8_prepare(const LinearW4<T>& a, Range blocks) {
 template <typename T>
 void w4a8_gemm(const LinearW4<T>& a, Range panels) {
   const std::size_t group = w4_group(a.k, a.group_size);
-  const std::size_t block_groups = kGemmBlockK / group;
+  const std::size_t block_groups = kInt8BlockK / group;
   const std::size_t groups = a.k / group;
   const Scratch scratch(a.scratch);
   for (std::size_t i = 0; i < kScratchConstants; ++i) {
@@ -132,19 +136,19 @@ void w4a8_gemm(const LinearW4<T>& a, Range panels) {
     for (std::size_t g0 = 0; g0 < groups; g0 += block_groups) {
       const std::size_t count = groups - g0 < block_groups ? groups - g0 : block_groups;
       for (std::size_t g = 0; g < count; ++g) {
-        unpack_group(packed + (g0 + g) * w4_group_bytes(group), group, scratch.factors + g * 16,
-                     scratch.weights + g * group * 8);
+        unpack_group(packed + (g0 + g) * w4_group_bytes(group), group, scratch.blocks[0].factors + g * 16,
+                     scratch.blocks[0].weights + g * group * 8);
       }
       for (std::size_t r = 0; r < a.m; r += kW4RowBlock) {
         const auto* rows = static_cast<const std::int8_t*>(a.prepared) + r * a.k + g0 * group * kW4RowBlock;
-        const auto* weights = reinterpret_cast<const std::int8_t*>(scratch.weights);
+        const auto* weights = reinterpret_cast<const std::int8_t*>(scratch.blocks[0].weights);
         float* sums = scratch.sums + r * kW4PanelColumns;
         if (g0 == 0) {
-          store_tile(sums, Tile{});
+          store_tile(sums, Tile<4>{});
         }
         for (std::size_t g = 0; g < count; ++g) {
           multiply_group(rows + g * group * 8, weights + g * group * 8, group, scratch.constants,
-                         scratch.factors + g * 16, sums);
+                         scratch.blocks[0].factors + g * 16, sums);
         }
         if (g0 + count == groups) {
           finish(a, r, p, sums);
