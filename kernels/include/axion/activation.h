@@ -10,10 +10,11 @@ namespace axion {
 ///
 /// x: rows of 2 * size contiguous elements, x_stride apart; y: rows of `size`, y_stride apart, not overlapping x.
 /// No alignment is required. Computed in float, rounded to T once at the end.
-/// Error of act(g) before the multiplication, for every finite g: float 4 ULP (gelu too, whose exponent is carried in
-/// two floats for it), bf16 2^-12 relative, that is 1/16 of half an ULP; below 2^-126 an ULP is 2^-149.
+/// Error of act(g) before the multiplication, for every finite g: float 4 ULP, where below 2^-126 an ULP is 2^-149
+/// (gelu too, whose exponent is carried in two floats for it). bf16 2^-13 relative, that is 1/32 of half an ULP, or
+/// 2^-138, that is 1/32 of the smallest bf16: a bf16 result is worth no better exponential than that.
 /// act(NaN) is NaN, act(+inf) is +inf, act(-inf) and act of a gate too negative for float are zero (a zero's sign is
-/// unspecified), so that -inf does not turn into NaN unless the factor is infinite.
+/// unspecified; in bf16 not above 2^-138), so that -inf does not turn into NaN unless the factor is infinite.
 template <typename T>
 struct GatedActivation {
   const T* x;

@@ -1,5 +1,7 @@
 #include "axion/activation.h"
 
+#include "activation_bf16.h"
+#include "activation_row.h"
 #include "exp_neon.h"
 
 namespace axion::neon {
@@ -7,35 +9,27 @@ namespace {
 
 /// gate / (2^-32 + E) * 2^-32 + (from_below - gate), E = exp(-A) * 2^-32: the sigmoid without a division, of which V2
 /// starts one in five cycles. A reciprocal estimate of 8 bits is cubed to 24 (error e of the estimate d*r = 1 - e:
-/// 1/d = r * (1 + e + e^2)), or squared to 16 where bf16 is the result.
-template <bool kIsBf16>
+/// 1/d = r * (1 + e + e^2)).
 inline float32x4_t divide(float32x4_t from_below, float32x4_t gate, float32x4_t shifted_exp) {
   const float32x4_t d = vaddq_f32(shifted_exp, vdupq_n_f32(kExpUnshift));
   const float32x4_t r = vrecpeq_f32(d);
-  float32x4_t inverse;
-  if constexpr (kIsBf16) {
-    inverse = vmulq_f32(r, vrecpsq_f32(d, r));
-  } else {
-    const float32x4_t e = vfmsq_f32(vdupq_n_f32(1.0f), d, r);
-    inverse = vfmaq_f32(r, r, vfmaq_f32(e, e, e));
-  }
+  const float32x4_t e = vfmsq_f32(vdupq_n_f32(1.0f), d, r);
+  const float32x4_t inverse = vfmaq_f32(r, r, vfmaq_f32(e, e, e));
   return vfmaq_n_f32(vsubq_f32(from_below, gate), vmulq_f32(gate, inverse), kExpUnshift);
 }
 
-template <bool kIsBf16>
 struct Silu {
   Exp k{exp_polynomial(-1.0)};
 
   float32x4_t operator()(float32x4_t x) const {
     const float32x4_t from_below = vmaxq_f32(x, vdupq_n_f32(kSiluFloor));
     const float32x4_t gate = vminq_f32(from_below, vdupq_n_f32(kSiluCeiling));
-    return divide<kIsBf16>(from_below, gate, k.shifted<-kExpShift>(gate));
+    return divide(from_below, gate, k.shifted<-kExpShift>(gate));
   }
 };
 
-/// In float the argument w = g * (a + b g^2) is carried as w + w_lo: at w = -100 its rounding alone would be 100 ULP
+/// The argument w = g * (a + b g^2) is carried as w + w_lo: at w = -100 its rounding alone would be 100 ULP
 /// of the exponential. a and b are short, so that fma recovers the rounding of every step.
-template <bool kIsBf16>
 struct GeluTanh {
   Exp k{exp_polynomial(-kGeluLambda)};
 
@@ -46,41 +40,12 @@ struct GeluTanh {
     const float32x4_t g2 = vmulq_f32(g, g);
     const float32x4_t p = vfmaq_f32(a, g2, b);
     const float32x4_t w = vmulq_f32(g, p);
-    if constexpr (kIsBf16) {
-      return divide<true>(from_below, g, k.shifted<-kExpShift>(w));
-    } else {
-      const float32x4_t g2_lo = vfmaq_f32(vnegq_f32(g2), g, g);
-      const float32x4_t p_lo = vfmaq_f32(vfmaq_f32(vsubq_f32(a, p), g2, b), g2_lo, b);
-      const float32x4_t w_lo = vfmaq_f32(vfmaq_f32(vnegq_f32(w), g, p), g, p_lo);
-      return divide<false>(from_below, g, k.shifted<-kExpShift, true>(w, w_lo));
-    }
+    const float32x4_t g2_lo = vfmaq_f32(vnegq_f32(g2), g, g);
+    const float32x4_t p_lo = vfmaq_f32(vfmaq_f32(vsubq_f32(a, p), g2, b), g2_lo, b);
+    const float32x4_t w_lo = vfmaq_f32(vfmaq_f32(vnegq_f32(w), g, p), g, p_lo);
+    return divide(from_below, g, k.shifted<-kExpShift, true>(w, w_lo));
   }
 };
-
-template <typename Act, typename T>
-[[gnu::noinline]] void act_and_mul_row(const T* gate, const T* up, T* y, std::size_t size) {
-  const Act act;
-  const auto block = [&act](Floats8 g, Floats8 u) {
-    return Floats8{vmulq_f32(act(g.lo), u.lo), vmulq_f32(act(g.hi), u.hi)};
-  };
-  std::size_t i = 0;
-  for (; i + 2 * kBlock <= size; i += 2 * kBlock) {  // two independent chains for the scheduler
-    const Floats8 first = block(load8(gate + i), load8(up + i));
-    const Floats8 second = block(load8(gate + i + kBlock), load8(up + i + kBlock));
-    store8(y + i, first);
-    store8(y + i + kBlock, second);
-  }
-  for (; i + kBlock <= size; i += kBlock) {
-    store8(y + i, block(load8(gate + i), load8(up + i)));
-  }
-  if (i < size) {
-    const std::size_t count = size - i;
-    Tail<T> last;
-    store8(last.element, block(load8(Tail<T>(gate + i, count, from_float<T>(0.0f)).element),
-                               load8(Tail<T>(up + i, count, from_float<T>(0.0f)).element)));
-    last.copy_to(y + i, count);
-  }
-}
 
 template <typename Act, typename T>
 void act_and_mul(const GatedActivation<T>& a, Range rows, Range columns) {
@@ -93,10 +58,10 @@ void act_and_mul(const GatedActivation<T>& a, Range rows, Range columns) {
 }  // namespace
 
 const ActivationKernels activation_kernels = {
-    act_and_mul<Silu<false>, float>,
-    act_and_mul<Silu<true>, bf16>,
-    act_and_mul<GeluTanh<false>, float>,
-    act_and_mul<GeluTanh<true>, bf16>,
+    act_and_mul<Silu, float>,
+    act_and_mul<ActBf16<false>, bf16>,
+    act_and_mul<GeluTanh, float>,
+    act_and_mul<ActBf16<true>, bf16>,
 };
 
 }  // namespace axion::neon

@@ -1,5 +1,6 @@
 #include "axion/activation.h"
 
+#include "activation_row.h"
 #include "exp_sve2.h"
 
 namespace axion::sve2 {
@@ -7,17 +8,28 @@ namespace {
 
 /// gate / (2^-32 + E) * 2^-32 + (from_below - gate), E = exp(-A) * 2^-32: the sigmoid without a division, of which V2
 /// starts one in five cycles. A reciprocal estimate of 8 bits is cubed to 24 (error e of the estimate d*r = 1 - e:
-/// 1/d = r * (1 + e + e^2)), or squared to 16 where bf16 is the result.
-template <bool kIsBf16>
+/// 1/d = r * (1 + e + e^2)).
 inline svfloat32_t divide(svbool_t p, svfloat32_t from_below, svfloat32_t gate, svfloat32_t shifted_exp) {
   const svfloat32_t d = svadd_x(p, shifted_exp, svdup_f32(kExpUnshift));
   const svfloat32_t r = svrecpe(d);
   svfloat32_t e = svmsb_x(p, d, r, svdup_f32(1.0f));
-  if constexpr (!kIsBf16) {
-    e = svmad_x(p, e, e, e);
-  }
+  e = svmad_x(p, e, e, e);
   const svfloat32_t inverse = svmad_x(p, e, r, r);
   return svmla_x(p, svsub_x(p, from_below, gate), svmul_x(p, gate, inverse), svdup_f32(kExpUnshift));
+}
+
+/// The same for bf16, 2^-14.6 relative: x is the exponent of two. 2^r is nearly proportional to r + 92/64 for the
+/// remainder |r| <= 1/128 (2^-15.5), a sum that costs nothing, because it is the distance of x from a multiple of 1/64
+/// as r is. One Newton step squares the estimate's 8 bits.
+inline svfloat32_t divide_bf16(svbool_t p, svfloat32_t from_below, svfloat32_t gate, svfloat32_t x) {
+  constexpr float kMagic = kExpMagic<-kExpShift>, kLine = 92.0f / 64.0f, kSlope = 0.69566190f;
+  const svfloat32_t biased_n = svadd_x(p, x, svdup_f32(kMagic));
+  const svfloat32_t line = svsub_x(p, x, svsub_x(p, biased_n, svdup_f32(kMagic + kLine)));
+  const svfloat32_t one = svdup_f32(kExpUnshift / kSlope);
+  const svfloat32_t d = svmad_x(p, svexpa(svreinterpret_u32(biased_n)), line, one);
+  const svfloat32_t r = svrecpe(d);
+  const svfloat32_t inverse = svmul_x(p, r, svrecps(d, r));
+  return svmla_x(p, svsub_x(p, from_below, gate), svmul_x(p, gate, inverse), one);
 }
 
 template <bool kIsBf16>
@@ -26,10 +38,10 @@ struct Silu {
     const svfloat32_t from_below = svmax_x(p, x, svdup_f32(kSiluFloor));
     const svfloat32_t gate = svmin_x(p, from_below, svdup_f32(kSiluCeiling));
     if constexpr (kIsBf16) {
-      return divide<true>(p, from_below, gate, rough_exp_of_minus<-kExpShift>(p, gate));
+      return divide_bf16(p, from_below, gate, svmul_x(p, gate, svdup_f32(static_cast<float>(-kLog2E))));
     } else {
       constexpr ExpTable k = exp_table(-1.0);
-      return divide<false>(p, from_below, gate, exp_shifted<-kExpShift>(p, k, gate));
+      return divide(p, from_below, gate, exp_shifted<-kExpShift>(p, k, gate));
     }
   }
 };
@@ -43,10 +55,11 @@ struct GeluTanh {
     const svfloat32_t g = svmin_x(p, from_below, svdup_f32(kGeluCeiling));
     const svfloat32_t g2 = svmul_x(p, g, g);
     if constexpr (kIsBf16) {
-      constexpr auto kLinear = static_cast<float>(kGeluLambda * static_cast<double>(kGeluLinear));
-      constexpr auto kCubic = static_cast<float>(kGeluLambda * static_cast<double>(kGeluCubic));
-      const svfloat32_t w = svmul_x(p, g, svmad_x(p, g2, svdup_f32(kCubic), svdup_f32(kLinear)));
-      return divide<true>(p, from_below, g, rough_exp_of_minus<-kExpShift>(p, w));
+      constexpr double kExponent = -kLog2E * kGeluLambda;
+      constexpr auto kLinear = static_cast<float>(kExponent * static_cast<double>(kGeluLinear));
+      constexpr auto kCubic = static_cast<float>(kExponent * static_cast<double>(kGeluCubic));
+      return divide_bf16(p, from_below, g,
+                         svmul_x(p, g, svmad_x(p, g2, svdup_f32(kCubic), svdup_f32(kLinear))));
     } else {
       constexpr ExpTable k = exp_table(-kGeluLambda);
       const svfloat32_t a = svdup_f32(kGeluLinear), b = svdup_f32(kGeluCubic);
@@ -55,56 +68,10 @@ struct GeluTanh {
       const svfloat32_t g2_lo = svnmsb_x(p, g, g, g2);
       const svfloat32_t s_lo = svmla_x(p, svmla_x(p, svsub_x(p, a, s), g2, b), g2_lo, b);
       const svfloat32_t w_lo = svmla_x(p, svnmsb_x(p, g, s, w), g, s_lo);
-      return divide<false>(p, from_below, g, exp_shifted<-kExpShift>(p, k, w, &w_lo));
+      return divide(p, from_below, g, exp_shifted<-kExpShift>(p, k, w, &w_lo));
     }
   }
 };
-
-/// One vector of T: of floats as it is; of bf16 twice as many elements, the even and the odd ones apart, which BFCVT
-/// and BFCVTNT put back in order.
-template <typename Act>
-inline void block(svbool_t p, const float* gate, const float* up, float* y, const Act& act) {
-  const svbool_t all = svptrue_b32();  // lanes that p leaves out hold zeros; unpredicated forms need no copies
-  svst1(p, y, svmul_x(all, act(all, svld1(p, gate)), svld1(p, up)));
-}
-
-inline svfloat32_t even(svuint16_t v) {
-  return svreinterpret_f32(svlsl_x(svptrue_b32(), svreinterpret_u32(v), 16));
-}
-inline svfloat32_t odd(svuint16_t v) {
-  return svreinterpret_f32(svand_x(svptrue_b32(), svreinterpret_u32(v), 0xffff0000u));
-}
-
-template <typename Act>
-inline void block(svbool_t p, const bf16* gate, const bf16* up, bf16* y, const Act& act) {
-  const svbool_t all = svptrue_b32();
-  const svuint16_t g = svld1(p, reinterpret_cast<const std::uint16_t*>(gate));
-  const svuint16_t u = svld1(p, reinterpret_cast<const std::uint16_t*>(up));
-  const svbfloat16_t low = svcvt_bf16_x(all, svmul_x(all, act(all, even(g)), even(u)));
-  const svbfloat16_t both = svcvtnt_bf16_x(low, all, svmul_x(all, act(all, odd(g)), odd(u)));
-  svst1(p, reinterpret_cast<std::uint16_t*>(y), svreinterpret_u16(both));
-}
-
-inline svbool_t first(std::size_t i, std::size_t size, const float*) { return svwhilelt_b32_u64(i, size); }
-inline svbool_t first(std::size_t i, std::size_t size, const bf16*) { return svwhilelt_b16_u64(i, size); }
-
-template <typename Act, typename T>
-[[gnu::noinline]] void act_and_mul_row(const T* gate, const T* up, T* y, std::size_t size) {
-  constexpr std::size_t kUnroll = 8 / sizeof(T);  // chains of two or four vectors of float, for the scheduler
-  const Act act;
-  const std::size_t step = svcntb() / sizeof(T);
-  const svbool_t all = sizeof(T) == sizeof(float) ? svptrue_b32() : svptrue_b16();
-  std::size_t i = 0;
-  for (; i + kUnroll * step <= size; i += kUnroll * step) {
-#pragma clang loop unroll(full)
-    for (std::size_t j = 0; j < kUnroll; ++j) {
-      block(all, gate + i + j * step, up + i + j * step, y + i + j * step, act);
-    }
-  }
-  for (; i < size; i += step) {
-    block(first(i, size, y), gate + i, up + i, y + i, act);
-  }
-}
 
 template <typename Act, typename T>
 void act_and_mul(const GatedActivation<T>& a, Range rows, Range columns) {

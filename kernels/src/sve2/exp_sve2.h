@@ -1,5 +1,5 @@
-/// exp by FEXPA, a table of 2^(j/64) in one instruction, which leaves a remainder so small that a quadratic (1.1 ULP)
-/// or a line (2^-16) is enough. Any vector length.
+/// exp by FEXPA, a table of 2^(j/64) in one instruction, which leaves a remainder so small that a quadratic is
+/// enough for 1.1 ULP. Any vector length.
 #pragma once
 
 #if !defined(__ARM_FEATURE_SVE2) || !defined(__ARM_FEATURE_SVE_BF16)
@@ -34,17 +34,6 @@ inline svfloat32_t exp_shifted(svbool_t p, const ExpTable& k, svfloat32_t x, con
   const svfloat32_t product = svmul_x(p, power, r);  // first, so that the next step may overwrite r: a move less
   r = svmad_x(p, r, svdup_f32(k.c[1]), svdup_f32(k.c[0]));
   return svmla_x(p, power, product, r);
-}
-
-/// exp(-x) * 2^kShift to 2^-15.9 relative: the same without the quadratic term and the low part of ln 2.
-template <int kShift>
-inline svfloat32_t rough_exp_of_minus(svbool_t p, svfloat32_t x) {
-  constexpr ExpTable k = exp_table(-1.0);
-  const svfloat32_t magic = svdup_f32(kExpMagic<kShift>);
-  const svfloat32_t biased_n = svmla_x(p, magic, x, svdup_f32(k.log2e));
-  const svfloat32_t n = svsub_x(p, biased_n, magic);
-  const svfloat32_t power = svexpa(svreinterpret_u32(biased_n));
-  return svmls_x(p, power, power, svmls_x(p, x, n, svdup_f32(k.ln2_hi)));
 }
 
 /// Elements [i, i + svcntw()) that `p` selects, widened; others are zero.
