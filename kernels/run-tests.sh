@@ -7,19 +7,7 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
-packages=(cmake ninja-build g++ googletest clang-19 lld-19 g++-12-aarch64-linux-gnu qemu-user)
-missing=()
-for package in "${packages[@]}"; do
-    dpkg-query --show --showformat='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
-done
-if [ "${#missing[@]}" -gt 0 ]; then
-    if [ "$(id -u)" != 0 ]; then
-        echo "packages: missing, got no right to install them. Run: sudo apt-get install ${missing[*]}" >&2
-        exit 1
-    fi
-    apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
-fi
+bash packages.sh cmake ninja-build g++ googletest clang-19 lld-19 g++-12-aarch64-linux-gnu qemu-user
 
 out=../out/kernels
 v2=(qemu-aarch64 -cpu "max,sve128=on,sve256=off,sve512=off") # Neoverse V2's vector length

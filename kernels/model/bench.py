@@ -2,11 +2,12 @@
 
 import argparse
 import json
+import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from kernels.model.build import build, missing_packages, tool_versions
+from kernels.model.build import PACKAGES, build, install_missing, tool_versions
 from kernels.model.case import Case, Result, read_cases
 from kernels.model.gate import regressions
 from kernels.model.model import ModelError, model
@@ -37,19 +38,19 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--check", type=Path, metavar="FILE", help="fail where a case got worse than in this baseline")
     parser.add_argument("--write", type=Path, metavar="FILE", help="write the results as the new baseline")
     parser.add_argument("--only", default="", metavar="TEXT", help="only cases whose name holds this text")
-    parser.add_argument("--jobs", type=int, default=1, help="cases at the same time")
+    parser.add_argument(
+        "--out", type=Path, default=OUT, help="where programs are built and bench.json goes (%(default)s)"
+    )
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="cases at once (%(default)s)")
     return parser.parse_args()
 
 
 def main() -> int:
     asked = arguments()
-    missing = missing_packages()
-    if missing:
-        print(f"packages: missing. Run: sudo apt-get install {' '.join(missing)}", file=sys.stderr)
-        return 1
-    cases = [case for case in read_cases(BENCH / "cases.toml") if asked.only in case.name]
     try:
-        programs, plugin = build(ROOT / "kernels", OUT)
+        cases = [case for case in read_cases(BENCH / "cases.toml") if asked.only in case.name]
+        install_missing(PACKAGES)
+        programs, plugin = build(ROOT / "kernels", asked.out)
         results = run_all(cases, programs, plugin, asked.jobs)
     except ModelError as error:
         print(f"bench-kernels: {error}", file=sys.stderr)
@@ -61,7 +62,7 @@ def main() -> int:
     }
     text = json.dumps(document, indent=2) + "\n"
     if not asked.only:
-        OUT.joinpath("bench.json").write_text(text)
+        asked.out.joinpath("bench.json").write_text(text)
     if asked.write:
         asked.write.write_text(text)
     print(markdown(results))

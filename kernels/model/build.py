@@ -2,11 +2,16 @@
 
 import re
 import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 
-from kernels.model.model import DISASSEMBLER, OBJECTS, QEMU, SCHEDULER, output_of
+from kernels.model.model import DISASSEMBLER, OBJECTS, QEMU, SCHEDULER, ModelError, output_of
 
 COMPILER = "clang++-19"
+INSTALLER = Path(__file__).resolve().parents[1] / "packages.sh"
+INSTALL_LIMIT_S = 1800.0
 PACKAGES = {
     QEMU: "qemu-user",
     OBJECTS: "llvm-19",
@@ -21,9 +26,26 @@ PACKAGES = {
 }
 
 
-def missing_packages() -> list[str]:
+def missing_packages(programs: Mapping[str, str]) -> list[str]:
     """Debian 12's packages of the programs that are not there."""
-    return sorted({package for program, package in PACKAGES.items() if shutil.which(program) is None})
+    return sorted({package for program, package in programs.items() if not _is_there(program)})
+
+
+def _is_there(program: str) -> bool:
+    """A program by its name; sources, which are packaged too, by their path."""
+    return Path(program).exists() if program.startswith("/") else shutil.which(program) is not None
+
+
+def install_missing(programs: Mapping[str, str]) -> None:
+    """Install the packages of the programs that are not there, which only root can."""
+    missing = missing_packages(programs)
+    if not missing:
+        return
+    print(f"installing {', '.join(missing)}", file=sys.stderr, flush=True)
+    command = ["bash", str(INSTALLER), *missing]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False, timeout=INSTALL_LIMIT_S)
+    if done.returncode != 0:
+        raise ModelError(done.stderr.strip()[-2000:])
 
 
 def tool_versions() -> dict[str, str]:

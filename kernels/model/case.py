@@ -1,12 +1,15 @@
 """A case of the modelled benchmark, and what came out of it."""
 
 import tomllib
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from kernels.model.model import Modelled
+from kernels.model.model import ModelError, Modelled
 
+Figure = Literal["per_cycle", "cycles_per_unit", "cycles"]
+FIGURES = get_args(Figure)
 GATED_WIDTH = 8  # V2's dispatch in instructions: the width that the bars are stated for
 
 
@@ -18,7 +21,7 @@ class Case:
     program: str
     arguments: list[str]
     symbols: list[str]
-    figure: Literal["per_cycle", "cycles_per_unit", "cycles"]
+    figure: Figure
     unit: str
     work: int
     ideal_cycles: int | None = None
@@ -71,11 +74,28 @@ class Result:
 
 
 def read_cases(path: Path) -> list[Case]:
-    cases = [Case(**entry) for entry in tomllib.loads(path.read_text())["case"]]
-    names = {case.name for case in cases}
-    for case in cases:
-        if case.plain is not None and case.plain not in names:
-            raise ValueError(f"{path.name}: plain: the name of a case, got {case.plain!r} in {case.name!r}")
-    if len(names) != len(cases):
-        raise ValueError(f"{path.name}: name: different for each case, got {len(names)} names for {len(cases)} cases")
-    return cases
+    """All of them; ModelError with every mistake of the file."""
+    entries = tomllib.loads(path.read_text())["case"]
+    wrong = [mistake for number, entry in enumerate(entries, 1) for mistake in _mistakes(number, entry)]
+    names = Counter(entry.get("name") for entry in entries)
+    wrong += [
+        f"{name}: a name of its own, got it {times} times. Rename one." for name, times in names.items() if times > 1
+    ]
+    for entry in entries:
+        if entry.get("plain") not in {None, *names}:
+            wrong.append(f"{entry['name']}.plain: the name of a case, got {entry['plain']!r}. Correct it.")
+    if wrong:
+        raise ModelError("\n".join(f"{path.name}: {mistake}" for mistake in wrong))
+    return [Case(**entry) for entry in entries]
+
+
+def _mistakes(number: int, entry: dict[str, Any]) -> list[str]:
+    where = entry.get("name", f"case {number}")
+    known = {field.name: field for field in fields(Case)}
+    wrong = [f"{where}.{key}: one of {', '.join(known)}, got {key}. Remove it." for key in entry if key not in known]
+    for name, field in known.items():
+        if field.default is MISSING and name not in entry:
+            wrong.append(f"{where}.{name}: a value, got nothing. Add it.")
+    if entry.get("figure", FIGURES[0]) not in FIGURES:
+        wrong.append(f"{where}.figure: one of {', '.join(FIGURES)}, got {entry['figure']!r}. Correct it.")
+    return wrong

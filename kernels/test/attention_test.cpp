@@ -168,11 +168,17 @@ TEST_P(AttentionTest, PassesNanOnToTheRowsThatSeeItAndToNoOthers) {
   check_nan<bf16>(kernels());
 }
 
+template <typename T>
+void check_nan_with_a_cap(const AttentionKernels& kernels) {
+  Case<T> c({1, 1, 1, 1, 10, 64, true, 0, 30.0f, 0.0f, 0});
+  c.q.row(0, 0, 0)[0] = from_float<T>(NAN);
+  c.run(kernels);
+  EXPECT_TRUE(std::isnan(to_float(c.out.row(0, 0, 0)[0])));
+}
+
 TEST_P(AttentionTest, KeepsANanThroughACap) {
-  Case<float> c({1, 1, 1, 1, 10, 64, true, 0, 30.0f, 0.0f, 0});
-  c.q.row(0, 0, 0)[0] = NAN;
-  c.run(kernels());
-  EXPECT_TRUE(std::isnan(c.out.row(0, 0, 0)[0]));
+  check_nan_with_a_cap<float>(kernels());
+  check_nan_with_a_cap<bf16>(kernels());
 }
 
 template <typename T>

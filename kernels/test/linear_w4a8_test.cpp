@@ -71,6 +71,29 @@ TEST_P(LinearW4A8Test, OrdinaryActivationsAreWithinHalfAStep) {
   }
 }
 
+TEST_P(LinearW4A8Test, EveryActivationIsRoundedToTheNearest) {
+  // Row i has 127 where all weights are zero, so that a step is 1, and a fraction where they are 1.
+  W4Problem problem({32, 8, 32, 32});
+  problem.bias.clear();
+  problem.scales.assign(problem.scales.size(), 1.0f);
+  problem.zeros.assign(problem.zeros.size(), 5);
+  problem.q.assign(problem.q.size(), 6);
+  for (std::size_t c = 0; c < 8; ++c) {
+    problem.q[c * 32 + c] = 5;
+  }
+  for (float fraction : {2.25f, 2.75f, -2.75f, 100.25f, -0.75f}) {
+    problem.x.assign(problem.x.size(), 0.0f);
+    for (std::size_t i = 0; i < 32; ++i) {
+      problem.x[i * 32 + i] = fraction;
+      problem.x[i * 32 + (i == 0 ? 1 : 0)] = 127.0f;
+    }
+    const std::vector<float> y = run<float>(problem);
+    for (std::size_t i = 0; i < 32; ++i) {
+      ASSERT_NEAR(y[i * 8 + (i == 0 ? 1 : 0)], std::nearbyint(fraction), 1e-3) << "activation " << i;
+    }
+  }
+}
+
 TEST_P(LinearW4A8Test, ScalesOfEverySize) {
   const std::vector<float> sizes = {6e4f, 0.0f, 6e-8f, 1.0f, -0.5f};
   W4Problem problem = exact_problem({9, 35, 224, 32}, 3);
