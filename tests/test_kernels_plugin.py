@@ -86,7 +86,9 @@ def fresh_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A report that no process has begun, in a process with a metrics registry of its own."""
     path = tmp_path / "report.json"
     monkeypatch.setenv("AXION_KERNELS_REPORT", str(path))
-    monkeypatch.delenv("AXION_KERNELS_REPORT_OWNER", raising=False)
+    # Set first: what `begin` puts there is then undone too, and no test after this one inherits it.
+    monkeypatch.setenv("AXION_KERNELS_REPORT_OWNER", "")
+    monkeypatch.delenv("AXION_KERNELS_REPORT_OWNER")
     monkeypatch.setattr(report, "_layers", Counter())
     monkeypatch.setattr(report, "_facts", {})
     monkeypatch.setattr(report, "REGISTRY", CollectorRegistry())

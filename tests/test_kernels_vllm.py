@@ -41,7 +41,7 @@ def serve(python: str, jobs: Sequence[Mapping[str, Any]], directory: Path, **env
     done = subprocess.run(command, env=env, cwd=directory, capture_output=True, text=True, timeout=BOUND_S, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
     answers: Answers = json.loads(answered.read_text())
-    return answers
+    return {**answers, "process": {"log": done.stdout + done.stderr}}
 
 
 def job(name: str, model: Path, **options: Any) -> dict[str, Any]:
@@ -74,6 +74,7 @@ def everything(
     """With every kernel, eager and compiled."""
     jobs = [job(name, models / name / "int4") for name in ("qwen2-awq", "gemma3-awq")]
     jobs.append(job("compiled", models / "qwen2-awq" / "int4", enforce_eager=False))
+    jobs.append(job("mistral-awq", models / "mistral-awq" / "int4"))
     directory = tmp_path_factory.mktemp("everything")
     return serve(engine_python, jobs, directory, PYTHONPATH=str(kernels_site), AXION_KERNELS="all")
 
@@ -130,10 +131,20 @@ def test_every_layer_is_counted(ours: Answers) -> None:
     assert [count.get("axion_w4", 0) for count in counts] == [0, 0, 0, 0, 0, 0, 8, 16, 24, 32]
 
 
-@pytest.mark.parametrize("name", ["qwen2-awq", "gemma3-awq"])
+@pytest.mark.parametrize("name", ["qwen2-awq", "gemma3-awq", "mistral-awq"])
 def test_with_every_kernel_the_logits_stay_close(name: str, everything: Answers, stock: Answers) -> None:
     # int8 in the output projection: up to 1/254 of a row's largest weight each.
     assert max(logit_errors(everything[name], stock[f"{name} twin"])) < 0.04
+
+
+def test_an_int8_projection_frees_the_bfloat16_weight_unless_it_is_the_embedding(everything: Answers) -> None:
+    """Mistral has a projection of its own. Both are 512 by 128."""
+    assert everything["mistral-awq"]["projection"] == {"head": 0, "embedding": 65536, "shared": 0}
+    assert everything["qwen2-awq"]["projection"] == {"head": 65536, "embedding": 65536, "shared": 65536}
+    ends = [line.partition("axion_kernels: lm_head: ")[2] for line in everything["process"]["log"].splitlines()]
+    # Qwen2, Gemma, Qwen2 compiled, Mistral: 512 rows of 128 bytes and a scale.
+    tied = "int8 in 0.1 MB; the bfloat16 weight is kept, for it is the embedding too"
+    assert [end for end in ends if end] == [tied, tied, tied, "int8 in 0.1 MB; the bfloat16 weight is freed"]
 
 
 def test_compiled_the_logits_stay_close(ours: Answers, everything: Answers, stock: Answers) -> None:

@@ -1,6 +1,10 @@
 // Times sampling on this machine: sampler_native [vocab batch top_k top_p threads seconds], one JSON line.
 //
 // Logits are normal with a deviation of 3, as a language model's roughly are. sampler_native.py runs this next to vLLM.
+#if defined(_OPENMP)
+#include <omp.h>
+#endif
+
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -18,7 +22,7 @@ using Clock = std::chrono::steady_clock;
 void sample(axion::Sample<float>& s, char* workers, std::size_t worker_bytes) {
   const axion::SamplerKernels& kernels = axion::portable::sampler_kernels;
   const std::size_t units = axion::sample_units(s.batch, s.vocab);
-  axion::parallel_for(units, axion::kScanGrain, [&](axion::Range range) { kernels.scan_f32(s, range); });
+  axion::parallel_for(units, axion::sample_scan_grain(units), [&](axion::Range range) { kernels.scan_f32(s, range); });
   if (axion::sample_needs_mass(s)) {
     axion::parallel_for(units, axion::kMassGrain, [&](axion::Range range) { kernels.mass_f32(s, range); });
   }

@@ -1,24 +1,14 @@
-#include "axion/linear_w4.h"
+#include "linear_w4.h"
 
 #include <torch/library.h>
 
-#include "axion/dispatch.h"
 #include "linear.h"
-#include "partition.h"
 
 namespace axion::bindings {
 namespace {
 
-std::size_t checked_size(const char* op, int64_t n, int64_t k, int64_t group_size) {
-  AXION_CHECK(n > 0, op, "n", "the rows of the weight", n);
-  AXION_CHECK(k > 0 && k % 32 == 0, op, "k", "a multiple of 32", k);
-  AXION_CHECK(group_size > 0 && w4_group(static_cast<std::size_t>(k), static_cast<std::size_t>(group_size)) != 0, op,
-              "group_size", c10::str("32, 64 or 128 dividing k, or k, with k ", k), group_size);
-  return w4_packed_size(static_cast<std::size_t>(n), static_cast<std::size_t>(k), static_cast<std::size_t>(group_size));
-}
-
 int64_t packed_w4_bytes(int64_t n, int64_t k, int64_t group_size) {
-  return static_cast<int64_t>(checked_size("packed_w4_bytes", n, k, group_size));
+  return static_cast<int64_t>(checked_w4_size("packed_w4_bytes", n, k, group_size));
 }
 
 at::Tensor pack_w4(const at::Tensor& q, const at::Tensor& scales, const std::optional<at::Tensor>& zeros,
@@ -26,7 +16,8 @@ at::Tensor pack_w4(const at::Tensor& q, const at::Tensor& scales, const std::opt
   constexpr const char* op = "pack_w4";
   check_type(op, "q", q, at::kByte);
   check_dim(op, "q", q, 2);
-  const std::size_t bytes = checked_size(op, q.size(0), q.size(1), group_size);
+  AXION_CHECK(q.size(1) > 0 && q.size(1) % 32 == 0, op, "q", "columns in a multiple of 32", q.sizes());
+  const std::size_t bytes = checked_w4_size(op, q.size(0), q.size(1), group_size);
   const int64_t groups = q.size(1) / group_size;
   check_type(op, "scales", scales, at::kFloat);
   AXION_CHECK(scales.sizes() == at::IntArrayRef({q.size(0), groups}), op, "scales",
@@ -49,20 +40,6 @@ at::Tensor pack_w4(const at::Tensor& q, const at::Tensor& scales, const std::opt
   return packed;
 }
 
-/// The functions that one call uses, for activations of type T.
-template <typename T>
-struct Steps {
-  void (*prepare)(const LinearW4<T>&, Range row_blocks);
-  void (*linear)(const LinearW4<T>&, Range panels);
-};
-
-template <typename T>
-Steps<T> exact_steps() {
-  const LinearW4Kernels& family = kernels().linear_w4;
-  return {variant<T>(family.prepare_f32, family.prepare_bf16),
-          variant<T>(family.linear_w4_f32, family.linear_w4_bf16)};
-}
-
 template <typename T>
 Steps<T> a8_steps() {
   const LinearW4Kernels& family = kernels().linear_w4;
@@ -71,22 +48,20 @@ Steps<T> a8_steps() {
 }
 
 template <typename T>
-void run(LinearW4<T> call, const Steps<T>& steps) {
-  const LinearW4Kernels& family = kernels().linear_w4;
-  const Scratch prepared(family.prepared_size(call.m, call.k));
-  call.prepared = prepared.get();
-  parallel_for(ceil_div(call.m, kW4RowBlock), 1, [&](Range row_blocks) { steps.prepare(call, row_blocks); });
-  parallel_for(w4_panels(call.n), 1, [&](Range panels) {
-    const Scratch scratch(family.scratch_size(call.m, call.k));
-    LinearW4<T> mine = call;
-    mine.scratch = scratch.get();
-    steps.linear(mine, panels);
+void run(const LinearW4<T>& call, const Steps<T>& steps) {
+  in_prepared_chunks(call, steps, [&](const LinearW4<T>& chunk, Range /*rows*/) {
+    parallel_for(w4_panels(chunk.n), 1, [&](Range panels) {
+      const Scratch scratch(kernels().linear_w4.scratch_size(chunk.m, chunk.k));
+      LinearW4<T> mine = chunk;
+      mine.scratch = scratch.get();
+      steps.linear(mine, panels);
+    });
   });
 }
 
 at::Tensor linear(const char* op, const at::Tensor& x, const at::Tensor& packed, const std::optional<at::Tensor>& bias,
                   int64_t n, int64_t k, int64_t group_size, bool a8) {
-  check_packed(op, packed, checked_size(op, n, k, group_size));
+  check_packed(op, packed, checked_w4_size(op, n, k, group_size));
   const at::Tensor rows = as_rows(op, "x", x);
   AXION_CHECK(rows.size(1) == k, op, "x", c10::str("k = ", k, " columns"), x.sizes());
   return with_type(op, "x", x, [&](auto zero) {

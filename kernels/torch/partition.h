@@ -1,8 +1,6 @@
 /// How an operator's work is cut for threads, and memory that one thread needs while it works.
 #pragma once
 
-#include <omp.h>
-
 #include <algorithm>
 #include <cstdlib>
 #include <memory>
@@ -20,10 +18,27 @@ inline std::size_t ceil_div(std::size_t a, std::size_t b) { return (a + b - 1) /
 /// Rows to hand out together, for operators whose work is a few operations an element.
 inline std::size_t rows_per_thread(std::size_t row_size) { return ceil_div(kElementsPerThread, row_size); }
 
+/// Rows that a linear operator takes on at a time: a long prompt's activations, prepared, would be gigabytes otherwise,
+/// and a thread's sums for them would fall out of its caches. Each such chunk reads the weight again, for 512 rows.
+constexpr std::size_t kChunkRows = 512;
+
+/// Call body(Range) on consecutive parts of [0, rows), each at most kChunkRows and a multiple of `block` but the last.
+///
+/// Parts are equal within a block, so none is short: calls of few rows are computed another way, with other bits.
+template <typename Body>
+void in_row_chunks(std::size_t rows, std::size_t block, const Body& body) {
+  const std::size_t blocks = ceil_div(rows, block);
+  const std::size_t chunks = ceil_div(rows, kChunkRows);
+  for (std::size_t i = 0; i < chunks; ++i) {
+    body(Range{blocks * i / chunks * block, std::min(blocks * (i + 1) / chunks * block, rows)});
+  }
+}
+
 /// Uninitialised bytes, aligned to 64, for one call of a kernel.
 class Scratch {
  public:
-  explicit Scratch(std::size_t bytes) : data_(std::aligned_alloc(64, ceil_div(std::max<std::size_t>(bytes, 1), 64) * 64)) {
+  explicit Scratch(std::size_t bytes)
+      : data_(std::aligned_alloc(64, ceil_div(std::max<std::size_t>(bytes, 1), 64) * 64)) {
     if (data_ == nullptr) {
       throw std::bad_alloc();
     }
@@ -43,7 +58,7 @@ class Scratch {
 /// fewer panels than threads. Results do not depend on the split: the kernels promise that.
 template <typename Body>
 void parallel_tiles(Range rows, Range panels, std::size_t row_grain, std::size_t panel_grain, const Body& body) {
-  const auto threads = static_cast<std::size_t>(omp_get_max_threads());
+  const auto threads = max_threads();
   const std::size_t panel_units = ceil_div(panels.end, panel_grain);
   const std::size_t row_splits = std::min(ceil_div(rows.end, row_grain), ceil_div(threads, panel_units));
   const std::size_t rows_each = ceil_div(ceil_div(rows.end, row_splits), row_grain) * row_grain;

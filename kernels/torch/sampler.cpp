@@ -33,16 +33,14 @@ template <typename T>
 void run(const Sample<T>& call) {
   const SamplerKernels& family = kernels().sampler;
   const std::size_t units = sample_units(call.batch, call.vocab);
-  // A unit is a thousand logits: below four the wake-up of a thread shows.
-  constexpr std::size_t grain = kElementsPerThread / kSampleSpan;
   const auto scan = variant<T>(family.scan_f32, family.scan_bf16);
-  parallel_for(units, grain, [&](Range range) { scan(call, range); });
+  parallel_for(units, sample_scan_grain(units), [&](Range range) { scan(call, range); });
   if (sample_needs_mass(call)) {
     const auto mass = variant<T>(family.mass_f32, family.mass_bf16);
-    parallel_for(units, grain, [&](Range range) { mass(call, range); });
+    parallel_for(units, kMassGrain, [&](Range range) { mass(call, range); });
   }
   const auto pick = variant<T>(family.pick_f32, family.pick_bf16);
-  parallel_for(call.batch, 1, [&](Range range) {
+  parallel_for(call.batch, kPickGrain, [&](Range range) {
     const Scratch worker(sample_worker_bytes(call.vocab));
     pick(call, range, worker.get());
   });

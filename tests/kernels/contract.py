@@ -1,5 +1,7 @@
 """Checks of what the operators promise besides numbers: fakes, threads, one OpenMP, words of refusal."""
 
+import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,8 @@ def samples() -> dict[str, tuple[Any, ...]]:
         "pack_w4": (q, scales, zeros, 32),
         "linear_w4": (rows, packed_w4, bias, 24, 64, 32),
         "linear_w4a8": (rows, packed_w4, None, 24, 64, 32),
+        "linear_w4_silu_and_mul": (rows, packed_w4, bias, 24, 64, 32),
+        "linear_w4_gelu_tanh_and_mul": (rows, packed_w4, None, 24, 64, 32),
         "pack_w8": (weight,),
         "linear_w8": (rows, axion.pack_w8(weight), bias, 24),
         "sample": (
@@ -56,8 +60,12 @@ def check_opcheck_passes_for_every_operator() -> None:
 def check_results_do_not_depend_on_the_number_of_threads() -> None:
     arguments = {name: args for name, args in samples().items() if "pack" not in name}
     arguments["linear_w4"] = (random(9, 256), axion.pack_w4(*int4(64, 256, 64)[:3], 64), None, 64, 256, 64)
+    # Halves that share a panel, and more columns than one block of them.
+    wide = axion.pack_w4(*int4(1208, 64, 32)[:3], 32)
+    arguments["linear_w4_silu_and_mul"] = (random(128, 64), wide, None, 1208, 64, 32)
+    arguments["linear_w4_gelu_tanh_and_mul"] = (random(4, 64), wide, None, 1208, 64, 32)
     arguments["silu_and_mul"] = (random(1, 20000),)
-    arguments["sample"] = (random(1, 50000), torch.ones(1), None, torch.tensor([0.9]), None, torch.tensor([7]))
+    arguments["sample"] = (random(3, 150_000), torch.ones(3), None, torch.full((3,), 0.9), None, torch.arange(3))
     results = []
     for threads in (1, 2, 3, 7):
         torch.set_num_threads(threads)
@@ -67,10 +75,21 @@ def check_results_do_not_depend_on_the_number_of_threads() -> None:
         assert all(torch.equal(a, b) for x, y in zip(results[0], other, strict=True) for a, b in zip(x, y, strict=True))
 
 
+def check_the_operators_work_on_as_many_threads_as_torch() -> None:
+    alive = []
+    for threads in (2, 6, 2):
+        torch.set_num_threads(threads)
+        axion.silu_and_mul(random(64, 20000))
+        time.sleep(0.3)  # the runtime ends threads that it has no use for, in its own time
+        alive.append(len(list(Path("/proc/self/task").iterdir())))
+    assert alive[1] == alive[0] + 4, alive
+
+
 def check_one_openmp_runtime_is_in_the_process() -> None:
     axion.silu_and_mul(random(8, 20000))
     mapped = {line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines() if ".so" in line}
-    assert len([path for path in mapped if "gomp" in path or "iomp" in path or "libomp" in path]) == 1, mapped
+    # By the whole word: on Arm torch brings a libnvpl_blas_lp64_gomp, which is a BLAS.
+    assert len([path for path in mapped if re.search(r"/lib(gomp|iomp5|omp)[.-]", path)]) == 1, mapped
 
 
 def refused(call: Callable[[], object], *words: str) -> None:
@@ -109,6 +128,13 @@ def check_refusals_name_the_operator_and_the_argument() -> None:
     refused(lambda: axion.pack_w4(q, scales[:, :1], zeros, 32), "axion::pack_w4: scales:", "[16, 2]")
     refused(lambda: axion.pack_w4(q, scales, zeros.T, 32), "axion::pack_w4: zeros:")
     refused(lambda: axion.pack_w4(q, scales, zeros, 48), "axion::pack_w4: group_size:", "got 48")
+    whole = (q.repeat(1, 2)[:, :40], scales[:, :1], None, 40)  # one group a row, of 40
+    refused(lambda: axion.pack_w4(*whole), "axion::pack_w4: q: expected columns in a multiple of 32, got [16, 40]")
+    refused(lambda: axion.packed_w4_bytes(16, 40, 40), "axion::packed_w4_bytes: k: expected a multiple of 32, got 40")
+    refused(lambda: axion.linear_w4(x[:, :40], packed, None, 16, 40, 40), "axion::linear_w4: k:", "of 32, got 40")
+    refused(lambda: axion.linear_w4_silu_and_mul(x, packed, None, 15, 64, 32), "linear_w4_silu_and_mul: n:", "got 15")
+    refused(lambda: axion.linear_w4_silu_and_mul(half, packed, None, 16, 64, 32), "linear_w4_silu_and_mul: x:", "Half")
+    refused(lambda: axion.linear_w4_gelu_tanh_and_mul(x, packed, x, 16, 64, 32), "linear_w4_gelu_tanh_and_mul: bias:")
     refused(lambda: axion.linear_w4(x[:, :32], packed, None, 16, 64, 32), "axion::linear_w4: x: expected k = 64")
     refused(lambda: axion.linear_w4(x, packed[1:], None, 16, 64, 32), "axion::linear_w4: packed:")
     refused(lambda: axion.linear_w4(x, packed, random(15), 16, 64, 32), "axion::linear_w4: bias:", "[16]", "[15]")

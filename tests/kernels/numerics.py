@@ -152,6 +152,7 @@ def check_sampling_is_greedy_at_zero_and_stays_within_its_sets() -> None:
         token = axion.sample(logits, torch.ones(4), k, None, None, seeds + 4 * draw)
         assert (top == token[:, None]).any(-1).all()
     assert axion.sample(logits, torch.ones(4), None, torch.full((4,), 1e-6), None, seeds).equal(logits.argmax(-1))
+    assert axion.sample(logits[:0], torch.ones(0), None, None, None, seeds[:0]).shape == (0,)
 
 
 def check_clipping_never_loses_more_than_the_full_range_and_usually_less() -> None:

@@ -23,7 +23,7 @@ TOKENS = 16  # with random weights near-ties come sooner or later, and any round
 
 
 def answer(model: str, options: dict[str, Any]) -> dict[str, Any]:
-    """Greedy tokens of every prompt, and all logits of the first of them."""
+    """Greedy tokens of every prompt, the two best logits at each, and all logits of the first."""
     began = time.monotonic()
     llm = LLM(
         model, dtype="bfloat16", max_model_len=256, max_num_seqs=4, seed=0,
@@ -31,14 +31,17 @@ def answer(model: str, options: dict[str, Any]) -> dict[str, Any]:
         **{"enforce_eager": True, **options},
     )  # fmt: skip
     prompts = [{"prompt_token_ids": list(prompt)} for prompt in PROMPTS]
-    greedy = SamplingParams(temperature=0, max_tokens=TOKENS, ignore_eos=True)
+    greedy = SamplingParams(temperature=0, max_tokens=TOKENS, ignore_eos=True, logprobs=2)
     first = SamplingParams(temperature=0, max_tokens=1, ignore_eos=True, logprobs=VOCABULARY)
     drawn = SamplingParams(temperature=1, top_p=0.8, top_k=20, seed=7, max_tokens=TOKENS, ignore_eos=True)
+    chosen = [output.outputs[0] for output in llm.generate(prompts, greedy, use_tqdm=False)]
     result = {
-        "tokens": [list(output.outputs[0].token_ids) for output in llm.generate(prompts, greedy, use_tqdm=False)],
+        "tokens": [list(output.token_ids) for output in chosen],
+        "best": [[best_two(step) for step in output.logprobs] for output in chosen],
         "logits": [logits(output.outputs[0]) for output in llm.generate(prompts, first, use_tqdm=False)],
         "drawn": [list(output.outputs[0].token_ids) for output in llm.generate(prompts, drawn, use_tqdm=False)],
         "drawn_again": [list(output.outputs[0].token_ids) for output in llm.generate(prompts, drawn, use_tqdm=False)],
+        "projection": llm.apply_model(elements)[0],
         "seconds": round(time.monotonic() - began, 1),
     }
     del llm
@@ -46,9 +49,21 @@ def answer(model: str, options: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
+def best_two(step: Any) -> list[tuple[int, float]]:
+    """Tokens and logits; which of two equal ones was chosen says nothing."""
+    return sorted(((token, entry.logprob) for token, entry in step.items()), key=lambda pair: -pair[1])[:2]
+
+
 def logits(output: Any) -> list[float]:
     by_token = {token: entry.logprob for token, entry in output.logprobs[0].items()}
     return [by_token[token] for token in range(VOCABULARY)]
+
+
+def elements(model: Any) -> dict[str, int]:
+    """How many weights the output projection and the embedding hold in bfloat16, and what they hold in common."""
+    head, embedding = model.lm_head.weight, model.model.embed_tokens.weight
+    shared = head.numel() if head.data_ptr() == embedding.data_ptr() else 0
+    return {"head": head.numel(), "embedding": embedding.numel(), "shared": shared}
 
 
 def layers() -> dict[str, int]:

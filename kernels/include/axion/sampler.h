@@ -51,6 +51,12 @@ constexpr std::size_t sample_units(std::size_t batch, std::size_t vocab) {
   return batch * ((vocab + kSampleSpan - 1) / kSampleSpan);
 }
 
+/// The grain of scan: as many equal parts as there are full kScanGrain, so that no thread wakes for a small rest.
+constexpr std::size_t sample_scan_grain(std::size_t units) {
+  const std::size_t parts = units < 2 * kScanGrain ? 1 : units / kScanGrain;
+  return units == 0 ? 1 : (units + parts - 1) / parts;
+}
+
 std::size_t sample_scratch_bytes(std::size_t batch, std::size_t vocab);
 
 /// What one call of pick needs for itself, whatever its rows; aligned to 8. Only touched as far as needed.

@@ -105,6 +105,20 @@ def linear_w4a8(x: Tensor, packed: Tensor, bias: Tensor | None, n: int, k: int, 
     return _columns(x, n)
 
 
+@register_fake("axion::linear_w4_silu_and_mul")
+def linear_w4_silu_and_mul(x: Tensor, packed: Tensor, bias: Tensor | None, n: int, k: int, group_size: int) -> Tensor:
+    _same_device("linear_w4_silu_and_mul", x=x, packed=packed, bias=bias)
+    return _columns(x, n // 2)
+
+
+@register_fake("axion::linear_w4_gelu_tanh_and_mul")
+def linear_w4_gelu_tanh_and_mul(
+    x: Tensor, packed: Tensor, bias: Tensor | None, n: int, k: int, group_size: int
+) -> Tensor:
+    _same_device("linear_w4_gelu_tanh_and_mul", x=x, packed=packed, bias=bias)
+    return _columns(x, n // 2)
+
+
 @register_fake("axion::linear_w8")
 def linear_w8(x: Tensor, packed: Tensor, bias: Tensor | None, n: int) -> Tensor:
     _same_device("linear_w8", x=x, packed=packed, bias=bias)

@@ -39,6 +39,7 @@ class AxionW4LinearKernel(MPLinearKernel):  # vLLM's classes have no types here
             f"activations of {c.act_type}: serve with --dtype bfloat16": c.act_type not in ACTIVATION_TYPES,
             f"group size {c.group_size}: only 32, 64, 128 and whole rows": group_size not in (*GROUP_SIZES, k),
             f"input size {k}: no multiple of the group size {group_size}": k % group_size != 0,
+            f"input size {k}: no multiple of 32": k % 32 != 0,
             f"sizes {k} and {n}: checkpoints pack eight in an int32": k % 8 != 0 or n % 8 != 0,
         }
         refused = next((reason for reason, is_refused in reasons.items() if is_refused), None)
