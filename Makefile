@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
-.PHONY: help setup demo demo-stop test test-kernels check e2e schema bench-kernels clean
+.PHONY: help setup demo demo-stop test test-kernels test-arm check e2e schema bench-kernels mutate-kernels clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -29,7 +29,7 @@ check: setup ## format, lint, types, and all tests that need no engine
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest -m "not engine and not kernels"
+	$(BIN)/pytest -m "not engine and not kernels and not arm"
 
 e2e: setup ## the end-to-end tests with real vLLM (the first time it builds the engine environment)
 	$(BIN)/fab demo.prepare
@@ -37,14 +37,22 @@ e2e: setup ## the end-to-end tests with real vLLM (the first time it builds the 
 
 test-kernels: setup ## the kernels: C++ natively, sanitized and emulated, then the wheel inside real vLLM
 	bash kernels/run-tests.sh
+	bash kernels/packages.sh llvm-19
 	$(BIN)/fab demo.prepare
 	$(BIN)/pytest -m kernels
+
+test-arm: setup ## real vLLM for aarch64 with our kernels, emulated: needs root, on x86-64; a quarter of an hour
+	$(BIN)/fab demo.prepare
+	$(BIN)/pytest -m arm
 
 schema: setup ## write the JSON schema that editors complete models.yaml with
 	$(BIN)/python -m deployment.schema > docs/models.schema.json
 
 bench-kernels: setup ## model the kernels' cycles on Neoverse V2, and compare with the baseline
 	@$(BIN)/python -m kernels.model.bench --check kernels/bench/baseline.json
+
+mutate-kernels: setup ## break the kernels in many small ways, one at a time: some test must notice each
+	@$(BIN)/python -m kernels.mutation.run
 
 clean: ## remove environments, models and state of this checkout (stop the demo first)
 	rm -rf out $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -17,6 +17,9 @@ SOURCE = Path(__file__).resolve().parent
 OUTPUT = Path(os.environ.get("AXION_BUILD_DIR", SOURCE.parent / "out" / "kernels" / "wheel-build"))
 
 
+ELF_MACHINES = {62: "x86_64", 183: "aarch64"}  # e_machine, elf.h
+
+
 def torch_directory() -> Path:
     """The torch package to compile against."""
     if named := os.environ.get("AXION_TORCH_DIR"):
@@ -60,11 +63,19 @@ class BuildWithExtension(build_py):
         (package / "build.json").write_text(json.dumps({"torch": torch_version(torch)}) + "\n")
 
 
+def machine_of(library: Path) -> str:
+    """The machine that an ELF file is for, as platform tags spell it: a cross-build's is not this one."""
+    with library.open("rb") as file:
+        header = file.read(20)
+    return ELF_MACHINES[int.from_bytes(header[18:20], "little")]
+
+
 class PlatformWheel(bdist_wheel):
-    """Any Python 3, this platform: the library is bound to torch, not to the interpreter."""
+    """Any Python 3, one platform: the library is bound to torch, not to the interpreter."""
 
     def get_tag(self) -> tuple[str, str, str]:
-        return "py3", "none", super().get_tag()[2]
+        (library,) = Path(self.get_finalized_command("build").build_lib).glob("axion_kernels/*.so")
+        return "py3", "none", f"linux_{machine_of(library)}"
 
 
 class PlatformDistribution(Distribution):

@@ -39,6 +39,7 @@ const KernelTable neon_table = {
     neon::sampler_kernels,
 };
 
+#if defined(AXION_HAS_SVE2)
 /// At 128 bits SVE2 is no wider than NEON: it serves where FEXPA or predication pays.
 const KernelTable sve2_table = {
     "sve2",
@@ -52,12 +53,13 @@ const KernelTable sve2_table = {
     neon::linear_w8_kernels,
     neon::sampler_kernels,
 };
+#endif
 
 // Linux, arch/arm64/include/uapi/asm/hwcap.h. Named here so that an old header does not hide a new CPU.
 constexpr unsigned long kHwcapAsimdDp = 1ul << 20;
-constexpr unsigned long kHwcapSve = 1ul << 22;
-constexpr unsigned long kHwcap2Sve2 = 1ul << 1;
-constexpr unsigned long kHwcap2SveBf16 = 1ul << 12;
+[[maybe_unused]] constexpr unsigned long kHwcapSve = 1ul << 22;
+[[maybe_unused]] constexpr unsigned long kHwcap2Sve2 = 1ul << 1;
+[[maybe_unused]] constexpr unsigned long kHwcap2SveBf16 = 1ul << 12;
 constexpr unsigned long kHwcap2I8mm = 1ul << 13;
 constexpr unsigned long kHwcap2Bf16 = 1ul << 14;
 
@@ -67,10 +69,12 @@ bool cpu_has_neon_set() {
   return has(getauxval(AT_HWCAP), kHwcapAsimdDp) && has(getauxval(AT_HWCAP2), kHwcap2Bf16 | kHwcap2I8mm);
 }
 
+#if defined(AXION_HAS_SVE2)
 bool cpu_has_sve2_set() {
   return cpu_has_neon_set() && has(getauxval(AT_HWCAP), kHwcapSve) &&
          has(getauxval(AT_HWCAP2), kHwcap2Sve2 | kHwcap2SveBf16);
 }
+#endif
 #endif
 
 const KernelTable& choose() {
@@ -99,6 +103,8 @@ const KernelTable* find_kernels(const char* isa) {
   if (std::strcmp(isa, "neon") == 0 && cpu_has_neon_set()) {
     return &neon_table;
   }
+#endif
+#if defined(AXION_HAS_SVE2)
   if (std::strcmp(isa, "sve2") == 0 && cpu_has_sve2_set()) {
     return &sve2_table;
   }

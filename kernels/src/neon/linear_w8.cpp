@@ -27,10 +27,10 @@ std::size_t scratch_bytes(std::size_t rows, std::size_t k) {
 }
 
 /// One group of Rows rows and Pairs pairs of columns: int32 sums of the slices, then both slices together as floats,
-/// times the rows' scales, onto `sum`, vectors of 4 columns. Fetches ahead for all pairs when First.
+/// times the rows' scales, onto `sum` from vector `at` of 4 columns on. Fetches ahead for all pairs when First.
 template <std::size_t Rows, std::size_t Pairs, bool First>
 AXION_INLINE void add_group(const std::int8_t* a, const std::int8_t* b, std::size_t blocks, const float* scale,
-                            float32x4_t (*sum)[kVectors]) {
+                            std::size_t at, float32x4_t (&sum)[Rows][kVectors]) {
   int32x4_t slices[Rows][Pairs];
   for (std::size_t r = 0; r < Rows; ++r) {
     for (std::size_t c = 0; c < Pairs; ++c) {
@@ -62,7 +62,7 @@ AXION_INLINE void add_group(const std::int8_t* a, const std::int8_t* b, std::siz
       const int64x2_t right = vreinterpretq_s64_s32(slices[r][2 * v + 1]);
       const int32x4_t high = vreinterpretq_s32_s64(vuzp1q_s64(left, right));
       const int32x4_t low = vreinterpretq_s32_s64(vuzp2q_s64(left, right));
-      sum[r][v] = vfmaq_n_f32(sum[r][v], vcvtq_f32_s32(vaddq_s32(vshlq_n_s32(high, 8), low)), scale[r]);
+      sum[r][at + v] = vfmaq_n_f32(sum[r][at + v], vcvtq_f32_s32(vaddq_s32(vshlq_n_s32(high, 8), low)), scale[r]);
     }
   }
 }
@@ -112,10 +112,9 @@ __attribute__((noinline)) void tile(const LinearW8<Out>& args, const W8Rows& row
     const std::size_t first = pass.group * kGroupBlocks;
     const std::int8_t* b = codes + first * kColumnPairs * kPairBlock;
     const std::size_t blocks = std::min(kGroupBlocks, blocks_of(args.k) - first);
-    add_group<Rows, Pairs, true>(a, b, blocks, pass.scale, sum);
+    add_group<Rows, Pairs, true>(a, b, blocks, pass.scale, 0, sum);
     for (std::size_t c = Pairs; c < kColumnPairs; c += Pairs) {
-      auto* part = reinterpret_cast<float32x4_t(*)[kVectors]>(&sum[0][c / 2]);
-      add_group<Rows, Pairs, false>(a, b + c * kPairBlock, blocks, pass.scale, part);
+      add_group<Rows, Pairs, false>(a, b + c * kPairBlock, blocks, pass.scale, c / 2, sum);
     }
   }
   for (std::size_t r = 0; r < Rows; ++r) {
