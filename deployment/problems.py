@@ -3,9 +3,10 @@
 import difflib
 import json
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from deployment.document import Document, Path
 from deployment.obsolete import replacement
@@ -38,13 +39,18 @@ def _sentence(item: Any, at: Path, document: Document, model: type[BaseModel]) -
     if item["type"] == "missing":
         return f"{place}: missing, got nothing. Give {wanted}."
     if "[key]" in item["loc"]:
-        return f"{place}: not a usable name, got {shown(item['input'])}. {NAME_RULE}."
+        rule = KEY_RULES.get(str(within[0]), NAME_RULE)
+        return f"{place}: not a usable name, got {shown(item['input'])}. {rule}."
     if item["type"] == "string_pattern_mismatch" and "aliases" in within:
         return f"{place}: not a usable alias, got {shown(item['input'])}. {ALIAS_RULE}."
     return f"{place}: {_what(item)}, got {shown(item['input'])}. Give {wanted}."
 
 
 NAME_RULE = "Use up to 31 of a-z, 0-9, _ and -, starting with a letter or digit: it becomes a unit and a file name"
+KEY_RULES = {
+    "axion:hosts": "Use up to 12 of a-z and 0-9, starting with a letter: it is part of Google's names",
+    "axion:labels": "Use up to 63 of a-z, 0-9, _ and -, starting with a letter: Google takes no other label",
+}
 ALIAS_RULE = "Use letters, digits and . _ : / -, starting with a letter or digit"
 
 WORDS = {
@@ -83,10 +89,12 @@ def _instead(path: Path, within: Path, model: type[BaseModel]) -> str:
     if known:
         return known
     parent = _model_at(within[:-1], model)
-    fields = list(parent.model_fields) if parent else []
-    near = difflib.get_close_matches(str(path[-1]), fields, n=1)
+    fields = [field.alias or name for name, field in parent.model_fields.items()] if parent else []
+    # A namespace in front, as in axion:hosts, would make all names alike.
+    bare = {field.rpartition(":")[2]: field for field in fields}
+    near = difflib.get_close_matches(str(path[-1]).rpartition(":")[2], bare, n=1)
     if near:
-        return f"Write {near[0]}, if that is meant"
+        return f"Write {bare[near[0]]}, if that is meant"
     return f"Delete it; known here: {', '.join(fields)}"
 
 
@@ -94,7 +102,7 @@ def _description(within: Path, model: type[BaseModel]) -> str:
     """The expectation written at the field, or at the list or mapping that the wrong value is an item of."""
     for end in range(len(within), 0, -1):
         parent = _model_at(within[: end - 1], model)
-        field = parent.model_fields.get(str(within[end - 1])) if parent else None
+        field = _field(parent, within[end - 1]) if parent else None
         if field is not None and field.description:
             return field.description
     return "a value of the documented form"
@@ -103,13 +111,24 @@ def _description(within: Path, model: type[BaseModel]) -> str:
 def _model_at(path: Path, model: type[BaseModel]) -> type[BaseModel] | None:
     """Follow field names down nested models; None where the path leaves them."""
     current: type[BaseModel] = model
-    for part in path:
-        field = current.model_fields.get(str(part))
+    parts = iter(path)
+    for part in parts:
+        field = _field(current, part)
         annotation = field.annotation if field else None
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        if get_origin(annotation) is dict:
+            next(parts, None)  # the key in the mapping, which is no field
+        inner = [kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type)]
+        models = [kind for kind in inner if issubclass(kind, BaseModel)]
+        if not models:
             return None
-        current = annotation
+        current = models[0]
     return current
+
+
+def _field(model: type[BaseModel], part: str | int) -> FieldInfo | None:
+    """The field that a key in a file means: by its alias, where it has one."""
+    named = {field.alias or name: field for name, field in model.model_fields.items()}
+    return named.get(str(part))
 
 
 def shown(value: Any, limit: int = 60) -> str:

@@ -1,0 +1,86 @@
+"""What `pulumi up` tells `fab`: the stack output `inventory`, and the only definition of it.
+
+Pulumi knows no files on a host and Fabric knows nothing of Google: this is all that passes between them.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+
+from deployment.document import Document
+from deployment.errors import ConfigError
+from deployment.problems import describe, shown
+from deployment.spec import Frozen
+
+SCHEMA: Literal["axion.inventory/1"] = "axion.inventory/1"
+
+
+class DevicePaths(Frozen):
+    """Block devices by names that survive a reboot."""
+
+    data: str = Field(pattern=r"^/dev/disk/by-id/google-[a-z0-9-]+$", description="a path below /dev/disk/by-id")
+
+
+class InventoryHost(Frozen):
+    """One host, as far as another program needs to know it."""
+
+    name: str = Field(description="the instance's name in the cloud")
+    instance_id: str = Field(pattern=r"^\d+$", description="the number that a replaced instance does not keep")
+    zone: str = Field(description="a zone such as us-central1-a")
+    machine_type: str = Field(description="a machine type such as c4a-standard-32")
+    internal_ip: str = Field(description="its address in the stack's network")
+    external_ip: str | None = Field(description="its address outside, or null")
+    ssh_user: str | None = Field(description="who to log in as, or null where OS Login decides")
+    device_paths: DevicePaths = Field(description="a mapping such as {data: /dev/disk/by-id/google-axion-data}")
+    data_mount: str = Field(description="where the data disk is mounted")
+
+
+class SecretIds(Frozen):
+    """Where secrets are, never what they are."""
+
+    gateway_api_keys: str = Field(description="the full name of a Secret Manager secret")
+    hub_token: str | None = Field(description="the full name of a Secret Manager secret, or null")
+
+
+class Inventory(Frozen):
+    """Everything of a stack that a deployment needs."""
+
+    schema_: Literal["axion.inventory/1"] = Field(SCHEMA, alias="schema", description=SCHEMA)
+    stack: str = Field(description="the stack's name")
+    project: str = Field(description="the project's id")
+    zone: str = Field(description="the stack's zone")
+    hosts: dict[str, InventoryHost] = Field(min_length=1, description="a mapping from host name to host")
+    secret_ids: SecretIds = Field(description="names of secrets")
+    bucket: str | None = Field(description="the bucket for wheels and weights, or null")
+
+    def as_data(self) -> dict[str, Any]:
+        """Return it as plain data, as the stack output holds it."""
+        return self.model_dump(mode="json", by_alias=True)
+
+    def dump(self) -> str:
+        """Return it as text; equal inventories give equal text."""
+        return json.dumps(self.as_data(), indent=1) + "\n"
+
+
+def parse_inventory(text: str, source: str = "inventory") -> Inventory:
+    """Read an inventory. Raises ConfigError with every problem found."""
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        raise ConfigError([f"{source}: not JSON, got {error}. Write it by `pulumi stack output inventory`."]) from None
+    return inventory_from(data, source)
+
+
+def inventory_from(data: Mapping[str, Any] | Any, source: str = "inventory") -> Inventory:
+    """Check plain data. Raises ConfigError with every problem found."""
+    if not isinstance(data, dict):
+        raise ConfigError([f"{source}: not a mapping, got {shown(data)}. Write it by `pulumi stack output inventory`."])
+    if data.get("schema") != SCHEMA:
+        what = f"not a version that is understood here, got {shown(data.get('schema'))}"
+        raise ConfigError([f"{source} schema: {what}. Give {SCHEMA}: run `pulumi up` of this checkout."])
+    try:
+        return Inventory.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(describe(error, (), Document(source, data, {}, ()), Inventory)) from None

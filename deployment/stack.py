@@ -1,0 +1,121 @@
+"""What Pulumi.<stack>.yaml may say: where a deployment runs, typed, frozen, and closed to unknown keys."""
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic.alias_generators import to_camel
+
+from deployment.addresses import private_range, public_range
+
+# Names become parts of Google's names: 63 characters for most, 30 for service accounts (guardrails count those). No
+# hyphen: what takes no label is found by its name, and `axion-prod-eu-vpc` must belong to one stack only.
+STACK_NAME = r"^[a-z][a-z0-9]*$"
+HOST_NAME = r"^[a-z][a-z0-9]{0,11}$"
+LABEL_KEY, LABEL_VALUE = r"^[a-z][a-z0-9_-]{0,62}$", r"^[a-z0-9_-]{0,63}$"
+
+Count = Annotated[int, Field(gt=0)]
+HostName = Annotated[str, Field(pattern=HOST_NAME)]
+LabelKey = Annotated[str, Field(pattern=LABEL_KEY)]
+LabelValue = Annotated[str, Field(pattern=LABEL_VALUE)]
+PrivateRange = Annotated[str, AfterValidator(private_range)]
+PublicRange = Annotated[str, AfterValidator(public_range)]
+
+
+class Settings(BaseModel):
+    """A value written in camelCase, as Pulumi's users expect."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel)
+
+
+class PublicIp(Settings):
+    """An external address, and who may use it."""
+
+    allow_cidrs: tuple[PublicRange, ...] = Field(
+        min_length=1, description="the ranges that may connect, such as [203.0.113.0/28]"
+    )
+
+
+class HostSettings(Settings):
+    """One machine. Its key is its name everywhere."""
+
+    machine_type: str = Field(description="a machine type such as c4a-standard-32")
+    zone: str | None = Field(None, description="a zone of the stack's region")
+    spot: bool = Field(False, description="true or false")
+    max_run_hours: Annotated[int, Field(gt=0, le=2880)] | None = Field(
+        None, description="whole hours, up to 2880, after which Google stops it whatever happens"
+    )
+    boot_disk_gib: Annotated[int, Field(ge=10, le=2048)] = Field(50, description="GiB from 10 to 2048")
+    boot_disk_type: str = Field("hyperdisk-balanced", description="a disk type such as hyperdisk-balanced")
+    data_disk_gib: Count = Field(200, description="GiB for weights, builds and releases")
+    data_disk_type: str = Field("hyperdisk-balanced", description="a disk type such as hyperdisk-balanced")
+    data_disk_iops: Count | None = Field(None, description="operations a second, or leave it out for Google's default")
+    data_disk_throughput: Count | None = Field(None, description="MiB a second, or leave it out for Google's default")
+    image: str | None = Field(None, description="an arm64 image or family, or leave it out for the catalog's")
+    public_ip: PublicIp | None = Field(None, description="a mapping such as {allowCidrs: [203.0.113.0/28]}")
+    idle_stop_minutes: Annotated[int, Field(ge=5, le=1440)] | None = Field(
+        None, description="minutes without a request, from 5 to 1440, after which it stops itself"
+    )
+    models: str = Field("models.yaml", description="the models file that it will serve")
+
+    @property
+    def stays_on(self) -> bool:
+        """Whether nothing but a person, or a fault, stops it."""
+        return not (self.spot or self.max_run_hours or self.idle_stop_minutes)
+
+
+class NetworkSettings(Settings):
+    """The stack's own network."""
+
+    cidr: PrivateRange = Field("10.20.0.0/24", description="a private range such as 10.20.0.0/24")
+    flow_logs: bool = Field(False, description="true or false")
+    gateway_cidrs: tuple[PrivateRange, ...] = Field((), description="private ranges that may reach the gateway")
+
+
+class BudgetSettings(Settings):
+    """When Google should write about money."""
+
+    monthly_usd: Count = Field(description="whole dollars a month")
+    billing_account: str = Field(
+        pattern=r"^[0-9A-F]{6}-[0-9A-F]{6}-[0-9A-F]{6}$", description="an id such as 012345-6789AB-CDEF01"
+    )
+
+
+class AlertSettings(Settings):
+    """Who hears about trouble."""
+
+    email: str = Field(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$", description="an e-mail address")
+
+
+def _top_alias(name: str) -> str:
+    return f"gcp:{name}" if name in ("project", "zone", "region") else f"axion:{to_camel(name)}"
+
+
+class StackSettings(BaseModel):
+    """Everything a stack's configuration says, checked value by value; guardrails check it as a whole."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=_top_alias)
+
+    project: str = Field(pattern=r"^[a-z][a-z0-9-]{4,28}[a-z0-9]$", description="a Google Cloud project id")
+    zone: str = Field(pattern=r"^[a-z]+-[a-z]+\d+-[a-z]$", description="a zone such as us-central1-a")
+    region: str = Field(pattern=r"^[a-z]+-[a-z]+\d+$", description="the region of the zone, or leave it out")
+    hosts: dict[HostName, HostSettings] = Field(min_length=1, description="a mapping from host name to host")
+    max_hourly_usd: Annotated[float, Field(gt=0)] = Field(description="dollars an hour that all hosts may cost")
+    allow_unknown_prices: bool = Field(False, description="true or false")
+    network: NetworkSettings = Field(NetworkSettings(), description="the network's settings")
+    gateway_api_keys: bool = Field(False, description="a secret: `pulumi config set --secret axion:gatewayApiKeys`")
+    hub_token: bool = Field(False, description="a secret: `pulumi config set --secret axion:hubToken`")
+    bucket: bool = Field(False, description="true or false")
+    budget: BudgetSettings | None = Field(None, description="a mapping with monthlyUsd and billingAccount")
+    alerts: AlertSettings | None = Field(None, description="a mapping such as {email: me@example.com}")
+    labels: dict[LabelKey, LabelValue] = Field({}, description="a mapping of lower-case keys and values")
+    protect_data: bool = Field(True, description="true or false")
+
+    @field_validator("budget", "alerts", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: Any) -> Any:
+        """Pulumi.yaml can only declare an optional mapping by giving it an empty default."""
+        return None if value == {} else value
+
+    def zone_of(self, host: str) -> str:
+        """Where a host stands."""
+        return self.hosts[host].zone or self.zone

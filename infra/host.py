@@ -1,0 +1,157 @@
+"""A host: one Axion machine, private, shielded, and able to stop itself and nothing else."""
+
+from dataclasses import dataclass
+
+import pulumi
+from pulumi_gcp import compute
+
+from deployment.catalog import LOCAL_SSD_GIB, Shape
+from deployment.pricing import DiskUse
+from deployment.stack import HostSettings
+from infra.naming import Naming, owned_by
+from infra.startup import DATA_DEVICE
+
+# What the account may do is decided by IAM; Secret Manager accepts no narrower scope than this one.
+SCOPES = ["https://www.googleapis.com/auth/cloud-platform"]
+IMAGE, SSH_KEYS = "bootDisk.initializeParams.image", 'metadata["ssh-keys"]'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AxionHostArgs:
+    """What a host needs to know. `image` is the catalog's unless the settings name one."""
+
+    naming: Naming
+    host: str
+    zone: str
+    settings: HostSettings
+    shape: Shape
+    boot_disk: DiskUse
+    data_disk: pulumi.Output[str]
+    image: str
+    subnetwork: pulumi.Output[str]
+    egress: pulumi.Resource
+    """The way out. Without it the startup script could install nothing; a component hands no dependency down."""
+    email: pulumi.Output[str]
+    member: pulumi.Output[str]
+    stop_role: pulumi.Output[str]
+    startup_script: str
+
+
+class AxionHost(pulumi.ComponentResource):
+    """An instance with its data disk attached, and the right to stop it."""
+
+    instance_name: pulumi.Output[str]
+    instance_id: pulumi.Output[str]
+    internal_ip: pulumi.Output[str]
+    external_ip: pulumi.Output[str | None]
+
+    def __init__(self, name: str, args: AxionHostArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("axion:infra:AxionHost", name, None, opts)
+        instance = self._instance(name, args)
+        compute.InstanceIAMMember(
+            f"{name}-stops-itself",
+            instance_name=instance.name,
+            zone=args.zone,
+            role=args.stop_role,
+            member=args.member,
+            opts=owned_by(self),
+        )
+        self.instance_name, self.instance_id = instance.name, instance.instance_id
+        first = instance.network_interfaces[0]
+        self.internal_ip = first.network_ip
+        self.external_ip = pulumi.Output.from_input(None)
+        if args.settings.public_ip is not None:
+            self.external_ip = first.access_configs[0].nat_ip
+        self.register_outputs({"instanceId": self.instance_id, "internalIp": self.internal_ip})
+
+    def _instance(self, name: str, args: AxionHostArgs) -> compute.Instance:
+        naming, settings = args.naming, args.settings
+        labels = naming.labelled("host")
+        scratch = [
+            compute.InstanceScratchDiskArgs(interface="NVME", size=LOCAL_SSD_GIB)
+            for _ in range(args.shape.local_ssd_disks)
+        ]
+        return compute.Instance(
+            f"{name}-instance",
+            name=naming.name(args.host),
+            zone=args.zone,
+            machine_type=settings.machine_type,
+            # A new machine type stops the instance, changes it and starts it again: disks and addresses stay.
+            allow_stopping_for_update=True,
+            boot_disk=compute.InstanceBootDiskArgs(
+                auto_delete=True,
+                device_name="axion-boot",
+                # Without the configuration's labels: changing one of a boot disk replaces the instance.
+                initialize_params=_boot_disk(args.image, args.boot_disk, naming.ours("host")),
+            ),
+            attached_disks=[compute.InstanceAttachedDiskArgs(source=args.data_disk, device_name=DATA_DEVICE)],
+            scratch_disks=scratch or None,
+            network_interfaces=[_interface(args)],
+            scheduling=_scheduling(settings, has_local_ssd=bool(scratch)),
+            service_account=compute.InstanceServiceAccountArgs(email=args.email, scopes=SCOPES),
+            shielded_instance_config=compute.InstanceShieldedInstanceConfigArgs(
+                enable_secure_boot=True, enable_vtpm=True, enable_integrity_monitoring=True
+            ),
+            metadata={**metadata(settings, args.startup_script), "axion-stack": naming.stack, "axion-host": args.host},
+            tags=[naming.name("host"), naming.name("host", args.host)],
+            labels=labels,
+            opts=owned_by(self, depends_on=[args.egress], ignore_changes=ignored(settings)),
+        )
+
+
+def ignored(settings: HostSettings) -> list[str]:
+    """What may differ from the program: keys that gcloud adds, and the image that a family meant at creation.
+
+    A family moves with every release of its image and would replace the host (pulumi-gcp #284). An image that the
+    settings name exactly is an instruction: changing it replaces the host, and the data disk stays.
+    """
+    is_exact = settings.image is not None and "/family/" not in settings.image
+    return [SSH_KEYS] if is_exact else [SSH_KEYS, IMAGE]
+
+
+def metadata(settings: HostSettings, startup_script: str) -> dict[str, str]:
+    """What the instance reads of itself. Everybody who may look at it can read it: no secret, no model."""
+    idle = {} if settings.idle_stop_minutes is None else {"axion-idle-stop-minutes": str(settings.idle_stop_minutes)}
+    return {
+        "enable-oslogin": "TRUE",
+        "enable-guest-attributes": "TRUE",
+        "block-project-ssh-keys": "TRUE",
+        "serial-port-enable": "FALSE",
+        "startup-script": startup_script,
+        **idle,
+    }
+
+
+def _boot_disk(image: str, disk: DiskUse, labels: dict[str, str]) -> compute.InstanceBootDiskInitializeParamsArgs:
+    return compute.InstanceBootDiskInitializeParamsArgs(
+        image=image,
+        type=disk.type,
+        size=disk.size_gib,
+        provisioned_iops=disk.iops,
+        provisioned_throughput=disk.throughput_mib_s,
+        labels=labels,
+    )
+
+
+def _interface(args: AxionHostArgs) -> compute.InstanceNetworkInterfaceArgs:
+    external = [compute.InstanceNetworkInterfaceAccessConfigArgs(network_tier="PREMIUM")]
+    return compute.InstanceNetworkInterfaceArgs(
+        subnetwork=args.subnetwork,
+        nic_type="GVNIC",  # the only one that C4A and N4A have
+        access_configs=external if args.settings.public_ip is not None else None,
+    )
+
+
+def _scheduling(settings: HostSettings, *, has_local_ssd: bool) -> compute.InstanceSchedulingArgs:
+    limit = settings.max_run_hours
+    discard = compute.InstanceSchedulingOnInstanceStopActionArgs(discard_local_ssd=True)
+    return compute.InstanceSchedulingArgs(
+        provisioning_model="SPOT" if settings.spot else "STANDARD",
+        preemptible=settings.spot,
+        automatic_restart=not settings.spot,
+        on_host_maintenance="TERMINATE" if settings.spot else "MIGRATE",
+        # Stopped rather than deleted: the next `pulumi up` and start find everything in its place.
+        instance_termination_action="STOP" if settings.spot or limit else None,
+        max_run_duration=compute.InstanceSchedulingMaxRunDurationArgs(seconds=limit * 3600) if limit else None,
+        on_instance_stop_action=discard if limit and has_local_ssd else None,
+    )

@@ -1,0 +1,44 @@
+"""How resources are called and labelled: from the stack and what they are, so that two runs give the same names."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pulumi
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Naming:
+    """The names and labels of one stack."""
+
+    stack: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """What the stack's configuration adds."""
+
+    def name(self, *parts: str) -> str:
+        """Name a resource in the cloud."""
+        return "-".join(("axion", self.stack, *parts))
+
+    def ours(self, component: str) -> dict[str, str]:
+        """The labels that the census looks for; a stack's never change."""
+        return {"axion-stack": self.stack, "axion-component": component, "managed-by": "pulumi"}
+
+    def labelled(self, component: str) -> dict[str, str]:
+        """Label a resource: ours win over the configuration's."""
+        return {**self.labels, **self.ours(component)}
+
+
+def owned_by(
+    parent: pulumi.Resource,
+    *,
+    protect: bool | None = None,
+    depends_on: list[pulumi.Resource] | None = None,
+    ignore_changes: list[str] | None = None,
+) -> pulumi.ResourceOptions:
+    """Options of a component's resource. Names are fixed, so a successor can only come after its predecessor."""
+    return pulumi.ResourceOptions(
+        parent=parent,
+        protect=protect,
+        depends_on=depends_on,
+        ignore_changes=ignore_changes,
+        delete_before_replace=True,
+    )

@@ -1,0 +1,111 @@
+"""Who may do what, where secrets go, and what a stack tells: seen through Pulumi's mocks."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from deployment.inventory import inventory_from
+from tests.example_stacks import KEYS, TOKEN, recorded
+from tests.pulumi_program import Recording
+
+# How a value that the engine must encrypt is marked in Pulumi's protocol.
+MARK, SECRET = "4dabf18193072939515e22adb298388d", "1b47061264138c4ac30d75fd1eb44270"
+
+
+@pytest.fixture
+def prod() -> Recording:
+    return recorded("prod")
+
+
+@pytest.fixture
+def dev() -> Recording:
+    return recorded("dev")
+
+
+@pytest.fixture
+def full() -> Recording:
+    return recorded("full")
+
+
+def test_a_host_may_do_five_things(full: Recording) -> None:
+    """Logs, metrics, its secrets, its bucket, stopping itself; each host by its own account."""
+
+    def roles(kind: str, host: str) -> list[tuple[str, str]]:
+        member = f"serviceAccount:identity-{host}-account@cloud"
+        mine = [each.inputs for each in full.of_type(kind) if each.inputs["member"] == member]
+        return sorted((each["role"], str(_object(each))) for each in mine)
+
+    for host in ("alpha", "beta"):
+        assert roles("IAMMember", host) == [
+            ("roles/logging.logWriter", "example-axion-prod"), ("roles/monitoring.metricWriter", "example-axion-prod"),
+        ]  # fmt: skip
+        assert roles("SecretIamMember", host) == [
+            ("roles/secretmanager.secretAccessor", "id-of-secrets-gateway-api-keys"),
+            ("roles/secretmanager.secretAccessor", "id-of-secrets-hub-token"),
+        ]
+        assert roles("BucketIAMMember", host) == [("roles/storage.objectViewer", "axion-full-example-axion-prod")]
+        assert roles("InstanceIAMMember", host) == [("made-stop-role", f"axion-full-{host}")]
+    assert full.one("IAMCustomRole").inputs["permissions"] == ["compute.instances.stop"]
+    assert full.one("IAMCustomRole").inputs["roleId"] == "axion_full_stop"
+
+
+def _object(inputs: Mapping[str, Any]) -> Any:
+    return next(inputs[key] for key in ("secretId", "bucket", "instanceName", "project") if key in inputs)
+
+
+def test_a_secret_goes_into_its_version_and_nowhere_else(full: Recording) -> None:
+    values = {each.name: each.inputs["secretData"] for each in full.of_type("SecretVersion")}
+    assert values == {
+        "secrets-gateway-api-keys-version": {MARK: SECRET, "value": KEYS},
+        "secrets-hub-token-version": {MARK: SECRET, "value": TOKEN},
+    }
+    others = [each for each in full.resources if not each.type.endswith(":SecretVersion")]
+    assert not [each.name for each in others if KEYS in repr(each) or TOKEN in repr(each)]
+    assert KEYS not in json.dumps(full.outputs)
+
+
+def test_keys_may_come_later_and_a_token_is_not_needed(prod: Recording) -> None:
+    assert [each.inputs["secretId"] for each in prod.of_type("Secret")] == ["axion-prod-gateway-api-keys"]
+    assert prod.of_type("SecretVersion") == []
+    assert prod.outputs["next"][0] == "pulumi config set --secret axion:gatewayApiKeys && pulumi up"
+
+
+def test_the_inventory_is_what_its_definition_says(full: Recording) -> None:
+    read = inventory_from(full.outputs["inventory"])
+    assert read.as_data() == full.outputs["inventory"]
+    assert list(read.hosts) == ["alpha", "beta"]
+    assert read.hosts["beta"].zone == "us-central1-b"
+    assert (read.hosts["alpha"].instance_id, read.hosts["alpha"].internal_ip) == ("4711", "10.20.0.2")
+    assert read.hosts["alpha"].external_ip is None
+    assert read.secret_ids.hub_token == "id-of-secrets-hub-token"
+    assert read.bucket == "axion-full-example-axion-prod"
+
+
+def test_prices_are_outputs(prod: Recording, dev: Recording, full: Recording) -> None:
+    assert (prod.outputs["hourlyUsd"], prod.outputs["monthlyUsd"]["total"]) == (1.4784, 1079.26)
+    assert (dev.outputs["hourlyUsd"], dev.outputs["monthlyUsd"]["total"]) == (0.1713, 125.06)
+    # The price of local SSD on spot is unknown, and so is the sum.
+    assert (full.outputs["hourlyUsd"], full.outputs["monthlyUsd"]["total"]) == (None, None)
+
+
+def test_alerts_go_to_one_address_and_do_not_mourn_hosts_that_may_stop(full: Recording) -> None:
+    assert full.one("NotificationChannel").inputs["labels"] == {"email_address": "me@example.com"}
+    policies = {each.inputs["displayName"]: each.inputs for each in full.of_type("AlertPolicy")}
+    # alpha should always be there; beta is a spot machine.
+    assert sorted(policies) == [
+        "axion-full-disk-full", "axion-full-down-alpha", "axion-full-idle", "axion-full-memory-pressure",
+    ]  # fmt: skip
+    for policy in policies.values():
+        (condition,) = policy["conditions"]
+        assert condition["conditionPrometheusQueryLanguage"]["disableMetricValidation"] is True
+        query = condition["conditionPrometheusQueryLanguage"]["query"]
+        assert 'stack="full"' in query or 'instance_name="axion-full-alpha"' in query
+
+
+def test_a_budget_counts_what_carries_the_label(full: Recording) -> None:
+    budget = full.one("Budget").inputs
+    assert budget["budgetFilter"]["labels"] == {"axion-stack": "full"}
+    assert budget["amount"] == {"specifiedAmount": {"currencyCode": "USD", "units": "900"}}
+    assert [each["thresholdPercent"] for each in budget["thresholdRules"]] == [0.5, 0.9, 1.0]
