@@ -9,8 +9,10 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from tests.fakes.cloud.server import Cloud, running
 from tests.kernels.wheel import unpack_wheel
 from tests.live_deployment import LOAD_S, LiveDeployment, eventually
+from tests.pulumi_stack import HOW_TO_GET_IT, find_cli
 
 # How long one example takes says more about the machine than about the code.
 hypothesis.settings.register_profile("here", deadline=None)
@@ -64,6 +66,22 @@ def live_deployment() -> Iterator[LiveDeployment]:
         yield live
     finally:
         live.stop()
+
+
+@pytest.fixture(scope="session")
+def pulumi_cli() -> Path:
+    """The real Pulumi CLI. It may be missing: then these tests are left out, and the summary says so."""
+    found = find_cli()
+    if found is None:
+        pytest.skip(f"pulumi: not found, so nothing was proven with the real CLI. {HOW_TO_GET_IT}")
+    return found
+
+
+@pytest.fixture
+def cloud() -> Iterator[Cloud]:
+    """A small Google Cloud of the test's own."""
+    with running() as started:
+        yield started
 
 
 @pytest.fixture

@@ -1,0 +1,26 @@
+"""Everything that the cloud can answer: importing this registers it."""
+
+from tests.fakes.cloud import (
+    buckets,
+    disks,
+    identities,
+    instance_changes,
+    instances,
+    networks,
+    operations,
+    places,
+    policies,
+    secrets,
+    watching,
+)
+from tests.fakes.cloud.call import ANSWERS, Call
+from tests.fakes.cloud.documents import methods
+
+__all__ = ["ANSWERS", "Call"]
+
+_PARTS = (
+    *(buckets, disks, identities, instance_changes, instances, networks, operations, places),
+    *(policies, secrets, watching),
+)
+for _extra in set(ANSWERS) - set(methods()):
+    del ANSWERS[_extra]  # collections register verbs that Google does not have for them

@@ -1,0 +1,167 @@
+"""Disks, snapshots, and the schedules that make them."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from tests.fakes.cloud import places, rules
+from tests.fakes.cloud.call import Call, answers, fingerprint, start_operation
+from tests.fakes.cloud.errors import ApiError, invalid, invalid_field, not_found
+from tests.fakes.cloud.operations import Collection
+from tests.fakes.cloud.state import PREFIX
+
+Json = dict[str, Any]
+
+
+def new_disk(call: Call, body: Json, field: str = "resource") -> Json:
+    """What a disk looks like once it exists, or why it cannot."""
+    kind = body.get("type", "pd-standard").rpartition("/")[2]
+    source: Json = {}
+    image_gb = 0
+    if body.get("sourceImage"):
+        image = places.image(call.resolve(body["sourceImage"]))
+        image_gb = int(image["diskSizeGb"])
+        source = {"sourceImage": image["selfLink"], "sourceImageId": image["id"], "architecture": image["architecture"]}
+        source["guestOsFeatures"] = image["guestOsFeatures"]
+    size_gb = int(body.get("sizeGb") or image_gb or 100)
+    if size_gb < image_gb:
+        message = f"Requested disk size cannot be smaller than the image size ({image_gb} GB)"
+        raise invalid_field(f"{field}.diskSizeGb", size_gb, message)
+    rules.check_disk(kind, size_gb, body)
+    policies = [_schedule(call, reference) for reference in body.get("resourcePolicies", [])]
+    provisioned = {"provisionedIops": "3000", "provisionedThroughput": "140"} if kind == "hyperdisk-balanced" else {}
+    return {
+        "status": "READY",
+        "physicalBlockSizeBytes": "4096",
+        "enableConfidentialCompute": False,
+        "accessMode": "READ_WRITE_SINGLE",
+        **provisioned,
+        **body,
+        **source,
+        "sizeGb": str(size_gb),
+        "type": f"{PREFIX}{call.parent}/diskTypes/{kind}",
+        "labelFingerprint": fingerprint(body.get("labels", {})),
+        **({"resourcePolicies": policies} if policies else {}),
+    }
+
+
+def _schedule(call: Call, reference: str) -> str:
+    region = call.parameters["zone"].rpartition("-")[0]
+    path = call.resolve(reference, f"regions/{region}/resourcePolicies")
+    if path not in call.state.resources:
+        raise not_found(path)
+    return PREFIX + path
+
+
+def _disk(call: Call, path: str, body: Json) -> Json:
+    places.check_place(call)
+    return new_disk(call, body)
+
+
+def _disk_users(call: Call, path: str) -> Iterator[str]:
+    for user in call.state.get(path).get("users", []):
+        yield user.removeprefix(PREFIX)
+
+
+def _policy(call: Call, path: str, body: Json) -> Json:
+    places.check_place(call)
+    schedule = body.get("snapshotSchedulePolicy", {}).get("schedule", {})
+    if "snapshotSchedulePolicy" in body and len(schedule) != 1:
+        raise invalid_field("resource.snapshotSchedulePolicy.schedule", "", "Exactly one schedule is required.")
+    return {"status": "READY", **body}
+
+
+def _policy_users(call: Call, path: str) -> Iterator[str]:
+    for user, one in call.state.under(f"projects/{call.project}", "disks"):
+        if PREFIX + path in one.get("resourcePolicies", []):
+            yield user
+
+
+DISKS = Collection(name="disks", singular="disk", prepare=_disk, users=_disk_users).register()
+SNAPSHOTS = Collection(name="snapshots", singular="snapshot").register()
+POLICIES = Collection(
+    name="resourcePolicies", singular="resourcePolicy", prepare=_policy, users=_policy_users
+).register()
+
+
+@answers("compute.resourcePolicies.patch")
+def patch_policy(call: Call) -> Json:
+    """Change a snapshot schedule."""
+    path = POLICIES.path(call)
+    resource = call.state.get(path)
+    return start_operation(call, path, finish=lambda: resource.update(call.body))
+
+
+@answers("compute.disks.resize")
+def resize(call: Call) -> Json:
+    """Grow a disk; it cannot shrink."""
+    path = DISKS.path(call)
+    disk = call.state.get(path)
+    new, old = int(call.body.get("sizeGb", 0)), int(disk["sizeGb"])
+    if new <= old:
+        raise invalid_field("sizeGb", new, f"New disk size '{new}' GB must be larger than existing size '{old}' GB.")
+    rules.check_disk(disk["type"].rpartition("/")[2], new, disk)
+    return start_operation(call, path, finish=lambda: disk.update(sizeGb=str(new)))
+
+
+@answers("compute.disks.update")
+def update(call: Call) -> Json:
+    """Change what a Hyperdisk is provisioned with."""
+    path = DISKS.path(call)
+    disk = call.state.get(path)
+    masked = call.parameters.get("updateMask") or call.parameters.get("paths") or ""
+    names = [name for name in masked.replace("_", "").lower().split(",") if name]
+    changes = {key: value for key, value in call.body.items() if not names or key.lower() in names}
+    rules.check_disk(disk["type"].rpartition("/")[2], int({**disk, **changes}["sizeGb"]), {**disk, **changes})
+    return start_operation(call, path, finish=lambda: disk.update(changes))
+
+
+def set_labels(call: Call, collection: Collection) -> Json:
+    """Replace all labels, if nobody else has changed them since they were read."""
+    path = collection.path(call)
+    resource = call.state.get(path)
+    if call.body.get("labelFingerprint") != resource["labelFingerprint"]:
+        raise ApiError(412, "conditionNotMet", "Labels fingerprint either invalid or resource labels have changed")
+    labels = call.body.get("labels", {})
+    return start_operation(
+        call, path, finish=lambda: resource.update(labels=labels, labelFingerprint=fingerprint(labels))
+    )
+
+
+@answers("compute.disks.setLabels")
+def set_disk_labels(call: Call) -> Json:
+    """Replace a disk's labels."""
+    return set_labels(call, DISKS)
+
+
+@answers("compute.disks.addResourcePolicies")
+def add_policies(call: Call) -> Json:
+    """Give a disk a snapshot schedule."""
+    path = DISKS.path(call)
+    disk = call.state.get(path)
+    wanted = [_schedule(call, reference) for reference in call.body.get("resourcePolicies", [])]
+    have = disk.get("resourcePolicies", [])
+    if have and wanted and have != wanted:
+        raise invalid("Disk already has a snapshot schedule; a disk can have only one.")
+    return start_operation(call, path, finish=lambda: disk.update(resourcePolicies=wanted))
+
+
+@answers("compute.disks.removeResourcePolicies")
+def remove_policies(call: Call) -> Json:
+    """Take a snapshot schedule away."""
+    path = DISKS.path(call)
+    disk = call.state.get(path)
+    away = {_schedule(call, reference) for reference in call.body.get("resourcePolicies", [])}
+    left = [one for one in disk.get("resourcePolicies", []) if one not in away]
+    return start_operation(call, path, finish=lambda: disk.update(resourcePolicies=left))
+
+
+@answers("compute.disks.createSnapshot")
+def create_snapshot(call: Call) -> Json:
+    """Make a snapshot; the disk's labels are not copied, the request's are kept."""
+    disk_path = DISKS.path(call)
+    disk = call.state.get(disk_path)
+    path = f"projects/{call.project}/global/snapshots/{call.body.get('name', '')}"
+    facts = {"diskSizeGb": disk["sizeGb"], "sourceDisk": disk["selfLink"], "status": "READY", "storageBytes": "0"}
+    head = {"kind": "compute#snapshot", "id": call.state.number(), "selfLink": PREFIX + path}
+    call.state.add(path, {**head, **call.body, **facts})
+    return start_operation(call, disk_path, undo=lambda: call.state.remove(path))

@@ -1,0 +1,127 @@
+"""Everything the cloud remembers, and the clock of its long-running operations."""
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from tests.fakes.cloud.errors import ApiError, already_exists, not_found
+
+Json = dict[str, Any]
+PREFIX = "https://www.googleapis.com/compute/v1/"
+SERVICES = (
+    *("compute", "iam", "cloudresourcemanager", "secretmanager", "storage", "monitoring", "billingbudgets"),
+    *("serviceusage", "iap", "oslogin", "logging"),
+)
+
+
+def now() -> str:
+    """The time in Google's form."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def path_of(reference: str, *, project: str = "", scope: str = "") -> str:
+    """The bare path that a full, partial or scoped reference means."""
+    path = reference.split("/compute/v1/", 1)[-1].split("/compute/beta/", 1)[-1].strip("/")
+    if path.startswith(("zones/", "regions/", "global/")):
+        return f"projects/{project}/{path}"
+    return path if path.startswith("projects/") or not scope else f"projects/{project}/{scope}/{path}"
+
+
+@dataclass(eq=False)
+class Settings:
+    """What a test may choose about the cloud."""
+
+    project: str = "axion-test"
+    number: str = "123456789012"
+    operation_delay_s: float = 0.0
+    cpu_limits: dict[str, float] = field(default_factory=dict)
+    """C4A_CPUS by region; a region without an entry has `default_cpu_limit`."""
+    default_cpu_limit: float = 500.0
+    stockout_zones: set[str] = field(default_factory=set)
+    services: set[str] = field(default_factory=lambda: {f"{name}.googleapis.com" for name in SERVICES})
+    billing_accounts: tuple[str, ...] = ("012345-6789AB-CDEF01",)
+
+
+@dataclass(eq=False)
+class Pending:
+    """An operation that has not ended yet: when it will, and what then happens."""
+
+    path: str
+    due: float
+    finish: Callable[[], None]
+
+
+class State:
+    """Resources by path, policies, secrets and operations. Hold `lock` while touching any of it."""
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.settings = settings or Settings()
+        self.lock = threading.RLock()
+        self.resources: dict[str, Json] = {}
+        self.policies: dict[str, Json] = {}
+        self.payloads: dict[str, str] = {}
+        self.guest_attributes: dict[str, dict[str, str]] = {}
+        self.operations: dict[str, Json] = {}
+        self.pending: list[Pending] = []
+        self.owners: dict[str, str] = {}
+        """The project of each bucket; a bucket with an entry for `<path>/o` holds that object."""
+        self._numbers = itertools.count(4_611_686_018_427_387_905, 7)
+
+    def number(self) -> str:
+        """A fresh uint64 as the string of digits that JSON needs."""
+        return str(next(self._numbers))
+
+    def get(self, path: str) -> Json:
+        """A resource, or 404 in Compute's words."""
+        if path not in self.resources:
+            raise not_found(path)
+        return self.resources[path]
+
+    def add(self, path: str, resource: Json) -> Json:
+        """Remember a new resource, or 409."""
+        if path in self.resources:
+            raise already_exists(path)
+        self.resources[path] = resource
+        return resource
+
+    def remove(self, path: str) -> None:
+        """Forget a resource and its policy."""
+        self.resources.pop(path, None)
+        self.policies.pop(path, None)
+        self.guest_attributes.pop(path, None)
+
+    def under(self, prefix: str, collection: str = "") -> Iterator[tuple[str, Json]]:
+        """Resources below a path, of one collection if given, in order of their paths."""
+        for path in sorted(self.resources):
+            if path.startswith(f"{prefix}/") and (not collection or path.split("/")[-2] == collection):
+                yield path, self.resources[path]
+
+    def advance(self) -> None:
+        """End every operation whose time has come, oldest first."""
+        clock = time.monotonic()
+        for pending in sorted((p for p in self.pending if p.due <= clock), key=lambda p: p.due):
+            self.pending.remove(pending)
+            operation = self.operations[pending.path]
+            try:
+                pending.finish()
+            except ApiError as error:
+                operation.update(
+                    error={"errors": [{"code": error.reason, "message": error.message, "errorDetails": error.details}]},
+                    httpErrorStatusCode=error.code,
+                    httpErrorMessage=error.status.replace("_", " "),
+                )
+            operation.update(status="DONE", progress=100, endTime=now())
+
+    def snapshot(self) -> Json:
+        """All of it as JSON, for assertions; payloads of secrets are shown by length only."""
+        return {
+            "resources": self.resources,
+            "policies": self.policies,
+            "secrets": {path: len(payload) for path, payload in self.payloads.items()},
+            "guestAttributes": self.guest_attributes,
+            "operations": self.operations,
+        }

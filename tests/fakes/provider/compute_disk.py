@@ -1,0 +1,179 @@
+"""Disk, ResourcePolicy, DiskResourcePolicyAttachment."""
+
+import re
+from typing import Any, ClassVar
+
+from tests.fakes.provider.fields import f, int64, last, nested, only, to_rest
+from tests.fakes.provider.kinds import Kind, Step
+from tests.fakes.provider.labels import SECRET_OUTPUTS
+from tests.fakes.provider.rest import Rest, RestError
+
+Json = dict[str, Any]
+VERSIONED = re.compile(r"-v?\d{8}\w*$")
+
+
+def image_path(rest: Rest, project: str, reference: str) -> str:
+    """The path of an image from what users write: a link, project/family, project/image, or a family alone."""
+    path = reference.split("/compute/v1/", 1)[-1].strip("/")
+    if path.startswith(("projects/", "global/")):
+        return path
+    owner, _, name = path.rpartition("/")
+    owner = owner.removesuffix("/family") or project
+    base = f"projects/{owner}/global/images"
+    for candidate in (f"{base}/{name}", f"{base}/family/{name}"):
+        if rest.get(f"compute/v1/{candidate}") is not None:
+            return candidate
+    raise RestError(404, "notFound", f"Could not find image or family {reference}")
+
+
+def same_image(new: object, old: object) -> bool:
+    """Whether a family names the image that a disk was made from: the real provider compares their names only."""
+    name, image = str(last(new)), str(last(old))
+    stem = VERSIONED.sub("", image)
+    wanted, have = set(name.replace("-lts", "").split("-")), set(stem.split("-"))
+    return name == image or (VERSIONED.search(name) is None and wanted <= have)
+
+
+def set_labels(rest: Rest, resource_id: str, old: Json, new: Json) -> None:
+    """Replace all labels with the fingerprint that was just read."""
+    current = rest.call("GET", f"compute/v1/{resource_id}")
+    body = {"labels": new.get("labels", {}), "labelFingerprint": current["labelFingerprint"]}
+    rest.compute("POST", f"{resource_id}/setLabels", body)
+
+
+def _resize(rest: Rest, resource_id: str, old: Json, new: Json) -> None:
+    rest.compute("POST", f"{resource_id}/resize", {"sizeGb": str(new["size"])})
+
+
+def _provision(name: str) -> Step:
+    def run(rest: Rest, resource_id: str, old: Json, new: Json) -> None:
+        body = {"name": resource_id.rpartition("/")[2], name: str(new[name])}
+        rest.compute("PATCH", resource_id, body, {"paths": name})
+
+    return Step(inputs=frozenset({name}), run=run)
+
+
+class Disk(Kind):
+    """A disk; it grows in place and is made anew to shrink."""
+
+    token = "gcp:compute/disk:Disk"
+    item = "projects/{project}/zones/{zone}/disks/{name}"
+    fields = (
+        *(f("name"), f("description"), f("labels"), f("architecture"), f("snapshot", "sourceSnapshot")),
+        *(f("enableConfidentialCompute"), f("storagePool"), f("sourceDisk"), f("accessMode"), f("licenses")),
+        f("image", "sourceImage"),
+        f("type", back=last),
+        int64("size", "sizeGb"),
+        int64("provisionedIops"),
+        int64("provisionedThroughput"),
+        int64("physicalBlockSizeBytes"),
+        f("resourcePolicies"),
+        f("diskId", "id", output_only=True),
+        *only("selfLink", "creationTimestamp", "labelFingerprint", "users", "sourceImageId", "sourceSnapshotId"),
+        *only("lastAttachTimestamp", "lastDetachTimestamp", "sourceDiskId"),
+    )
+    client_only = frozenset({"deletionPolicy", "createSnapshotBeforeDestroy", "createSnapshotBeforeDestroyPrefix"})
+    defaults: ClassVar[Json] = {"deletionPolicy": "DELETE", "type": "pd-standard", "createSnapshotBeforeDestroy": False}
+    steps = (
+        Step(inputs=frozenset({"size"}), run=_resize),
+        _provision("provisionedIops"),
+        _provision("provisionedThroughput"),
+        Step(inputs=frozenset({"labels"}), run=set_labels),
+    )
+    has_labels = True
+    secret_outputs = SECRET_OUTPUTS
+    filled_in = frozenset(
+        {
+            *("provisionedIops", "provisionedThroughput", "physicalBlockSizeBytes", "resourcePolicies", "size"),
+            *("accessMode", "architecture", "enableConfidentialCompute", "licenses"),
+        }
+    )
+
+    def same(self, path: str, new: object, old: object) -> bool:
+        """Families and images by name."""
+        return path == "image" and same_image(new, old)
+
+    def body(self, rest: Rest, inputs: Json) -> Json:
+        """Links are written in full."""
+        body = to_rest(self.fields, inputs)
+        where = "projects/{project}/zones/{zone}".format_map(inputs)
+        body["type"] = f"{where}/diskTypes/{last(inputs['type'])}"
+        if "image" in inputs:
+            body["sourceImage"] = image_path(rest, inputs["project"], inputs["image"])
+        return body
+
+    def check(self, inputs: Json) -> list[tuple[str, str]]:
+        """A snapshot on the way out is not offered."""
+        if inputs.get("createSnapshotBeforeDestroy"):
+            return [("createSnapshotBeforeDestroy", "not offered by the stand-in, got true. Leave it out.")]
+        return []
+
+
+class ResourcePolicy(Kind):
+    """A snapshot schedule."""
+
+    token = "gcp:compute/resourcePolicy:ResourcePolicy"
+    item = "projects/{project}/regions/{region}/resourcePolicies/{name}"
+    fields = (
+        *(f("name"), f("description")),
+        nested(
+            "snapshotSchedulePolicy",
+            nested(
+                "schedule",
+                nested("dailySchedule", f("daysInCycle"), f("startTime")),
+                nested("hourlySchedule", f("hoursInCycle"), f("startTime")),
+                nested("weeklySchedule", nested("dayOfWeeks", f("day"), f("startTime"), is_list=True)),
+            ),
+            nested("retentionPolicy", f("maxRetentionDays"), f("onSourceDiskDelete")),
+            nested(
+                "snapshotProperties",
+                *(f("labels"), f("guestFlush"), f("chainName")),
+                f("storageLocations", out=lambda value: [value], back=lambda value: value[0]),
+            ),
+        ),
+        *only("selfLink"),
+    )
+    patched = frozenset({"snapshotSchedulePolicy", "description"})
+
+
+class DiskResourcePolicyAttachment(Kind):
+    """A schedule on a disk; `name` is the policy's."""
+
+    token = "gcp:compute/diskResourcePolicyAttachment:DiskResourcePolicyAttachment"
+    item = "{project}/{zone}/{disk}/{name}"
+    fields = ()
+    client_only = frozenset({"deletionPolicy", "disk", "name"})
+
+    def updatable(self) -> frozenset[str]:
+        """Everything here is part of the id."""
+        return frozenset({"deletionPolicy"})
+
+    def _disk(self, inputs: Json) -> str:
+        return "projects/{project}/zones/{zone}/disks/{disk}".format_map({**inputs, "disk": last(inputs["disk"])})
+
+    def _policy(self, inputs: Json) -> Json:
+        region = inputs["zone"].rpartition("-")[0]
+        return {
+            "resourcePolicies": [f"projects/{inputs['project']}/regions/{region}/resourcePolicies/{inputs['name']}"]
+        }
+
+    def id_of(self, inputs: Json) -> str:
+        """By the disk's name, however it was given."""
+        return self.item.format_map({**inputs, "disk": last(inputs["disk"])})
+
+    def create(self, rest: Rest, inputs: Json) -> str:
+        """Add the policy to the disk."""
+        rest.compute("POST", f"{self._disk(inputs)}/addResourcePolicies", self._policy(inputs))
+        return self.id_of(inputs)
+
+    def read(self, rest: Rest, resource_id: str) -> Json | None:
+        """There as long as the disk has the policy."""
+        where = self.variables(resource_id)
+        disk = rest.get(self.api + self._disk(where)) or {}
+        wanted = f"/{where['name']}"
+        return dict(where) if any(one.endswith(wanted) for one in disk.get("resourcePolicies", [])) else None
+
+    def delete(self, rest: Rest, resource_id: str, state: Json) -> None:
+        """Take the policy off the disk."""
+        where = self.variables(resource_id)
+        rest.compute("POST", f"{self._disk(where)}/removeResourcePolicies", self._policy(where))

@@ -1,0 +1,25 @@
+"""The resource types that the stand-in knows, as Pulumi writes them."""
+
+TOKENS = (
+    "gcp:compute/network:Network",
+    "gcp:compute/subnetwork:Subnetwork",
+    "gcp:compute/router:Router",
+    "gcp:compute/routerNat:RouterNat",
+    "gcp:compute/firewall:Firewall",
+    "gcp:compute/resourcePolicy:ResourcePolicy",
+    "gcp:compute/disk:Disk",
+    "gcp:compute/diskResourcePolicyAttachment:DiskResourcePolicyAttachment",
+    "gcp:compute/instance:Instance",
+    "gcp:compute/instanceIAMMember:InstanceIAMMember",
+    "gcp:serviceaccount/account:Account",
+    "gcp:projects/iAMMember:IAMMember",
+    "gcp:projects/iAMCustomRole:IAMCustomRole",
+    "gcp:secretmanager/secret:Secret",
+    "gcp:secretmanager/secretVersion:SecretVersion",
+    "gcp:secretmanager/secretIamMember:SecretIamMember",
+    "gcp:storage/bucket:Bucket",
+    "gcp:storage/bucketIAMMember:BucketIAMMember",
+    "gcp:billing/budget:Budget",
+    "gcp:monitoring/alertPolicy:AlertPolicy",
+    "gcp:monitoring/notificationChannel:NotificationChannel",
+)
