@@ -34,7 +34,7 @@ def print_json(value: Any) -> None:
 
 def sizes(prepared: Prepared) -> Table:
     """Show what each engine gets."""
-    table = _table("model", "cores", "threads", "weights", "KV cache", "expected", "limit", "sequences")
+    table = new_table("model", "cores", "threads", "weights", "KV cache", "expected", "limit", "sequences")
     for engine in prepared.plan.engines.values():
         memory = engine.footprint
         amounts = [shown_bytes(size) for size in (memory.weights, memory.kv_cache, memory.total, memory.limit)]
@@ -111,7 +111,7 @@ def status_rows(facts: Facts) -> list[dict[str, Any]]:
 
 def status_table(rows: list[dict[str, Any]]) -> Table:
     """Show the status of every model."""
-    table = _table("model", "state", "process", "pid", "up to date", "in flight", "requests")
+    table = new_table("model", "state", "process", "pid", "up to date", "in flight", "requests")
     for row in rows:
         state = Text(row["state"], STYLES.get(row["state"], "red"))
         rest = [row["pid"], "yes" if row["up_to_date"] else "no", row["in_flight"], row["requests"]]
@@ -121,7 +121,7 @@ def status_table(rows: list[dict[str, Any]]) -> Table:
 
 def checks_table(checks: list[dict[str, str]]) -> Table:
     """Show checks with their verdict."""
-    table = _table("check", "", "finding")
+    table = new_table("check", "", "finding")
     for each in checks:
         # Text, not markup: a finding may quote an engine's log, brackets and all.
         table.add_row(each["check"], Text(each["verdict"], STYLES[each["verdict"]]), Text(each["finding"]))
@@ -135,7 +135,8 @@ def _summary(files: Mapping[str, str]) -> dict[str, str]:
     return rest | ({f"lib/gateway ({len(code)} files)": code[0]} if code else {})
 
 
-def _table(*columns: str) -> Table:
+def new_table(*columns: str) -> Table:
+    """Start a table without lines, for terminals and pipes alike."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold")

@@ -215,11 +215,13 @@ def verify(_context: Any, json: bool = False) -> None:
     _report(checks, as_json=json)
 
 
-@task(help={"json": "print JSON"})
+@task(help={"stack": "look at this stack's cloud and `pulumi up` instead of at this computer", "json": "print JSON"})
 @problems_are_messages
-def doctor(_context: Any, json: bool = False) -> None:
+def doctor(_context: Any, stack: str | None = None, json: bool = False) -> None:
     """Look for what would stand in the way of a deployment, and say what to do about it."""
-    _report(host_checks(look(this_computer())), as_json=json)
+    from build.cloud.tasks import doctor_checks  # noqa: PLC0415 - which imports this module
+
+    _report(doctor_checks(stack) if stack else host_checks(look(this_computer())), as_json=json)
 
 
 def _report(checks: list[dict[str, str]], *, as_json: bool) -> None:

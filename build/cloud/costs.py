@@ -1,0 +1,43 @@
+"""What a thing that exists costs a month by the catalog: an unknown price is unknown, never nothing."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from build.cloud.kinds import last
+from deployment.catalog import Catalog
+from deployment.pricing import HOURS_PER_MONTH, DiskUse, disk_monthly_usd, machine_hourly_usd
+
+# A machine in one of these states is not billed; its disks are.
+UNBILLED_STATES = frozenset({"TERMINATED", "STOPPED", "SUSPENDED"})
+
+
+def monthly_usd(kind: str, item: Mapping[str, Any], catalog: Catalog) -> float | None:
+    """Price one month of a thing as it is now."""
+    if kind == "instance":
+        return _instance(item, catalog)
+    if kind == "disk":
+        return _disk(item, catalog)
+    return None
+
+
+def _instance(item: Mapping[str, Any], catalog: Catalog) -> float | None:
+    if item.get("status") in UNBILLED_STATES:
+        return 0.0
+    shape = catalog.shape(last(item.get("machineType")))
+    if shape is None:
+        return None
+    is_spot = (item.get("scheduling") or {}).get("provisioningModel") == "SPOT"
+    region = last(item.get("zone")).rpartition("-")[0]
+    hourly = machine_hourly_usd(shape, region, "spot" if is_spot else "on_demand", catalog)
+    return None if hourly is None else hourly * HOURS_PER_MONTH
+
+
+def _disk(item: Mapping[str, Any], catalog: Catalog) -> float | None:
+    where = last(item.get("region")) or last(item.get("zone")).rpartition("-")[0]
+    use = DiskUse(
+        type=last(item.get("type")),
+        size_gib=int(item.get("sizeGb") or 0),
+        iops=int(item["provisionedIops"]) if item.get("provisionedIops") else None,
+        throughput_mib_s=int(item["provisionedThroughput"]) if item.get("provisionedThroughput") else None,
+    )
+    return disk_monthly_usd(use, where, catalog)

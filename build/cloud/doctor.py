@@ -1,0 +1,216 @@
+"""Ask what would stop `pulumi up` on a stack, before it is run: all questions at once, each with a bound."""
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from build.cloud.gcloud import Gcloud, GcloudError, in_parallel
+from build.cloud.pulumi_cli import Pulumi
+from build.doctor import Check
+from build.errors import DeployError
+from deployment.catalog import Catalog, Shape
+from deployment.cloud_errors import Kind
+from deployment.pricing import Bill
+from deployment.stack import HostSettings, StackSettings
+
+QUESTION_TIMEOUT_S = 30.0
+APIS = (
+    "cloudresourcemanager.googleapis.com", "compute.googleapis.com", "iam.googleapis.com", "iap.googleapis.com",
+    "oslogin.googleapis.com", "secretmanager.googleapis.com",
+)  # fmt: skip
+GCLOUD_PAGE = "https://cloud.google.com/sdk/docs/install"
+PULUMI_PAGE = "https://www.pulumi.com/docs/install"
+QUOTAS_PAGE = "https://console.cloud.google.com/iam-admin/quotas"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What is examined."""
+
+    stack: str
+    settings: StackSettings
+    bill: Bill
+    catalog: Catalog
+
+
+def stack_checks(subject: Subject, gcloud: Gcloud, pulumi: Pulumi) -> list[Check]:
+    """Ask everything. A question that fails is a finding, not the end."""
+    found = [_program("gcloud", GCLOUD_PAGE), _program("pulumi", PULUMI_PAGE)]
+    questions: dict[str, Callable[[], list[Check]]] = {"price": partial(price_checks, subject)}
+    if found[1]["verdict"] == "pass":
+        questions["pulumi stack"] = partial(_pulumi, subject.stack, pulumi)
+    if found[0]["verdict"] == "pass":
+        questions["login"] = partial(_login, gcloud)
+        questions["APIs"] = partial(_apis, subject.settings, gcloud)
+        for zone, machine_type in sorted(_wanted(subject.settings)):
+            questions[f"{machine_type} in {zone}"] = partial(_machine, zone, machine_type, gcloud)
+        questions["quota"] = partial(_quota, subject, gcloud)
+        if any(host.spot for host in subject.settings.hosts.values()):
+            questions["capacity"] = partial(_capacity, subject.settings, gcloud)
+    for name, answer in in_parallel(questions).items():
+        if isinstance(answer, DeployError):
+            found += [_refused(name, answer)]
+        else:
+            found += answer
+    return found
+
+
+def price_checks(subject: Subject) -> list[Check]:
+    """What it will cost, by the catalog's dated prices."""
+    total, limit = subject.bill, subject.settings.max_hourly_usd
+    finding = f"{total.known_hourly_usd:.4f} USD an hour of at most {limit:g}, all hosts and disks"
+    if total.unknown:
+        return [_check("price", "warn", f"at least {finding}; no price for {', '.join(total.unknown)}")]
+    if total.known_hourly_usd > limit:
+        return [_check("price", "fail", f"{finding}. Raise axion:maxHourlyUsd, or take a smaller machine")]
+    return [_check("price", "pass", finding)]
+
+
+def quota_checks(subject: Subject, quotas: Sequence[dict[str, Any]]) -> list[Check]:
+    """Whether the region's quotas leave room for the stack's processors. Google's answer may leave a metric out."""
+    known = {str(each.get("metric")): each for each in quotas}
+    found = []
+    for metric, wanted in sorted(_processors(subject).items()):
+        quota = known.get(metric)
+        if quota is None:
+            finding = f"not told by this interface; {wanted} are needed. Look for {metric} at {QUOTAS_PAGE}"
+            found.append(_check(f"quota {metric}", "warn", finding))
+            continue
+        limit, usage = float(quota.get("limit", 0)), float(quota.get("usage", 0))
+        finding = f"{wanted} needed by this stack, {usage:g} of {limit:g} in use in {subject.settings.region}"
+        if wanted > limit:
+            found.append(_check(f"quota {metric}", "fail", f"{finding}. Ask for more at {QUOTAS_PAGE}"))
+        elif wanted > limit - usage:
+            advice = "unless this stack is what uses them, ask for more at"
+            found.append(_check(f"quota {metric}", "warn", f"{finding}; {advice} {QUOTAS_PAGE}"))
+        else:
+            found.append(_check(f"quota {metric}", "pass", finding))
+    return found
+
+
+def api_checks(settings: StackSettings, enabled: set[str]) -> list[Check]:
+    """Which of the APIs that this stack calls are off."""
+    wanted = {*APIS, *(("storage.googleapis.com",) if settings.bucket else ())}
+    wanted |= {"monitoring.googleapis.com"} if settings.alerts else set()
+    wanted |= {"billingbudgets.googleapis.com"} if settings.budget else set()
+    missing = sorted(wanted - enabled)
+    if missing:
+        return [_check("APIs", "fail", f"off: {', '.join(missing)}. Run `gcloud services enable {' '.join(missing)}`")]
+    return [_check("APIs", "pass", f"{len(wanted)} needed, all on")]
+
+
+def _program(name: str, page: str) -> Check:
+    path = shutil.which(name)
+    return _check(name, "pass", path) if path else _check(name, "fail", f"not on PATH. Install it: {page}")
+
+
+def _pulumi(stack: str, pulumi: Pulumi) -> list[Check]:
+    backend = pulumi.backend()
+    found = [_check("pulumi backend", "pass", backend)]
+    if stack in pulumi.stacks():
+        found.append(_check("pulumi stack", "pass", stack))
+    else:
+        found.append(_check("pulumi stack", "fail", f"{stack} is not in it. Run `pulumi stack init {stack}`"))
+    if not (os.environ.get("PULUMI_CONFIG_PASSPHRASE") or os.environ.get("PULUMI_CONFIG_PASSPHRASE_FILE")):
+        advice = "`pulumi` will ask for it unless the stack's secrets provider is another one"
+        found.append(_check("pulumi passphrase", "warn", f"PULUMI_CONFIG_PASSPHRASE(_FILE) is not set; {advice}"))
+    return found
+
+
+def _login(gcloud: Gcloud) -> list[Check]:
+    """gcloud's account, and the credentials that Pulumi's provider uses: not the same, and both are needed."""
+    found = []
+    if os.environ.get("CLOUDSDK_AUTH_DISABLE_CREDENTIALS", "").lower() in ("1", "true"):
+        return [_check("login", "warn", "credentials are disabled in gcloud's settings; nothing to check")]
+    accounts = gcloud.ask("ask who is logged in", "auth", "list", "--filter=status:ACTIVE", is_scoped=False)
+    if accounts:
+        found.append(_check("login", "pass", str(accounts[0].get("account"))))
+    else:
+        found.append(_check("login", "fail", "no active account. Run `gcloud auth login`"))
+    named = os.environ.get("GOOGLE_APPLICATION_CREDENTIALS")
+    if Path(named).is_file() if named else _application_credentials().is_file():
+        found.append(_check("application login", "pass", "found"))
+    else:
+        advice = "Run `gcloud auth application-default login`"
+        found.append(_check("application login", "fail", f"Pulumi's provider finds no credentials. {advice}"))
+    return found
+
+
+def _application_credentials() -> Path:
+    """Where `gcloud auth application-default login` leaves them."""
+    folder = os.environ.get("CLOUDSDK_CONFIG") or Path.home() / ".config" / "gcloud"
+    return Path(folder) / "application_default_credentials.json"
+
+
+def _apis(settings: StackSettings, gcloud: Gcloud) -> list[Check]:
+    listed = gcloud.ask("list the enabled APIs", "services", "list", "--enabled", timeout_s=QUESTION_TIMEOUT_S)
+    return api_checks(settings, {str((each.get("config") or {}).get("name")) for each in listed or ()})
+
+
+def _wanted(settings: StackSettings) -> set[tuple[str, str]]:
+    return {(settings.zone_of(name), host.machine_type) for name, host in settings.hosts.items()}
+
+
+def _machine(zone: str, machine_type: str, gcloud: Gcloud) -> list[Check]:
+    name = f"{machine_type} in {zone}"
+    described = gcloud.ask_or_none(
+        name, "compute", "machine-types", "describe", machine_type, f"--zone={zone}", timeout_s=QUESTION_TIMEOUT_S
+    )
+    if described is not None:
+        return [_check(name, "pass", f"{described.get('guestCpus')} vCPUs, {described.get('memoryMb')} MiB")]
+    listed = gcloud.ask("ask where it is", "compute", "machine-types", "list", f"--filter=name={machine_type}")
+    zones = sorted({str(each.get("zone", "")).rpartition("/")[2] for each in listed or ()})
+    where = f"it is in {', '.join(zones)}" if zones else "no zone of this project has it"
+    return [_check(name, "fail", f"not offered there; {where}. Set gcp:zone or the host's zone")]
+
+
+def _quota(subject: Subject, gcloud: Gcloud) -> list[Check]:
+    region = subject.settings.region
+    described = gcloud.ask(
+        f"quotas of {region}", "compute", "regions", "describe", region, timeout_s=QUESTION_TIMEOUT_S
+    )
+    return quota_checks(subject, (described or {}).get("quotas") or ())
+
+
+def _processors(subject: Subject) -> dict[str, int]:
+    """Quota metrics with the number of processors that the stack takes of each."""
+    wanted: dict[str, int] = {}
+    for host in subject.settings.hosts.values():
+        shape = subject.catalog.shape(host.machine_type)
+        if shape is not None:
+            metric = _metric(host, shape)
+            wanted[metric] = wanted.get(metric, 0) + shape.vcpus
+    return wanted
+
+
+def _metric(host: HostSettings, shape: Shape) -> str:
+    return f"{'PREEMPTIBLE_' if host.spot else ''}{shape.series.upper()}_CPUS"
+
+
+def _capacity(settings: StackSettings, gcloud: Gcloud) -> list[Check]:
+    """Best effort: the interface is new, for spot only, and not in every gcloud."""
+    types = ",".join(sorted({host.machine_type for host in settings.hosts.values() if host.spot}))
+    words = ("beta", "compute", "advice", "capacity", "--provisioning-model=SPOT", "--size=1")
+    flags = (f"--region={settings.region}", f"--instance-selection-machine-types={types}")
+    try:
+        advice = gcloud.ask("capacity advice", *words, *flags, timeout_s=QUESTION_TIMEOUT_S)
+    except DeployError:
+        return [_check("spot capacity", "warn", "not told: this gcloud or project has no capacity advice")]
+    scores = [each.get("scores", {}).get("obtainability") for each in (advice or {}).get("recommendations", ())]
+    if scores and scores[0] is not None:
+        verdict = "pass" if float(scores[0]) >= 0.5 else "warn"
+        return [_check("spot capacity", verdict, f"obtainability {float(scores[0]):.2f} of 1 for {types}")]
+    return [_check("spot capacity", "warn", "not told: Google gave no score")]
+
+
+def _refused(name: str, error: DeployError) -> Check:
+    is_access = isinstance(error, GcloudError) and error.error.kind in (Kind.PERMISSION, Kind.UNREACHABLE)
+    return _check(name, "warn" if is_access else "fail", " ".join(error.problems))
+
+
+def _check(name: str, verdict: str, finding: str) -> Check:
+    return {"check": name, "verdict": verdict, "finding": finding}

@@ -1,0 +1,95 @@
+"""Drive the `pulumi` command on one stack. Operator tasks never import Pulumi: it takes two seconds and 290 MB."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from build.command import Command
+from build.errors import DeployError
+from build.executor import Executor
+from build.target import REPOSITORY
+from deployment.cloud_errors import classify
+
+QUICK_TIMEOUT_S = 60.0
+REFRESH_TIMEOUT_S = 900.0
+ENVIRONMENT = {"PULUMI_SKIP_UPDATE_CHECK": "1", "PULUMI_SKIP_CONFIRMATIONS": "true"}
+
+
+def project_directory() -> Path:
+    """Where Pulumi.yaml and the stacks' files are: AXION_PROJECT, else the checkout."""
+    return Path(os.environ.get("AXION_PROJECT") or REPOSITORY)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pulumi:
+    """The command line, in a project's directory, on one stack."""
+
+    executor: Executor
+    directory: Path
+    stack: str
+
+    @property
+    def project(self) -> str:
+        """The project's name. Raises DeployError where Pulumi.yaml is no project."""
+        path = self.directory / "Pulumi.yaml"
+        try:
+            return str(yaml.safe_load(path.read_text(encoding="utf-8"))["name"])
+        except (OSError, yaml.YAMLError, TypeError, KeyError) as error:
+            raise DeployError(f"{path}: no Pulumi project, got {error!r}. Run it in the checkout.") from None
+
+    def backend(self) -> str:
+        """The address of the backend that holds the stack's state."""
+        return str(json.loads(self._run("ask for Pulumi's backend", "whoami", "--verbose", "--json"))["url"])
+
+    def stacks(self) -> list[str]:
+        """Names of the project's stacks."""
+        listed = json.loads(self._run("list the stacks", "stack", "ls", "--json"))
+        return [str(each["name"]).rpartition("/")[2] for each in listed]
+
+    def export(self) -> dict[str, Any]:
+        """The stack's checkpoint; secrets stay encrypted. Needs no lock."""
+        exported: dict[str, Any] = json.loads(self._run("export the stack's state", "stack", "export", *self._on))
+        return exported
+
+    def replace_state(self, checkpoint: Mapping[str, Any]) -> None:
+        """Put a checkpoint in the place of the present one. Pulumi drops pending operations from it."""
+        self._run("import the stack's state", "stack", "import", *self._on, stdin=json.dumps(checkpoint).encode())
+
+    def refresh(self, urns: Sequence[str]) -> None:
+        """Have the provider read these resources, and write what it finds into the state."""
+        targets = [word for urn in urns for word in ("--target", urn)]
+        self._run(
+            "refresh what was pending",
+            *("refresh", *self._on, "--yes", "--non-interactive", "--skip-preview", *targets),
+            timeout_s=REFRESH_TIMEOUT_S,
+        )
+
+    @property
+    def _on(self) -> tuple[str, str]:
+        return ("--stack", self.stack)
+
+    def _run(self, what: str, *words: str, stdin: bytes | None = None, timeout_s: float = QUICK_TIMEOUT_S) -> str:
+        command = Command(
+            argv=("pulumi", *words, "--color=never"),
+            what=what,
+            cwd=str(self.directory),
+            env=ENVIRONMENT,
+            stdin=stdin,
+            timeout_s=timeout_s,
+        )
+        result = self.executor.run(command)
+        if not result.succeeded:
+            raise DeployError(pulumi_problem(what, result.stderr, result.stdout))
+        return result.stdout
+
+
+def pulumi_problem(what: str, stderr: str, stdout: str) -> str:
+    """Say what Pulumi refused. Its own errors begin with `error:`; what Google said stands among them."""
+    text = f"{stderr}\n{stdout}"
+    errors = [line.strip() for line in text.splitlines() if line.strip().startswith("error:")]
+    return classify("\n".join(errors) or text).problem(what)

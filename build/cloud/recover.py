@@ -1,0 +1,165 @@
+"""Bring a stack back to a state from which `pulumi up` goes on, after a run of it was killed or cut off.
+
+Such a run leaves a lock, and for what it was doing a pending operation. A create in flight may or may not have
+happened: the next `up` would make a second one, or fail because there is one. Google knows; so it is asked, and the
+answer goes into the state.
+
+`pulumi refresh --import-pending-creates` is not used: CLI 3.259 turns the operation into an import that nothing carries
+out, and the resource is forgotten [executed, November 2026]. Instead the checkpoint is exported, the created resource
+is put into it with its id, it is imported again, and a refresh of just these resources reads what they really are.
+"""
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from build.cloud.gcloud import Gcloud
+from build.cloud.locks import Lock, read_locks, release, why_kept
+from build.cloud.pending import KNOWN, REPEATABLE, Creation, Known, Place
+from build.cloud.pulumi_cli import Pulumi
+from build.errors import DeployError
+
+State = Mapping[str, Any]
+Verdict = Literal["import", "clear", "refresh", "wait"]
+PROVIDER = "pulumi:providers:gcp"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What will become of one pending operation."""
+
+    urn: str
+    operation: str
+    verdict: Verdict
+    why: str
+    id: str | None = None
+
+    @property
+    def name(self) -> str:
+        kind, name = self.urn.split("::")[-2:]
+        return f"{kind.rpartition(':')[2]} {name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovery:
+    """Everything that was left behind, and what will become of it."""
+
+    locks: tuple[Lock, ...]
+    steps: tuple[Step, ...]
+
+    @property
+    def is_nothing(self) -> bool:
+        return not self.locks and not self.steps
+
+    def sentences(self) -> Iterator[str]:
+        """Say what will be done, in order."""
+        for lock in self.locks:
+            yield f"release the lock of {lock.owner}: that process is gone"
+        for step in self.steps:
+            yield f"{step.verdict} {step.name} (was {step.operation}): {step.why}"
+
+
+def plan_recovery(pulumi: Pulumi, gcloud: Gcloud, place: Place, foreign_host: str | None = None) -> Recovery:
+    """Look, and decide. Raises DeployError where a lock's owner may still be at work, or an operation still runs."""
+    locks = read_locks(pulumi, gcloud)
+    kept = [why for lock in locks if (why := why_kept(lock, foreign_host=foreign_host))]
+    if kept:
+        raise DeployError(*kept)
+    deployment = pulumi.export().get("deployment") or {}
+    place = Place(project_of(deployment) or place.project, place.region, place.zone)
+    present = {resource["urn"] for resource in deployment.get("resources") or () if not resource.get("delete")}
+    operations = deployment.get("pending_operations") or ()
+    steps = [_step(operation, present, gcloud, place) for operation in operations]
+    waiting = [f"{step.name}: {step.why}" for step in steps if step.verdict == "wait"]
+    if waiting:
+        raise DeployError(*waiting)
+    return Recovery(locks=tuple(locks), steps=tuple(steps))
+
+
+def recover(recovery: Recovery, pulumi: Pulumi, gcloud: Gcloud) -> None:
+    """Do what was planned. Killed half-way, it can be run again: each part leaves a state that it understands."""
+    for lock in recovery.locks:
+        release(lock, gcloud)
+    if not recovery.steps:
+        return
+    checkpoint = pulumi.export()
+    pulumi.replace_state(settled(checkpoint, recovery.steps))
+    urns = [step.urn for step in recovery.steps if step.verdict != "clear"]
+    if urns:
+        pulumi.refresh(sorted(set(urns)))
+    left = (pulumi.export().get("deployment") or {}).get("pending_operations") or ()
+    if left:
+        names = ", ".join(operation["resource"]["urn"].rpartition("::")[2] for operation in left)
+        raise DeployError(
+            f"{pulumi.stack}: not settled, got pending operations on {names}. Run the same command again."
+        )
+
+
+def settled(checkpoint: State, steps: Sequence[Step]) -> dict[str, Any]:
+    """The checkpoint with what was created, and without pending operations. Pure."""
+    result: dict[str, Any] = copy.deepcopy(dict(checkpoint))
+    deployment = result["deployment"]
+    ids = {step.urn: step.id for step in steps if step.verdict == "import"}
+    for operation in deployment.pop("pending_operations", None) or ():
+        resource = operation["resource"]
+        if operation["type"] == "creating" and ids.get(resource["urn"]):
+            # Last in the list, behind everything that it depends on.
+            deployment["resources"].append({**resource, "id": ids.pop(resource["urn"])})
+    return result
+
+
+def project_of(deployment: State) -> str | None:
+    """The project that the stack's provider was configured with."""
+    providers = [each for each in deployment.get("resources") or () if each.get("type") == PROVIDER]
+    projects = [str(each["inputs"]["project"]) for each in providers if (each.get("inputs") or {}).get("project")]
+    return projects[0] if projects else None
+
+
+def _step(operation: State, present: set[str], gcloud: Gcloud, place: Place) -> Step:
+    resource, kind = operation["resource"], str(operation["type"])
+    urn = str(resource["urn"])
+    if kind != "creating":
+        why = "it is in the state; what it is now is read from the cloud"
+        return Step(urn=urn, operation=kind, verdict="refresh", why=why)
+    if urn in present:
+        return Step(
+            urn=urn, operation=kind, verdict="refresh", why="the state has it already; it is read from the cloud"
+        )
+    creation = Creation(type=str(resource["type"]), inputs=resource.get("inputs") or {}, place=place)
+    if creation.type in REPEATABLE:
+        why = "granting it twice changes nothing; `pulumi up` makes sure of it"
+        return Step(urn=urn, operation=kind, verdict="clear", why=why)
+    known = KNOWN.get(creation.type)
+    if known is None:
+        if not resource.get("custom", True):
+            return Step(urn=urn, operation=kind, verdict="clear", why="a component; the cloud knows nothing of it")
+        why = f"of a kind that cannot be asked for, got {creation.type}. Look in the console, then `pulumi refresh`."
+        return Step(urn=urn, operation=kind, verdict="wait", why=why)
+    return _asked(urn, kind, creation, known, gcloud)
+
+
+def _asked(urn: str, kind: str, creation: Creation, known: Known, gcloud: Gcloud) -> Step:
+    """Ask the cloud what became of a create. Operations first: one that ends in between is then seen as there."""
+    name = urn.rpartition("::")[2]
+    running = _running(creation, known, gcloud)
+    answer = gcloud.ask_or_none(f"ask for {name}", *creation.full(known.describe).split())
+    if running:
+        why = f"Google is still at it, got operation {running}. Wait until it has ended, then run the same command."
+        return Step(urn=urn, operation=kind, verdict="wait", why=why)
+    found = known.find(creation, answer)
+    if found is None:
+        return Step(urn=urn, operation=kind, verdict="clear", why="the cloud does not have it; `pulumi up` creates it")
+    return Step(urn=urn, operation=kind, verdict="import", why=f"the cloud has it as {found}", id=found)
+
+
+def _running(creation: Creation, known: Known, gcloud: Gcloud) -> str | None:
+    if known.operations is None:
+        return None
+    flags = creation.full(known.operations).split()
+    listed = gcloud.ask_or_none("look for running operations", "compute", "operations", "list", *flags) or ()
+    for operation in listed:
+        is_ours = str(operation.get("targetLink", "")).rpartition("/")[2] == creation.get("name")
+        if is_ours and operation.get("status") != "DONE":
+            return str(operation.get("name"))
+    return None

@@ -1,0 +1,168 @@
+"""Tasks about a stack in the cloud: what it would cost, what stands in its way, what is there, and how to go on.
+
+Exit codes as everywhere: 0 done or nothing to do, 1 a problem that the message explains, 130 interrupted.
+"""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from fabric import task
+from invoke.exceptions import Exit
+
+from build import show
+from build.cloud import tables
+from build.cloud.census import Census, removal_commands, take_census
+from build.cloud.doctor import Subject, stack_checks
+from build.cloud.gcloud import Gcloud
+from build.cloud.idle import idle_statuses, instances_of
+from build.cloud.pending import Place
+from build.cloud.pulumi_cli import Pulumi, project_directory
+from build.cloud.recover import plan_recovery
+from build.cloud.recover import recover as carry_out
+from build.doctor import Check
+from build.executor import LocalExecutor
+from build.progress import Reporter
+from build.tasks import problems_are_messages
+from deployment.catalog import load_catalog
+from deployment.errors import ConfigError
+from deployment.guardrails import check, host_uses
+from deployment.pricing import NOT_COUNTED, Bill, bill
+from deployment.stack import StackSettings
+from deployment.stack_file import read_file
+
+STACK_HELP = "name of the stack; reads Pulumi.<stack>.yaml"
+
+
+def settings_of(stack: str) -> StackSettings:
+    """What the stack's file says. Raises ConfigError with every mistake in it."""
+    reading = read_file(stack, project_directory())
+    if reading.settings is None or reading.problems:
+        raise ConfigError(reading.problems)
+    return reading.settings
+
+
+def place_of(stack: str) -> Place:
+    """Where a stack is. A mistake elsewhere in its file must not keep anybody from looking or from cleaning up."""
+    document = read_file(stack, project_directory()).document
+    config = document.data["config"]
+    project, zone = (str(config.get(key) or "") for key in ("gcp:project", "gcp:zone"))
+    if not project:
+        raise ConfigError([f"{document.where(('config', 'gcp:project'))}: missing, got nothing. Give a project's id."])
+    return Place(project, str(config.get("gcp:region") or zone.rpartition("-")[0]), zone)
+
+
+def bill_of(settings: StackSettings) -> Bill:
+    """Price a stack by its file; machines of unknown shape are the guardrails' business."""
+    catalog = load_catalog()
+    known = {name: catalog.shape(host.machine_type) for name, host in settings.hosts.items()}
+    return bill(host_uses(settings, {name: shape for name, shape in known.items() if shape}, catalog), catalog)
+
+
+def known_stacks() -> list[str]:
+    """Stacks that have a file here."""
+    files = sorted(Path(project_directory()).glob("Pulumi.*.yaml"))
+    return [path.name.removeprefix("Pulumi.").removesuffix(".yaml") for path in files]
+
+
+def doctor_checks(stack: str) -> list[Check]:
+    """What would stop `pulumi up`; for `fab doctor --stack`."""
+    directory, executor = project_directory(), LocalExecutor()
+    settings = settings_of(stack)
+    subject = Subject(stack=stack, settings=settings, bill=bill_of(settings), catalog=load_catalog())
+    pulumi = Pulumi(executor=executor, directory=directory, stack=stack)
+    found = stack_checks(subject, Gcloud(executor, settings.project), pulumi)
+    try:
+        check(read_file(stack, directory), directory)
+    except ConfigError as error:
+        return [{"check": "configuration", "verdict": "fail", "finding": line} for line in error.problems] + found
+    return [{"check": "configuration", "verdict": "pass", "finding": f"Pulumi.{stack}.yaml and its models fit"}, *found]
+
+
+@task(help={"stack": f"{STACK_HELP} (default: every stack that has a file)", "json": "print JSON"})
+@problems_are_messages
+def cost(_context: Any, stack: str | None = None, json: bool = False) -> None:
+    """Show what a stack costs an hour and a month by its file and the dated prices, running and stopped."""
+    stacks = [stack] if stack else known_stacks()
+    if not stacks:
+        raise ConfigError([f"{project_directory()}: no Pulumi.<stack>.yaml, got none. Write one, or name a stack."])
+    bills = {name: bill_of(settings_of(name)) for name in stacks}
+    if json:
+        show.print_json({name: tables.bill_data(each) for name, each in bills.items()})
+        return
+    console = show.stdout()
+    for name, each in bills.items():
+        console.print(name, style="bold", markup=False)
+        console.print(tables.bill_table(each))
+    console.print(f"Not counted: {NOT_COUNTED}.", style="dim", markup=False)
+
+
+@task(help={"stack": STACK_HELP, "expect_empty": "exit with 1 when anything is left", "json": "print JSON"})
+@problems_are_messages
+def census(_context: Any, stack: str, expect_empty: bool = False, json: bool = False) -> None:
+    """List everything that a stack has in the cloud, with its monthly cost and how to remove it."""
+    place = place_of(stack)
+    found = take_census(Gcloud(LocalExecutor(), place.project), stack, load_catalog(), known_stacks())
+    if json:
+        show.print_json(tables.census_data(found))
+    else:
+        _print_census(found, stack, expect_empty=expect_empty)
+    if expect_empty and not found.is_empty:
+        raise Exit(code=1)
+
+
+def _print_census(found: Census, stack: str, *, expect_empty: bool) -> None:
+    console = show.stdout()
+    if found.switched_off:
+        console.print(
+            f"Not looked for, their APIs are off: {', '.join(found.switched_off)}.", style="dim", markup=False
+        )
+    if found.is_empty:
+        console.print(f"{stack}: nothing left in {found.project}.", style="green", markup=False)
+        return
+    console.print(tables.census_table(found))
+    if expect_empty:
+        console.print("Still there. Remove it with `pulumi destroy`, or, where Pulumi no longer knows it:")
+    else:
+        console.print("`pulumi destroy` removes what Pulumi knows. For what is left after it, in this order:")
+    for command in removal_commands(found):
+        console.print(f"    {command}", markup=False, soft_wrap=True)
+
+
+@task(help={"stack": STACK_HELP, "json": "print JSON"})
+@problems_are_messages
+def idle_policy(_context: Any, stack: str, json: bool = False) -> None:
+    """Show when each host stops by itself: after minutes without requests, and at the latest."""
+    settings = settings_of(stack)
+    instances = instances_of(Gcloud(LocalExecutor(), settings.project), stack)
+    statuses = list(idle_statuses(settings, instances, datetime.now(UTC)))
+    if json:
+        show.print_json([each.as_row() for each in statuses])
+        return
+    show.stdout().print(tables.idle_table(statuses))
+
+
+@task(
+    help={
+        "stack": STACK_HELP,
+        "yes": "do it; without it, only say what would be done",
+        "foreign_host": "name of the computer whose lock to release, once its process has ended there",
+    }
+)
+@problems_are_messages
+def recover(_context: Any, stack: str, yes: bool = False, foreign_host: str | None = None) -> None:
+    """Settle what a killed `pulumi up` left behind: its lock, and creates that may or may not have happened."""
+    place, executor, reporter = place_of(stack), LocalExecutor(), Reporter()
+    pulumi = Pulumi(executor=executor, directory=project_directory(), stack=stack)
+    gcloud = Gcloud(executor, place.project)
+    recovery = plan_recovery(pulumi, gcloud, place, foreign_host)
+    if recovery.is_nothing:
+        reporter.say(f"{stack}: nothing to recover. `pulumi up` goes on.")
+        return
+    for sentence in recovery.sentences():
+        print(sentence)
+    if not yes:
+        reporter.say("Nothing was changed. Add --yes to do this.")
+        return
+    carry_out(recovery, pulumi, gcloud)
+    reporter.say(f"Recovered after {reporter.elapsed_s:.1f} s. Run `pulumi up --stack {stack}`.", style="bold green")

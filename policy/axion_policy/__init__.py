@@ -1,0 +1,1 @@
+"""The rules of the policy pack: pure functions on resources, and one module that shows them to Pulumi."""

@@ -1,0 +1,96 @@
+"""A resource as a rule sees it, and what a rule is."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+class Unknown:
+    """A value that a preview cannot know. Rules let it pass: `pulumi up` asks them again when it is known."""
+
+    def __repr__(self) -> str:
+        return "unknown until created"
+
+
+UNKNOWN = Unknown()
+
+INSTANCE = "gcp:compute/instance:Instance"
+DISK = "gcp:compute/disk:Disk"
+RESOURCE_POLICY = "gcp:compute/resourcePolicy:ResourcePolicy"
+POLICY_ATTACHMENT = "gcp:compute/diskResourcePolicyAttachment:DiskResourcePolicyAttachment"
+FIREWALL = "gcp:compute/firewall:Firewall"
+BUCKET = "gcp:storage/bucket:Bucket"
+SECRET = "gcp:secretmanager/secret:Secret"  # noqa: S105 - a type's name
+SECRET_VERSION = "gcp:secretmanager/secretVersion:SecretVersion"  # noqa: S105 - a type's name
+ALERT_POLICY = "gcp:monitoring/alertPolicy:AlertPolicy"
+NOTIFICATION_CHANNEL = "gcp:monitoring/notificationChannel:NotificationChannel"
+CUSTOM_ROLE = "gcp:projects/iAMCustomRole:IAMCustomRole"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """Inputs under Pulumi's own names, and which resources each of them comes from."""
+
+    type: str
+    urn: str
+    props: Mapping[str, Any]
+    origins: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Per input, the URNs of the resources that its value comes from."""
+
+    @property
+    def name(self) -> str:
+        """The resource's name in the program."""
+        return self.urn.rpartition("::")[2]
+
+    @property
+    def stack(self) -> str:
+        """The stack that the resource belongs to, as its URN says."""
+        return self.urn.removeprefix("urn:pulumi:").partition("::")[0]
+
+    def at(self, *path: str | int) -> Any:
+        """Follow a path into the inputs; None where it ends early, UNKNOWN where a preview cannot go on."""
+        value: Any = self.props
+        for part in path:
+            if value is UNKNOWN:
+                return UNKNOWN
+            if isinstance(value, Mapping):
+                value = value.get(str(part))
+            elif isinstance(value, list | tuple) and isinstance(part, int) and part < len(value):
+                value = value[part]
+            else:
+                return None
+        return value
+
+
+Config = Mapping[str, Any]
+Finding = tuple[Resource, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One thing that a reviewer would refuse. `judge` sees every resource of the listed types (empty: of any type)."""
+
+    name: str
+    description: str
+    types: tuple[str, ...]
+    judge: Callable[[Resource, Config], Iterator[str]]
+    properties: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """JSON schema of what a pack configuration may say to this rule."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StackRule:
+    """A rule about how resources go together, judged when all of them are there."""
+
+    name: str
+    description: str
+    judge: Callable[[Sequence[Resource]], Iterator[Finding]]
+
+
+def shown(value: Any, nothing: str = "nothing") -> str:
+    """A value for a message."""
+    if value is None or value == "":
+        return nothing
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value)
