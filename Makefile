@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
-.PHONY: help setup demo demo-stop test test-kernels test-arm check e2e schema bench-kernels mutate-kernels clean
+.PHONY: help setup demo demo-stop rehearse-cloud test test-kernels test-arm check e2e schema bench-kernels mutate-kernels clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -22,6 +22,9 @@ demo: setup ## serve four models on this computer and ask one a question
 
 demo-stop: setup ## end everything that the demo started
 	@$(BIN)/fab stop
+
+rehearse-cloud: setup ## the prod stack's life with the real Pulumi CLI on a cloud of our own: up, change, destroy, census
+	@$(BIN)/python -m tests.rehearse_cloud
 
 test: setup check e2e ## every check, the end-to-end test with real vLLM included
 

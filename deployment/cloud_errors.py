@@ -56,7 +56,7 @@ PATTERNS: tuple[tuple[Kind, str], ...] = (
         Kind.NOT_LOGGED_IN,
         r"do(es)? not currently have an active account|gcloud auth (application-default )?login|could not find default "
         r"credentials|invalid authentication credentials|Reauthentication (required|failed)|invalid_grant"
-        r"|\bUNAUTHENTICATED\b|missing google credentials|\bError 401\b",
+        r"|(?-i:\bUNAUTHENTICATED\b)|missing google credentials|\bError 401\b",
     ),
     (
         Kind.API_DISABLED,
@@ -70,7 +70,8 @@ PATTERNS: tuple[tuple[Kind, str], ...] = (
     ),
     (
         Kind.QUOTA,
-        r"QUOTA_EXCEEDED|quotaExceeded|Quota '[^']+' exceeded|Quota limit .* has been exceeded|\bRESOURCE_EXHAUSTED\b",
+        r"QUOTA_EXCEEDED|quotaExceeded|Quota '[^']+' exceeded|Quota limit .* has been exceeded|\bRESOURCE_EXHAUSTED\b"
+        r"|Quota exceeded for quota metric|\brateLimitExceeded\b|\bError 429\b",
     ),
     (
         Kind.PERMISSION,
@@ -125,6 +126,8 @@ def _found(pattern: str, text: str) -> str | None:
 
 
 def _quota(text: str) -> str:
+    if re.search(r"per minute|rateLimitExceeded", text):
+        return "Too many calls at once: wait a minute and run the same command again; it goes on where it stopped."
     metric = _found(r"Quota '([^']+)'|Quota limit '([^']+)'", text)
     region = _found(r"in region ([a-z0-9-]+)", text)
     limit = _found(r"Limit: ([0-9.]+)", text)
@@ -155,6 +158,15 @@ def _api(text: str) -> str:
     return f"Run `gcloud services enable {api}` and wait a minute."
 
 
+def _unreachable(text: str) -> str:
+    if "Error creating" in text:
+        return (
+            "It may have been created all the same: run `fab recover --stack NAME`, which asks and imports it; then "
+            "`pulumi up` again."
+        )
+    return "Check the network and run the same command again: it goes on where it stopped."
+
+
 def _always(step: str) -> Callable[[str], str]:
     return lambda _text: step
 
@@ -169,6 +181,6 @@ NEXT: dict[Kind, Callable[[str], str]] = {
     Kind.ALREADY_EXISTS: _always("Run `fab recover --stack NAME`: it imports what an interrupted run created."),
     Kind.IN_USE: _always("Remove what uses it first: `fab census --stack NAME` prints the commands in their order."),
     Kind.INVALID: _always("Correct the value that the message names; nothing was created by this call."),
-    Kind.UNREACHABLE: _always("Check the network and run the same command again: it goes on where it stopped."),
+    Kind.UNREACHABLE: _unreachable,
     Kind.OTHER: _always("Read the message; `fab doctor --stack NAME` looks for what else stands in the way."),
 }

@@ -12,7 +12,8 @@ import pytest
 from tests.fakes.cloud.server import Cloud, running
 from tests.kernels.wheel import unpack_wheel
 from tests.live_deployment import LOAD_S, LiveDeployment, eventually
-from tests.pulumi_stack import HOW_TO_GET_IT, find_cli
+from tests.pulumi_stack import HOW_TO_GET_IT, PulumiStack, find_cli
+from tests.standing_stack import StandingStack
 
 # How long one example takes says more about the machine than about the code.
 hypothesis.settings.register_profile("here", deadline=None)
@@ -82,6 +83,19 @@ def cloud() -> Iterator[Cloud]:
     """A small Google Cloud of the test's own."""
     with running() as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def standing_prod(tmp_path_factory: pytest.TempPathFactory, pulumi_cli: Path) -> Iterator[StandingStack]:
+    """The prod example, up on a cloud of its own: one `pulumi up` for all tests."""
+    with running() as started:
+        yield StandingStack(tmp_path_factory.mktemp("standing"), pulumi_cli, started, "prod")
+
+
+@pytest.fixture
+def prod(standing_prod: StandingStack) -> PulumiStack:
+    """The prod example as it is after its first `pulumi up`, whatever other tests did to it."""
+    return standing_prod.put_back()
 
 
 @pytest.fixture

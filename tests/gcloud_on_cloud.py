@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.cloud.server import Cloud
+from tests.pulumi_stack import PulumiStack
 
 REPOSITORY = Path(__file__).parents[1]
 FAB = str(Path(sys.executable).with_name("fab"))
@@ -36,6 +37,31 @@ def gcloud_environment(cloud: Cloud, folder: Path) -> dict[str, str]:
         "CLOUDSDK_CORE_PROJECT": cloud.state.settings.project,
         "CLOUDSDK_CONFIG": str(folder / "gcloud"),
     }
+
+
+BUDGETS = """#!/bin/sh
+# gcloud has no property that sends this one API elsewhere.
+case "$*" in
+"billing budgets list "*) exec {python} -c '
+import json, re, sys, urllib.request
+account = re.search("--billing-account=([^ ]+)", " ".join(sys.argv))[1]
+with urllib.request.urlopen("{url}/v1/billingAccounts/" + account + "/budgets") as answer:
+    print(json.dumps(json.load(answer).get("budgets", [])))
+' "$@" ;;
+esac
+exec {gcloud} "$@"
+"""
+
+
+def recovery_environment(stack: PulumiStack) -> dict[str, str]:
+    """What `fab recover` needs: the stack's own environment, and gcloud on its cloud, budgets included."""
+    folder = stack.folder.parent / "gcloud-on-cloud"
+    folder.mkdir(exist_ok=True)
+    script = folder / "gcloud"
+    script.write_text(BUDGETS.format(python=sys.executable, url=stack.cloud.url, gcloud=shutil.which("gcloud")))
+    script.chmod(0o755)
+    environment = {**stack.environment, **gcloud_environment(stack.cloud, stack.folder.parent)}
+    return {**environment, "PATH": os.pathsep.join((str(folder), environment["PATH"]))}
 
 
 def fab(

@@ -69,7 +69,7 @@ CREATIONS: list[tuple[str, dict[str, str], str, Any, str | None]] = [
             {"name": "projects/1/secrets/s/versions/10", "state": "ENABLED"},
             {"name": "projects/1/secrets/s/versions/11", "state": "DESTROYED"},
         ],
-        "projects/1/secrets/s/versions/10",
+        "projects/p/secrets/s/versions/10",
     ),
     ("storage/bucket:Bucket", {"name": "b"}, "storage buckets describe gs://b", {"name": "b"}, "b"),
     (

@@ -48,6 +48,13 @@ HTTP_500 = (
         (LOGIN, Kind.NOT_LOGGED_IN),
         ("google: could not find default credentials.", Kind.NOT_LOGGED_IN),
         (ABSENT, Kind.NOT_FOUND),
+        (
+            "NOT_FOUND: Secret [s] not found. This command is unauthenticated because the [x] property is True.",
+            Kind.NOT_FOUND,
+        ),
+        ("code: UNAUTHENTICATED", Kind.NOT_LOGGED_IN),
+        ("Error 429: Quota exceeded for quota metric 'Writes' and limit 'Writes per minute' of service", Kind.QUOTA),
+        ("Error creating Network: context deadline exceeded", Kind.UNREACHABLE),
         ("Error 409: The resource 'x' already exists, alreadyExists", Kind.ALREADY_EXISTS),
         ("The network resource 'n' is already being used by 'f'", Kind.IN_USE),
         ("dial tcp: connection refused", Kind.UNREACHABLE),

@@ -14,6 +14,7 @@ from tests.fakes.provider.registry import KINDS
 from tests.fakes.provider.values import UNKNOWN
 
 DISK, INSTANCE = (f"gcp:compute/{one}" for one in ("disk:Disk", "instance:Instance"))
+SUBNET = "gcp:compute/subnetwork:Subnetwork"
 FIREWALL = "gcp:compute/firewall:Firewall"
 
 
@@ -71,6 +72,23 @@ def test_sets_have_no_order_and_unknown_values_differ() -> None:
 def test_a_family_is_the_same_as_its_image(wanted: str, image: str, are_same: bool) -> None:
     link = f"https://www.googleapis.com/compute/v1/projects/ubuntu-os-cloud/global/images/{image}"
     assert KINDS[DISK].same("image", wanted, link) is are_same
+
+
+@pytest.mark.parametrize(
+    ("token", "path", "new", "old", "replaces"),
+    [
+        (DISK, "size", 60, 50, False),
+        (DISK, "size", 50, 60, True),
+        (SUBNET, "ipCidrRange", "10.20.0.0/23", "10.20.0.0/24", False),
+        (SUBNET, "ipCidrRange", "10.20.0.0/25", "10.20.0.0/24", True),
+        (SUBNET, "ipCidrRange", "10.30.0.0/24", "10.20.0.0/24", True),
+    ],
+)
+def test_what_only_grows_is_made_anew_to_shrink(
+    token: str, path: str, new: object, old: object, replaces: bool
+) -> None:
+    (found,) = Comparison(KINDS[token], frozenset()).differences({path: new}, {path: old}, {path: old})
+    assert found.replaces is replaces
 
 
 def test_a_preview_does_not_know_what_the_cloud_will_fill_in() -> None:

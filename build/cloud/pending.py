@@ -78,9 +78,11 @@ def _called(creation: Creation, answer: Any) -> str | None:
     return names[-1] if names else None
 
 
-def _newest_version(_creation: Creation, answer: Any) -> str | None:
-    versions = [str(each["name"]) for each in answer or () if str(each.get("state", "")).upper() == "ENABLED"]
-    return max(versions, key=lambda name: int(name.rpartition("/")[2]), default=None)
+def _newest_version(creation: Creation, answer: Any) -> str | None:
+    """With the secret as the program spells it: Google names the project by number, and an import would differ."""
+    enabled = [str(each["name"]) for each in answer or () if str(each.get("state", "")).upper() == "ENABLED"]
+    newest = max((int(name.rpartition("/")[2]) for name in enabled), default=None)
+    return None if newest is None else f"{creation.inputs['secret']}/versions/{newest}"
 
 
 GLOBAL, REGION, ZONE = "--global", "--regions={region}", "--zones={zone}"

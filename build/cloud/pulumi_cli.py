@@ -2,6 +2,7 @@
 
 import json
 import os
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,6 +69,24 @@ class Pulumi:
             *("refresh", *self._on, "--yes", "--non-interactive", "--skip-preview", *targets),
             timeout_s=REFRESH_TIMEOUT_S,
         )
+
+    def planned_creates(self) -> list[Mapping[str, Any]]:
+        """What the next `up` would create, as the state would hold it; secrets are masked. Needs no lock."""
+        words = ("preview", *self._on, "--json", "--non-interactive")
+        plan = json.loads(self._run("see what `pulumi up` would do", *words, timeout_s=REFRESH_TIMEOUT_S))
+        return [step["newState"] for step in plan.get("steps") or () if step["op"] == "create"]
+
+    def adopt(self, resources: Sequence[Mapping[str, str]], parents: Mapping[str, str]) -> None:
+        """Take resources that exist into the state: each has type, name, id and parent, a key of `parents`."""
+        with tempfile.TemporaryDirectory() as folder:
+            listed = Path(folder) / "resources.json"
+            listed.write_text(json.dumps({"nameTable": parents, "resources": list(resources)}), encoding="utf-8")
+            flags = ("--yes", "--non-interactive", "--skip-preview", "--protect=false", "--generate-code=false")
+            self._run(
+                "take what exists into the state",
+                *("import", *self._on, "--file", str(listed), *flags),
+                timeout_s=REFRESH_TIMEOUT_S,
+            )
 
     @property
     def _on(self) -> tuple[str, str]:

@@ -23,6 +23,7 @@ from build.errors import DeployError
 State = Mapping[str, Any]
 Verdict = Literal["import", "clear", "refresh", "wait"]
 PROVIDER = "pulumi:providers:gcp"
+INSTANCE = "gcp:compute/instance:Instance"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +122,8 @@ def _step(operation: State, present: set[str], gcloud: Gcloud, place: Place) -> 
     urn = str(resource["urn"])
     if kind != "creating":
         why = "it is in the state; what it is now is read from the cloud"
+        if kind == "updating" and resource["type"] == INSTANCE:
+            why += _stopped(resource, gcloud, place)
         return Step(urn=urn, operation=kind, verdict="refresh", why=why)
     if urn in present:
         return Step(
@@ -137,6 +140,15 @@ def _step(operation: State, present: set[str], gcloud: Gcloud, place: Place) -> 
         why = f"of a kind that cannot be asked for, got {creation.type}. Look in the console, then `pulumi refresh`."
         return Step(urn=urn, operation=kind, verdict="wait", why=why)
     return _asked(urn, kind, creation, known, gcloud)
+
+
+def _stopped(resource: State, gcloud: Gcloud, place: Place) -> str:
+    """A new machine type stops the instance; to Pulumi a stopped one is as it should be, so no later `up` starts it."""
+    instance = Creation(type=INSTANCE, inputs=resource.get("inputs") or {}, place=place)
+    answer = gcloud.ask_or_none("ask for the instance", *instance.full(KNOWN[INSTANCE].describe).split()) or {}
+    if answer.get("status") not in {"STOPPING", "TERMINATED"}:
+        return ""
+    return instance.full("; it is stopped, and you start it: `gcloud compute instances start {name} --zone={zone}`")
 
 
 def _asked(urn: str, kind: str, creation: Creation, known: Known, gcloud: Gcloud) -> Step:

@@ -3,6 +3,7 @@
 Exit codes as everywhere: 0 done or nothing to do, 1 a problem that the message explains, 130 interrupted.
 """
 
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from invoke.exceptions import Exit
 
 from build import show
 from build.cloud import tables
+from build.cloud.adopt import adopt, plan_adoptions
 from build.cloud.census import Census, removal_commands, take_census
 from build.cloud.doctor import Subject, stack_checks
 from build.cloud.gcloud import Gcloud
@@ -21,10 +23,12 @@ from build.cloud.pulumi_cli import Pulumi, project_directory
 from build.cloud.recover import plan_recovery
 from build.cloud.recover import recover as carry_out
 from build.doctor import Check
+from build.errors import DeployError
 from build.executor import LocalExecutor
 from build.progress import Reporter
 from build.tasks import problems_are_messages
 from deployment.catalog import load_catalog
+from deployment.diagnostics import explained
 from deployment.errors import ConfigError
 from deployment.guardrails import check, host_uses
 from deployment.pricing import NOT_COUNTED, Bill, bill
@@ -151,18 +155,45 @@ def idle_policy(_context: Any, stack: str, json: bool = False) -> None:
 )
 @problems_are_messages
 def recover(_context: Any, stack: str, yes: bool = False, foreign_host: str | None = None) -> None:
-    """Settle what a killed `pulumi up` left behind: its lock, and creates that may or may not have happened."""
+    """Settle what a killed or timed-out `pulumi up` left behind: its lock, and creates that may have happened."""
     place, executor, reporter = place_of(stack), LocalExecutor(), Reporter()
     pulumi = Pulumi(executor=executor, directory=project_directory(), stack=stack)
     gcloud = Gcloud(executor, place.project)
     recovery = plan_recovery(pulumi, gcloud, place, foreign_host)
-    if recovery.is_nothing:
-        reporter.say(f"{stack}: nothing to recover. `pulumi up` goes on.")
-        return
     for sentence in recovery.sentences():
         print(sentence)
+    if yes and not recovery.is_nothing:
+        carry_out(recovery, pulumi, gcloud)
+    # While operations are pending, what they created would be found a second time.
+    looks = yes or recovery.is_nothing
+    adoptions, unasked = plan_adoptions(pulumi, gcloud, place) if looks else ((), ())
+    for adoption in adoptions:
+        print(adoption.sentence())
+    if yes and adoptions:
+        adopt(adoptions, pulumi)
+    if unasked:
+        raise DeployError(*unasked)
+    if recovery.is_nothing and not adoptions:
+        reporter.say(f"{stack}: nothing to recover. `pulumi up` goes on.")
+        return
     if not yes:
         reporter.say("Nothing was changed. Add --yes to do this.")
         return
-    carry_out(recovery, pulumi, gcloud)
     reporter.say(f"Recovered after {reporter.elapsed_s:.1f} s. Run `pulumi up --stack {stack}`.", style="bold green")
+
+
+@task(help={"log": "a file with what `pulumi` printed (default: standard input)"})
+@problems_are_messages
+def explain(_context: Any, log: str | None = None) -> None:
+    """Say what each failure of `pulumi up` means and what to do, from its output (`pulumi up 2>&1 | tee up.log`)."""
+    text = Path(log).read_text(encoding="utf-8", errors="replace") if log else sys.stdin.read()
+    lines = explained(text)
+    if not lines:
+        raise ConfigError(
+            [
+                f"{log or 'standard input'}: no failed resource, got {len(text)} characters. "
+                "Give all that `pulumi` printed, to the end of its Diagnostics."
+            ]
+        )
+    for line in lines:
+        print(line)

@@ -89,6 +89,10 @@ class Disk(Kind):
         }
     )
 
+    def outgrown(self, path: str, new: object, old: object) -> bool:
+        """A disk cannot shrink: the real provider makes a smaller one, with nothing on it."""
+        return path == "size" and isinstance(new, int) and isinstance(old, int) and new < old
+
     def same(self, path: str, new: object, old: object) -> bool:
         """Families and images by name."""
         return path == "image" and same_image(new, old)

@@ -1,5 +1,6 @@
 """Network, Subnetwork, Router, RouterNat, Firewall."""
 
+from ipaddress import IPv4Network
 from typing import Any, ClassVar
 
 from tests.fakes.provider.fields import f, from_rest, nested, only, to_rest
@@ -80,6 +81,10 @@ class Subnetwork(Kind):
         {"privateIpGoogleAccess", "privateIpv6GoogleAccess", "purpose", "stackType", "secondaryIpRanges"}
     )
     empty_when_absent = frozenset({"logConfig"})
+
+    def outgrown(self, path: str, new: object, old: object) -> bool:
+        """A range grows in place only."""
+        return path == "ipCidrRange" and not IPv4Network(str(old)).subnet_of(IPv4Network(str(new)))
 
     def body(self, rest: Rest, inputs: Json) -> Json:
         """A log configuration means that logs are wanted."""

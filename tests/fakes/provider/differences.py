@@ -52,7 +52,10 @@ class Comparison:
         found = []
         for path, what in self._object(news, state, old_inputs, {"object": shape}, ""):
             if not any(path == one or path.startswith((f"{one}.", f"{one}[")) for one in self.ignored):
-                found.append(Difference(path=path, kind=what, replaces=self.kind.replaces(path)))
+                new, old = news.get(path, UNKNOWN), state.get(path)
+                narrows = new != UNKNOWN and old is not None and self.kind.outgrown(path, new, old)
+                replaces = narrows or self.kind.replaces(path)
+                found.append(Difference(path=path, kind=what, replaces=replaces))
         return found
 
     def _object(self, new: Json, old: Json, before: Json, shape: Json, where: str) -> Iterator[tuple[str, str]]:

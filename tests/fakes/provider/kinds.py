@@ -103,6 +103,10 @@ class Kind:
             return True
         return not any(bare == one or bare.startswith(f"{one}.") for one in self.updatable())
 
+    def outgrown(self, path: str, new: object, old: object) -> bool:
+        """Whether an input that can change in place cannot change in this direction, and so makes a new resource."""
+        return False
+
     def same(self, path: str, new: object, old: object) -> bool:
         """Whether two spellings mean the same, as far as only this type knows."""
         return False

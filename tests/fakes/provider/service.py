@@ -1,5 +1,6 @@
 """The provider protocol: what the engine asks, answered with the kinds."""
 
+import os
 import re
 import threading
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from tests.fakes.provider.values import UNKNOWN, has_unknown, received, refreshe
 
 Json = dict[str, Any]
 VERSION = "10.2.0"
-TIMEOUT_S = 20 * 60.0
+TIMEOUT_S = float(os.environ.get("AXION_FAKE_TIMEOUT_S", "1200"))
 CONFIGURABLE = frozenset(
     {*PLACES, "defaultLabels", "accessToken", "credentials", "disableGlobalProjectWarning", "userProjectOverride"}
 )
@@ -161,7 +162,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         inputs, secret = received(request.inputs)
         state, more = received(request.properties)
         rest = Rest(request.timeout or TIMEOUT_S)
-        given = {**state, **inputs} if inputs else {**kind.placed({}, self.defaults), **kind.imported(request.id)}
+        given = kind.placed({}, self.defaults) | ({**state, **inputs} if inputs else kind.imported(request.id))
         outputs = self._tried(
             context, f"Error reading {kind.noun}", lambda: self._outputs(kind, rest, request.id, given)
         )
