@@ -81,7 +81,10 @@ PATTERNS: tuple[tuple[Kind, str], ...] = (
     ),
     (Kind.ALREADY_EXISTS, r"alreadyExists|\balready exists\b|ALREADY_EXISTS|\bError 409\b.*exist"),
     (Kind.IN_USE, r"resourceInUseByAnotherResource|RESOURCE_IN_USE|is already being used by|being used by"),
-    (Kind.NOT_FOUND, r"was not found|\bnotFound\b|\bNOT_FOUND\b|\bError 404\b|\bHTTPError 404\b|does not exist"),
+    (
+        Kind.NOT_FOUND,
+        r"was not found|\bnot found: 404\b|\bnotFound\b|\bNOT_FOUND\b|\bError 404\b|\bHTTPError 404\b|does not exist",
+    ),
     (
         Kind.UNREACHABLE,
         r"timed? ?out|deadline exceeded|connection (refused|reset|aborted)|Max retries exceeded|Name or service not "

@@ -5,6 +5,7 @@ and the next `up` gets one step further, from the network to the instance and it
 `python -m tests.fault_table` prints the table; tests/test_pulumi_faults.py expects it, literally.
 """
 
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -165,6 +166,9 @@ def main() -> int:
     cli = find_cli()
     if cli is None:
         print(f"pulumi: not found. {HOW_TO_GET_IT}", file=sys.stderr)
+        return 1
+    if shutil.which("gcloud") is None:
+        print("gcloud: not found. Install it: https://cloud.google.com/sdk/docs/install", file=sys.stderr)
         return 1
     with tempfile.TemporaryDirectory() as folder:
         columns = fault_table(cli, Path(folder))

@@ -93,8 +93,10 @@ class LocalDeployment:
         env = {key: value for key, value in os.environ.items() if not key.startswith(drop)}
         env |= {"AXION_LOCAL_ROOT": str(self.root), "AXION_MODELS": str(self.file)}
         return subprocess.Popen(
-            (str(FAB), *words), cwd=REPOSITORY, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+            # A shell's background job ignores interrupts, and so would every process below it.
+            ("env", "--default-signal=INT", str(FAB), *words),
+            cwd=REPOSITORY, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
 
     def fab(self, *words: str, timeout_s: float = 90) -> Ran:
         """Run a task to its end. No task may ever show a traceback."""

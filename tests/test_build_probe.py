@@ -224,11 +224,12 @@ def test_the_gateway_is_asked_what_it_serves(root: Path, body: str, is_seen: boo
 def test_a_silent_runner_is_none(root: Path) -> None:
     (root / "run").mkdir()
     with socket.socket(socket.AF_UNIX) as server:
+        before = Path.cwd()
         os.chdir(root / "run")  # the path of a socket is short
         try:
             server.bind("supervisor.sock")
         finally:
-            os.chdir("/")
+            os.chdir(before)
     assert probe(root).runner is None
 
 

@@ -52,6 +52,7 @@ HTTP_500 = (
             "NOT_FOUND: Secret [s] not found. This command is unauthenticated because the [x] property is True.",
             Kind.NOT_FOUND,
         ),
+        ("ERROR: (gcloud.storage.buckets.describe) gs://b not found: 404.", Kind.NOT_FOUND),
         ("code: UNAUTHENTICATED", Kind.NOT_LOGGED_IN),
         ("Error 429: Quota exceeded for quota metric 'Writes' and limit 'Writes per minute' of service", Kind.QUOTA),
         ("Error creating Network: context deadline exceeded", Kind.UNREACHABLE),

@@ -101,9 +101,12 @@ def test_a_preview_does_not_know_what_the_cloud_will_fill_in() -> None:
 
 def test_the_plugin_starts_without_the_sdk_prints_its_port_and_ends_with_its_parent() -> None:
     code = "import sys; import tests.fakes.provider.service; print({'pulumi.output', 'pulumi_gcp'} & set(sys.modules))"
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
-    assert shown.stdout.strip() == "set()"
-    plugin = Path(__file__).parent / "fakes" / "provider" / "pulumi-resource-gcp"
+    root = Path(__file__).parents[1]
+    shown = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (shown.stdout.strip(), shown.returncode) == ("set()", 0), shown.stderr
+    plugin = root / "tests" / "fakes" / "provider" / "pulumi-resource-gcp"
     # The subshell is the plugin's parent: it tells the plugin's id, waits, and is killed once the port was read.
     started = f"exec 3< <({plugin} 127.0.0.1:1 & echo $!; wait)"
     script = f"{started}; read -r pid <&3; read -r port <&3; echo $pid $port; kill -9 $!"
