@@ -65,10 +65,18 @@ def answers(*method_ids: str) -> Callable[[Answer], Answer]:
     return register
 
 
+STANDARD = str.maketrans("-_", "+/")
+
+
 def fingerprint(value: object) -> str:
     """Google's 8 bytes in base64 that change with what they stand for."""
     digest = hashlib.sha256(json.dumps(value, sort_keys=True).encode()).digest()
     return base64.b64encode(digest[:8]).decode()
+
+
+def same_bytes(one: str, other: str) -> bool:
+    """Whether two fingerprints are the same bytes: clients may write base64's other alphabet, and gcloud does."""
+    return one.translate(STANDARD) == other.translate(STANDARD)
 
 
 def start_operation(

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.fakes.cloud import places, rules
-from tests.fakes.cloud.call import Call, answers, fingerprint, start_operation
+from tests.fakes.cloud.call import Call, answers, fingerprint, same_bytes, start_operation
 from tests.fakes.cloud.errors import ApiError, invalid, invalid_field, not_found
 from tests.fakes.cloud.operations import Collection
 from tests.fakes.cloud.state import PREFIX
@@ -119,7 +119,7 @@ def set_labels(call: Call, collection: Collection) -> Json:
     """Replace all labels, if nobody else has changed them since they were read."""
     path = collection.path(call)
     resource = call.state.get(path)
-    if call.body.get("labelFingerprint") != resource["labelFingerprint"]:
+    if not same_bytes(call.body.get("labelFingerprint", ""), resource["labelFingerprint"]):
         raise ApiError(412, "conditionNotMet", "Labels fingerprint either invalid or resource labels have changed")
     labels = call.body.get("labels", {})
     return start_operation(

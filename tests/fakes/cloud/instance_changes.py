@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.fakes.cloud import rules
-from tests.fakes.cloud.call import Call, answers, fingerprint, start_operation
+from tests.fakes.cloud.call import Call, answers, fingerprint, same_bytes, start_operation
 from tests.fakes.cloud.cards import access_config
 from tests.fakes.cloud.disks import set_labels
 from tests.fakes.cloud.errors import ApiError, in_use, invalid, invalid_field
@@ -29,7 +29,7 @@ def _stopped(call: Call, what: str) -> Json:
 
 
 def _fresh(call: Call, current: str) -> None:
-    if call.body.get("fingerprint") != current:
+    if not same_bytes(call.body.get("fingerprint", ""), current):
         raise ApiError(412, "conditionNotMet", "Supplied fingerprint does not match current metadata fingerprint.")
 
 

@@ -4,7 +4,7 @@ import ipaddress
 from collections.abc import Iterator
 from typing import Any
 
-from tests.fakes.cloud.call import Call, answers, fingerprint, start_operation
+from tests.fakes.cloud.call import Call, answers, fingerprint, same_bytes, start_operation
 from tests.fakes.cloud.errors import invalid, invalid_field
 from tests.fakes.cloud.operations import Collection, users_of
 from tests.fakes.cloud.places import check_place
@@ -180,7 +180,7 @@ def patch_firewall(call: Call) -> Json:
 def patch_subnetwork(call: Call) -> Json:
     """Change a subnet, if it has not changed since it was read."""
     resource = call.state.get(SUBNETWORKS.path(call))
-    if call.body.get("fingerprint", resource["fingerprint"]) != resource["fingerprint"]:
+    if not same_bytes(call.body.get("fingerprint", resource["fingerprint"]), resource["fingerprint"]):
         raise invalid_field("resource.fingerprint", call.body["fingerprint"], "Fingerprint is stale.")
     return patch(call, SUBNETWORKS)
 

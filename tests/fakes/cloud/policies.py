@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from tests.fakes.cloud.call import Call, answers, fingerprint
+from tests.fakes.cloud.call import Call, answers, fingerprint, same_bytes
 from tests.fakes.cloud.errors import ApiError, not_found
 from tests.fakes.cloud.state import State
 
@@ -96,7 +96,7 @@ def set_policy(call: Call) -> Json:
     path = _target(call)
     wanted = dict(call.body if call.method.id.startswith("storage.") else call.body.get("policy", {}))
     etag = wanted.pop("etag", None)
-    if etag is not None and etag != _policy(call, path)["etag"]:
+    if etag is not None and not same_bytes(etag, _policy(call, path)["etag"]):
         message = (
             "There were concurrent policy changes. Please retry the whole read-modify-write with exponential backoff."
         )
