@@ -180,7 +180,7 @@ def patch_firewall(call: Call) -> Json:
 def patch_subnetwork(call: Call) -> Json:
     """Change a subnet, if it has not changed since it was read."""
     resource = call.state.get(SUBNETWORKS.path(call))
-    if not same_bytes(call.body.get("fingerprint", resource["fingerprint"]), resource["fingerprint"]):
+    if not same_bytes(str(call.body.get("fingerprint", resource["fingerprint"])), resource["fingerprint"]):
         raise invalid_field("resource.fingerprint", call.body["fingerprint"], "Fingerprint is stale.")
     return patch(call, SUBNETWORKS)
 
