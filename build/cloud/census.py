@@ -136,12 +136,11 @@ def _list(gcloud: Gcloud, kind: Kind, stack: str) -> list[dict[str, Any]]:
 
 
 def _grants(policy: Mapping[str, Any], project: str) -> list[dict[str, Any]]:
-    """One item for each member of each role."""
-    return [
-        {"member": member, "role": binding["role"], "project": project}
-        for binding in policy.get("bindings", ())
-        for member in binding.get("members", ())
+    """One item for each member of each role, in an order that does not change from one look to the next."""
+    granted = [
+        (member, binding["role"]) for binding in policy.get("bindings", ()) for member in binding.get("members", ())
     ]
+    return [{"member": member, "role": role, "project": project} for member, role in sorted(granted)]
 
 
 def _is_switched_off(error: DeployError) -> bool:
