@@ -53,6 +53,7 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
 HOW_MANY = Counter(
     {
         **dict.fromkeys(METHODS, 1),
+        "Disk": 2,
         "Secret": 2,
         "SecretVersion": 2,
         "SecretIamMember": 2,
@@ -98,11 +99,22 @@ def held(stack: PulumiStack) -> Held:
     return Held(sorted(_in_cloud(stack.cloud)), sorted(_in_state(resources_of(stack))))
 
 
-def resources_of(stack: PulumiStack) -> list[Mapping[str, Any]]:
+def _checkpoint(stack: PulumiStack) -> Mapping[str, Any]:
     """The state as the file backend holds it; the CLI takes most of a second to export the same."""
     file = stack.folder.parent / "state" / ".pulumi" / "stacks" / "axion" / f"{stack.name}.json"
-    latest = json.loads(file.read_text())["checkpoint"]["latest"]
-    return list(latest.get("resources") or ())
+    latest: Mapping[str, Any] = json.loads(file.read_text())["checkpoint"]["latest"] or {}
+    return latest
+
+
+def resources_of(stack: PulumiStack) -> list[Mapping[str, Any]]:
+    """What the state has."""
+    return list(_checkpoint(stack).get("resources") or ())
+
+
+def pending_in_state(stack: PulumiStack) -> list[str]:
+    """What was begun and has not ended, as `creating network-vpc`."""
+    operations = _checkpoint(stack).get("pending_operations") or ()
+    return sorted(f"{each['type']} {each['resource']['urn'].rpartition('::')[2]}" for each in operations)
 
 
 def kinds_in_state(stack: PulumiStack) -> Counter[str]:

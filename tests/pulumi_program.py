@@ -51,6 +51,10 @@ class Recording:
         (found,) = self.of_type(kind)
         return found
 
+    def named(self, name: str) -> Registered:
+        (found,) = [each for each in self.resources if each.name == name]
+        return found
+
 
 def config_of(stack: str) -> dict[str, Any]:
     """The configuration of one of the example stacks."""

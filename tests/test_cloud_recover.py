@@ -167,6 +167,20 @@ def test_a_create_that_google_still_works_on_is_waited_for(tmp_path: Path, monke
     assert (step.verdict, step.id) == ("import", "projects/real/zones/us-central1-a/instances/vm")
 
 
+def test_a_host_that_came_and_stopped_before_it_was_recovered_is_imported_and_said_to_be_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A spot machine may be taken back while nobody watches; to Pulumi a stopped instance is as it should be."""
+    replayed = ReplayedGcloud.on_path(tmp_path / "bin", monkeypatch)
+    replayed.answers(says("operations list", []), says("describe", {"name": "vm", "status": "TERMINATED"}))
+    pulumi = Recorded(executor=LocalExecutor(), directory=tmp_path, stack="dev")
+    (step,) = plan_recovery(pulumi, Gcloud(LocalExecutor(), "p"), PLACE).steps
+    assert step.verdict == "import"
+    assert step.why.endswith(
+        "; it is stopped, and you start it: `gcloud compute instances start vm --zone=us-central1-a`"
+    )
+
+
 class InABucket(Recorded):
     """Pulumi with its state in a bucket."""
 

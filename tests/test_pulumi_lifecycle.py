@@ -47,8 +47,10 @@ GRAPH = {
     "identity-main-reads-gateway-api-keys": (
         "identity-main", ["identity-main-account", "secrets-gateway-api-keys"],
     ),
+    "host-main-boot": ("host-main", []),
     "host-main-instance": (
-        "host-main", ["identity-main-account", "models-data-main", "network-nat", "network-subnet"],
+        "host-main",
+        ["host-main-boot", "identity-main-account", "models-data-main", "network-nat", "network-subnet"],
     ),
     "host-main-stops-itself": ("host-main", ["host-main-instance", "identity-main-account", "stop-role"]),
 }  # fmt: skip
@@ -91,7 +93,7 @@ def test_every_mistake_in_the_configuration_is_told_at_once_and_the_cloud_is_ask
 
 def test_a_second_up_changes_nothing_and_asks_for_the_same_to_the_byte(prod: PulumiStack) -> None:
     before = inputs(prod)
-    assert "25 unchanged" in prod.up().stdout
+    assert "26 unchanged" in prod.up().stdout
     assert changes(prod.cloud) == []
     assert inputs(prod) == before
 
@@ -101,14 +103,15 @@ def test_a_change_of_what_is_served_touches_no_resource(prod: PulumiStack) -> No
     text = models.read_text()
     models.write_text(text.replace("the largest and slowest of the four", "the slowest"))
     assert models.read_text() != text
-    assert "25 unchanged" in prod.up().stdout
+    assert "26 unchanged" in prod.up().stdout
     assert changes(prod.cloud) == []
 
 
 def test_a_label_is_set_on_everything_that_takes_labels_and_nothing_is_replaced(prod: PulumiStack) -> None:
     prod.config("labels", {"team": "serving"})
-    assert "~ 5 updated" in prod.up().stdout
+    assert "~ 6 updated" in prod.up().stdout
     assert sorted(changes(prod.cloud)) == [
+        "disks.setLabels axion-prod-boot-main",
         "disks.setLabels axion-prod-data-main",
         "instances.setLabels axion-prod-main",
         "resourcePolicies.patch axion-prod-snapshots",
@@ -140,14 +143,24 @@ def test_a_larger_disk_and_machine_change_in_place_with_one_stop(prod: PulumiSta
     assert prod.cloud.state.resources[DISK]["sizeGb"] == "300"
 
 
-def test_what_can_only_be_made_anew_goes_first_and_its_data_disk_stays(prod: PulumiStack) -> None:
+def test_a_larger_boot_disk_grows_under_the_running_host(prod: PulumiStack) -> None:
     host_settings(prod, bootDiskGib=60)
+    assert prod.plan() == {"host-main-boot": "update"}
+    prod.up()
+    assert changes(prod.cloud) == ["disks.resize axion-prod-boot-main"]
+
+
+def test_what_can_only_be_made_anew_goes_first_and_its_data_disk_stays(prod: PulumiStack) -> None:
+    host_settings(prod, bootDiskGib=40)
     disk_id = prod.cloud.state.resources[DISK]["id"]
-    assert prod.plan() == {"host-main-instance": "replace", "host-main-stops-itself": "replace"}
+    anew = ("host-main-boot", "host-main-instance", "host-main-stops-itself")
+    assert prod.plan() == dict.fromkeys(anew, "replace")
     prod.up()
     assert changes(prod.cloud) == [
         "instances.setIamPolicy axion-prod-main",
         "instances.delete axion-prod-main",
+        "disks.delete axion-prod-boot-main",
+        "disks.insert axion-prod-boot-main",
         "instances.insert axion-prod-main",
         "instances.setIamPolicy axion-prod-main",
     ]

@@ -85,52 +85,45 @@ def _newest_version(creation: Creation, answer: Any) -> str | None:
     return None if newest is None else f"{creation.inputs['secret']}/versions/{newest}"
 
 
-GLOBAL, REGION, ZONE = "--global", "--regions={region}", "--zones={zone}"
-COMPUTE = "projects/{project}"
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """One of Compute's three: in a path, as a flag of `describe`, and of `operations list`."""
+
+    path: str
+    describe: str
+    operations: str
+
+
+GLOBAL = Scope("global", "", "--global")
+REGION = Scope("regions/{region}", "--region={region}", "--regions={region}")
+ZONE = Scope("zones/{zone}", "--zone={zone}", "--zones={zone}")
+
+
+def _compute(noun: str, collection: str, scope: Scope) -> Known:
+    """What has a name of its own in Compute; its create runs on as an operation."""
+    return Known(
+        describe=f"compute {noun} describe {{name}} {scope.describe}".rstrip(),
+        find=_exists(f"projects/{{project}}/{scope.path}/{collection}/{{name}}"),
+        operations=scope.operations,
+    )
+
+
 KNOWN: Mapping[str, Known] = {
-    "gcp:compute/network:Network": Known(
-        describe="compute networks describe {name}",
-        find=_exists(COMPUTE + "/global/networks/{name}"),
-        operations=GLOBAL,
-    ),
-    "gcp:compute/subnetwork:Subnetwork": Known(
-        describe="compute networks subnets describe {name} --region={region}",
-        find=_exists(COMPUTE + "/regions/{region}/subnetworks/{name}"),
-        operations=REGION,
-    ),
-    "gcp:compute/router:Router": Known(
-        describe="compute routers describe {name} --region={region}",
-        find=_exists(COMPUTE + "/regions/{region}/routers/{name}"),
-        operations=REGION,
-    ),
+    "gcp:compute/network:Network": _compute("networks", "networks", GLOBAL),
+    "gcp:compute/subnetwork:Subnetwork": _compute("networks subnets", "subnetworks", REGION),
+    "gcp:compute/router:Router": _compute("routers", "routers", REGION),
     "gcp:compute/routerNat:RouterNat": Known(
         describe="compute routers describe {router} --region={region}",
         find=_member("nats", "{project}/{region}/{router}/{name}"),
     ),
-    "gcp:compute/firewall:Firewall": Known(
-        describe="compute firewall-rules describe {name}",
-        find=_exists(COMPUTE + "/global/firewalls/{name}"),
-        operations=GLOBAL,
-    ),
-    "gcp:compute/resourcePolicy:ResourcePolicy": Known(
-        describe="compute resource-policies describe {name} --region={region}",
-        find=_exists(COMPUTE + "/regions/{region}/resourcePolicies/{name}"),
-        operations=REGION,
-    ),
-    "gcp:compute/disk:Disk": Known(
-        describe="compute disks describe {name} --zone={zone}",
-        find=_exists(COMPUTE + "/zones/{zone}/disks/{name}"),
-        operations=ZONE,
-    ),
+    "gcp:compute/firewall:Firewall": _compute("firewall-rules", "firewalls", GLOBAL),
+    "gcp:compute/resourcePolicy:ResourcePolicy": _compute("resource-policies", "resourcePolicies", REGION),
+    "gcp:compute/disk:Disk": _compute("disks", "disks", ZONE),
     "gcp:compute/diskResourcePolicyAttachment:DiskResourcePolicyAttachment": Known(
         describe="compute disks describe {disk} --zone={zone}",
         find=_member("resourcePolicies", "{project}/{zone}/{disk}/{name}"),
     ),
-    "gcp:compute/instance:Instance": Known(
-        describe="compute instances describe {name} --zone={zone}",
-        find=_exists(COMPUTE + "/zones/{zone}/instances/{name}"),
-        operations=ZONE,
-    ),
+    "gcp:compute/instance:Instance": _compute("instances", "instances", ZONE),
     "gcp:serviceaccount/account:Account": Known(
         describe="iam service-accounts describe {accountId}@{project}.iam.gserviceaccount.com",
         find=_exists("projects/{project}/serviceAccounts/{accountId}@{project}.iam.gserviceaccount.com"),

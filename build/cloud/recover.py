@@ -12,9 +12,10 @@ is put into it with its id, it is imported again, and a refresh of just these re
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
-from build.cloud.gcloud import Gcloud
+from build.cloud.gcloud import Gcloud, in_parallel
 from build.cloud.locks import Lock, read_locks, release, why_kept
 from build.cloud.pending import KNOWN, REPEATABLE, Creation, Known, Place
 from build.cloud.pulumi_cli import Pulumi
@@ -71,7 +72,12 @@ def plan_recovery(pulumi: Pulumi, gcloud: Gcloud, place: Place, foreign_host: st
     place = Place(project_of(deployment) or place.project, place.region, place.zone)
     present = {resource["urn"] for resource in deployment.get("resources") or () if not resource.get("delete")}
     operations = deployment.get("pending_operations") or ()
-    steps = [_step(operation, present, gcloud, place) for operation in operations]
+    questions = [partial(_step, operation, present, gcloud, place) for operation in operations]
+    answers = in_parallel({str(number): question for number, question in enumerate(questions)})
+    refused = [problem for each in answers.values() if isinstance(each, DeployError) for problem in each.problems]
+    if refused:
+        raise DeployError(*refused)
+    steps = [each for each in answers.values() if isinstance(each, Step)]
     waiting = [f"{step.name}: {step.why}" for step in steps if step.verdict == "wait"]
     if waiting:
         raise DeployError(*waiting)
@@ -123,7 +129,8 @@ def _step(operation: State, present: set[str], gcloud: Gcloud, place: Place) -> 
     if kind != "creating":
         why = "it is in the state; what it is now is read from the cloud"
         if kind == "updating" and resource["type"] == INSTANCE:
-            why += _stopped(resource, gcloud, place)
+            instance = Creation(type=INSTANCE, inputs=resource.get("inputs") or {}, place=place)
+            why += _stopped(instance, _described(instance, KNOWN[INSTANCE], "the instance", gcloud))
         return Step(urn=urn, operation=kind, verdict="refresh", why=why)
     if urn in present:
         return Step(
@@ -142,27 +149,30 @@ def _step(operation: State, present: set[str], gcloud: Gcloud, place: Place) -> 
     return _asked(urn, kind, creation, known, gcloud)
 
 
-def _stopped(resource: State, gcloud: Gcloud, place: Place) -> str:
-    """A new machine type stops the instance; to Pulumi a stopped one is as it should be, so no later `up` starts it."""
-    instance = Creation(type=INSTANCE, inputs=resource.get("inputs") or {}, place=place)
-    answer = gcloud.ask_or_none("ask for the instance", *instance.full(KNOWN[INSTANCE].describe).split()) or {}
-    if answer.get("status") not in {"STOPPING", "TERMINATED"}:
+def _stopped(creation: Creation, answer: Any) -> str:
+    """A new machine type, or Google's taking back a spot machine, stops an instance; no later `up` starts it."""
+    if creation.type != INSTANCE or (answer or {}).get("status") not in {"STOPPING", "TERMINATED"}:
         return ""
-    return instance.full("; it is stopped, and you start it: `gcloud compute instances start {name} --zone={zone}`")
+    return creation.full("; it is stopped, and you start it: `gcloud compute instances start {name} --zone={zone}`")
+
+
+def _described(creation: Creation, known: Known, name: str, gcloud: Gcloud) -> Any:
+    return gcloud.ask_or_none(f"ask for {name}", *creation.full(known.describe).split())
 
 
 def _asked(urn: str, kind: str, creation: Creation, known: Known, gcloud: Gcloud) -> Step:
     """Ask the cloud what became of a create. Operations first: one that ends in between is then seen as there."""
     name = urn.rpartition("::")[2]
     running = _running(creation, known, gcloud)
-    answer = gcloud.ask_or_none(f"ask for {name}", *creation.full(known.describe).split())
+    answer = _described(creation, known, name, gcloud)
     if running:
         why = f"Google is still at it, got operation {running}. Wait until it has ended, then run the same command."
         return Step(urn=urn, operation=kind, verdict="wait", why=why)
     found = known.find(creation, answer)
     if found is None:
         return Step(urn=urn, operation=kind, verdict="clear", why="the cloud does not have it; `pulumi up` creates it")
-    return Step(urn=urn, operation=kind, verdict="import", why=f"the cloud has it as {found}", id=found)
+    why = f"the cloud has it as {found}{_stopped(creation, answer)}"
+    return Step(urn=urn, operation=kind, verdict="import", why=why, id=found)
 
 
 def _running(creation: Creation, known: Known, gcloud: Gcloud) -> str | None:

@@ -56,6 +56,12 @@ def place_of(stack: str) -> Place:
     return Place(project, str(config.get("gcp:region") or zone.rpartition("-")[0]), zone)
 
 
+def billing_account_of(stack: str) -> str | None:
+    """The account whose budgets a stack's is among."""
+    budget = read_file(stack, project_directory()).document.data["config"].get("axion:budget")
+    return str(budget.get("billingAccount") or "") or None if isinstance(budget, dict) else None
+
+
 def bill_of(settings: StackSettings) -> Bill:
     """Price a stack by its file; machines of unknown shape are the guardrails' business."""
     catalog = load_catalog()
@@ -106,7 +112,8 @@ def cost(_context: Any, stack: str | None = None, json: bool = False) -> None:
 def census(_context: Any, stack: str, expect_empty: bool = False, json: bool = False) -> None:
     """List everything that a stack has in the cloud, with its monthly cost and how to remove it."""
     place = place_of(stack)
-    found = take_census(Gcloud(LocalExecutor(), place.project), stack, load_catalog(), known_stacks())
+    gcloud = Gcloud(LocalExecutor(), place.project)
+    found = take_census(gcloud, stack, load_catalog(), known_stacks(), billing_account_of(stack))
     if json:
         show.print_json(tables.census_data(found))
     else:

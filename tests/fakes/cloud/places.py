@@ -23,6 +23,8 @@ FAMILIES = {
     "debian-13-arm64": ("debian-cloud", "debian-13-trixie-arm64", "ARM64", 10, True),
     "debian-12": ("debian-cloud", "debian-12-bookworm", "X86_64", 10, True),
     "rocky-linux-9-optimized-gcp-arm64": ("rocky-linux-cloud", "rocky-linux-9-optimized-gcp-arm64", "ARM64", 20, True),
+    # Of the project's own, whose names say nothing: only Google knows that they are not for Arm.
+    "mine": ("axion-test", "mine", "X86_64", 10, True),
     "old-arm64": ("debian-cloud", "debian-old-arm64", "ARM64", 10, False),
 }
 VERSION = "v20261101"
