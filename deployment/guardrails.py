@@ -80,7 +80,7 @@ class _Guard:
 
     def __init__(self, reading: Reading, settings: StackSettings, catalog: Catalog, directory: FilePath) -> None:
         self.where, self.stack, self.settings = reading.where, reading.stack, settings
-        self.catalog, self.directory = catalog, directory
+        self.catalog, self.directory, self.has_region = catalog, directory, reading.has_region
         known = {name: catalog.shape(host.machine_type) for name, host in settings.hosts.items()}
         self.shapes = {name: shape for name, shape in known.items() if shape is not None}
         self.deployments: dict[str, Deployment] = {}
@@ -110,7 +110,7 @@ class _Guard:
 
     def _host(self, name: str, host: HostSettings) -> Iterator[tuple[tuple[str, ...], str]]:
         zone = self.settings.zone_of(name)
-        if zone.rpartition("-")[0] != self.settings.region:
+        if self.has_region and zone.rpartition("-")[0] != self.settings.region:
             yield ("zone",), f"outside {self.settings.region}, where the subnet is, got {zone}. Use another stack."
         if not _is_arm(host.image or self.catalog.images.default, self.catalog):
             example = self.catalog.images.default
@@ -120,7 +120,7 @@ class _Guard:
             yield ("machineType",), self._unknown_machine(host.machine_type)
             return
         regions = self.catalog.series[shape.series].regions
-        if self.settings.region not in regions:
+        if self.has_region and self.settings.region not in regions:
             yield (
                 ("machineType",),
                 (
@@ -176,6 +176,8 @@ class _Guard:
 
     def _price(self) -> Iterator[tuple[tuple[str, ...], str]]:
         settings = self.settings
+        if not self.has_region:
+            return
         total = bill(host_uses(settings, self.shapes, self.catalog), self.catalog)
         if total.unknown and not settings.allow_unknown_prices:
             yield (

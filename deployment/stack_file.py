@@ -28,6 +28,9 @@ NAMES = tuple(field.alias or name for name, field in StackSettings.model_fields.
 SALVAGE_ROUNDS = 8
 # What may stand in for a wrong value while the others are checked: no rule between values reads them.
 IMMATERIAL = {"gcp:project": "some-project", "axion:maxHourlyUsd": 1e9}
+REGION = re.compile(r"[a-z]+-[a-z]+\d+")
+# Where a stack of no readable place is taken to be; rules about regions and prices are then silent.
+SOMEWHERE = "us-central1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +41,8 @@ class Reading:
     settings: StackSettings | None
     problems: tuple[str, ...]
     document: Document
+    has_region: bool = True
+    """Whether the file says where the stack is, in zone or region."""
 
     def where(self, *path: str | int) -> str:
         """Name a place in the stack's file."""
@@ -81,13 +86,32 @@ def _read(stack: str, values: Mapping[str, Any], document: Document, secret_keys
             say = f"written in clear, got {len(str(data[key]))} characters. Run `pulumi config set --secret {key}`."
             problems.append(f"{document.where(('config', key))}: {say}")
         data[key] = bool(data.get(key))
-    if "gcp:region" not in data and isinstance(data.get("gcp:zone"), str):
-        data["gcp:region"] = data["gcp:zone"].rpartition("-")[0]
-    settings, found = _validated(data, document)
-    return Reading(stack=stack, settings=settings, problems=(*problems, *found), document=document)
+    region = _region(data)
+    data.setdefault("gcp:region", region or SOMEWHERE)
+    settings, found = _validated(data, document, {**IMMATERIAL, **_place(region or SOMEWHERE)})
+    problems += found
+    return Reading(
+        stack=stack, settings=settings, problems=tuple(problems), document=document, has_region=region is not None
+    )
 
 
-def _validated(data: dict[str, Any], document: Document) -> tuple[StackSettings | None, list[str]]:
+def _region(data: Mapping[str, Any]) -> str | None:
+    """The region that is written, or the one that the zone begins with, be the rest of it right or wrong."""
+    for key in ("gcp:region", "gcp:zone"):
+        found = REGION.match(str(data.get(key, "")))
+        if found:
+            return found[0]
+    return None
+
+
+def _place(region: str) -> dict[str, str]:
+    """What stands in for a wrong zone or region: no rule reads more of a zone than its region."""
+    return {"gcp:zone": f"{region}-a", "gcp:region": region}
+
+
+def _validated(
+    data: dict[str, Any], document: Document, stand_ins: Mapping[str, Any]
+) -> tuple[StackSettings | None, list[str]]:
     """Validate; where that fails, take the wrong values out until the rest is readable."""
     try:
         return StackSettings.model_validate(data), []
@@ -98,7 +122,7 @@ def _validated(data: dict[str, Any], document: Document) -> tuple[StackSettings 
         for item in wrong.errors(include_url=False):
             path = tuple(itertools.takewhile(lambda part: part != "[key]", item["loc"]))
             _take_out(rest, path[:-1] if item["type"] == "missing" else path)
-        for key, value in IMMATERIAL.items():
+        for key, value in stand_ins.items():
             rest.setdefault(key, value)
         try:
             return StackSettings.model_validate(rest), problems

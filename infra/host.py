@@ -1,5 +1,6 @@
 """A host: one Axion machine, private, shielded, and able to stop itself and nothing else."""
 
+import hashlib
 from dataclasses import dataclass
 
 import pulumi
@@ -13,7 +14,7 @@ from infra.startup import DATA_DEVICE
 
 # What the account may do is decided by IAM; Secret Manager accepts no narrower scope than this one.
 SCOPES = ["https://www.googleapis.com/auth/cloud-platform"]
-IMAGE, SSH_KEYS = "bootDisk.initializeParams.image", 'metadata["ssh-keys"]'
+SSH_KEYS = 'metadata["ssh-keys"]'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +39,7 @@ class AxionHostArgs:
 
 
 class AxionHost(pulumi.ComponentResource):
-    """An instance with its data disk attached, and the right to stop it."""
+    """An instance with its boot and data disks attached, and the right to stop it."""
 
     instance_name: pulumi.Output[str]
     instance_id: pulumi.Output[str]
@@ -47,7 +48,7 @@ class AxionHost(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: AxionHostArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("axion:infra:AxionHost", name, None, opts)
-        instance = self._instance(name, args)
+        instance = self._instance(name, args, self._boot_disk(name, args))
         compute.InstanceIAMMember(
             f"{name}-stops-itself",
             instance_name=instance.name,
@@ -64,7 +65,25 @@ class AxionHost(pulumi.ComponentResource):
             self.external_ip = first.access_configs[0].nat_ip
         self.register_outputs({"instanceId": self.instance_id, "internalIp": self.internal_ip})
 
-    def _instance(self, name: str, args: AxionHostArgs) -> compute.Instance:
+    def _boot_disk(self, name: str, args: AxionHostArgs) -> compute.Disk:
+        """A disk of its own: an image that is missing or not for Arm is refused here, while the old instance runs."""
+        disk, mark = args.boot_disk, image_mark(args.settings)
+        return compute.Disk(
+            "-".join((f"{name}-boot", *mark)),
+            name=args.naming.name("boot", args.host, *mark),
+            zone=args.zone,
+            image=args.image,
+            architecture="ARM64",
+            type=disk.type,
+            size=disk.size_gib,
+            provisioned_iops=disk.iops,
+            provisioned_throughput=disk.throughput_mib_s,
+            labels=args.naming.labelled("host"),
+            # A family moves with every release of its image, and would replace the host (pulumi-gcp #284).
+            opts=owned_by(self, ignore_changes=None if mark else ["image"]),
+        )
+
+    def _instance(self, name: str, args: AxionHostArgs, boot: compute.Disk) -> compute.Instance:
         naming, settings = args.naming, args.settings
         labels = naming.labelled("host")
         scratch = [
@@ -78,12 +97,7 @@ class AxionHost(pulumi.ComponentResource):
             machine_type=settings.machine_type,
             # A new machine type stops the instance, changes it and starts it again: disks and addresses stay.
             allow_stopping_for_update=True,
-            boot_disk=compute.InstanceBootDiskArgs(
-                auto_delete=True,
-                device_name="axion-boot",
-                # Without the configuration's labels: changing one of a boot disk replaces the instance.
-                initialize_params=_boot_disk(args.image, args.boot_disk, naming.ours("host")),
-            ),
+            boot_disk=compute.InstanceBootDiskArgs(source=boot.self_link, auto_delete=False, device_name="axion-boot"),
             attached_disks=[compute.InstanceAttachedDiskArgs(source=args.data_disk, device_name=DATA_DEVICE)],
             scratch_disks=scratch or None,
             network_interfaces=[_interface(args)],
@@ -95,18 +109,19 @@ class AxionHost(pulumi.ComponentResource):
             metadata={**metadata(settings, args.startup_script), "axion-stack": naming.stack, "axion-host": args.host},
             tags=[naming.name("host"), naming.name("host", args.host)],
             labels=labels,
-            opts=owned_by(self, depends_on=[args.egress], ignore_changes=ignored(settings)),
+            opts=owned_by(self, depends_on=[args.egress], ignore_changes=[SSH_KEYS]),
         )
 
 
-def ignored(settings: HostSettings) -> list[str]:
-    """What may differ from the program: keys that gcloud adds, and the image that a family meant at creation.
+def image_mark(settings: HostSettings) -> tuple[str, ...]:
+    """What tells the boot disk of an image that the settings name exactly from those of other images.
 
-    A family moves with every release of its image and would replace the host (pulumi-gcp #284). An image that the
-    settings name exactly is an instruction: changing it replaces the host, and the data disk stays.
+    Such a name is an instruction: another image is another disk, made first, and then the host is replaced.
     """
-    is_exact = settings.image is not None and "/family/" not in settings.image
-    return [SSH_KEYS] if is_exact else [SSH_KEYS, IMAGE]
+    image = settings.image
+    if image is None or "/family/" in image:
+        return ()
+    return (hashlib.sha256(image.encode()).hexdigest()[:8],)
 
 
 def metadata(settings: HostSettings, startup_script: str) -> dict[str, str]:
@@ -120,17 +135,6 @@ def metadata(settings: HostSettings, startup_script: str) -> dict[str, str]:
         "startup-script": startup_script,
         **idle,
     }
-
-
-def _boot_disk(image: str, disk: DiskUse, labels: dict[str, str]) -> compute.InstanceBootDiskInitializeParamsArgs:
-    return compute.InstanceBootDiskInitializeParamsArgs(
-        image=image,
-        type=disk.type,
-        size=disk.size_gib,
-        provisioned_iops=disk.iops,
-        provisioned_throughput=disk.throughput_mib_s,
-        labels=labels,
-    )
 
 
 def _interface(args: AxionHostArgs) -> compute.InstanceNetworkInterfaceArgs:

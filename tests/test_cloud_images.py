@@ -12,7 +12,8 @@ from tests.replayed_gcloud import ReplayedGcloud, refuses, says
 
 MINE = "projects/mine/global/images/axion-v3"
 GOOD = {"name": "axion-v3", "architecture": "ARM64", "status": "READY", "guestOsFeatures": [{"type": "GVNIC"}]}
-COST = "`pulumi up` would take the host down and not bring it back. Correct the host's image"
+STOPS = "`pulumi up` would stop there, and leave the host as it is. Correct the host's image"
+DOWN = "`pulumi up` would take the host down and not bring it back. Correct the host's image"
 
 
 @pytest.fixture
@@ -49,24 +50,25 @@ def test_an_image_that_is_there_passes_and_is_asked_for_once(gcloud: ReplayedGcl
 
 
 @pytest.mark.parametrize(
-    ("image", "wrong"),
+    ("image", "wrong", "cost"),
     [
-        (None, "not there"),
-        ({**GOOD, "architecture": "X86_64"}, "built for X86_64, and Axion needs ARM64"),
-        ({"name": "axion-v3"}, "built for an unknown processor, and Axion needs ARM64"),
-        ({**GOOD, "status": "PENDING"}, "not ready: PENDING"),
+        (None, "not there", STOPS),
+        ({**GOOD, "architecture": "X86_64"}, "built for X86_64, and Axion needs ARM64", STOPS),
+        ({"name": "axion-v3"}, "built for an unknown processor, and Axion needs ARM64", DOWN),
+        ({**GOOD, "status": "PENDING"}, "not ready: PENDING", STOPS),
         (
             {**GOOD, "guestOsFeatures": [{"type": "UEFI_COMPATIBLE"}]},
             "without the guest OS feature GVNIC, the only network card that Axion has",
+            DOWN,
         ),
     ],
 )
-def test_an_image_that_would_take_the_host_down_fails(
-    gcloud: ReplayedGcloud, image: dict[str, object] | None, wrong: str
+def test_an_image_that_would_not_do_fails_and_what_it_would_cost_is_said(
+    gcloud: ReplayedGcloud, image: dict[str, object] | None, wrong: str, cost: str
 ) -> None:
     missing = refuses("images describe", "ERROR: The resource 'axion-v3' was not found")
     gcloud.answers(missing if image is None else says("images describe", image))
-    assert checked(MINE) == [("image axion-v3", "fail", f"{wrong}; {COST}")]
+    assert checked(MINE) == [("image axion-v3", "fail", f"{wrong}; {cost}")]
 
 
 def test_without_an_image_of_its_own_a_stack_is_asked_nothing(gcloud: ReplayedGcloud) -> None:

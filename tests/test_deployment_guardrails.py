@@ -197,3 +197,41 @@ def test_a_public_address_needs_somebody_to_listen(tmp_path: Path) -> None:
 def test_a_public_address_without_a_list_is_refused(tmp_path: Path) -> None:
     (found,) = problems(tmp_path, host={"publicIp": {}})
     assert "publicIp.allowCidrs: missing, got nothing. Give the ranges that may connect" in found
+
+
+WRONG_HOST = {"machineType": "c4a-standard-33", "dataDiskType": "pd-ssd", "image": "ubuntu-os-cloud/ubuntu-2404-lts"}
+
+
+@pytest.mark.parametrize("place", [{"gcp__zone": "us-central1"}, {"gcp__zone": "us-central1-A"}, {"gcp__zone": 3}])
+def test_a_wrong_zone_is_one_problem_and_hides_no_other(tmp_path: Path, place: dict[str, Any]) -> None:
+    hosts = {"main": WRONG_HOST, "big": {"machineType": "c4a-standard-8", "dataDiskType": "pd-ssd"}}
+    found = problems(tmp_path, axion__hosts=hosts, axion__network={"cidr": "10.20.0.0/30"}, **place)
+    assert sorted(line.partition(" ")[2].partition(", got")[0] for line in found) == [
+        "config.axion:hosts.big.dataDiskType: c4a has no Persistent Disk",
+        "config.axion:hosts.main.image: not built for arm64, which Axion needs",
+        "config.axion:hosts.main.machineType: no such c4a machine",
+        "config.axion:network.cidr: too small for a subnet",
+        f"config.gcp:zone: {'not text' if place['gcp__zone'] == 3 else 'not of the expected form'}",
+    ]
+
+
+def test_a_zone_of_which_only_the_letter_is_missing_still_says_which_prices_hold(tmp_path: Path) -> None:
+    found = problems(tmp_path, host={"machineType": "c4a-standard-72"}, gcp__zone="us-central1")
+    zone, limit = found
+    assert "config.gcp:zone: not of the expected form" in zone
+    assert "config.axion:maxHourlyUsd: the stack costs 3.2" in limit
+
+
+def test_without_any_place_no_rule_about_places_speaks(tmp_path: Path) -> None:
+    found = problems(tmp_path, host={"machineType": "c4a-standard-72", "zone": "us-east1-b"}, gcp__zone="somewhere")
+    assert [line.partition(" ")[2] for line in found] == [
+        'config.gcp:zone: not of the expected form, got "somewhere". Give a zone such as us-central1-a.'
+    ]
+
+
+def test_a_wrong_region_beside_a_right_zone_is_one_problem_and_prices_hold(tmp_path: Path) -> None:
+    found = problems(tmp_path, host={"machineType": "c4a-standard-72"}, gcp__region="USA")
+    assert [line.partition(" ")[2].partition(": ")[0] for line in found] == [
+        "config.gcp:region",
+        "config.axion:maxHourlyUsd",
+    ]

@@ -9,6 +9,7 @@ from tests.cloud_calls import (
     BALANCED,
     COMPUTE,
     REGION,
+    X86_IMAGE,
     ZONE,
     booted,
     disk,
@@ -139,6 +140,16 @@ def test_a_boot_disk_needs_room_for_its_image(cloud: Cloud) -> None:
     small = {"sourceImage": ARM_IMAGE, "diskType": BALANCED, "diskSizeGb": "8"}
     answer = post(cloud, f"{ZONE}/instances", instance(disks=[{"boot": True, "initializeParams": small}]))
     assert "cannot be smaller than the image size (10 GB)" in refusal(answer)[2]
+
+
+def test_a_disk_is_refused_when_its_image_is_for_another_processor_than_was_asked_for(cloud: Cloud) -> None:
+    """Google's words: hashicorp/packer-plugin-googlecompute #232."""
+    wanted = disk(sourceImage=X86_IMAGE, architecture="ARM64")
+    assert refusal(post(cloud, f"{ZONE}/disks", wanted))[2] == (
+        "Invalid value for field 'resource.architecture': 'ARM64'. "
+        "Requested architecture must be the same as the source resource architecture (X86_64)."
+    )
+    done(cloud, "POST", f"{ZONE}/disks", {**wanted, "sourceImage": ARM_IMAGE})
 
 
 def test_a_policy_may_be_written_with_its_etag_in_the_alphabet_of_urls_as_gcloud_does(cloud: Cloud) -> None:

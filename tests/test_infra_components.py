@@ -59,8 +59,9 @@ def test_labels_of_the_configuration_are_added(full: Recording) -> None:
 def test_names_say_the_stack_and_hold_nothing_random(prod: Recording) -> None:
     names = [each.inputs["name"] for each in prod.resources if "name" in each.inputs]
     assert sorted(set(names)) == [
-        "axion-prod-allow-iap-ssh", "axion-prod-data-main", "axion-prod-example-axion-prod", "axion-prod-main",
-        "axion-prod-nat", "axion-prod-router", "axion-prod-snapshots", "axion-prod-subnet", "axion-prod-vpc",
+        "axion-prod-allow-iap-ssh", "axion-prod-boot-main", "axion-prod-data-main", "axion-prod-example-axion-prod",
+        "axion-prod-main", "axion-prod-nat", "axion-prod-router", "axion-prod-snapshots", "axion-prod-subnet",
+        "axion-prod-vpc",
     ]  # fmt: skip
     again = run_program(config_of("prod"))
     assert again.outputs == prod.outputs
@@ -117,8 +118,8 @@ def test_an_ordinary_host_is_migrated_and_restarted(prod: Recording) -> None:
 
 
 def test_the_data_disk_is_protected_and_attached_from_outside(prod: Recording, dev: Recording) -> None:
-    disk = prod.one("Disk")
-    assert (disk.protect, disk.retain_on_delete, dev.one("Disk").protect) == (True, False, False)
+    disk, of_dev = (each.named("models-data-main") for each in (prod, dev))
+    assert (disk.protect, disk.retain_on_delete, of_dev.protect) == (True, False, False)
     assert disk.inputs["type"] == "hyperdisk-balanced"
     assert (disk.inputs["size"], disk.inputs["provisionedIops"], disk.inputs["provisionedThroughput"]) == (
         200,
@@ -132,9 +133,20 @@ def test_the_data_disk_is_protected_and_attached_from_outside(prod: Recording, d
 
 
 def test_a_family_may_move_on_but_an_exact_image_is_an_instruction(prod: Recording, full: Recording) -> None:
-    assert "bootDisk.initializeParams.image" in prod.one("Instance").ignore_changes
-    alpha = next(each for each in full.of_type("Instance") if each.name == "host-alpha-instance")
-    assert "bootDisk.initializeParams.image" not in alpha.ignore_changes
+    family = prod.named("host-main-boot")
+    assert (family.ignore_changes, family.inputs["name"]) == (["image"], "axion-prod-boot-main")
+    # The first eight digits of sha256 of the image's name, by `printf %s NAME | sha256sum`.
+    exact = full.named("host-alpha-boot-cf812eeb")
+    assert (exact.ignore_changes, exact.inputs["name"]) == ([], "axion-full-boot-alpha-cf812eeb")
+
+
+def test_the_boot_disk_is_made_first_for_arm_and_stays_when_the_instance_goes(prod: Recording) -> None:
+    boot, instance = prod.named("host-main-boot"), prod.one("Instance")
+    assert instance.inputs["bootDisk"] == {
+        "source": "https://cloud/axion-prod-boot-main", "autoDelete": False, "deviceName": "axion-boot",
+    }  # fmt: skip
+    assert "host-main-boot" in instance.dependencies
+    assert (boot.inputs["architecture"], boot.inputs["size"], boot.protect) == ("ARM64", 50, False)
 
 
 def test_local_ssds_come_with_the_machine_and_are_given_up_at_a_stop(full: Recording) -> None:

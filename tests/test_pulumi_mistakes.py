@@ -25,6 +25,11 @@ class Mistake:
     before_any_request: bool = False
 
 
+# The program's own boot disk is judged before there is an instance (tests/test_pulumi_end.py); so these go without it.
+BOOT_DISK = 'source=boot.self_link, auto_delete=False, device_name="axion-boot"'
+MADE_BY_THE_INSTANCE = (
+    'initialize_params={{"type": "{type}", "image": "projects/ubuntu-os-cloud/global/images/family/{image}"}}'
+)
 MISTAKES = [
     Mistake(
         name="a network card in the wrong case",
@@ -55,15 +60,14 @@ MISTAKES = [
     ),
     Mistake(
         name="a Persistent Disk",
-        right="type=disk.type,\n        size=disk.size_gib,\n        provisioned_iops=disk.iops,\n"
-        "        provisioned_throughput=disk.throughput_mib_s,",
-        wrong='type="pd-balanced", size=disk.size_gib,',
+        right=BOOT_DISK,
+        wrong=MADE_BY_THE_INSTANCE.format(type="pd-balanced", image="ubuntu-2404-lts-arm64"),
         says="[pd-balanced, c4a-standard-32] features are not compatible for creating instance.",
     ),
     Mistake(
         name="an image for another processor",
-        right="image=image,",
-        wrong='image="projects/ubuntu-os-cloud/global/images/family/ubuntu-2404-lts-amd64",',
+        right=BOOT_DISK,
+        wrong=MADE_BY_THE_INSTANCE.format(type="hyperdisk-balanced", image="ubuntu-2404-lts-amd64"),
         says="Requested boot disk architecture (X86_64) is not compatible with machine type architecture (ARM64).",
     ),
 ]

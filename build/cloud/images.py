@@ -1,7 +1,8 @@
-"""Ask Google for the images that a stack names itself, before Pulumi takes down the instance that runs.
+"""Ask Google for the images that a stack names itself, before `pulumi up` does.
 
-Instances have fixed names and hold their data disk, so a new image means: the old instance goes, then the new one
-comes. Whether the image is there, and built for Axion, only the cloud knows of an image of one's own.
+Whether an image of one's own is there, and built for Axion, only the cloud knows. The boot disk is made from it while
+the old instance still runs, so most mistakes cost nothing but the try. A missing driver shows with the new instance
+only, and that comes when the old one, whose name and data disk it takes, is gone.
 """
 
 from dataclasses import dataclass, replace
@@ -12,7 +13,8 @@ from build.doctor import Check
 from deployment.stack import StackSettings
 
 TIMEOUT_S = 30.0
-COST = "`pulumi up` would take the host down and not bring it back"
+REFUSED = "`pulumi up` would stop there, and leave the host as it is"
+DOWN = "`pulumi up` would take the host down and not bring it back"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,16 +54,18 @@ def _found(image: ImageName, gcloud: Gcloud) -> dict[str, Any] | None:
 
 
 def _judged(reference: str, image: dict[str, Any] | None) -> Check:
-    wrong = None
+    wrong, cost = None, REFUSED
     if image is None:
         wrong = "not there"
-    elif image.get("architecture") != "ARM64":
-        wrong = f"built for {image.get('architecture') or 'an unknown processor'}, and Axion needs ARM64"
+    elif not image.get("architecture"):
+        wrong, cost = "built for an unknown processor, and Axion needs ARM64", DOWN
+    elif image["architecture"] != "ARM64":
+        wrong = f"built for {image['architecture']}, and Axion needs ARM64"
     elif image.get("status", "READY") != "READY":
         wrong = f"not ready: {image['status']}"
     elif "GVNIC" not in {each.get("type") for each in image.get("guestOsFeatures", ())}:
-        wrong = "without the guest OS feature GVNIC, the only network card that Axion has"
+        wrong, cost = "without the guest OS feature GVNIC, the only network card that Axion has", DOWN
     name = f"image {reference.rpartition('/')[2]}"
     if wrong:
-        return {"check": name, "verdict": "fail", "finding": f"{wrong}; {COST}. Correct the host's image"}
+        return {"check": name, "verdict": "fail", "finding": f"{wrong}; {cost}. Correct the host's image"}
     return {"check": name, "verdict": "pass", "finding": f"{reference} is there, for ARM64"}

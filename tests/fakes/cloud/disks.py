@@ -20,6 +20,9 @@ def new_disk(call: Call, body: Json, field: str = "resource") -> Json:
     if body.get("sourceImage"):
         image = places.image(call.resolve(body["sourceImage"]))
         image_gb = int(image["diskSizeGb"])
+        if body.get("architecture", image["architecture"]) != image["architecture"]:
+            same = f"must be the same as the source resource architecture ({image['architecture']})."
+            raise invalid_field(f"{field}.architecture", body["architecture"], f"Requested architecture {same}")
         source = {"sourceImage": image["selfLink"], "sourceImageId": image["id"], "architecture": image["architecture"]}
         source["guestOsFeatures"] = image["guestOsFeatures"]
     size_gb = int(body.get("sizeGb") or image_gb or 100)
