@@ -3,6 +3,7 @@
 `python -m tests.rehearse_cloud`, or `make rehearse-cloud`. Exits with 1 where a step says something unexpected.
 """
 
+import copy
 import shutil
 import sys
 import tempfile
@@ -17,6 +18,7 @@ from tests.pulumi_stack import HOW_TO_GET_IT, PulumiStack, find_cli
 from tests.standing_stack import host_settings
 
 STACK = "prod"
+DISK = "projects/axion-test/zones/us-central1-a/disks/axion-prod-data-main"
 # True of the stand-in only, and said by every command.
 NOISE = "using pulumi-resource-gcp from $PATH"
 QUIET = ("--yes", "--suppress-progress")
@@ -39,8 +41,8 @@ def grow(stack: PulumiStack) -> None:
 
 
 STEPS = (
-    Step(title="Bring it up", words=("up", *QUIET), expects="+ 25 created"),
-    Step(title="Again, with nothing changed", words=("up", *QUIET, "--suppress-outputs"), expects="25 unchanged"),
+    Step(title="Bring it up", words=("up", *QUIET), expects="+ 26 created"),
+    Step(title="Again, with nothing changed", words=("up", *QUIET, "--suppress-outputs"), expects="26 unchanged"),
     Step(
         title="machineType: c4a-standard-48 in Pulumi.prod.yaml",
         before=grow,
@@ -53,7 +55,7 @@ STEPS = (
         words=("up", *QUIET, "--suppress-outputs"),
         expects="~ 1 updated",
     ),
-    Step(title="Take it down", words=("destroy", *QUIET), expects="- 25 deleted"),
+    Step(title="Take it down", words=("destroy", *QUIET), expects="- 26 deleted"),
 )
 
 
@@ -62,12 +64,26 @@ def shown(text: str) -> str:
     return "\n".join(f"    {line}" for line in lines if line)
 
 
+def census(stack: PulumiStack, title: str, status: int, expects: str) -> list[str]:
+    """Ask Google, not Pulumi, what is left."""
+    words = ("census", "--stack", STACK, "--expect-empty")
+    print(f"\n# {title}\n$ fab {' '.join(words)}", flush=True)
+    environment = {**stack.environment, **gcloud_environment(stack.cloud, stack.folder.parent)}
+    done = fab(*words, project=stack.folder, environment=environment)
+    print(shown(done.stdout + done.stderr), flush=True)
+    if done.returncode == status and expects in done.stdout:
+        return []
+    return [f"fab census: expected exit {status} and {expects!r}, got exit {done.returncode}. See above."]
+
+
 def rehearse(base: Path, cli: Path) -> list[str]:
     """Run all steps; returns what was not as expected."""
     wrong: list[str] = []
     with running() as cloud:
         stack = PulumiStack.of_checkout(base, cli, cloud, name=STACK)
+        disk: dict[str, Any] = {}
         for step in STEPS:
+            disk |= copy.deepcopy(cloud.state.resources.get(DISK) or {})
             if step.before:
                 step.before(stack)
             print(f"\n# {step.title}\n$ pulumi {' '.join((*step.words, '--stack', STACK))}", flush=True)
@@ -77,12 +93,9 @@ def rehearse(base: Path, cli: Path) -> list[str]:
                 wrong.append(f"pulumi {step.words[0]}: expected {step.expects!r}, got exit {ran.status}. See above.")
         if shutil.which("gcloud") is None:
             return [*wrong, "gcloud: not found, so no census. Install it: https://cloud.google.com/sdk/docs/install."]
-        print(f"\n# Ask Google, not Pulumi, what is left\n$ fab census --stack {STACK} --expect-empty", flush=True)
-        environment = {**stack.environment, **gcloud_environment(cloud, base)}
-        done = fab("census", "--stack", STACK, "--expect-empty", project=stack.folder, environment=environment)
-        print(shown(done.stdout + done.stderr))
-        if done.returncode != 0:
-            wrong.append(f"fab census: expected nothing left, got exit {done.returncode}. See above.")
+        wrong += census(stack, "Ask Google, not Pulumi, what is left", 0, "nothing left")
+        cloud.state.resources[DISK] = {**disk, "users": []}
+        wrong += census(stack, "The same, had the data disk been left behind", 1, "gcloud compute disks delete")
     return wrong
 
 

@@ -146,6 +146,29 @@ def test_an_unknown_price_is_unknown_and_the_sum_a_lower_bound(gcloud: ReplayedG
     assert census.known_monthly_usd == pytest.approx(16.0)
 
 
+def test_a_budget_is_looked_for_in_the_billing_account_that_the_stack_names(gcloud: ReplayedGcloud) -> None:
+    path, account = "billingAccounts/012345-6789AB-CDEF01/budgets/7", "012345-6789AB-CDEF01"
+    listed = [
+        {"name": path, "displayName": "axion-dev-monthly"},
+        {"name": f"{path}0", "displayName": "axion-prod-monthly"},
+        {"name": f"{path}1", "displayName": "Travel"},
+    ]
+    gcloud.answers(says(f"billing budgets list --billing-account={account}", listed))
+    assert taken().is_empty
+    census = take_census(Gcloud(LocalExecutor(), "p"), "dev", load_catalog(), (), account)
+    (found,) = census.found
+    assert (found.kind.name, found.name, found.monthly_usd) == ("budget", "axion-dev-monthly", 0.0)
+    assert removal_commands(census) == [f"gcloud billing budgets delete {path} --project=p --quiet"]
+
+
+def test_role_grants_come_in_one_order_whatever_order_google_tells_them_in(gcloud: ReplayedGcloud) -> None:
+    member = "serviceAccount:axion-dev-main@p.iam.gserviceaccount.com"
+    roles = ["roles/monitoring.metricWriter", "roles/logging.logWriter"]
+    bindings = [{"role": role, "members": [member]} for role in roles]
+    gcloud.answers(says("projects get-iam-policy", {"bindings": bindings}))
+    assert [each.item["role"] for each in taken().found] == [roles[1], roles[0]]
+
+
 @pytest.mark.parametrize(
     ("what", "item", "is_ours"),
     [

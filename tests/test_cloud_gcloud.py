@@ -88,7 +88,7 @@ def test_the_census_counts_the_stack_and_not_its_neighbours(stack: PulumiStack) 
     found = counted(stack)
     assert found == {
         "instance": ["axion-dev-main"],
-        "disk": ["axion-dev-data-main", "axion-dev-main"],
+        "disk": ["axion-dev-boot-main", "axion-dev-data-main"],
         "snapshot schedule": ["axion-dev-snapshots"],
         "firewall rule": ["axion-dev-allow-iap-ssh"],
         "router": ["axion-dev-router"],
@@ -127,7 +127,7 @@ def test_a_stack_that_pulumi_forgot_can_be_removed_by_the_commands_alone(stack: 
     stack.up()
     stack.run("stack", "rm", "dev", "--yes", "--force", "--preserve-config")
     commands = json.loads(asked(stack, "census", "--json").stdout)["remove"]
-    assert len(commands) == 12
+    assert len(commands) == 13
     for command in commands:
         gcloud(stack, *shlex.split(command))
     left = [path for path in stack.cloud.state.resources if "axion-dev-" in path and "axion-dev-2" not in path]

@@ -71,6 +71,14 @@ def test_each_series_starts_from_the_disks_that_it_takes(machine: str, disk: str
     assert ([rule for rule, _, _ in judged({**GOOD, INSTANCE: props})] == []) is is_right
 
 
+def test_a_boot_disk_of_its_own_is_judged_as_the_disk_that_it_is() -> None:
+    instance = changed(INSTANCE, "bootDisk", {"source": "axion-dev-boot-main"})
+    boot = changed(DISK, "image", "debian-12-arm64")
+    assert list(judged({INSTANCE: instance, DISK: boot})) == []
+    wrong = {**boot, "type": "pd-balanced", "labels": {}}
+    assert [rule for rule, _, _ in judged({INSTANCE: instance, DISK: wrong})] == ["hyperdisk-only", *["labels"] * 3]
+
+
 def test_a_metal_machine_has_another_network_card() -> None:
     props = changed(INSTANCE, "machineType", "c4a-standard-96-metal")
     props["networkInterfaces"][0]["nicType"] = "IDPF"

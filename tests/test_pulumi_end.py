@@ -1,7 +1,6 @@
 """How a stack ends, with the real CLI: protection, destroy, a census by real gcloud, and what a wrong image costs."""
 
 import json
-import shutil
 
 import pytest
 
@@ -36,7 +35,7 @@ def test_after_a_destroy_nothing_is_left_and_a_leftover_is_told_with_its_cost(st
     cloud = prod.cloud
     leftover = json.loads(json.dumps(cloud.state.resources[DISK]))
     prod.config("protectData", False).up()
-    assert "- 25 deleted" in prod.run("destroy", "--yes", "--stack", prod.name).stdout
+    assert "- 26 deleted" in prod.run("destroy", "--yes", "--stack", prod.name).stdout
     # Google keeps a deleted role for a week; it costs nothing and can be had back.
     assert list(cloud.state.resources) == ["projects/axion-test/roles/axion_prod_stop"]
     assert [one["bindings"] for one in cloud.state.policies.values()] == [[]]
@@ -44,7 +43,7 @@ def test_after_a_destroy_nothing_is_left_and_a_leftover_is_told_with_its_cost(st
     environment = {**prod.environment, **gcloud_environment(cloud, standing_prod.base)}
     census = ("census", "--stack", "prod", "--expect-empty")
     empty = fab(*census, project=prod.folder, environment=environment)
-    assert (empty.returncode, empty.stdout.strip()) == (0, "prod: nothing left in axion-test.")
+    assert (empty.returncode, empty.stdout.strip()) == (0, "prod: nothing left in axion-test."), empty.stderr
     cloud.state.resources[DISK] = {**leftover, "users": []}
     left = fab(*census, project=prod.folder, environment=environment)
     assert left.returncode == 1
@@ -54,23 +53,56 @@ def test_after_a_destroy_nothing_is_left_and_a_leftover_is_told_with_its_cost(st
     assert command in left.stdout
 
 
-def test_a_wrong_image_is_found_by_the_doctor_before_it_costs_the_host(
+GOOD_IMAGE = "projects/ubuntu-os-cloud/global/images/ubuntu-2404-noble-arm64-v20261101"
+FOREIGN = "Requested architecture must be the same as the source resource architecture (X86_64)"
+
+
+@pytest.mark.parametrize(
+    ("image", "said"),
+    [
+        ("projects/axion-test/global/images/mine-v3", "images/mine-v3' was not found"),
+        ("projects/axion-test/global/images/mine-v20261101", FOREIGN),
+    ],
+)
+def test_a_wrong_image_costs_nothing_for_the_old_host_runs_on(
+    standing_prod: StandingStack, image: str, said: str
+) -> None:
+    """Names are fixed, so a new instance can only come after the old one; but its boot disk comes before that."""
+    prod = standing_prod.put_back()
+    before = {path: prod.cloud.state.resources[path]["id"] for path in (VM, DISK)}
+    host_settings(prod, image=image)
+    assert said in prod.up(check=False).said
+    assert [each for each in changes(prod.cloud) if not each.startswith("disks.insert axion-prod-boot-main")] == []
+    assert {path: prod.cloud.state.resources[path]["id"] for path in (VM, DISK)} == before
+    assert prod.cloud.state.resources[VM]["status"] == "RUNNING"
+    host_settings(prod, image=None)
+    assert prod.plan() == {}
+
+
+def test_a_right_image_gets_its_disk_first_then_the_host_is_replaced_and_the_old_disk_goes(prod: PulumiStack) -> None:
+    host_settings(prod, image=GOOD_IMAGE)
+    prod.up()
+    new = next(path for path in prod.cloud.state.resources if "/disks/axion-prod-boot-main-" in path).rpartition("/")[2]
+    assert changes(prod.cloud) == [
+        f"disks.insert {new}",
+        "instances.setIamPolicy axion-prod-main",
+        "instances.delete axion-prod-main",
+        "instances.insert axion-prod-main",
+        "instances.setIamPolicy axion-prod-main",
+        "disks.delete axion-prod-boot-main",
+    ]
+
+
+def test_the_doctor_finds_a_wrong_image_before_any_up(
     standing_prod: StandingStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Names are fixed, so the old instance goes before the new one is refused. The data outlives even that."""
+    need_gcloud()
     prod = standing_prod.put_back()
     host_settings(prod, image="projects/axion-test/global/images/mine-v3")
-    if shutil.which("gcloud") is not None:
-        for name, value in gcloud_environment(prod.cloud, standing_prod.base).items():
-            monkeypatch.setenv(name, value)
-        settings = read_file("prod", prod.folder).settings
-        assert settings is not None
-        (found,) = image_checks(settings, Gcloud(LocalExecutor(), settings.project))
-        assert (found["check"], found["verdict"]) == ("image mine-v3", "fail")
-        assert found["finding"].startswith("not there; `pulumi up` would take the host down")
-    assert "The resource 'projects/axion-test/global/images/mine-v3' was not found" in prod.up(check=False).said
-    assert VM not in prod.cloud.state.resources
-    assert DISK in prod.cloud.state.resources
-    host_settings(prod, image="projects/ubuntu-os-cloud/global/images/ubuntu-2404-noble-arm64-v20261101")
-    prod.up()
-    assert prod.cloud.state.resources[VM]["status"] == "RUNNING"
+    for name, value in gcloud_environment(prod.cloud, standing_prod.base).items():
+        monkeypatch.setenv(name, value)
+    settings = read_file("prod", prod.folder).settings
+    assert settings is not None
+    (found,) = image_checks(settings, Gcloud(LocalExecutor(), settings.project))
+    assert (found["check"], found["verdict"]) == ("image mine-v3", "fail")
+    assert found["finding"].startswith("not there; ")

@@ -9,7 +9,7 @@ from typing import Any
 
 from build.cloud.costs import monthly_usd
 from build.cloud.gcloud import Gcloud, GcloudError, in_parallel
-from build.cloud.kinds import KINDS, LABEL, Item, Kind, last
+from build.cloud.kinds import KINDS, LABEL, Item, Kind, budget, last
 from build.errors import DeployError
 from deployment.catalog import Catalog
 from deployment.cloud_errors import Kind as ErrorKind
@@ -62,12 +62,19 @@ class Census:
         return tuple(each.name for each in self.found if each.monthly_usd is None)
 
 
-def take_census(gcloud: Gcloud, stack: str, catalog: Catalog, other_stacks: Collection[str] = ()) -> Census:
+def take_census(
+    gcloud: Gcloud,
+    stack: str,
+    catalog: Catalog,
+    other_stacks: Collection[str] = (),
+    billing_account: str | None = None,
+) -> Census:
     """Look for every kind at once. Raises DeployError when a kind cannot be looked for: half a census proves nothing.
 
     `other_stacks` are the stacks known to the caller; one called `dev-2` would otherwise seem a part of `dev`.
     """
-    answers = in_parallel({kind.name: partial(_list, gcloud, kind, stack) for kind in KINDS})
+    kinds = (*KINDS, *([budget(billing_account)] if billing_account else ()))
+    answers = in_parallel({kind.name: partial(_list, gcloud, kind, stack) for kind in kinds})
     refused = {name: answer for name, answer in answers.items() if isinstance(answer, DeployError)}
     off = {name for name, error in refused.items() if _is_switched_off(error)}
     problems = [problem for name, error in refused.items() if name not in off for problem in error.problems]
@@ -77,7 +84,7 @@ def take_census(gcloud: Gcloud, stack: str, catalog: Catalog, other_stacks: Coll
     others = {*other_stacks, *_stacks_seen(items)} - {stack}
     found = [
         Found(kind=kind, item=item, monthly_usd=0.0 if kind.is_free else monthly_usd(kind.name, item, catalog))
-        for kind in KINDS
+        for kind in kinds
         for item in items.get(kind.name, ())
         if belongs(kind, item, stack, others)
     ]

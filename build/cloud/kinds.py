@@ -78,6 +78,17 @@ def _monitoring(*verb: str) -> Callable[[Item], Argv]:
     return lambda item: (*verb, str(item["name"]))
 
 
+def budget(billing_account: str) -> Kind:
+    """A budget is the billing account's and no project's; only the stack's file says which account."""
+    return Kind(
+        name="budget",
+        list=("billing", "budgets", "list", f"--billing-account={billing_account}"),
+        identity="displayName",
+        is_free=True,
+        remove=lambda item: ("billing", "budgets", "delete", str(item["name"])),
+    )
+
+
 KINDS = (
     Kind(
         name="alert policy",

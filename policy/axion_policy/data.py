@@ -51,7 +51,7 @@ def labels(resource: Resource, _config: Config) -> Iterator[str]:
     """What carries no label is neither in `fab census` nor on a bill that anybody understands."""
     for path in LABELS.get(resource.type, ()):
         where, found = ".".join(path), resource.at(*path)
-        if found is UNKNOWN or (path[0] == "snapshotSchedulePolicy" and resource.at(path[0]) is None):
+        if found is UNKNOWN or _is_made_elsewhere(resource, path):
             continue
         wanted = {"axion-stack": resource.stack, "managed-by": "pulumi"}
         for key, value in wanted.items():
@@ -62,11 +62,18 @@ def labels(resource: Resource, _config: Config) -> Iterator[str]:
             yield f"{where}.{COMPONENT}: missing, got nothing. Write the component that it belongs to."
 
 
+def _is_made_elsewhere(resource: Resource, path: tuple[str, ...]) -> bool:
+    """A boot disk that the instance only attaches has labels of its own, and a policy need be no schedule."""
+    if path[0] == "bootDisk":
+        return resource.at("bootDisk", "source") is not None
+    return path[0] == "snapshotSchedulePolicy" and resource.at(path[0]) is None
+
+
 def snapshots(resources: Sequence[Resource]) -> Iterator[Finding]:
-    """A data disk without a schedule is one mistake away from a day of downloads and compilations."""
+    """A data disk without a schedule is one mistake away from a day of downloads; one made from an image is none."""
     attachments = [each for each in resources if each.type == POLICY_ATTACHMENT]
     schedules = [each for each in resources if each.type == RESOURCE_POLICY and each.at("snapshotSchedulePolicy")]
-    for disk in (each for each in resources if each.type == DISK):
+    for disk in (each for each in resources if each.type == DISK and each.at("image") is None):
         mine = [each for each in attachments if _refers(each, "disk", disk)]
         if not any(_refers(attachment, "name", schedule) for attachment in mine for schedule in schedules):
             got = "a policy without snapshotSchedulePolicy" if mine else "no attached policy"
