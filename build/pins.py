@@ -19,6 +19,10 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="the 64 hex
 Version = Annotated[str, Field(pattern=r"^\d+(\.\d+)+(\.?(post|dev|rc)\d+)?$", description="a version such as 2.13.0")]
 Tag = Annotated[str, Field(pattern=r"^v\d+(\.\d+)+$", description="a release tag such as v52.6.0")]
 Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$", description="the 40 hex digits of a commit")]
+GitUrl = Annotated[
+    str, Field(pattern=r"^https://\S+/[A-Za-z0-9_-]+\.git$", description="an https address ending in .git")
+]
+Exactly = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*==\d+(\.\d+)*$", description="NAME==VERSION")]
 DistributionName = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", description="a normalized package name")]
 
 
@@ -44,6 +48,7 @@ class PinnedFile(Frozen):
 class Vllm(Frozen):
     version: Version
     sdist_sha256: Sha256
+    build_requires: tuple[Exactly, ...] = Field(strict=False)
     wheels: Mapping[str, PinnedFile] = Field(description="binary builds by machine, as `uname -m` names it")
 
 
@@ -53,26 +58,43 @@ class Torch(Frozen):
 
 
 class Acl(Frozen):
+    repository: GitUrl
     tag: Tag
+    commit: Commit | None = None
 
 
 class Onednn(Frozen):
+    repository: GitUrl
     aarch64: Commit
     x86_64: Tag
 
 
 class Compiler(Frozen):
     gcc_min: Version
+    gcc_wanted: Version
+
+
+class Kernels(Frozen):
+    machines: tuple[str, ...] = Field(strict=False)
 
 
 class Pins(Frozen):
     """Everything that pins.toml says."""
+
+    def is_compiled(self, machine: str) -> bool:
+        """Whether vLLM has to be compiled for this machine: there is no binary build of it."""
+        return machine not in self.vllm.wheels
+
+    def has_kernels(self, machine: str) -> bool:
+        """Whether environments of this machine get axion_kernels."""
+        return machine in self.kernels.machines
 
     vllm: Vllm
     torch: Torch
     acl: Acl
     onednn: Onednn
     compiler: Compiler
+    kernels: Kernels
     pip: PinnedFile
     demo_tools: tuple[PinnedFile, ...] = Field(strict=False)
     demo_weights: PinnedFile
@@ -105,11 +127,12 @@ def _problem(file: str, detail: Mapping[str, object]) -> str:
     return f"{where}: {detail['msg']}, got {detail['input']!r}. Correct it."
 
 
-def environment_digest(pins: Pins, constraints_text: str, *, machine: str, python: str) -> str:
+def environment_digest(pins: Pins, constraints_text: str, *, machine: str, python: str, kernels: str = "") -> str:
     """Name an environment: 16 hex digits that change exactly when something that ends up in it changes.
 
-    `python` counts up to its minor version, which is what compiled packages are tied to. Where torch comes from does
-    not count: every source has the same version, and the manifest says which one it was.
+    `kernels` is the digest of the sources of axion_kernels; it counts where those are compiled. `python` counts up to
+    its minor version, which is what compiled packages are tied to. Where torch comes from does not count: every source
+    has the same version, and the manifest says which one it was.
     """
     facts = {
         "recipe": RECIPE,
@@ -119,6 +142,7 @@ def environment_digest(pins: Pins, constraints_text: str, *, machine: str, pytho
         "torch": pins.torch.version,
         "vllm": pins.vllm.version,
         "build": _build_facts(pins, machine),
+        **({"kernels": kernels} if pins.has_kernels(machine) else {}),
     }
     canonical = json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
@@ -130,14 +154,15 @@ def constraint_lines(text: str) -> tuple[str, ...]:
     return tuple(line for line in lines if line)
 
 
-def _build_facts(pins: Pins, machine: str) -> dict[str, str]:
+def _build_facts(pins: Pins, machine: str) -> dict[str, object]:
     """A ready wheel is known by its checksum; a compiled one by all that went into it."""
     wheel = pins.vllm.wheels.get(machine)
     if wheel is not None:
         return {"wheel": wheel.sha256}
     return {
         "sdist": pins.vllm.sdist_sha256,
-        "acl": pins.acl.tag,
+        "tools": sorted(pins.vllm.build_requires),
+        "acl": pins.acl.commit or pins.acl.tag,
         "onednn": pins.onednn.aarch64 if machine == "aarch64" else pins.onednn.x86_64,
-        "gcc": pins.compiler.gcc_min,
+        "gcc": [pins.compiler.gcc_min, pins.compiler.gcc_wanted],
     }

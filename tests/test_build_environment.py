@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
-from build import environment, seal, standin, torch_source
 from build.command import Command
-from build.environment import BuildDirectory
+from build.engine import commands as environment
+from build.engine import seal, standin, torch_source
+from build.engine.commands import BuildDirectory
+from build.engine.gates import judge
+from build.engine.torch_source import TorchSource
 from build.errors import DeployError
 from build.pins import load_pins
-from build.torch_source import TorchSource
 
 PINS = load_pins(Path(__file__).parent.parent / "build" / "pins.toml")
 BUILD = BuildDirectory.of("/opt/axion", "0123456789abcdef")
@@ -201,9 +203,18 @@ def test_proofs_are_judged(stdout: str, starts: list[str]) -> None:
 
 
 def test_the_manifest_appears_whole_and_last() -> None:
-    text = seal.manifest("0123456789abcdef", proofs(), CPU)
+    gates = judge("", [], PINS, "x86_64")
+    text = seal.manifest("0123456789abcdef", proofs(), built={"torch_source": "torch, CPU"}, gates=gates)
     assert json.loads(text)["digest"] == "0123456789abcdef"
     assert json.loads(text)["proofs"]["command_version"]["value"] == "0.32.0+cpu"
+    assert json.loads(text)["built"] == {"torch_source": "torch, CPU"}
+    assert json.loads(text)["gates"] == [
+        {
+            "evidence": "vLLM 0.32.0+cpu and torch 2.13.0 load, the CPU is the platform",
+            "name": "loads",
+            "verdict": "pass",
+        }
+    ]
     commands = seal.seal_commands(BUILD, text)
     assert [str(command) for command in commands] == [
         f"dd of={HERE}/manifest.json.tmp status=none",

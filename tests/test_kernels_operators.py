@@ -43,3 +43,20 @@ def test_an_instruction_set_that_this_cpu_lacks_is_refused(engine_python: str, k
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith("AXION_ISA: not available on this CPU, got avx9.")
+
+
+def test_the_selftest_checks_every_operator_that_computes(engine_python: str, kernels_site: Path) -> None:
+    """What a deployment asks on its own host. Packing has no check of its own: the linear layers read what it packs."""
+    environment = {**os.environ, "PYTHONPATH": str(kernels_site)}
+    listing = (
+        "import torch; from axion_kernels import operators, selftest; operators.load(); import json; "
+        "names = {n.removeprefix('axion::').split('.')[0] for n in torch._C._dispatch_get_all_op_names()"
+        " if n.startswith('axion::')}; "
+        "print(json.dumps([sorted(n for n in names - selftest.CHECKS.keys() if 'pack' not in n), selftest.run()]))"
+    )
+    command = [engine_python, "-P", "-c", listing]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    unchecked, found = json.loads(done.stdout.splitlines()[-1])
+    assert unchecked == ["isa"]
+    assert set(found.values()) == {""}

@@ -6,8 +6,8 @@ import shutil
 import sys
 from pathlib import Path
 
+from build.engine.standin import wheel_members, write_wheel
 from build.pins import Pins, constraint_lines, load_pins
-from build.standin import wheel_members, write_wheel
 from tests.arm.host import OUTPUT, REPOSITORY, run
 from tests.arm.root import PYTHON, ROOT
 from tests.arm.standins import write_standins
@@ -46,7 +46,7 @@ def install_engine() -> None:
     target += ("--platform", "manylinux2014_aarch64", "--platform", "any", "--only-binary", ":all:")
     # Also compiled to bytecode, which is this machine's work where its Python is the same release.
     pip("--no-deps", *target, "--target", SITE, *wanted, what="install vLLM and torch for Arm")
-    # The `vllm` distribution itself; see build/standin.py.
+    # The `vllm` distribution itself; see build/engine/standin.py.
     version = f"{pins.vllm.version}+cpu"
     named = OUTPUT / f"vllm-{version}-py3-none-any.whl"
     write_wheel(named, wheel_members("vllm", version, ()))

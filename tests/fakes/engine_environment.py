@@ -9,15 +9,16 @@ import sys
 import sysconfig
 from pathlib import Path
 
-from build.pins import Pins, environment_digest, load_pins
+from build.engine.kernels_build import wanted_digest
+from build.pins import Pins, load_pins
 from build.prepare import CONSTRAINTS, PINS
 
 REPOSITORY = Path(__file__).parents[2]
 # The first line finds the interpreter beside the program, wherever that is; to Python it is a string.
-PROGRAM = f"""#!/bin/sh
-'''exec' "${{0%/*}}/python" "$0" "$@" #'''
+PROGRAM = """#!/bin/sh
+'''exec' "${0%/*}/python" "$0" "$@" #'''
 import sys
-sys.path.insert(0, {str(REPOSITORY)!r})
+sys.path.insert(0, CHECKOUT)
 from tests.fakes.vllm_engine import main
 sys.exit(main())
 """
@@ -39,32 +40,37 @@ PLATFORMS = """class current_platform:
 def add_environment(root: Path) -> Path:
     """Make the environment below a host's root and return its directory."""
     pins = load_pins(PINS)
-    digest = environment_digest(
+    digest = wanted_digest(
         pins,
         CONSTRAINTS.read_text(encoding="utf-8"),
         machine=platform.machine(),
         python=platform.python_version(),
     )
     build = root / "builds" / digest
-    _write_venv(build / "venv")
-    _write_packages(build / "venv" / _site_packages(), pins)
-    (build / "manifest.json").write_text("{}\n")
+    write_build(build, pins, python=Path(sys.executable).resolve(), packages=sysconfig.get_path("purelib"))
     return build
 
 
-def _write_venv(venv: Path) -> None:
+def write_build(build: Path, pins: Pins, *, python: Path, packages: str, checkout: str = str(REPOSITORY)) -> None:
+    """Lay one out. The paths are the host's: its interpreter, what the gateway imports, and where tests.fakes is."""
+    _write_venv(build / "venv", python, checkout)
+    _write_packages(build / "venv" / _site_packages(), pins, packages)
+    (build / "manifest.json").write_text("{}\n")
+
+
+def _write_venv(venv: Path, python: Path, checkout: str) -> None:
     binaries = venv / "bin"
     binaries.mkdir(parents=True)
-    (venv / "pyvenv.cfg").write_text(f"home = {sys.base_prefix}/bin\ninclude-system-site-packages = false\n")
-    (binaries / "python").symlink_to(Path(sys.executable).resolve())
+    (venv / "pyvenv.cfg").write_text(f"home = {python.parent}\ninclude-system-site-packages = false\n")
+    (binaries / "python").symlink_to(python)
     program = binaries / "vllm"
-    program.write_text(PROGRAM)
+    program.write_text(PROGRAM.replace("CHECKOUT", repr(checkout)))
     program.chmod(0o755)
 
 
-def _write_packages(site: Path, pins: Pins) -> None:
+def _write_packages(site: Path, pins: Pins, packages: str) -> None:
     site.mkdir(parents=True)
-    (site / "operator.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
+    (site / "operator.pth").write_text(f"{packages}\n")
     sources = {"torch/__init__.py": TORCH, "vllm/__init__.py": "", "vllm/platforms.py": PLATFORMS}
     for path, text in sources.items():
         (site / path).parent.mkdir(exist_ok=True)

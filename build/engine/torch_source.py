@@ -21,13 +21,16 @@ class TorchSource:
     said: str
 
 
-def probe_commands(pins: Pins, python: PurePosixPath) -> tuple[Command, Command]:
+def probe_commands(pins: Pins, python: PurePosixPath, index_args: tuple[str, ...] = ()) -> tuple[Command, ...]:
     """Ask for the versions of torch on offer: from what pip is configured with, and from PyTorch's CPU index.
 
-    They read index pages and download no wheel. A failure is an answer: nothing on offer there.
+    They read index pages and download no wheel. A failure is an answer: nothing on offer there. `index_args` name a
+    mirror, and then nothing else is asked.
     """
     ask = (str(python), "-I", "-m", "pip", "index", "versions", "torch", "--disable-pip-version-check")
     bounded = ("--timeout", "5", "--retries", "0")
+    if index_args:
+        return (Command(argv=(*ask, *bounded, *index_args), what="ask the mirror for torch", timeout_s=40),)
     return (
         Command(argv=(*ask, *bounded), what="ask the configured package index for torch", timeout_s=40),
         Command(
@@ -38,12 +41,20 @@ def probe_commands(pins: Pins, python: PurePosixPath) -> tuple[Command, Command]
     )
 
 
-def choose_torch_source(pins: Pins, *, configured: str, cpu_index: str) -> TorchSource:
-    """Decide from what the two probes printed; the smallest build that works wins."""
+def choose_torch_source(
+    pins: Pins, *, configured: str, cpu_index: str = "", is_cpu_only: bool = False, index_args: tuple[str, ...] = ()
+) -> TorchSource:
+    """Decide from what the probes printed; the smallest build that works wins.
+
+    `is_cpu_only`: no other will do. On Arm the default build is one for an accelerator, and what is compiled against
+    it is not what the pins describe.
+    """
     plain, cpu = pins.torch.version, f"{pins.torch.version}+cpu"
     if cpu in _offered(configured):
         return TorchSource(
-            requirement=f"torch=={cpu}", index_args=(), said=f"torch {cpu}, from where pip is configured to look"
+            requirement=f"torch=={cpu}",
+            index_args=index_args,
+            said=f"torch {cpu}, from {'the mirror' if index_args else 'where pip is configured to look'}",
         )
     if cpu in _offered(cpu_index):
         return TorchSource(
@@ -51,13 +62,17 @@ def choose_torch_source(pins: Pins, *, configured: str, cpu_index: str) -> Torch
             index_args=("--index-url", pins.torch.cpu_index_url),
             said=f"torch {cpu}, from the PyTorch CPU index",
         )
-    if plain in _offered(configured):
+    if plain in _offered(configured) and not is_cpu_only:
         return TorchSource(
             requirement=f"torch=={plain}",
-            index_args=(),
+            index_args=index_args,
             said=f"torch {plain}, the default build: works without an accelerator, but adds about 3 GB. "
             "The CPU build was not on offer",
         )
+    if index_args or is_cpu_only:
+        got = ", ".join(sorted(_offered(configured) | _offered(cpu_index))[-5:]) or "no answer"
+        where = "in the mirror's wheels/" if index_args else f"at {pins.torch.cpu_index_url}, or where pip looks"
+        raise DeployError(f"torch: version {cpu} is not on offer, got {got}. Put its wheel {where}.")
     raise DeployError(
         f"torch: version {plain} is not on offer, got {', '.join(sorted(_offered(configured))[-5:]) or 'no answer'}. "
         f"Check the network, or put its wheel where pip looks (PIP_FIND_LINKS)."

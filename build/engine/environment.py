@@ -1,0 +1,72 @@
+"""Make sure that a sealed engine environment exists: the one long step of a first deployment."""
+
+import json
+
+from build.activation import Host
+from build.command import Command
+from build.engine import built_wheels
+from build.engine.commands import BuildDirectory, is_sealed_command, start_commands
+from build.engine.gates import gate_problems, is_proven_by_use, judge
+from build.engine.seal import judge_proofs, manifest, proof_command, seal_commands
+from build.engine.steps import Recipe, build_steps, check_host, export
+from build.errors import ConnectionLostError, DeployError
+from build.executor import Executor, check
+from build.progress import Reporter
+from build.target import Target
+from build.work import Work, forget_work, is_underway, run_work
+
+__all__ = ["Recipe", "ensure_environment"]
+
+WORK = "environment"
+BUILD_TIMEOUT_S = 6 * 3600.0
+
+
+def ensure_environment(recipe: Recipe, target: Target, executor: Executor, reporter: Reporter) -> BuildDirectory:
+    """Return the sealed environment of a recipe, building it first where it is missing. Idempotent.
+
+    Raises DeployError when a step fails or the finished environment is not what was asked for; nothing is sealed then.
+    """
+    build, host = BuildDirectory.of(target.root, recipe.digest), Host(target, executor, reporter)
+    if executor.run(is_sealed_command(build)).succeeded:
+        return build
+    steps: tuple[Command, ...] = ()
+    # What an earlier task began there goes on, or is done: to clear its directory would undo it.
+    if not is_underway(host, WORK, recipe.digest):
+        toolchain = check_host(recipe, host)
+        reporter.say(f"Building the engine environment {recipe.digest}, once for these pins")
+        for command in start_commands(build, python=target.python):
+            check(executor, command)
+        steps = build_steps(recipe, host, build, toolchain)
+    what = f"build the engine environment {recipe.digest}"
+    work = Work(name=WORK, what=what, steps=steps, timeout_s=BUILD_TIMEOUT_S, key=recipe.digest)
+    results = run_work(host, work)
+    try:
+        # The last step put it to use, where that is asked for.
+        findings = results[-1].stdout if is_proven_by_use(recipe.pins, recipe.machine) else ""
+        _prove_and_seal(recipe, build, host, findings)
+    except ConnectionLostError:
+        raise
+    except DeployError:
+        forget_work(host, WORK)  # or the next run would prove the same again instead of building anew
+        raise
+    forget_work(host, WORK)
+    export(recipe, host, build)
+    return build
+
+
+def _prove_and_seal(recipe: Recipe, build: BuildDirectory, host: Host, findings: str) -> None:
+    executor, reporter = host.executor, host.reporter
+    with reporter.phase("Prove the engine environment"):
+        proofs = check(executor, proof_command(build)).stdout
+    problems = judge_proofs(proofs, recipe.pins)
+    gates = judge(findings, problems, recipe.pins, recipe.machine)
+    for gate in gates:
+        if gate.verdict != "skip":
+            reporter.say(f"  {gate.verdict} {gate.name}: {gate.evidence}")
+    failed = [*problems, *gate_problems(gate for gate in gates if gate.name != "loads")]
+    if failed:
+        raise DeployError(*failed)
+    built = json.loads(check(executor, built_wheels.read_command(build)).stdout)
+    text = manifest(recipe.digest, proofs, built=built, gates=gates, findings=findings)
+    for command in seal_commands(build, text):
+        check(executor, command)

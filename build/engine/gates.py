@@ -1,0 +1,171 @@
+"""The proof gates: what an environment must have shown before it is sealed. Judged here, from its findings alone.
+
+A gate has a name, a verdict and the evidence for it, all of which end up in the manifest. `fab verify` shows them.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import PurePosixPath
+from typing import Any, Literal
+
+from build.command import Command
+from build.engine.commands import BuildDirectory
+from build.engine.toolchain import FEATURES
+from build.onhost import script
+from build.pins import Pins
+
+Verdict = Literal["pass", "fail", "skip"]
+Findings = Mapping[str, Any]
+PROOF_TIMEOUT_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    name: str
+    verdict: Verdict
+    evidence: str
+
+    def as_data(self) -> dict[str, str]:
+        return asdict(self)
+
+
+def is_proven_by_use(pins: Pins, machine: str) -> bool:
+    """Whether these gates apply: to what was compiled, and to whatever serves with our kernels."""
+    return pins.is_compiled(machine) or pins.has_kernels(machine)
+
+
+def use_command(build: BuildDirectory) -> Command:
+    """Use the environment and tell the findings; the last line of stdout is the answer."""
+    scratch = str(PurePosixPath(build.path) / "proof")
+    return Command(
+        argv=(str(build.python), "-I", "-", json.dumps({"scratch": scratch})),
+        what="multiply, sample and serve a small int4 model with it",
+        stdin=script("engine_proofs.py"),
+        timeout_s=PROOF_TIMEOUT_S,
+    )
+
+
+def judge(stdout: str, problems: Sequence[str], pins: Pins, machine: str) -> tuple[Gate, ...]:
+    """All gates. `stdout` is what `use_command` printed, `problems` what judge_proofs found in the first look."""
+    gates = [Gate(name="loads", verdict="fail" if problems else "pass", evidence="; ".join(problems) or _loaded(pins))]
+    if not is_proven_by_use(pins, machine):
+        return tuple(gates)
+    try:
+        findings: Findings = json.loads(stdout.strip().rpartition("\n")[2])
+        findings["engine"]
+    except (ValueError, KeyError, TypeError):
+        gates.append(Gate(name="use", verdict="fail", evidence=f"no findings, got {stdout[-300:]!r}"))
+        return tuple(gates)
+    applies = {
+        "features": machine == "aarch64",
+        "torch_build": pins.is_compiled(machine),
+        "acl_probe": machine == "aarch64",
+        "matmul": machine == "aarch64",
+        "symbols": machine == "aarch64",
+        "openmp": True,
+        "selftest": pins.has_kernels(machine),
+        "engine": pins.has_kernels(machine),
+    }
+    gates += [_gate(name, JUDGES[name], findings.get(name), applies=applies[name], machine=machine) for name in JUDGES]
+    return tuple(gates)
+
+
+def gate_problems(gates: Iterable[Gate]) -> list[str]:
+    """The failing gates as problems for a person."""
+    return [
+        f"proofs.{gate.name}: the environment is not what was asked for, got {gate.evidence}. {ADVICE[gate.name]}"
+        for gate in gates
+        if gate.verdict == "fail"
+    ]
+
+
+def _loaded(pins: Pins) -> str:
+    return f"vLLM {pins.vllm.version}+cpu and torch {pins.torch.version} load, the CPU is the platform"
+
+
+def _gate(
+    name: str, judge_one: Callable[[Any], tuple[bool, str]], finding: Any, *, applies: bool, machine: str
+) -> Gate:
+    if not applies:
+        return Gate(name=name, verdict="skip", evidence=f"not asked for on {machine}")
+    if finding is None or finding["error"] is not None:
+        return Gate(name=name, verdict="fail", evidence=finding["error"] if finding else "no finding")
+    is_good, evidence = judge_one(finding["value"])
+    return Gate(name=name, verdict="pass" if is_good else "fail", evidence=evidence)
+
+
+def _features(value: Any) -> tuple[bool, str]:
+    found = value or {}
+    missing = [name for name in FEATURES if not found.get(name)]
+    return not missing, f"no {', '.join(missing)}" if missing else ", ".join(FEATURES)
+
+
+def _torch_build(value: Any) -> tuple[bool, str]:
+    accelerator = value["cuda"] or value["hip"]
+    return not accelerator, f"torch {value['version']}, {f'for {accelerator}' if accelerator else 'for CPUs'}"
+
+
+def _acl_probe(value: Any) -> tuple[bool, str]:
+    return value is True, f"is_onednn_acl_supported() says {value}"
+
+
+def _matmul(value: Any) -> tuple[bool, str]:
+    return any("acl" in name for name in value), f"a bfloat16 product ran on {', '.join(value) or 'nothing of oneDNN'}"
+
+
+def _symbols(value: Any) -> tuple[bool, str]:
+    good = [name for name, found in value.items() if found["acl_matmul_t"] and found["mmla"]]
+    if good:
+        return True, f"{good[0]} has acl_matmul_t and {value[good[0]]['mmla'][0]}"
+    told = "; ".join(
+        f"{name}: acl_matmul_t {found['acl_matmul_t']} times, {len(found['mmla'])} BF16 kernels"
+        for name, found in value.items()
+    )
+    return False, told or "no compiled file of vLLM"
+
+
+def _openmp(value: Any) -> tuple[bool, str]:
+    return len(value) == 1, f"{len(value)} OpenMP runtimes: {', '.join(value)}" if len(value) != 1 else value[0]
+
+
+def _selftest(value: Any) -> tuple[bool, str]:
+    wrong = {name: told for name, told in value["checks"].items() if told}
+    if wrong or not value["checks"]:
+        return False, "; ".join(f"{name}: {told}" for name, told in wrong.items()) or "no operator was checked"
+    return True, f"{len(value['checks'])} operators agree with double precision on {value['isa']}"
+
+
+def _engine(value: Any) -> tuple[bool, str]:
+    report = value["report"] or {}
+    layers = report.get("layers", {}).get("linear_w4", 0)
+    if not layers:
+        return False, f"the plug-in held no int4 layer of a small AWQ model: {report or 'it was not loaded'}"
+    if len(value["tokens"]) != 8 or not -1e9 < (value["logprob"] or float("nan")) <= 0:
+        return False, f"a small AWQ model answered {value['tokens']} with logprob {value['logprob']}"
+    return True, f"a small AWQ model answered {len(value['tokens'])} tokens with {layers} layers on {report['isa']}"
+
+
+JUDGES: Mapping[str, Callable[[Any], tuple[bool, str]]] = {
+    "features": _features,
+    "torch_build": _torch_build,
+    "acl_probe": _acl_probe,
+    "matmul": _matmul,
+    "symbols": _symbols,
+    "openmp": _openmp,
+    "selftest": _selftest,
+    "engine": _engine,
+}
+AGAIN = "Build again; the output of the compilation has the rest."
+ADVICE: Mapping[str, str] = {
+    "loads": AGAIN,
+    "use": AGAIN,
+    "features": "Use an Axion machine (C4A or N4A).",
+    "torch_build": "Let pip find torch's CPU build: PyTorch's CPU index, or the mirror's wheels/.",
+    "acl_probe": AGAIN,
+    "matmul": AGAIN,
+    "symbols": AGAIN,
+    "openmp": "Remove what brought the other runtime; two of them slow each other down or crash.",
+    "selftest": "Compile the kernels with another compiler, or serve without them (pins.toml: kernels.machines).",
+    "engine": "Read `python -m axion_kernels.selftest` in the environment, then build again.",
+}

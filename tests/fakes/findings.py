@@ -1,0 +1,40 @@
+"""What the proofs print: recorded from the x86-64 environment and, by hand after its format, as an Axion host would."""
+
+from typing import Any
+
+from build.engine import seal
+
+OPERATORS = ("rms_norm", "softmax", "attention", "linear_w4", "linear_w8", "sample")
+
+
+def found(value: Any) -> dict[str, Any]:
+    return {"value": value, "error": None}
+
+
+def died(error: str) -> dict[str, Any]:
+    return {"value": None, "error": error}
+
+
+ARM: dict[str, Any] = {
+    "features": found({"bf16": True, "i8mm": True, "sve2": True}),
+    "torch_build": found({"version": "2.13.0+cpu", "cuda": None, "hip": None}),
+    "acl_probe": found(True),
+    "matmul": found(["gemm:acl"]),
+    "symbols": found({"_C.abi3.so": {"acl_matmul_t": 41, "mmla": ["sve_hybrid_bf16fp32_mmla_6x4VL"]}}),
+    "openmp": found(["/opt/axion/venv/lib/python3.12/site-packages/torch.libs/libgomp-947d5fa1.so.1.0.0"]),
+    "selftest": found({"isa": "sve2", "checks": dict.fromkeys(OPERATORS, "")}),
+    "engine": found(
+        {
+            "tokens": [53] * 8,
+            "logprob": -0.015184016575403803,
+            "report": {"isa": "sve2", "enabled": ["linear_w4", "sampler"], "layers": {"rms_norm": 5, "linear_w4": 8}},
+        }
+    ),
+}
+FIRST_LOOK: dict[str, Any] = {
+    "machine": "aarch64",
+    "python": "3.12.3",
+    "packages": {"torch": "2.13.0+cpu", "transformers": "5.19.0", "vllm": "0.32.0+cpu"},
+    "kernels": found({"device_type": "cpu", "extension": "_C.abi3.so", "operators": sorted(seal.REQUIRED_OPERATORS)}),
+    "command_version": found("0.32.0+cpu"),
+}

@@ -1,0 +1,107 @@
+"""The proof gates, each broken once: what it then says, and that nothing else is blamed."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from build.engine.gates import gate_problems, judge
+from build.pins import load_pins
+from tests.fakes.findings import ARM, died, found
+
+PINS = load_pins(Path(__file__).parent.parent / "build" / "pins.toml")
+ENGINE = ARM["engine"]["value"]
+
+
+def verdicts(findings: dict[str, Any], machine: str = "aarch64") -> dict[str, str]:
+    return {gate.name: gate.verdict for gate in judge("noise\n" + json.dumps(findings), [], PINS, machine)}
+
+
+def test_an_axion_host_in_good_order_passes_every_gate() -> None:
+    names = ["loads", "features", "torch_build", "acl_probe", "matmul", "symbols", "openmp", "selftest", "engine"]
+    assert verdicts(ARM) == dict.fromkeys(names, "pass")
+
+
+def test_ready_wheels_on_x86_have_only_to_load() -> None:
+    assert verdicts({}, "x86_64") == {"loads": "pass"}
+
+
+def test_kernels_on_x86_are_proven_and_arm_is_not_asked_for() -> None:
+    pins = PINS.model_copy(update={"kernels": PINS.kernels.model_copy(update={"machines": ("x86_64",)})})
+    gates = judge(json.dumps({**ARM, "acl_probe": found(False)}), [], pins, "x86_64")
+    asked = [gate.name for gate in gates if gate.verdict == "pass"]
+    assert asked == ["loads", "openmp", "selftest", "engine"]
+    assert [gate.evidence for gate in gates if gate.verdict == "skip"] == ["not asked for on x86_64"] * 5
+
+
+@pytest.mark.parametrize(
+    ("gate", "finding", "evidence"),
+    [
+        ("features", found({"bf16": True, "i8mm": False, "sve2": False}), "no i8mm, sve2"),
+        ("features", found(None), "no bf16, i8mm, sve2"),
+        (
+            "torch_build",
+            found({"version": "2.13.0+cu130", "cuda": "13.0", "hip": None}),
+            "torch 2.13.0+cu130, for 13.0",
+        ),
+        ("acl_probe", found(False), "is_onednn_acl_supported() says False"),
+        ("acl_probe", died("AttributeError: '_OpNamespace' '_C' object has no attribute"), "AttributeError"),
+        ("matmul", found(["brg_matmul:sve_128"]), "a bfloat16 product ran on brg_matmul:sve_128"),
+        ("matmul", found([]), "a bfloat16 product ran on nothing of oneDNN"),
+        (
+            "symbols",
+            found({"_C.abi3.so": {"acl_matmul_t": 41, "mmla": []}}),
+            "_C.abi3.so: acl_matmul_t 41 times, 0 BF16 kernels",
+        ),
+        ("symbols", found({}), "no compiled file of vLLM"),
+        ("openmp", found(["/a/libgomp.so.1", "/b/libomp.so"]), "2 OpenMP runtimes: /a/libgomp.so.1, /b/libomp.so"),
+        ("openmp", found([]), "0 OpenMP runtimes: "),
+        (
+            "selftest",
+            found({"isa": "neon", "checks": {"softmax": "", "linear_w4": "ArithmeticError: off by up to 3"}}),
+            "linear_w4: ArithmeticError: off by up to 3",
+        ),
+        ("selftest", found({"isa": "neon", "checks": {}}), "no operator was checked"),
+        (
+            "engine",
+            died("RuntimeError: exit status 1\nAttributeError: cpu_gemm_wna16"),
+            "RuntimeError: exit status 1\nAttributeError: cpu_gemm_wna16",
+        ),
+        (
+            "engine",
+            found({**ENGINE, "report": None}),
+            "the plug-in held no int4 layer of a small AWQ model: it was not loaded",
+        ),
+        (
+            "engine",
+            found({**ENGINE, "report": {"isa": "neon", "layers": {"rms_norm": 5}}}),
+            "the plug-in held no int4 layer of a small AWQ model: {'isa': 'neon', 'layers': {'rms_norm': 5}}",
+        ),
+        ("engine", found({**ENGINE, "tokens": [53]}), "a small AWQ model answered [53] with logprob -0.0151"),
+        ("engine", found({**ENGINE, "logprob": float("nan")}), "a small AWQ model answered"),
+    ],
+)
+def test_one_broken_gate_fails_alone_and_says_why(gate: str, finding: dict[str, Any], evidence: str) -> None:
+    gates = judge(json.dumps({**ARM, gate: finding}), [], PINS, "aarch64")
+    failed = [each for each in gates if each.verdict == "fail"]
+    assert [each.name for each in failed] == [gate]
+    assert failed[0].evidence.startswith(evidence)
+    (problem,) = gate_problems(gates)
+    assert problem.startswith(f"proofs.{gate}: the environment is not what was asked for, got {evidence}")
+
+
+@pytest.mark.parametrize("printed", ["", "Killed", "{}", '{"engine": null'])
+def test_no_findings_are_a_failure(printed: str) -> None:
+    gates = judge(printed, [], PINS, "aarch64")
+    assert [(gate.name, gate.verdict) for gate in gates] == [("loads", "pass"), ("use", "fail")]
+
+
+def test_a_finding_that_is_missing_is_a_failure() -> None:
+    findings = {name: finding for name, finding in ARM.items() if name != "symbols"}
+    assert verdicts(findings)["symbols"] == "fail"
+
+
+def test_what_does_not_load_fails_first() -> None:
+    (first, *_) = judge(json.dumps(ARM), ["proofs.kernels: no"], PINS, "aarch64")
+    assert (first.name, first.verdict, first.evidence) == ("loads", "fail", "proofs.kernels: no")
