@@ -13,3 +13,7 @@ class DeployError(Exception):
     @classmethod
     def of(cls, problems: Iterable[str]) -> "DeployError":
         return cls(*problems)
+
+
+class ConnectionLostError(DeployError):
+    """The way to a host broke while something ran there; whether it goes on there is not known."""

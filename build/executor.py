@@ -1,22 +1,21 @@
 """Run commands where they belong. This one is this computer; one over SSH has the same two verbs."""
 
 import ctypes
-import fcntl
-import json
 import os
+import queue
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import IO, Protocol
 
 from build.command import Command, Result
-from build.errors import DeployError
+from build.errors import ConnectionLostError, DeployError
 
 LIBC = ctypes.CDLL(None)
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
+CLOSE_TIMEOUT_S = 5.0
 OnLine = Callable[[str], None]
 
 
@@ -28,6 +27,26 @@ class Executor(Protocol):
 
         Raises DeployError when the command does not end within its bound or cannot be started.
         """
+        ...
+
+    def open(self, command: Command) -> "Session":
+        """Start a command that stays, to talk with it line by line. Its `stdin` and `timeout_s` do not count."""
+        ...
+
+
+class Session(Protocol):
+    """A command that runs until its stdin is closed. `send` may come from another thread than `receive`."""
+
+    def send(self, line: str) -> None:
+        """Write a line to it. Raises ConnectionLostError when it, or the way to it, is gone."""
+        ...
+
+    def receive(self, timeout_s: float) -> str | None:
+        """Return its next line, None when it has ended. Raises DeployError when none comes in time."""
+        ...
+
+    def close(self) -> None:
+        """Close its stdin and wait a few seconds for its end. Never raises."""
         ...
 
 
@@ -58,6 +77,60 @@ class LocalExecutor:
         except OSError as error:
             raise DeployError(f"{command.what}: cannot start, got {error}. Run `fab doctor`.") from None
         return _collect(process, command, on_line)
+
+    def open(self, command: Command) -> "LocalSession":
+        return LocalSession(command)
+
+
+class LocalSession:
+    """A process of ours that lives as long as its stdin is open; it sees the end of that when this one dies."""
+
+    def __init__(self, command: Command) -> None:
+        self._what = command.what
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        try:
+            self._process = subprocess.Popen(
+                command.argv,
+                cwd=command.cwd,
+                env={**os.environ, **command.env},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise DeployError(f"{command.what}: cannot start, got {error}. Run `fab doctor`.") from None
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def send(self, line: str) -> None:
+        assert self._process.stdin is not None, "it is a pipe"
+        try:
+            self._process.stdin.write(f"{line}\n".encode())
+            self._process.stdin.flush()
+        except (BrokenPipeError, ValueError):  # ValueError: closed by us
+            raise ConnectionLostError(f"{self._what}: ended, got a closed pipe. Run the task again.") from None
+
+    def receive(self, timeout_s: float) -> str | None:
+        try:
+            return self._lines.get(timeout=timeout_s)
+        except queue.Empty:
+            raise DeployError(f"{self._what}: no answer, got {timeout_s:g} s. Look at the host.") from None
+
+    def close(self) -> None:
+        assert self._process.stdin is not None, "it is a pipe"
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
+        try:
+            self._process.wait(CLOSE_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            _kill(self._process)
+            self._process.wait(10)
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None, "it is a pipe"
+        with self._process.stdout as stream:
+            for raw in stream:
+                self._lines.put(raw.decode("utf-8", "replace").rstrip("\n"))
+        self._lines.put(None)
 
 
 def _die_with_parent() -> None:
@@ -138,23 +211,3 @@ def _feed(stdin: IO[bytes], data: bytes) -> None:
         stdin.close()
     except BrokenPipeError:
         return  # the process ended without reading it all; its exit status tells
-
-
-@contextmanager
-def deploy_lock(root: Path, holder: str) -> Iterator[None]:
-    """Hold the one right to change a local target. The system gives it back if this process dies.
-
-    Raises DeployError naming the holder when somebody else has it.
-    """
-    root.joinpath("state").mkdir(parents=True, exist_ok=True)
-    with root.joinpath("state/deploy.lock").open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            other = file.read().strip() or "an unknown process"
-            raise DeployError(f"{root}: being changed by somebody else, got {other}. Wait until it ends.") from None
-        file.truncate(0)
-        file.write(json.dumps({"holder": holder, "pid": os.getpid()}))
-        file.flush()
-        yield

@@ -8,9 +8,23 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
+from deployment.inventory import Inventory, InventoryHost
+
 # What programs need to run at all. Whatever else a shell holds, keys and tokens among it, is not for engines.
 KEPT_VARIABLES = ("HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ", "USER")
+REMOTE_PYTHON = "/usr/bin/python3"
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cloud:
+    """Where the host's stack keeps what a deployment may need: names, never values."""
+
+    project: str
+    zone: str
+    bucket: str | None
+    hub_token_secret: str | None
+    gateway_keys_secret: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +39,15 @@ class Target:
     """The interpreter that environments are made from."""
     environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """All that the process runner, and so every engine, gets of the caller's environment."""
+    user: str | None = None
+    """Who engines and gateway run as on a host of their own; None for the caller."""
+    cloud: Cloud | None = None
+    """What the host may use of its cloud; None on this computer."""
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it is this computer, whose files are also those that a person sees."""
+        return self.cloud is None
 
     @property
     def current(self) -> str:
@@ -35,6 +58,24 @@ class Target:
 
     def checkpoint(self, model: str, revision: str) -> str:
         return f"{self.root}/models/{model}/{revision}"
+
+
+def remote_target(inventory: Inventory, host: InventoryHost) -> Target:
+    """A host of an inventory: everything below its data disk, run by systemd for the system user `axion`."""
+    return Target(
+        name=host.name,
+        root=host.data_mount,
+        runner="systemd",
+        python=REMOTE_PYTHON,
+        user="axion",
+        cloud=Cloud(
+            project=inventory.project,
+            zone=host.zone,
+            bucket=inventory.bucket,
+            hub_token_secret=inventory.secret_ids.hub_token,
+            gateway_keys_secret=inventory.secret_ids.gateway_api_keys,
+        ),
+    )
 
 
 def local_target(root: Path | None = None) -> Target:

@@ -1,234 +1,220 @@
-"""The tasks a person types. Each reads, decides, acts and tells; what it does is decided elsewhere.
+"""The tasks of every day: what would change, deploy it, what is there, is it well. What they do is decided elsewhere.
 
-Exit codes: 0 done or nothing to do, 1 a problem that the message explains, 130 interrupted.
+Those that act on what is deployed are in build/host_tasks.py.
 """
 
-import functools
-import os
-import sys
-from collections.abc import Callable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from fabric import task
 from invoke.exceptions import Exit
 
-from build import runner, show
-from build.activation import GATE_TIMEOUT_S, Host, restart_and_gate
+from build import show
+from build.activation import GATE_TIMEOUT_S, Host
 from build.change import Wanted
-from build.command import Command
-from build.deploy import deploy, earlier_release, switch_to
-from build.doctor import host_checks
+from build.current import current, look
+from build.deploy import deploy
+from build.doctor import Check, host_checks
+from build.engine.sources import Sources, choose_sources
 from build.errors import DeployError
-from build.executor import LocalExecutor, check, deploy_lock
-from build.facts import Facts, gather, probe_command
+from build.executor import LocalExecutor
+from build.facts import Facts
+from build.hosts import Selection
+from build.lock import host_lock
+from build.models.pull import pull_models
 from build.pins import load_pins
 from build.prepare import PINS, Prepared, prepare
-from build.progress import Reporter, terminal
-from build.target import REPOSITORY, local_target
+from build.progress import Reporter
+from build.target import local_target
+from build.tasking import HostTask, from_each, help_for, models_path, on_hosts, one_after_another, problems_are_messages
 from build.verify import verify as run_verify
 from deployment.errors import ConfigError
 
-Body = TypeVar("Body", bound=Callable[..., None])
-FOLLOW_LIMIT_S = 24 * 3600.0
-
-
-def problems_are_messages(body: Body) -> Body:
-    """Turn problems of a person's making into lines on stderr and exit code 1."""
-
-    @functools.wraps(body)
-    def wrapped(*args: Any, **kwargs: Any) -> None:
-        try:
-            body(*args, **kwargs)
-        except (ConfigError, DeployError) as error:
-            console = terminal(stderr=True)
-            for problem in error.problems:
-                console.print(problem, style="red", markup=False)
-            raise Exit(code=1) from None
-        except KeyboardInterrupt:
-            print("Interrupted. What serves goes on serving; the same command finishes the job.", file=sys.stderr)
-            raise Exit(code=130) from None
-
-    return wrapped  # type: ignore[return-value] # functools.wraps keeps the signature that Fabric reads
+MODELS_HELP = "models file (default: AXION_MODELS, else models.yaml)"
 
 
 def this_computer() -> Host:
     return Host(local_target(), LocalExecutor(), Reporter())
 
 
-def models_path(models: str | None) -> Path:
-    """The models file: --models, else AXION_MODELS, else models.yaml of the checkout."""
-    return Path(models or os.environ.get("AXION_MODELS") or REPOSITORY / "models.yaml")
-
-
-def look(host: Host) -> Facts:
-    """What the host has and runs, whatever any models file says."""
-    return gather(host.executor, probe_command(host.target.root, {}, [], python=host.target.python))
-
-
-def current(host: Host) -> tuple[Facts, Wanted]:
-    """What the host should run by its own current release."""
-    facts = look(host)
-    description = facts.release(facts.current)
-    if facts.current is None or not description:
-        raise DeployError(f"{host.target.name}: nothing is deployed, got no release. Run `fab build-and-deploy`.")
-    return facts, Wanted.described(facts.current, description)
-
-
-@task(help={"models": "models file (default: AXION_MODELS, else models.yaml)", "json": "print JSON"})
-@problems_are_messages
-def plan(_context: Any, models: str | None = None, json: bool = False) -> None:
+@task(klass=HostTask, help=help_for(models=MODELS_HELP, json="print JSON"))
+@on_hosts
+def plan(hosts: Sequence[Host], models: str | None = None, json: bool = False) -> None:
     """Show what a deployment would change, and touch nothing."""
-    host = this_computer()
-    prepared = prepare(models_path(models), host.target, host.executor)
+    answers = from_each(hosts, lambda host: prepare(models_path(models), host.target, host.executor))
     if json:
-        show.print_json(show.change_as_json(prepared))
-        return
+        answers.print_json({name: show.change_as_json(each) for name, each in answers.found.items()})
+    else:
+        answers.print(_print_plan)
+        show.stdout().print(f"{hosts[0].reporter.elapsed_s:.1f} s", style="dim")
+    answers.check()
+
+
+def _print_plan(prepared: Prepared) -> None:
     console = show.stdout()
     console.print(show.sizes(prepared))
     for step in show.steps(prepared) or [_nothing(prepared)]:
         console.print(step, markup=False)
-    console.print(f"{host.reporter.elapsed_s:.1f} s", style="dim")
 
 
-@task(help={"models": "models file (default: AXION_MODELS, else models.yaml)", "timeout_s": "for the models to answer"})
-@problems_are_messages
-def build_and_deploy(_context: Any, models: str | None = None, timeout_s: float = GATE_TIMEOUT_S) -> None:
+BUILD_HELP = {
+    "timeout_s": "for the models to answer",
+    "mirror": "directory of the host, or address, with wheels/, sdists/ and git/ (default: AXION_MIRROR)",
+    "wheels": "directory of the host, or gs://, to take and leave compiled wheels (default: AXION_WHEELS)",
+}
+
+
+@task(klass=HostTask, help=help_for(models=MODELS_HELP, **BUILD_HELP))
+@on_hosts
+def build_and_deploy(
+    hosts: Sequence[Host],
+    models: str | None = None,
+    timeout_s: float = GATE_TIMEOUT_S,
+    mirror: str | None = None,
+    wheels: str | None = None,
+) -> None:
     """Make the host serve the models file: build, render, switch, restart what changed, wait for answers."""
-    run_build_and_deploy(this_computer(), models_path(models), timeout_s)
+    sources = choose_sources(mirror, wheels)
+    one_after_another(hosts, lambda host: run_build_and_deploy(host, models_path(models), timeout_s, sources))
 
 
-def run_build_and_deploy(host: Host, models_file: Path, timeout_s: float = GATE_TIMEOUT_S) -> None:
+def run_build_and_deploy(
+    host: Host, models_file: Path, timeout_s: float = GATE_TIMEOUT_S, sources: Sources | None = None
+) -> None:
     """Deploy under the lock; the same for the task and the demonstration."""
-    with deploy_lock(Path(host.target.root), "fab build-and-deploy"):
+    with host_lock(host, "fab build-and-deploy") as lock:
+        lock.note(is_change=False)
         prepared = prepare(models_file, host.target, host.executor)
+        if prepared.pulls:
+            lock.note(is_change=True)
+            pull_models(host, prepared.deployment, models_file, prepared.pulls)
+            prepared = prepare(
+                models_file, host.target, host.executor
+            )  # a checkpoint decides on digests and on what fits
         if prepared.change.is_nothing:
             host.reporter.say(f"{_nothing(prepared)} {host.reporter.elapsed_s:.1f} s")
             return
-        deploy(prepared, host, timeout_s=float(timeout_s))
+        lock.note(release=prepared.wanted.release, is_change=True)
+        deploy(prepared, host, timeout_s=float(timeout_s), sources=sources)
     address = prepared.deployment.gateway.listen[0]
+    where = f"http://{address}/v1" if host.target.is_here else f"http://{address}/v1 of {host.target.name}"
     host.reporter.say(
-        f"{prepared.wanted.release} serves {', '.join(prepared.deployment.models)} at http://{address}/v1 "
+        f"{prepared.wanted.release} serves {', '.join(prepared.deployment.models)} at {where} "
         f"after {host.reporter.elapsed_s:.1f} s",
         style="bold green",
     )
 
 
-@task(help={"json": "print JSON"})
-@problems_are_messages
-def status(_context: Any, json: bool = False) -> None:
+@task(klass=HostTask, help=help_for(json="print JSON"))
+@on_hosts
+def status(hosts: Sequence[Host], json: bool = False) -> None:
     """Show every model: state, process, whether it runs the current release, requests."""
-    facts, wanted = current(this_computer())
-    rows = show.status_rows(facts)
+    answers = from_each(hosts, current)
     if json:
-        show.print_json({"release": facts.current, "confirmed": facts.confirmed, "models": rows})
-        return
+        answers.print_json({name: _status_data(facts) for name, (facts, _) in answers.found.items()})
+    else:
+        answers.print(_print_status)
+    answers.check()
+
+
+def _status_data(facts: Facts) -> dict[str, Any]:
+    return {"release": facts.current, "confirmed": facts.confirmed, "models": show.status_rows(facts)}
+
+
+def _print_status(answer: tuple[Facts, Wanted]) -> None:
+    facts, wanted = answer
     console = show.stdout()
-    console.print(show.status_table(rows))
+    console.print(show.status_table(show.status_rows(facts)))
     proven = "all models answered" if facts.confirmed == facts.current else "not yet proven"
     console.print(f"release {facts.current} ({proven}), http://{wanted.address}/v1")
 
 
-@task(positional=["name"], help={"lines": "how many", "follow": "go on until interrupted", "json": "print JSON"})
-@problems_are_messages
-def logs(_context: Any, name: str, lines: int = 100, follow: bool = False, json: bool = False) -> None:
-    """Print the log of a model, of the gateway, or of the runner (supervisord)."""
-    host = this_computer()
-    path = Path(host.target.root) / "logs" / f"{Path(name).name}.log"
-    if not path.is_file():
-        known = ", ".join(sorted(each.stem for each in path.parent.glob("*.log"))) or "none"
-        raise DeployError(f"logs: no log of that name, got {name}. Use one of: {known}.")
-    argv = ("tail", "-n", str(int(lines)), *(("--follow=name", "--retry") if follow else ()), "--", str(path))
-    command = Command(argv=argv, what=f"read {name}'s log", timeout_s=FOLLOW_LIMIT_S if follow else 60.0)
-    if json:
-        show.print_json({"log": name, "lines": check(host.executor, command).stdout.splitlines()})
-        return
-    host.executor.run(command, print)
-
-
-@task(positional=["name"])
-@problems_are_messages
-def restart(_context: Any, name: str) -> None:
-    """Restart one model (or the gateway) and wait until it answers; the others go on serving."""
-    host = this_computer()
-    with deploy_lock(Path(host.target.root), f"fab restart {name}"):
-        facts, wanted = current(host)
-        if name not in (*wanted.engines, "gateway"):
-            raise DeployError(f"restart: not deployed, got {name}. Use one of: {', '.join(wanted.engines)}, gateway.")
-        restart_and_gate(host, wanted, name, facts)
-    host.reporter.say(f"{name} answers after {host.reporter.elapsed_s:.1f} s", style="bold green")
-
-
-@task(help={"release": "its name (default: the release before the current one)"})
-@problems_are_messages
-def rollback(_context: Any, release: str | None = None) -> None:
-    """Return to the release before the current one, or to the one named, and wait until its models answer."""
-    host = this_computer()
-    with deploy_lock(Path(host.target.root), "fab rollback"):
-        chosen = release or earlier_release(look(host))
-        if chosen is None:
-            raise DeployError(f"rollback: no earlier release on {host.target.name}, got none. Run `fab releases`.")
-        switch_to(host, chosen)
-    host.reporter.say(f"{chosen} serves again after {host.reporter.elapsed_s:.1f} s", style="bold green")
-
-
-@task(help={"json": "print JSON"})
-@problems_are_messages
-def releases(_context: Any, json: bool = False) -> None:
+@task(klass=HostTask, help=help_for(json="print JSON"))
+@on_hosts
+def releases(hosts: Sequence[Host], json: bool = False) -> None:
     """List the releases on the host, oldest first."""
-    facts = look(this_computer())
-    rows = [
+    answers = from_each(hosts, lambda host: _release_rows(look(host)))
+    if json:
+        answers.print_json(answers.found)
+    else:
+        answers.print(_print_releases)
+    answers.check()
+
+
+def _release_rows(facts: Facts) -> list[dict[str, Any]]:
+    return [
         {"release": name, "current": name == facts.current, "confirmed": name == facts.confirmed}
         for name in facts.releases
     ]
-    if json:
-        show.print_json(rows)
-        return
+
+
+def _print_releases(rows: list[dict[str, Any]]) -> None:
     for row in rows:
-        marks = [word for word in ("current", "confirmed") if row[word]]
-        print(row["release"], *marks)
+        print(row["release"], *(word for word in ("current", "confirmed") if row[word]))
 
 
-@task
-@problems_are_messages
-def stop(_context: Any) -> None:
-    """End every engine, the gateway and the process runner; nothing of them is left."""
-    host = this_computer()
-    with deploy_lock(Path(host.target.root), "fab stop"):
-        facts = look(host)
-        if facts.runner is None and not facts.engines:
-            host.reporter.say("Nothing runs.")
-            return
-        if facts.runner is not None:
-            with host.reporter.phase("Stop engines and gateway"):
-                check(host.executor, runner.stop_command(host.target))
-        check(host.executor, runner.sweep_command(host.target))
-    host.reporter.say(f"Stopped after {host.reporter.elapsed_s:.1f} s. `fab build-and-deploy` starts it again.")
-
-
-@task(help={"json": "print JSON"})
-@problems_are_messages
-def verify(_context: Any, json: bool = False) -> None:
+@task(klass=HostTask, help=help_for(json="print JSON"))
+@on_hosts
+def verify(hosts: Sequence[Host], json: bool = False) -> None:
     """Prove that files, environment and processes are what was deployed, and that every model answers."""
-    host = this_computer()
-    checks = list(run_verify(host, look(host), load_pins(PINS)))
-    _report(checks, as_json=json)
+    answers = from_each(hosts, lambda host: list(run_verify(host, look(host), load_pins(PINS))))
+    if json:
+        answers.print_json(answers.found)
+    else:
+        answers.print(_print_checks)
+    answers.check()
+    _fail_if_any(each for checks in answers.found.values() for each in checks)
 
 
-@task(help={"stack": "look at this stack's cloud and `pulumi up` instead of at this computer", "json": "print JSON"})
+@task(
+    klass=HostTask, help={**help_for(json="print JSON"), "stack": "look at this stack's cloud, `pulumi up` and hosts"}
+)
 @problems_are_messages
-def doctor(_context: Any, stack: str | None = None, json: bool = False) -> None:
+def doctor(
+    _context: Any, stack: str | None = None, inventory: str | None = None, host: str | None = None, json: bool = False
+) -> None:
     """Look for what would stand in the way of a deployment, and say what to do about it."""
-    from build.cloud.tasks import doctor_checks  # noqa: PLC0415 - which imports this module
-
-    _report(doctor_checks(stack) if stack else host_checks(look(this_computer())), as_json=json)
-
-
-def _report(checks: list[dict[str, str]], *, as_json: bool) -> None:
-    if as_json:
+    selection = Selection(stack=stack, inventory=inventory, host=host)
+    checks = [*_stack_checks(stack), *_host_rows(selection)]
+    if json:
         show.print_json(checks)
     else:
-        show.stdout().print(show.checks_table(checks))
+        _print_checks(checks)
+    _fail_if_any(checks)
+
+
+def _stack_checks(stack: str | None) -> list[Check]:
+    from build.cloud.tasks import doctor_checks  # noqa: PLC0415 - which imports this module
+
+    return doctor_checks(stack) if stack else []
+
+
+def _host_rows(selection: Selection) -> list[Check]:
+    """Judge each host there is; one that cannot be reached is a finding. A stack may have none yet."""
+    try:
+        with selection.hosts() as hosts:
+            return [row for each in hosts for row in _rows_of(each)]
+    except DeployError:
+        if selection.stack is None:
+            raise
+        return []
+
+
+def _rows_of(host: Host) -> list[Check]:
+    try:
+        rows = host_checks(look(host))
+    except (ConfigError, DeployError) as error:
+        rows = [{"check": "connection", "verdict": "fail", "finding": "\n".join(error.problems)}]
+    is_local = host.target.is_here
+    return rows if is_local else [{**row, "check": f"{host.target.name}: {row['check']}"} for row in rows]
+
+
+def _print_checks(checks: list[Check]) -> None:
+    show.stdout().print(show.checks_table(checks))
+
+
+def _fail_if_any(checks: Iterable[Check]) -> None:
     if any(each["verdict"] == "fail" for each in checks):
         raise Exit(code=1)
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from deployment.document import Document
 from deployment.errors import ConfigError
@@ -23,6 +23,9 @@ class DevicePaths(Frozen):
     data: str = Field(pattern=r"^/dev/disk/by-id/google-[a-z0-9-]+$", description="a path below /dev/disk/by-id")
 
 
+HAND_WRITTEN = {"ssh_address": None, "ssh_port": 22, "known_hosts": None, "identity_file": None}
+
+
 class InventoryHost(Frozen):
     """One host, as far as another program needs to know it."""
 
@@ -35,6 +38,22 @@ class InventoryHost(Frozen):
     ssh_user: str | None = Field(description="who to log in as, or null where OS Login decides")
     device_paths: DevicePaths = Field(description="a mapping such as {data: /dev/disk/by-id/google-axion-data}")
     data_mount: str = Field(description="where the data disk is mounted")
+    # Only for inventories that people write, of hosts that are not reached as Google's are. Absent means null.
+    ssh_address: str | None = Field(None, description="an address to connect to directly, or null for IAP")
+    ssh_port: int = Field(22, ge=1, le=65535, description="a port number")
+    known_hosts: str | None = Field(None, description="a file with the host's keys, or null for guest attributes")
+    identity_file: str | None = Field(None, description="a file with a private key, or null for the usual ones")
+
+    @property
+    def is_google(self) -> bool:
+        """Whether Google knows this host: a hand-written one that gives address and keys needs no cloud."""
+        return self.ssh_address is None or self.known_hosts is None
+
+    @model_serializer(mode="wrap")
+    def _without_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A stack's output stays as it was before there were hand-written fields."""
+        data: dict[str, Any] = handler(self)
+        return {key: value for key, value in data.items() if key not in HAND_WRITTEN or value != HAND_WRITTEN[key]}
 
 
 class SecretIds(Frozen):

@@ -1,8 +1,6 @@
 """Running commands on this computer: what goes in and out, and that nothing outlives its bound or its task."""
 
 import hashlib
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -11,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from build import executor
 from build.command import Command
-from build.errors import DeployError
-from build.executor import LocalExecutor, check, deploy_lock
+from build.errors import ConnectionLostError, DeployError
+from build.executor import LocalExecutor, check
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -137,6 +136,7 @@ def test_a_program_that_does_not_exist_is_a_sentence() -> None:
 
 PARENT = """
 import sys
+from build import executor
 from build.command import Command
 from build.executor import LocalExecutor
 code = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
@@ -178,38 +178,32 @@ def test_what_it_printed_stands_in_where_it_said_nothing_on_stderr() -> None:
         check(LocalExecutor(), python("import sys; print('told on stdout'); sys.exit(1)"))
 
 
-HOLDER = """
-import sys, time
-from pathlib import Path
-from build.executor import deploy_lock
-with deploy_lock(Path(sys.argv[1]), "fab build-and-deploy"):
-    print("held", flush=True)
-    time.sleep(60)
-"""
+TALKER = "import sys; [print(line.strip()[::-1], flush=True) for line in sys.stdin]; print('end')"
 
 
-def test_one_deployment_at_a_time_and_the_other_is_told_whose_turn_it_is(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", HOLDER, str(tmp_path)]
-    holder = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
-    try:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == "held\n"
-        with pytest.raises(DeployError) as caught, deploy_lock(tmp_path, "fab stop"):
-            pytest.fail("two hold the lock")
-        assert str(caught.value) == (
-            f"{tmp_path}: being changed by somebody else, "
-            f'got {{"holder": "fab build-and-deploy", "pid": {holder.pid}}}. Wait until it ends.'
-        )
-    finally:
-        os.kill(holder.pid, signal.SIGKILL)
-        holder.wait(10)
-        holder.stdout.close() if holder.stdout else None
-    with deploy_lock(tmp_path, "fab stop"):  # the system gave it back
-        assert '"holder": "fab stop"' in (tmp_path / "state" / "deploy.lock").read_text()
+def test_a_command_that_stays_answers_line_by_line_until_its_input_is_closed() -> None:
+    session = LocalExecutor().open(python(TALKER))
+    session.send("abc")
+    assert session.receive(10) == "cba"
+    with pytest.raises(DeployError, match=r"^run a test's code: no answer, got 0\.2 s\. Look at the host\.$"):
+        session.receive(0.2)
+    session.close()
+    assert (session.receive(10), session.receive(10)) == ("end", None)
 
 
-def test_the_lock_can_be_taken_again_when_its_block_ends_in_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), deploy_lock(tmp_path, "one"):
-        raise ZeroDivisionError
-    with deploy_lock(tmp_path, "two"):
-        pass
+def test_what_is_sent_to_a_command_that_has_ended_is_a_lost_connection() -> None:
+    session = LocalExecutor().open(python("pass"))
+    assert session.receive(10) is None
+    with pytest.raises(ConnectionLostError):
+        for _ in range(100):
+            session.send("x" * 1000)
+            time.sleep(0.01)
+    session.close()
+
+
+def test_a_command_that_does_not_heed_the_end_of_its_input_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executor, "CLOSE_TIMEOUT_S", 0.2)
+    session = LocalExecutor().open(python("import os, time; print(os.getpid(), flush=True); time.sleep(60)"))
+    pid = int(session.receive(10) or 0)
+    session.close()
+    assert not is_alive(pid)

@@ -13,7 +13,7 @@ import pytest
 from build.cloud.gcloud import Gcloud
 from build.cloud.locks import Lock, local_backend, parse_lock, read_locks, release, started_at, why_kept
 from build.cloud.pending import KNOWN, REPEATABLE, Creation, Place
-from build.cloud.pulumi_cli import Pulumi, pulumi_problem
+from build.cloud.pulumi_cli import Pulumi, pulumi_error
 from build.cloud.recover import Step, plan_recovery, settled
 from build.errors import DeployError
 from build.executor import LocalExecutor
@@ -206,7 +206,7 @@ def test_a_bucket_s_lock_is_read_and_released_through_gcloud(tmp_path: Path, mon
 
 def test_pulumi_s_own_error_is_found_among_what_it_prints() -> None:
     stderr = "warning: using a plugin from $PATH\nerror: no stack named 'nope' found\n"
-    assert pulumi_problem("export the stack's state", stderr, "") == (
+    assert pulumi_error(stderr, "").problem("export the stack's state") == (
         "export the stack's state: failed, got no stack named 'nope' found. Read the message; "
         "`fab doctor --stack NAME` looks for what else stands in the way."
     )

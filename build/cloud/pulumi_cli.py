@@ -14,7 +14,7 @@ from build.command import Command
 from build.errors import DeployError
 from build.executor import Executor
 from build.target import REPOSITORY
-from deployment.cloud_errors import classify
+from deployment.cloud_errors import CloudError, classify
 
 QUICK_TIMEOUT_S = 60.0
 REFRESH_TIMEOUT_S = 900.0
@@ -24,6 +24,14 @@ ENVIRONMENT = {"PULUMI_SKIP_UPDATE_CHECK": "1", "PULUMI_SKIP_CONFIRMATIONS": "tr
 def project_directory() -> Path:
     """Where Pulumi.yaml and the stacks' files are: AXION_PROJECT, else the checkout."""
     return Path(os.environ.get("AXION_PROJECT") or REPOSITORY)
+
+
+class PulumiError(DeployError):
+    """A call that Pulumi, or its backend, refused."""
+
+    def __init__(self, what: str, error: CloudError) -> None:
+        super().__init__(error.problem(what))
+        self.error = error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +59,13 @@ class Pulumi:
         """Names of the project's stacks."""
         listed = json.loads(self._run("list the stacks", "stack", "ls", "--json"))
         return [str(each["name"]).rpartition("/")[2] for each in listed]
+
+    def outputs(self) -> dict[str, Any]:
+        """The stack's outputs; secrets are masked. Empty before the first `pulumi up`."""
+        found: dict[str, Any] = json.loads(
+            self._run("read the stack's outputs", "stack", "output", "--json", *self._on)
+        )
+        return found
 
     def export(self) -> dict[str, Any]:
         """The stack's checkpoint; secrets stay encrypted. Needs no lock."""
@@ -103,12 +118,12 @@ class Pulumi:
         )
         result = self.executor.run(command)
         if not result.succeeded:
-            raise DeployError(pulumi_problem(what, result.stderr, result.stdout))
+            raise PulumiError(what, pulumi_error(result.stderr, result.stdout))
         return result.stdout
 
 
-def pulumi_problem(what: str, stderr: str, stdout: str) -> str:
+def pulumi_error(stderr: str, stdout: str) -> CloudError:
     """Say what Pulumi refused. Its own errors begin with `error:`; what Google said stands among them."""
     text = f"{stderr}\n{stdout}"
     errors = [line.strip() for line in text.splitlines() if line.strip().startswith("error:")]
-    return classify("\n".join(errors) or text).problem(what)
+    return classify("\n".join(errors) or text)

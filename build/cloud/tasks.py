@@ -26,7 +26,7 @@ from build.doctor import Check
 from build.errors import DeployError
 from build.executor import LocalExecutor
 from build.progress import Reporter
-from build.tasks import problems_are_messages
+from build.tasking import problems_are_messages
 from deployment.catalog import load_catalog
 from deployment.diagnostics import explained
 from deployment.errors import ConfigError
