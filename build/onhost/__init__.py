@@ -2,7 +2,20 @@
 
 from pathlib import Path
 
+LOADER = """\
+import sys, types
+for name, text in {parts!r}.items():
+    sys.modules[name] = module = types.ModuleType(name)
+    exec(compile(text, name, "exec"), module.__dict__)
+"""
+
 
 def script(name: str) -> bytes:
     """Return the source of a script here, to be fed to an interpreter on the host."""
     return Path(__file__).with_name(name).read_bytes()
+
+
+def bundle(name: str, *parts: str) -> bytes:
+    """Return a script together with the modules here that it imports, each after those that it imports itself."""
+    modules = {f"{__name__}.{part.removesuffix('.py')}": script(part).decode() for part in parts}
+    return LOADER.format(parts=modules).encode() + script(name)

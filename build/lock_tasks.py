@@ -1,0 +1,46 @@
+"""Tasks about who changes a host, and who changed it when."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from fabric import task
+
+from build import show
+from build.activation import Host
+from build.lock import history as read_history
+from build.lock import unlock as end_holder
+from build.tasking import HostTask, from_each, help_for, on_hosts
+
+
+@task(klass=HostTask, help=help_for(yes="end the holder; without it, only name it"))
+@on_hosts
+def unlock(hosts: Sequence[Host], yes: bool = False) -> None:
+    """Name who holds the lock of a host, and with --yes end that task; what serves goes on serving."""
+    for host in hosts:
+        name, holder = host.target.name, end_holder(host, is_really=yes)
+        if holder is None:
+            print(f"{name}: not locked")
+            continue
+        who = f"{holder['who']}, `{holder['what']}`, since {holder['since']}, last heard of {holder['silent_s']} s ago"
+        print(f"{name}: {'ended' if yes else 'held by'} {who}")
+        if not yes:
+            print("Add --yes to end it. Work that it began on the host goes on; the next deployment takes that up.")
+
+
+@task(klass=HostTask, help=help_for(lines="how many", json="print JSON"))
+@on_hosts
+def history(hosts: Sequence[Host], lines: int = 30, json: bool = False) -> None:
+    """List what was changed on a host, by whom, when, and how it ended; oldest first."""
+    answers = from_each(hosts, lambda host: read_history(host)[-int(lines) :])
+    if json:
+        answers.print_json(answers.found)
+    else:
+        answers.print(_print_history)
+    answers.check()
+
+
+def _print_history(lines: list[dict[str, Any]]) -> None:
+    table = show.new_table("ended", "who", "what", "release", "outcome")
+    for line in lines:
+        table.add_row(line["at"], line["who"], line["what"], line.get("release") or "-", line["outcome"])
+    show.stdout().print(table)

@@ -1,0 +1,141 @@
+"""Hold the one right to change this host for somebody, for as long as that somebody is heard of.
+
+Called with one JSON document:
+  {"do": "hold", "root", "who", "what"}  take the lock, print {"taken": true} or {"held": {...}}, then read JSON lines:
+        {} is a sign of life, {"release"}, {"outcome"}, {"is_change"} are for the audit log. Ends, and with it the
+        lock, when stdin ends, after SILENCE_S without a line, or on SIGTERM, printing {"unlocked": true}.
+  {"do": "unlock", "root", "who", "is_really"}  print {"held": {...} or null}; end the holder when `is_really`
+  {"do": "history", "root"}                    print the audit log
+A change gets its line in <root>/logs/audit.jsonl here and not from the task: also when the task is gone.
+"""
+
+import fcntl
+import json
+import os
+import select
+import signal
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+SILENCE_S = 60.0
+"""Signs of life come every ten seconds."""
+PATIENCE_S = 1.0
+"""A task that was killed a moment ago still has a holder that is about to notice."""
+
+
+def now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def take(path: Path, patience_s: float = PATIENCE_S) -> IO[str] | None:
+    """Open and lock a file; None when somebody else has it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+")
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return file
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return None
+            time.sleep(0.05)
+
+
+def holder_of(path: Path) -> dict[str, Any]:
+    """What the holder wrote, and how long ago it was last heard of."""
+    try:
+        age_s = time.time() - path.stat().st_mtime
+        return {**json.loads(path.read_text()), "silent_s": round(max(0.0, age_s))}
+    except (OSError, ValueError, TypeError):
+        return {"who": "somebody unknown", "what": "something unknown", "since": "?", "pid": 0, "silent_s": 0}
+
+
+def audit(root: Path, **line: object) -> None:
+    path = root / "logs" / "audit.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640), "w") as log:
+        log.write(json.dumps({"at": now(), **line}) + "\n")
+
+
+def hold(wanted: dict[str, Any]) -> None:
+    root = Path(wanted["root"])
+    path = root / "state" / "deploy.lock"
+    file = take(path)
+    if file is None:
+        print(json.dumps({"held": holder_of(path)}), flush=True)
+        return
+    since = now()
+    file.truncate(0)
+    json.dump({"who": wanted["who"], "what": wanted["what"], "since": since, "pid": os.getpid()}, file)
+    file.flush()
+    said: dict[str, Any] = {"is_change": True, "outcome": "the task was not heard of any more"}
+    signal.signal(signal.SIGTERM, unlocked)
+    print(json.dumps({"taken": True}), flush=True)
+    try:
+        listen(path, said)
+    except InterruptedError:
+        said["outcome"] = "ended by fab unlock"
+        print(json.dumps({"unlocked": True}), flush=True)
+    finally:
+        if said["is_change"]:
+            what = {"who": wanted["who"], "what": wanted["what"], "release": said.get("release")}
+            audit(root, began=since, **what, outcome=said["outcome"])
+
+
+def unlocked(number: int, frame: object) -> None:
+    raise InterruptedError
+
+
+def listen(path: Path, said: dict[str, Any]) -> None:
+    """Read until there is nothing more to hear."""
+    rest = b""
+    while select.select([0], [], [], SILENCE_S)[0]:
+        heard = os.read(0, 65536)
+        if not heard:
+            return
+        os.utime(path)
+        *lines, rest = (rest + heard).split(b"\n")
+        for line in lines:
+            said.update(json.loads(line or b"{}"))
+    said["outcome"] = f"the task was not heard of for {SILENCE_S:g} s"
+
+
+def unlock(wanted: dict[str, Any]) -> None:
+    """Name the holder; end it when that is meant, and wait until the lock is free."""
+    root = Path(wanted["root"])
+    path = root / "state" / "deploy.lock"
+    if not path.exists() or take(path, 0) is not None:
+        print(json.dumps({"held": None}))
+        return
+    holder = holder_of(path)
+    if wanted["is_really"]:
+        if not has_open(int(holder["pid"]), path):
+            sys.exit(f"{path}: held by a process that did not write it, got {holder}. `fuser {path}` names it.")
+        os.kill(int(holder["pid"]), signal.SIGTERM)
+        if take(path, 5) is None:
+            os.kill(int(holder["pid"]), signal.SIGKILL)
+        audit(root, who=wanted["who"], what="fab unlock", release=None, outcome=f"ended {holder['what']}")
+    print(json.dumps({"held": holder}))
+
+
+def has_open(pid: int, path: Path) -> bool:
+    """Whether a process has the file open: a number may belong to somebody else by now."""
+    try:
+        return any(link.resolve() == path.resolve() for link in Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:
+        return False
+
+
+def history(wanted: dict[str, Any]) -> None:
+    path = Path(wanted["root"]) / "logs" / "audit.jsonl"
+    if path.exists():
+        print(path.read_text(), end="")
+
+
+if __name__ == "__main__":
+    order = json.loads(sys.argv[1])
+    {"hold": hold, "unlock": unlock, "history": history}[order["do"]](order)

@@ -1,0 +1,160 @@
+"""Work that takes minutes to an hour: on a host under systemd it survives the task that began it, and its connection.
+
+There it is a transient unit, `axion-work-<name>`; whoever asks for the same work again follows the one that runs, or
+takes the results of the one that ended well. On a local target the steps simply run.
+"""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from typing import Any
+
+from build.activation import Host
+from build.command import Command, Result
+from build.errors import ConnectionLostError, DeployError
+from build.executor import OnLine, check
+from build.progress import Phase, progress_of
+from build.work_commands import (
+    FromCaller,
+    FromSecretManager,
+    Work,
+    follow_command,
+    forget_command,
+    is_quiet,
+    look_command,
+    start_commands,
+    unit_of,
+)
+
+__all__ = ["FromCaller", "FromSecretManager", "StepFailedError", "Work", "forget_work", "is_underway", "run_work"]
+
+RECONNECTIONS = 6
+"""In a row, without a line in between; an executor itself tries several times to connect."""
+TAIL_LINES = 15
+Listen = Callable[[Phase], OnLine]
+
+
+class StepFailedError(DeployError):
+    """A step that did not succeed; `result` is how it ended."""
+
+    def __init__(self, what: str, result: Result) -> None:
+        tail = "\n    ".join((result.stderr or result.stdout).strip().splitlines()[-TAIL_LINES:])
+        super().__init__(f"{what}: failed, got exit status {result.status}. Read its last lines:\n    {tail}")
+        self.result = result
+
+
+def run_work(host: Host, work: Work, listen: Listen = progress_of) -> tuple[Result, ...]:
+    """Do the work, or go on with it, and return each step's result. Raises DeployError naming the step that failed."""
+    if host.target.runner == "supervisor":
+        return tuple(_run_here(host, step, listen) for step in work.steps)
+    found = _look(host, work.name)
+    is_same = found.get("key") == work.identity
+    if found["state"] == "running" and is_same:
+        host.reporter.say(f"{_capital(work.what)}: runs on {host.target.name} already, following it")
+    elif not (found.get("ok") and is_same):
+        if found["state"] == "running":
+            host.reporter.say(f"Ending other work of this kind first: {unit_of(work.name)} on {host.target.name}")
+        for command in start_commands(host.target, work):
+            check(host.executor, command)
+    return _Follower(host, work, listen).follow()
+
+
+def is_underway(host: Host, name: str, key: str) -> bool:
+    """Whether this very work runs on the host, or ended well there and was not forgotten."""
+    if host.target.runner == "supervisor":
+        return False
+    found = _look(host, name)
+    return found.get("key") == key and (found["state"] == "running" or bool(found.get("ok")))
+
+
+def forget_work(host: Host, name: str) -> None:
+    """Let the next run do it again. To be called when its results were acted upon, be they good or bad."""
+    if host.target.runner == "systemd":
+        check(host.executor, forget_command(host.target, name))
+
+
+def _look(host: Host, name: str) -> Any:
+    return json.loads(check(host.executor, look_command(host.target, name)).stdout)
+
+
+def _run_here(host: Host, step: Command, listen: Listen) -> Result:
+    if is_quiet(step):
+        return _succeeded(step.what, host.executor.run(step))
+    with host.reporter.phase(_capital(step.what)) as phase:
+        return _succeeded(step.what, host.executor.run(step, listen(phase)))
+
+
+def _succeeded(what: str, result: Result) -> Result:
+    if not result.succeeded:
+        raise StepFailedError(what, result)
+    return result
+
+
+class _Follower:
+    """Shows what the host tells of the work, and goes on where it was when the connection breaks."""
+
+    def __init__(self, host: Host, work: Work, listen: Listen) -> None:
+        self.host, self.work, self.listen = host, work, listen
+        self.offset = self.failures = 0
+        self.step = work.what
+        self._phases = ExitStack()
+        self._tell: OnLine | None = None
+
+    def follow(self) -> tuple[Result, ...]:
+        """Return the steps' results when they all succeeded."""
+        deadline = time.monotonic() + self.work.timeout_s + 600
+        with self._phases:  # a failure passes through the phase that failed
+            while True:
+                rest_s = max(1.0, deadline - time.monotonic())
+                command = follow_command(self.host.target, self.work, offset=self.offset, timeout_s=rest_s)
+                try:
+                    printed = check(self.host.executor, command, self._hear).stdout
+                except ConnectionLostError as error:
+                    self._wait_for_connection(error)
+                else:
+                    return self._results(json.loads(printed.rstrip().rpartition("\n")[2]))
+
+    def _wait_for_connection(self, error: ConnectionLostError) -> None:
+        self.failures += 1
+        if self.failures > RECONNECTIONS:
+            advice = f"{_capital(self.work.what)}: goes on there; the same command follows it again."
+            raise ConnectionLostError(*error.problems, advice) from None
+        self.host.reporter.say("The connection broke; the work goes on there. Connecting again", style="yellow")
+        time.sleep(min(2.0**self.failures, 30.0))
+
+    def _hear(self, line: str) -> None:
+        try:
+            event = json.loads(line)
+        except ValueError:
+            return  # a beat, or a line that the connection cut
+        if not isinstance(event, dict) or event.keys() & {"results", "lost"}:
+            return
+        self.offset += len(line) + 1
+        self.failures = 0
+        if "step" in event:
+            self._begin(event)
+        elif "line" in event and self._tell is not None:
+            self._tell(event["line"])
+
+    def _begin(self, event: Mapping[str, Any]) -> None:
+        self._phases.close()
+        self.step, self._tell = event["what"], None
+        if not event["is_quiet"]:
+            self._tell = self.listen(self._phases.enter_context(self.host.reporter.phase(_capital(self.step))))
+
+    def _results(self, told: Mapping[str, Any]) -> tuple[Result, ...]:
+        unit = unit_of(self.work.name)
+        if "lost" in told:
+            raise DeployError(
+                f"{self.host.target.name}: {unit} ended without a result, got {told['lost']}. Run the same command "
+                f"again; `journalctl -u {unit}` there has the rest."
+            )
+        results = tuple(Result(**each) for each in told["results"])
+        for result in results:
+            _succeeded(self.step, result)  # the last one, if any: no step follows one that failed
+        return results
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
