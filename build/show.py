@@ -47,7 +47,8 @@ def sizes(prepared: Prepared) -> Table:
 def steps(prepared: Prepared) -> list[str]:
     """Say in words what a deployment would do, in order."""
     change, wanted = prepared.change, prepared.wanted
-    said = []
+    weights = {name: prepared.deployment.models[name].weights for name in prepared.pulls}
+    said = [f"download {name}: {each.hub} at {str(each.revision)[:12]}" for name, each in weights.items()]
     if change.is_build:
         said.append(f"build the engine environment {wanted.build}")
     if change.is_upload:
@@ -71,7 +72,8 @@ def change_as_json(prepared: Prepared) -> dict[str, Any]:
     """Return the plan for programs."""
     change = prepared.change
     return {
-        "changes": not change.is_nothing,
+        "changes": bool(prepared.pulls) or not change.is_nothing,
+        "pull": list(prepared.pulls),
         "release": prepared.wanted.release,
         "build": prepared.wanted.build,
         "is_build": change.is_build,

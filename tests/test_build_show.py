@@ -17,7 +17,7 @@ from build.change import Change, Wanted, decide
 from build.target import REPOSITORY
 from deployment.quantities import GIB
 from deployment.sizing import HostFacts, plan
-from tests.deployments import deployment
+from tests.deployments import deployment, model
 from tests.hosts import DESCRIPTION, RELEASE, SEEN, empty_facts, facts
 
 NEW = "20260201T120000-bbbbbbbb"
@@ -35,6 +35,8 @@ def prepared(change: Change, **changes: Any) -> Any:
         "facts": facts(),
         "plan": SIZED,
         "release": SimpleNamespace(files=list(range(40))),
+        "deployment": deployment(),
+        "pulls": (),
         **changes,
     }
     return SimpleNamespace(**whole)
@@ -77,6 +79,14 @@ def test_a_change_of_some_processes_names_them() -> None:
         "reload the gateway",
         "wait until alpha, beta answer",
     ]
+
+
+def test_a_model_that_is_not_on_the_host_is_downloaded_first() -> None:
+    served = {"alpha": model(weights={"hub": "org/alpha", "revision": "0123456789abcdef" * 2 + "01234567"})}
+    change = decide(Wanted.described(RELEASE, DESCRIPTION), facts())
+    there = prepared(change, deployment=deployment(models=served), pulls=("alpha",))
+    assert show.steps(there) == ["download alpha: org/alpha at 0123456789ab"]
+    assert show.change_as_json(there)["changes"] is True
 
 
 def test_nothing_to_do_is_no_step() -> None:

@@ -1,0 +1,169 @@
+"""A Hugging Face hub of our own: the calls that a download makes, with its headers, refusals and redirections."""
+
+import hashlib
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+from urllib.parse import parse_qs, unquote, urlsplit
+
+LARGE_BYTES = 1000
+"""The hub keeps files from some size on outside of git."""
+
+
+@dataclass(slots=True)
+class Repository:
+    """A repository at one commit."""
+
+    commit: str
+    files: dict[str, bytes]
+    branches: tuple[str, ...] = ("main",)
+    is_gated: bool = False
+    is_private: bool = False
+
+
+@dataclass(slots=True)
+class FakeHub:
+    """What it holds, how it fails, and what was asked of it."""
+
+    repositories: dict[str, Repository] = field(default_factory=dict)
+    tokens: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """For each token the gated and private repositories that it opens."""
+    cut_after_bytes: list[int] = field(default_factory=list)
+    """Each one ends one answer with a file after so many bytes, as a broken connection does."""
+    statuses: list[int] = field(default_factory=list)
+    """Each one is the answer to one call, whatever it asked for."""
+    knows_ranges: bool = True
+    changed: dict[str, bytes] = field(default_factory=dict)
+    """What is sent in place of a file's content."""
+    requests: list[tuple[str, str, str | None]] = field(default_factory=list)
+    """Server (hub or cdn), path and authorization of each."""
+    sent_bytes: int = 0
+    url: str = ""
+    cdn_url: str = ""
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Answers from the state of its hub."""
+
+    hub: ClassVar[FakeHub]
+    role: ClassVar[str]
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        parts = urlsplit(self.path)
+        with self.hub.lock:
+            self.hub.requests.append((self.role, parts.path, self.headers.get("Authorization")))
+            status = self.hub.statuses.pop(0) if self.hub.statuses else 200
+        if status != 200:
+            self.answer(status, {"error": "try later"})
+        elif self.role == "cdn":
+            name, _, path = unquote(parts.path)[1:].partition("//")
+            self.send_file(self.hub.repositories[name].files[path], path)
+        elif parts.path.startswith("/api/models/"):
+            name, _, revision = parts.path.removeprefix("/api/models/").partition("/revision/")
+            self.describe(name, unquote(revision), has_blobs=parse_qs(parts.query).get("blobs") == ["true"])
+        else:
+            name, _, rest = unquote(parts.path)[1:].partition("/resolve/")
+            self.resolve(name, *rest.split("/", 1))
+
+    def describe(self, name: str, revision: str, *, has_blobs: bool) -> None:
+        repository = self.find(name, revision, is_content=False)
+        if repository is None:
+            return
+        siblings = [
+            {"rfilename": path, **(blob_of(content) if has_blobs else {})} for path, content in repository.files.items()
+        ]
+        self.answer(200, {"id": name, "sha": repository.commit, "gated": repository.is_gated, "siblings": siblings})
+
+    def resolve(self, name: str, revision: str, path: str) -> None:
+        repository = self.find(name, revision, is_content=True)
+        if repository is None:
+            return
+        if path not in repository.files:
+            self.answer(404, {"error": "Entry not found"}, {"X-Error-Code": "EntryNotFound"})
+        elif len(repository.files[path]) >= LARGE_BYTES:
+            self.answer(302, {}, {"Location": f"{self.hub.cdn_url}/{name}//{path}"})
+        else:
+            self.send_file(repository.files[path], path)
+
+    def find(self, name: str, revision: str, *, is_content: bool) -> Repository | None:
+        """The repository, or an answer that refuses it as the hub does."""
+        repository, bearer = self.hub.repositories.get(name), self.headers.get("Authorization")
+        token = bearer.removeprefix("Bearer ") if bearer else None
+        if token is not None and token not in self.hub.tokens:
+            self.answer(401, {"error": "Invalid credentials in Authorization header"})
+            return None
+        opened = name in self.hub.tokens.get(token or "", ())
+        if repository is None or (repository.is_private and not opened):
+            # Without a token it asks for one, whether there is such a repository or not.
+            self.answer(404 if token else 401, {"error": "Repository not found"}, {"X-Error-Code": "RepoNotFound"})
+            return None
+        if is_content and repository.is_gated and not opened:
+            self.answer(403 if token else 401, {"error": "Access is restricted"}, {"X-Error-Code": "GatedRepo"})
+            return None
+        if revision not in (repository.commit, *repository.branches):
+            self.answer(404, {"error": "Revision not found"}, {"X-Error-Code": "RevisionNotFound"})
+            return None
+        return repository
+
+    def send_file(self, content: bytes, path: str) -> None:
+        content = self.hub.changed.get(path, content)
+        asked = self.headers.get("Range")
+        start = int(asked.removeprefix("bytes=").rstrip("-")) if asked and self.hub.knows_ranges else 0
+        body = content[start:]
+        with self.hub.lock:
+            cut = self.hub.cut_after_bytes.pop(0) if self.hub.cut_after_bytes else None
+            self.hub.sent_bytes += len(body) if cut is None else min(cut, len(body))
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        self.end_headers()
+        self.wfile.write(body if cut is None else body[:cut])
+        self.close_connection = self.close_connection or cut is not None
+
+    def answer(self, status: int, body: Any, headers: dict[str, str] | None = None) -> None:
+        data = json.dumps(body).encode()
+        self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name of http.server
+        """Say nothing."""
+
+
+def blob_of(content: bytes) -> dict[str, Any]:
+    """What `?blobs=true` adds."""
+    blob = {"size": len(content), "blobId": hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()}  # noqa: S324
+    if len(content) < LARGE_BYTES:
+        return blob
+    large = {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content), "pointerSize": 135}
+    return {**blob, "blobId": "0" * 40, "lfs": large}
+
+
+@contextmanager
+def fake_hub() -> Iterator[FakeHub]:
+    """Serve a hub, and the other address where it sends those who want a large file."""
+    hub = FakeHub()
+    servers = []
+    for role in ("hub", "cdn"):
+        handler = type(f"{role}Handler", (Handler,), {"hub": hub, "role": role})
+        servers.append(http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler))
+    hub.url, hub.cdn_url = (f"http://127.0.0.1:{server.server_port}" for server in servers)
+    for server in servers:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    try:
+        yield hub
+    finally:
+        for server in servers:
+            server.shutdown()
+            server.server_close()
