@@ -1,82 +1,62 @@
-"""Drive the process runner of a host. Here: supervisord, which keeps a local target's processes running."""
+"""Drive the process runner of a host: supervisord on the local target, systemd on a host of its own."""
 
-import json
-import sys
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterable
+from typing import Protocol
 
+from build import supervisor, systemd
 from build.change import Change
 from build.command import Command
-from build.onhost import script
 from build.target import Target
 
-# Longer than the longest drain that models.yaml allows.
-STOP_TIMEOUT_S = 700.0
-SUPERVISORD = Path(sys.executable).with_name("supervisord")
+LOG_TIMEOUT_S = 60.0
+
+
+class Runner(Protocol):
+    """What both modules have to offer."""
+
+    OWN_LOG: str
+
+    def change_commands(self, target: Target, change: Change) -> list[Command]: ...
+    def restart_command(self, target: Target, name: str) -> Command: ...
+    def stop_command(self, target: Target) -> Command: ...
+    def log_command(self, target: Target, name: str, *, lines: int, follow: bool, timeout_s: float) -> Command: ...
+
+
+SYSTEMD: Runner = systemd
+SUPERVISOR: Runner = supervisor
 
 
 def change_commands(target: Target, change: Change) -> list[Command]:
-    """Start the runner, or tell it what came and went.
-
-    The gateway goes first: it must not send a request to an engine that is about to leave.
-    """
-    if not change.is_runner_up:
-        return [start_command(target)]
-    gateway: Sequence[Sequence[str]] = {
-        "keep": [],
-        "start": [["start", "gateway"]],
-        "reload": [["signal", "gateway", "HUP"]],
-        "restart": [["signal", "gateway", "TERM"]],
-    }[change.gateway]
-    starts = [["start", name] for name in change.start]
-    return [tell(target, [*gateway, ["update"], *starts], "tell the process runner")]
-
-
-def start_command(target: Target) -> Command:
-    """Start supervisord, which starts everything in its configuration. Returns when it has become a daemon."""
-    kept = (f"{name}={value}" for name, value in target.environment.items())
-    return Command(
-        argv=("env", "-i", *kept, str(SUPERVISORD), "-c", f"{target.current}/supervisord.conf"),
-        what="start the process runner",
-        cwd=target.root,
-        timeout_s=60,
-    )
+    """Start the runner, or tell it what came and went."""
+    return _of(target).change_commands(target, change)
 
 
 def restart_command(target: Target, name: str) -> Command:
-    """Restart one process: one signal, after which the runner starts it again by itself."""
-    return tell(target, [["restart", name]], f"restart {name}")
+    """Restart one process; the runner carries it out by itself."""
+    return _of(target).restart_command(target, name)
 
 
 def stop_command(target: Target) -> Command:
-    """End every process and the runner; returns when they are gone."""
-    return tell(target, [["shutdown", STOP_TIMEOUT_S]], "stop every process")
+    """End every process; returns when they are gone."""
+    return _of(target).stop_command(target)
 
 
-def sweep_command(target: Target) -> Command:
-    """Kill what engines left behind whose launcher and runner were both killed."""
-    return Command(
-        argv=(
-            f"{target.current}/build/venv/bin/python",
-            "-P",
-            "-m",
-            "gateway.launch",
-            "--sweep",
-            "--root",
-            target.root,
-        ),
-        env={"PYTHONPATH": f"{target.current}/lib"},
-        what="look for processes that lost their launcher",
-        timeout_s=120,
-    )
+def sweep_commands(target: Target) -> list[Command]:
+    """Kill what engines left behind whose launcher and runner were both killed. systemd's cgroups leave nothing."""
+    return [supervisor.sweep_command(target)] if target.runner == "supervisor" else []
 
 
-def tell(target: Target, verbs: Sequence[Sequence[object]], what: str) -> Command:
-    """Have the runner do things in order."""
-    wanted = json.dumps({"root": target.root, "do": verbs})
-    return Command(
-        argv=(target.python, "-I", "-", wanted),
-        what=what,
-        stdin=script("runner.py"),
-        timeout_s=STOP_TIMEOUT_S + 30,
-    )
+def log_command(
+    target: Target, name: str, *, lines: int, follow: bool = False, timeout_s: float = LOG_TIMEOUT_S
+) -> Command:
+    """Read the log of an engine, of the gateway, or of the runner."""
+    return _of(target).log_command(target, name, lines=lines, follow=follow, timeout_s=timeout_s)
+
+
+def log_names(target: Target, engines: Iterable[str]) -> list[str]:
+    """Name every log that a host has."""
+    return [*engines, "gateway", _of(target).OWN_LOG]
+
+
+def _of(target: Target) -> Runner:
+    return SYSTEMD if target.runner == "systemd" else SUPERVISOR

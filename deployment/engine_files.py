@@ -41,6 +41,8 @@ def engine_arguments(name: str, model: Model, plan: EnginePlan, checkpoint: str)
         # The gateway writes one line per request already, and polls /health every second.
         "disable-uvicorn-access-log": True,
         "enable-request-id-headers": True,
+        # The only count of requests that a hanging engine cannot falsify: the watchdog reads it (gateway/watchdog.py).
+        "enable-server-load-tracking": True,
     }
     return [(flag, json.dumps(value)) for flag, value in arguments.items() if value is not None]
 

@@ -9,6 +9,19 @@ from typing import Any
 GATEWAY_CONFIG = "gateway.json"
 GATEWAY_CODE = "lib/gateway/"
 DESCRIPTION = "release.json"
+# Of a host under systemd: these units are part of what a process runs, so that a change of them restarts it.
+ENGINE_UNIT = "systemd/vllm@.service"
+GATEWAY_UNITS = ("gateway.service", "gateway.socket", "gateway-handover.service")
+
+
+def resources_path(engine: str) -> str:
+    """Name the drop-in with an engine's cores, memory and watchdog."""
+    return f"systemd/vllm@{engine}.service.d/50-resources.conf"
+
+
+def order_path(engine: str) -> str:
+    """Name the drop-in that says after whom an engine loads."""
+    return f"systemd/vllm@{engine}.service.d/20-order.conf"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,14 +87,23 @@ def compose(
     by_path = {file.path: file.digest for file in ordered}
     units = {
         name: digest_of(
-            by_path[f"engines/{name}.yaml"], by_path[f"engines/{name}.env"], build, fingerprints.get(name, "")
+            by_path[f"engines/{name}.yaml"],
+            by_path[f"engines/{name}.env"],
+            build,
+            fingerprints.get(name, ""),
+            *_present(by_path, ENGINE_UNIT, resources_path(name)),
         )
         for name in engines
     }
     config = next(file.text for file in ordered if file.path == GATEWAY_CONFIG)
     code = {path: digest for path, digest in by_path.items() if path.startswith(GATEWAY_CODE)}
-    units["gateway"] = digest_of(code, json.loads(config)["listen"], build)
+    runner = _present(by_path, *(f"systemd/{unit}" for unit in GATEWAY_UNITS))
+    units["gateway"] = digest_of(code, json.loads(config)["listen"], build, *runner)
     return Release(files=ordered, build=build, units=units, gateway_config_digest=by_path[GATEWAY_CONFIG])
+
+
+def _present(by_path: Mapping[str, str], *paths: str) -> list[str]:
+    return [by_path[path] for path in paths if path in by_path]
 
 
 def digest_of(*parts: Any) -> str:

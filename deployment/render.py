@@ -10,7 +10,7 @@ from typing import Any, Literal
 import jinja2
 
 from deployment.engine_files import engine_arguments, engine_variables
-from deployment.release import GATEWAY_CONFIG, RenderedFile
+from deployment.release import GATEWAY_CONFIG, RenderedFile, order_path, resources_path
 from deployment.sizing import EnginePlan, Plan
 from deployment.spec import MAX_DRAIN_S, Deployment
 from gateway.config import GatewayConfig, Listen, ServedModel, Timeouts
@@ -21,6 +21,15 @@ TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
 RUNNER_STOP_S = MAX_DRAIN_S + 40
 # vLLM takes about 7 s to end when nothing is in flight (measured), whatever its shutdown_timeout.
 LAUNCHER_STOP_MARGIN_S = 15
+
+HANDOVER = "systemd/gateway-handover.service"
+# Below systemd/ lies what belongs into /etc/systemd/system, below etc/ what belongs into /etc.
+UNITS = (
+    *((unit, f"systemd/{unit}") for unit in ("axion.slice", "axion.target", "vllm@.service")),
+    *((f"gateway{kind}", f"systemd/gateway{kind}") for kind in (".socket", ".service", "-restart.service")),
+    ("gateway.service", HANDOVER),
+    ("journald@axion.conf", "etc/systemd/journald@axion.conf"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +72,7 @@ def gateway_file(deployment: Deployment, plan: Plan) -> RenderedFile:
             for name, model in deployment.models.items()
         ),
         max_body_bytes=int(deployment.gateway.max_body),
-        timeouts=Timeouts(drain_s=deployment.gateway.drain_s),
+        timeouts=Timeouts(drain_s=deployment.gateway.drain_s, hold_s=deployment.gateway.hold_s),
     )
     return RenderedFile(path=GATEWAY_CONFIG, text=json.dumps(config.model_dump(mode="json"), indent=1) + "\n")
 
@@ -110,25 +119,41 @@ def _supervisor_files(deployment: Deployment, plan: Plan, place: Place) -> list[
 
 
 def _systemd_files(deployment: Deployment, plan: Plan, place: Place) -> list[RenderedFile]:
+    return [*_shared_units(deployment, plan, place), *_drop_ins(deployment, plan)]
+
+
+def _shared_units(deployment: Deployment, plan: Plan, place: Place) -> list[RenderedFile]:
     values = {
         **_shared_values(plan, place),
         "user": place.user,
+        "listen": [_numeric(address) for address in deployment.gateway.listen],
         "allowed_clients": list(place.allowed_clients),
         "memory_max_bytes": plan.host.memory_bytes - int(deployment.host.reserved_memory),
         "cores": _system_cores(plan),
     }
-    units = ("vllm@.service", "gateway.service", "axion.slice", "axion.target")
-    files = [RenderedFile(path=f"systemd/{unit}", text=render_template(f"systemd/{unit}.j2", values)) for unit in units]
+    files = []
+    for source, path in UNITS:
+        own = {**values, "unit": "handover" if path == HANDOVER else "gateway"}
+        files.append(RenderedFile(path=path, text=render_template(f"systemd/{source}.j2", own)))
+    return files
+
+
+def _drop_ins(deployment: Deployment, plan: Plan) -> list[RenderedFile]:
+    """What differs between engines. Only the resources need a restart; the order is for the next start."""
+    files, previous = [], ""
     for engine in plan.engines.values():
         own = {
             "cores": engine.core_list,
             "memory_high_bytes": engine.footprint.total,
             "memory_max_bytes": engine.footprint.limit,
             "cpu_weight": 100,
+            "watchdog_s": deployment.models[engine.name].watchdog_s,
             "stop_s": RUNNER_STOP_S,
+            "previous": previous,
         }
-        text = render_template("systemd/vllm@.conf.j2", own)
-        files.append(RenderedFile(path=f"systemd/vllm@{engine.name}.service.d/50-resources.conf", text=text))
+        for source, path in (("vllm@.conf", resources_path), ("vllm@.order.conf", order_path)):
+            files.append(RenderedFile(path=path(engine.name), text=render_template(f"systemd/{source}.j2", own)))
+        previous = engine.name
     return files
 
 
@@ -143,6 +168,11 @@ def _shared_values(plan: Plan, place: Place) -> dict[str, Any]:
 
 def _system_cores(plan: Plan) -> str:
     return ",".join(str(core) for core in plan.system_cores) or "0"
+
+
+def _numeric(address: str) -> str:
+    """systemd binds numbers, not names."""
+    return address.replace("localhost:", "127.0.0.1:")
 
 
 def _listen(address: str) -> Listen:

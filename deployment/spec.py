@@ -109,6 +109,9 @@ class Model(Frozen):
     weights: Weights = Field(description="hub and revision, or path")
     architecture: Architecture = Field(description="the numbers of the checkpoint's config.json")
     cores: Count = Field(description="how many cores its engine computes on")
+    watchdog_s: Annotated[int, Field(ge=10, le=3600, strict=True)] = Field(
+        180, description="seconds, 10 to 3600, without a finished step after which a busy engine is restarted (systemd)"
+    )
     engine: Engine = Field(description="arguments of vllm serve")
 
 
@@ -133,6 +136,9 @@ class Gateway(Frozen):
     max_body: Size = Field(ByteSize(32 * 2**20), description=SIZE)
     drain_s: Annotated[float, Field(ge=0, le=MAX_DRAIN_S)] = Field(
         30.0, description="seconds, up to 600, for requests in flight at a stop"
+    )
+    hold_s: Annotated[float, Field(ge=0, le=MAX_DRAIN_S)] = Field(
+        30.0, description="seconds, up to 600, that a request waits for a model that is being restarted"
     )
 
 

@@ -21,6 +21,7 @@ def create_app(gateway: Gateway) -> web.Application:
     app = web.Application(middlewares=[account])
     app[GATEWAY] = gateway
     app.cleanup_ctx.append(_run_fleet)
+    app.on_response_prepare.append(_close_while_draining)
     app.router.add_get("/", health.index)
     app.router.add_get("/livez", health.livez)
     app.router.add_get("/readyz", health.readyz)
@@ -51,8 +52,6 @@ async def account(request: web.Request, handler: Handler) -> web.StreamResponse:
             response.headers["X-Request-Id"] = exchange.request_id
             if exchange.model is not None:
                 response.headers["X-Served-Model"] = exchange.model
-        if exchanges.is_draining:
-            response.force_close()
         return response
     except asyncio.CancelledError:
         exchange.is_cancelled = True
@@ -104,6 +103,13 @@ def _after_a_bug(request: web.Request, exchange: Exchange) -> web.StreamResponse
 def _route(request: web.Request) -> str:
     resource = request.match_info.route.resource
     return UNKNOWN if resource is None else resource.canonical
+
+
+async def _close_while_draining(request: web.Request, response: web.StreamResponse) -> None:
+    """Close a connection only when the answer's head can say so: a client that was not told may be sending already."""
+    if request.app[GATEWAY].exchanges.is_draining:
+        response.force_close()
+        response.headers["Connection"] = "close"
 
 
 async def _run_fleet(app: web.Application) -> AsyncIterator[None]:

@@ -47,6 +47,8 @@ class Timeouts(Frozen):
     probe_interval_s: Annotated[float, Field(gt=0)] = 1.0
     drain_s: Annotated[float, Field(ge=0)] = 30.0
     """After SIGTERM, for requests in flight to finish."""
+    hold_s: Annotated[float, Field(ge=0)] = 30.0
+    """For a model that is being restarted on purpose; without it a release switch would refuse requests."""
 
 
 class GatewayConfig(Frozen):
@@ -56,6 +58,8 @@ class GatewayConfig(Frozen):
     default_model: str
     models: tuple[ServedModel, ...] = Field(min_length=1)
     max_body_bytes: Annotated[int, Field(gt=0)] = 32 * MIB
+    max_held: Annotated[int, Field(ge=0)] = 256
+    """Requests that may wait for one model that is being restarted; their bodies wait in memory."""
     timeouts: Timeouts = Timeouts()
 
     @model_validator(mode="after")

@@ -144,9 +144,10 @@ class EngineUnit:
 
     def write_record(self, *, session: int) -> None:
         """Say what runs from now on: for a deployer, and for the sweep that follows a launcher's violent end."""
-        leader = process_tree.read_process(session)
+        leader, own = process_tree.read_process(session), process_tree.read_process(os.getpid())
         record = {
             "pid": os.getpid(),
+            "start_ticks": own.start_ticks if own else None,
             "started_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "release": str(self.release),
             "unit_digest": self.unit_digest,

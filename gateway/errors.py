@@ -54,6 +54,14 @@ class ApiError(Exception):
         return response
 
 
+class EngineLeavingError(Exception):
+    """An engine did not begin to answer because it is ending; `refusal` is what to tell if nothing comes after it."""
+
+    def __init__(self, refusal: ApiError) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
+
+
 def shown(value: object) -> str:
     """Return a short printable form of what a client sent, so that a message cannot be flooded or forged."""
     text = repr(value)

@@ -34,6 +34,8 @@ class Exchange:
     is_cancelled: bool = False
     is_interrupted: bool = False
     is_cut: bool = False
+    was_held: bool = False
+    """Whether it had to wait for an engine that was being restarted."""
     deadline: asyncio.Timeout | None = None
     out: web.StreamResponse | None = None
     """The answer, once its head has gone to the client: from then on no other status can be given."""
@@ -78,6 +80,7 @@ class Exchange:
             ttfb_s=ttfb_s,
             duration_s=duration_s,
             cancelled=self.is_cancelled,
+            held=self.was_held or None,
             interrupted=self.is_interrupted or None,
         )
 
@@ -87,6 +90,9 @@ class Exchanges:
 
     def __init__(self, stats: Stats, metrics: Metrics) -> None:
         self.is_draining = False
+        """Whoever comes now comes over an old connection, and is answered: a refusal would be a failed request."""
+        self.is_cut = False
+        self.begun = 0
         self._stats = stats
         self._metrics = metrics
         self._open: set[Exchange] = set()
@@ -99,6 +105,7 @@ class Exchanges:
     def begin(self, exchange: Exchange) -> None:
         """Count a request as in flight."""
         self._open.add(exchange)
+        self.begun += 1
         self._idle.clear()
 
     def attribute(self, exchange: Exchange, model: str) -> None:
@@ -145,6 +152,7 @@ class Exchanges:
         return True
 
     def cut_all(self) -> None:
-        """End everything that is in flight."""
+        """End everything that is in flight, and refuse what comes."""
+        self.is_cut = True
         for exchange in tuple(self._open):
             exchange.cut()

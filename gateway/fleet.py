@@ -28,6 +28,11 @@ class Fleet:
         """Open every upstream and give each a moment to be found ready."""
         self.upstreams = await self._opened(self.config)
 
+    async def looked_around(self) -> None:
+        """Wait until every engine was looked at once; each look has its bound."""
+        for upstream in tuple(self.upstreams.values()):
+            await upstream.was_probed.wait()
+
     async def adopt(self, loaded: LoadedConfig) -> None:
         """Switch to another configuration. Requests in flight keep the engine that they have."""
         upstreams = await self._opened(loaded.config)

@@ -24,7 +24,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway import notify, process_tree
+from gateway import notice, notify, process_tree, watchdog
 from gateway.engine_unit import EngineUnit, LaunchError
 from gateway.leftovers import clear, log, sweep
 
@@ -46,6 +46,8 @@ class Watch:
     parent: int
     stop_timeout_s: float
     tick: Callable[[], None] | None = None
+    on_stop: Callable[[], None] | None = None
+    """Before the first stop is passed on."""
 
 
 def supervise(watch: Watch) -> int:
@@ -61,6 +63,8 @@ def supervise(watch: Watch) -> int:
             if deadline is not None:
                 break
             deadline = time.monotonic() + watch.stop_timeout_s
+            if watch.on_stop is not None:
+                watch.on_stop()
             os.kill(watch.child, signal.SIGTERM)
         if watch.tick is not None and deadline is None:
             watch.tick()
@@ -141,16 +145,29 @@ def guard(unit: EngineUnit, parent: int) -> int:
     os.close(go_read)
     unit.write_record(session=keeper)
     os.write(go_write, b"g")
-    readiness = notify.Readiness(address=unit.socket, load_timeout_s=unit.load_timeout_s)
-    tick = readiness.tick if "NOTIFY_SOCKET" in os.environ else None
+    tick = ticker(unit, me) if "NOTIFY_SOCKET" in os.environ else None
     log(f"{unit.name}: release {unit.release.name}, guard {me}, keeper {keeper}")
-    code = exit_code(
-        supervise(Watch(child=keeper, parent=parent, stop_timeout_s=unit.stop_timeout_s + GUARD_MARGIN_S, tick=tick))
+    watch = Watch(
+        child=keeper,
+        parent=parent,
+        stop_timeout_s=unit.stop_timeout_s + GUARD_MARGIN_S,
+        tick=tick,
+        on_stop=lambda: notice.announce(unit.socket),
     )
+    code = exit_code(supervise(watch))
     unit.remove_socket()
     unit.remove_record()
     log(f"{unit.name}: engine ended with {code}, nothing is left of it")
     return code
+
+
+def ticker(unit: EngineUnit, pid: int) -> Callable[[], None]:
+    """What to do about once a second under systemd: announce the engine, then vouch for it."""
+    readiness = notify.Readiness(address=unit.socket, load_timeout_s=unit.load_timeout_s)
+    period_s = notify.watchdog_period_s(os.environ, pid)
+    if period_s is not None:
+        readiness.watch = watchdog.Watchdog(address=unit.socket, period_s=period_s).tick
+    return readiness.tick
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

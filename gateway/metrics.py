@@ -47,6 +47,15 @@ class Metrics:
             by_route,
             registry=self.registry,
         )
+        self.held_total = Counter(
+            "gateway_held_total",
+            "Requests that waited for an engine being restarted.",
+            ("model",),
+            registry=self.registry,
+        )
+        self._held = Gauge(
+            "gateway_waiting", "Requests waiting for an engine being restarted.", ("model",), registry=self.registry
+        )
         self._in_flight = Gauge("gateway_in_flight", "Requests being worked on.", ("model",), registry=self.registry)
         self._state = Gauge(
             "gateway_upstream_state",
@@ -65,9 +74,11 @@ class Metrics:
     def exposition(self, upstreams: Iterable[Upstream], stats: Stats) -> bytes:
         """Return everything in Prometheus' text format, gauges as of now."""
         self._in_flight.clear()
+        self._held.clear()
         self._state.clear()
         for upstream in upstreams:
             for state in State:
                 self._state.labels(upstream.name, state.value).set(state is upstream.state)
             self._in_flight.labels(upstream.name).set(stats.of(upstream.name).in_flight)
+            self._held.labels(upstream.name).set(stats.of(upstream.name).held)
         return generate_latest(self.registry)

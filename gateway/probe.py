@@ -31,6 +31,10 @@ class Finding(StrEnum):
     """There is no socket."""
     REPLACED = "replaced"
     """Refused or unhealthy on a socket made after the engine was last ready: a new engine is on its way."""
+    LEAVING = "leaving"
+    """Healthy, and told to end: it finishes what it has."""
+    AWAITED = "awaited"
+    """Not healthy after it was told to end: it is ending, or its successor is loading."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +48,10 @@ class Standing:
 def next_standing(standing: Standing, finding: Finding, *, held_s: float) -> Standing:
     """Decide the state after a probe; `held_s` is how long the present one has lasted."""
     state = standing.state
+    if finding is Finding.LEAVING:
+        return Standing(state=State.DRAINING)
+    if finding is Finding.AWAITED:
+        return Standing(state=State.LOADING)
     if finding is Finding.HEALTHY:
         believed = state is not State.DRAINING or held_s >= DRAIN_HOLD_S
         return Standing(state=State.READY if believed else State.DRAINING)

@@ -9,6 +9,7 @@ from multidict import CIMultiDict
 from gateway.body import read_asked, with_model
 from gateway.errors import (
     ApiError,
+    EngineLeavingError,
     bad_request,
     body_too_large,
     gateway_draining,
@@ -22,6 +23,7 @@ from gateway.errors import (
 from gateway.exchange import Exchange
 from gateway.gateway import CURRENT, GATEWAY, Gateway
 from gateway.headers import for_client, for_engine, is_event_stream
+from gateway.hold import asked_when_ready
 from gateway.routes import STREAM_ENDINGS
 from gateway.sse import EventStream
 from gateway.upstream import Upstream
@@ -37,7 +39,7 @@ ENGINE_DRAINS = b"cannot schedule new futures after shutdown"
 async def pass_on(request: web.Request) -> web.StreamResponse:
     """Answer a request for a model. Cancellation (the client left) closes the engine's connection at once."""
     gateway, exchange = request.app[GATEWAY], CURRENT.get()
-    if gateway.exchanges.is_draining:
+    if gateway.exchanges.is_cut:
         raise gateway_draining()
     try:
         async with asyncio.timeout(gateway.fleet.config.timeouts.response_s) as exchange.deadline:
@@ -58,19 +60,20 @@ async def _relay(request: web.Request, exchange: Exchange, gateway: Gateway) -> 
     if model is None:
         raise model_not_found(asked.model or "", fleet.upstreams)
     gateway.exchanges.attribute(exchange, model)
-    upstream = fleet.upstreams[model]
-    if refusal := upstream.refusal():
-        raise refusal
     body = raw if asked.model == model else with_model(raw, model)
     headers = for_engine(request.headers.items(), request_id=exchange.request_id)
-    async with upstream.lease():
-        answer = await upstream.post(request.rel_url.raw_path_qs, body, headers)
-        try:
-            if is_event_stream(answer.headers):
-                return await _stream(request, exchange, upstream, answer)
-            return await _whole(request, exchange, upstream, answer)
-        finally:
-            answer.close()  # nothing to do after a whole answer; else the engine sees its client leave
+
+    async def ask(upstream: Upstream) -> web.StreamResponse:
+        async with upstream.lease():
+            answer = await upstream.post(request.rel_url.raw_path_qs, body, headers)
+            try:
+                if is_event_stream(answer.headers):
+                    return await _stream(request, exchange, upstream, answer)
+                return await _whole(request, exchange, upstream, answer)
+            finally:
+                answer.close()  # nothing to do after a whole answer; else the engine sees its client leave
+
+    return await asked_when_ready(gateway, exchange, model, ask)
 
 
 async def _read_body(request: web.Request, limit_bytes: int) -> bytes:
@@ -169,7 +172,7 @@ def _refuse_for_engine(exchange: Exchange, upstream: Upstream, status: int, body
         raise unsupported_route(upstream.name, exchange.route)
     if status == 500 and ENGINE_DRAINS in body:
         upstream.mark_draining()
-        raise model_restarting(upstream.name)
+        raise EngineLeavingError(model_restarting(upstream.name))
 
 
 async def _next_piece(upstream: Upstream, answer: aiohttp.ClientResponse) -> bytes:

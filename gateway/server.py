@@ -1,6 +1,8 @@
 """Listening, signals, and the way out: the life of one gateway process."""
 
 import asyncio
+import contextlib
+import os
 import signal
 import socket
 from collections.abc import Sequence
@@ -8,17 +10,21 @@ from pathlib import Path
 
 from aiohttp import web
 
-from gateway import __version__
+from gateway import __version__, notify
 from gateway.app import create_app
 from gateway.config_file import ConfigError, LoadedConfig, load_config
 from gateway.events import log_event, log_failure
 from gateway.fleet import Fleet
 from gateway.gateway import Gateway
+from gateway.listeners import inherited_count
 
 KEEP_ALIVE_S = 75.0
 """Longer than the idle connections of the usual clients and proxies, so that they close first."""
 LINGERING_S = 2.0
 """For reading the rest of a refused body, so that the client gets to see the refusal."""
+LINGER_S = 1.0
+"""For clients that use their connection again at once, when the address stays open in systemd's hands; they are told
+to close it. Otherwise every second counts, because the next gateway needs the address."""
 CUT_S = 2.0
 """From cutting what is in flight to leaving all the same; above the time allowed for last words."""
 
@@ -60,15 +66,27 @@ class Server:
             await site.start()
         addresses = ",".join(f"{host}:{port}" for host, port, *_ in runner.addresses)
         log_event("gateway.listening", addresses=addresses, version=__version__)
+        vouching = asyncio.create_task(self._vouch(), name="vouch")
         reloading = asyncio.create_task(self._reload_on_signal(), name="reload")
         await self._stop.wait()
+        await asyncio.to_thread(notify.send, "STOPPING=1")
         reloading.cancel()
         await asyncio.wait([reloading])
         for site in sites:
             await site.stop()
         await self._drain()
         await runner.cleanup()
+        vouching.cancel()
         log_event("gateway.stopped")
+
+    async def _vouch(self) -> None:
+        """Tell systemd that this serves, once every engine was looked at, and from then on that its loop turns."""
+        await self._gateway.fleet.looked_around()
+        await asyncio.to_thread(notify.send, "READY=1\nSTATUS=serving")  # systemd may be busy, and this may not
+        period_s = notify.watchdog_period_s(os.environ, os.getpid())
+        while period_s is not None:
+            await asyncio.to_thread(notify.send, "WATCHDOG=1")
+            await asyncio.sleep(period_s / 3)
 
     def _on_stop(self) -> None:
         (self._stop_now if self._stop.is_set() else self._stop).set()
@@ -78,7 +96,7 @@ class Server:
         exchanges.is_draining = True
         drain_s = self._gateway.fleet.config.timeouts.drain_s
         log_event("gateway.draining", in_flight=len(exchanges), drain_s=drain_s)
-        idle = asyncio.create_task(exchanges.wait_idle(drain_s))
+        idle = asyncio.create_task(self._quiet(drain_s))
         hurry = asyncio.create_task(self._stop_now.wait())
         await asyncio.wait([idle, hurry], return_when=asyncio.FIRST_COMPLETED)
         idle.cancel()
@@ -87,6 +105,15 @@ class Server:
             log_event("gateway.cutting", in_flight=len(exchanges))
             exchanges.cut_all()
             await exchanges.wait_idle(CUT_S)
+
+    async def _quiet(self, seconds: float) -> None:
+        """Wait until nothing is in flight and nothing comes over connections that clients keep open."""
+        exchanges, begun = self._gateway.exchanges, -1
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while await exchanges.wait_idle(seconds) and begun != exchanges.begun:
+                    begun = exchanges.begun
+                    await asyncio.sleep(LINGER_S if inherited_count(os.environ, os.getpid()) else 0)
 
     async def _reload_on_signal(self) -> None:
         while True:

@@ -32,6 +32,8 @@ class ModelStats:
     interrupted: int = 0
     events: int = 0
     size: int = 0
+    held: int = 0
+    held_total: int = 0
     latencies_s: deque[float] = field(default_factory=_window)
     first_bytes_s: deque[float] = field(default_factory=_window)
 
@@ -66,6 +68,8 @@ class ModelStats:
             "errors_total": self.errors,
             "cancelled_total": self.cancelled,
             "interrupted_total": self.interrupted,
+            "held": self.held,
+            "held_total": self.held_total,
             "streamed_events_total": self.events,
             "sent_bytes_total": self.size,
             "latency_s": _summary(self.latencies_s),

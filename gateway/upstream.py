@@ -12,6 +12,7 @@ from yarl import URL
 from gateway.config import Timeouts
 from gateway.errors import (
     ApiError,
+    EngineLeavingError,
     model_loading,
     model_restarting,
     model_unreachable,
@@ -19,14 +20,13 @@ from gateway.errors import (
     upstream_timed_out,
 )
 from gateway.events import log_event, log_failure
+from gateway.notice import EngineFiles
 from gateway.probe import Finding, Standing, State, next_standing
 
 IDLE_CONNECTION_S = 2.0
 """Below the 5 s after which uvicorn closes an idle connection, so that no request is sent into a closing one."""
 ORIGIN = "http://engine"
 """The Host that engines see; which one is meant is decided by the socket."""
-
-SocketIdentity = tuple[int, int, int]
 
 
 class Upstream:
@@ -41,7 +41,9 @@ class Upstream:
         self.max_model_len: int | None = None
         self.last_error: str | None = None
         self.was_probed = asyncio.Event()
-        self._ready_socket: SocketIdentity | None = None
+        self._files = EngineFiles(socket)
+        self._has_announced = False
+        self._changed = asyncio.Event()
         self._session: aiohttp.ClientSession | None = None
         self._prober: asyncio.Task[None] | None = None
         self._leases = 0
@@ -51,6 +53,15 @@ class Upstream:
     def state(self) -> State:
         """What the engine can be asked at present."""
         return self.standing.state
+
+    @property
+    def is_restarting(self) -> bool:
+        """Whether the engine was ready, ends or has ended on purpose, and is expected back."""
+        return self._has_announced and self.state in (State.DRAINING, State.LOADING) and not self._is_retired
+
+    async def changed(self) -> None:
+        """Wait until the state is another one."""
+        await self._changed.wait()
 
     def start(self) -> None:
         """Open the connection pool and begin to probe."""
@@ -66,6 +77,7 @@ class Upstream:
     async def retire(self) -> None:
         """Stop probing now, and close the connections as soon as the last lease ends."""
         self._is_retired = True
+        self._tell()
         if self._prober is not None:
             self._prober.cancel()
             await asyncio.wait([self._prober])
@@ -98,8 +110,9 @@ class Upstream:
     async def post(self, path_and_query: str, body: bytes, headers: CIMultiDict[str]) -> aiohttp.ClientResponse:
         """Send a request once and return the answer's head; the caller closes it.
 
-        Never repeated: a socket that refuses has no listener, and after anything else the engine may
-        already be generating. Raises ApiError. Cancellation closes the connection.
+        Raises EngineLeavingError when the engine has done nothing: nobody listened, or it broke off after it was told
+        to end, when it finishes what it has begun. Raises ApiError after anything else: it may already be generating,
+        and is not asked again. Cancellation closes the connection.
         """
         assert self._session is not None, "an upstream is started before it is asked"
         try:
@@ -113,12 +126,16 @@ class Upstream:
         except aiohttp.ClientConnectorError as error:
             self.note(error)
             self._enter(next_standing(self.standing, self._why_not_connected(error), held_s=self._held_s()))
-            raise upstream_failed(self.name) from error
+            raise EngineLeavingError(upstream_failed(self.name)) from error
         except aiohttp.ServerTimeoutError as error:
             self.note(error)
             raise upstream_timed_out(self.name) from error
         except (aiohttp.ClientError, OSError) as error:
             self.note(error)
+            if self._files.is_told_to_end:
+                self._has_announced = True
+                self._enter(next_standing(self.standing, Finding.LEAVING, held_s=self._held_s()))
+                raise EngineLeavingError(upstream_failed(self.name)) from error
             raise upstream_failed(self.name) from error
 
     def note(self, error: BaseException | str) -> None:
@@ -127,6 +144,7 @@ class Upstream:
 
     def mark_draining(self) -> None:
         """The engine refused work because it is shutting down, whatever its /health says."""
+        self._has_announced = True
         self._enter(Standing(state=State.DRAINING))
 
     async def probe(self) -> None:
@@ -157,20 +175,24 @@ class Upstream:
         except aiohttp.ClientConnectorError as error:
             return self._why_not_connected(error)
         except (TimeoutError, aiohttp.ClientError, OSError):
-            return Finding.SILENT
-        identity = _identity(self.socket)
-        if answer.status == 200:
-            self._ready_socket = identity
-            return Finding.HEALTHY
-        return Finding.REPLACED if self._is_new(identity) else Finding.UNHEALTHY
+            return self._unless_announced(Finding.SILENT)
+        if answer.status != 200:
+            return self._unless_announced(Finding.REPLACED if self._files.is_replaced else Finding.UNHEALTHY)
+        if self._files.is_told_to_end and not self._files.is_replaced:
+            self._has_announced = True
+            return Finding.LEAVING
+        self._files.saw_ready()
+        return Finding.HEALTHY
 
     def _why_not_connected(self, error: aiohttp.ClientConnectorError) -> Finding:
         if isinstance(error.os_error, FileNotFoundError):
-            return Finding.ABSENT
-        return Finding.REPLACED if self._is_new(_identity(self.socket)) else Finding.REFUSED
+            return self._unless_announced(Finding.ABSENT)
+        return self._unless_announced(Finding.REPLACED if self._files.is_replaced else Finding.REFUSED)
 
-    def _is_new(self, identity: SocketIdentity | None) -> bool:
-        return identity is not None and identity != self._ready_socket
+    def _unless_announced(self, finding: Finding) -> Finding:
+        """Take a failure for what it is, unless the engine or its launcher has announced its end."""
+        self._has_announced |= self._files.is_told_to_end
+        return Finding.AWAITED if self._has_announced else finding
 
     async def _learn(self) -> None:
         """Ask a newly ready engine what it serves; an engine that does not say is served all the same."""
@@ -192,19 +214,18 @@ class Upstream:
 
     def _enter(self, standing: Standing) -> None:
         before, self.standing = self.state, standing
+        if standing.state is State.READY:
+            self._has_announced = False
         if standing.state is not before:
             self.since = asyncio.get_running_loop().time()
             log_event(f"upstream.{standing.state}", model=self.name, was=before, last_error=self.last_error)
+            self._tell()
+
+    def _tell(self) -> None:
+        """Wake whoever waits for a change."""
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
 
     async def _close(self) -> None:
         if self._session is not None:
             await self._session.close()
-
-
-def _identity(socket: Path) -> SocketIdentity | None:
-    """Tell one socket file from its successor on the same path."""
-    try:
-        found = socket.stat()
-    except OSError:
-        return None
-    return (found.st_dev, found.st_ino, found.st_ctime_ns)

@@ -103,15 +103,15 @@ def launcher(root: Path, name: str) -> "subprocess.Popen[bytes]":
 
 
 def test_only_engines_whose_launcher_lives_in_this_boot_run(root: Path) -> None:
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     alive, ended = launcher(root, "alpha"), subprocess.Popen(["true"])
     ended.wait(10)
     try:
-        record = {"unit_digest": "u1", "pid": alive.pid, "boot_id": boot}
+        started = int(Path(f"/proc/{alive.pid}/stat").read_text().split()[21])
+        record = {"unit_digest": "u1", "pid": alive.pid, "start_ticks": started}
         write(root / "run" / "alpha.json", record)
         write(root / "run" / "dead.json", {**record, "pid": ended.pid})
         write(root / "run" / "reused.json", {**record, "pid": os.getpid()})  # a process that is no launcher
-        write(root / "run" / "rebooted.json", {**record, "boot_id": "another"})
+        write(root / "run" / "rebooted.json", {**record, "start_ticks": started - 1})
         assert {name: (one.unit_digest, one.pid) for name, one in probe(root).engines.items()} == {
             "alpha": ("u1", alive.pid)
         }

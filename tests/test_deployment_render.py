@@ -73,7 +73,10 @@ def test_a_host_gets_exactly_the_files_of_its_runner() -> None:
             "gateway.json",
             *(f"engines/{name}.{kind}" for name in engines for kind in ("yaml", "env")),
             *(f"systemd/vllm@{name}.service.d/50-resources.conf" for name in engines),
-            *(f"systemd/{unit}" for unit in ("axion.slice", "axion.target", "gateway.service", "vllm@.service")),
+            *(f"systemd/vllm@{name}.service.d/20-order.conf" for name in engines),
+            *(f"systemd/{unit}" for unit in ("axion.slice", "axion.target", "vllm@.service")),
+            *(f"systemd/gateway{kind}" for kind in (".service", ".socket", "-handover.service", "-restart.service")),
+            "etc/systemd/journald@axion.conf",
         ]
     )
     assert {path for path in demonstration() if "/" not in path} == {"Procfile", "gateway.json", "supervisord.conf"}
@@ -128,7 +131,7 @@ def test_only_what_a_model_says_reaches_its_engine() -> None:
     assert set(arguments) == {
         "model", "served-model-name", "uds", "dtype", "max-model-len", "max-num-seqs", "max-num-batched-tokens",
         "kv-cache-memory-bytes", "generation-config", "shutdown-timeout", "disable-uvicorn-access-log",
-        "enable-request-id-headers",
+        "enable-request-id-headers", "enable-server-load-tracking",
     }  # fmt: skip
     assert arguments["kv-cache-memory-bytes"] == 3 * GIB
     assert False not in arguments.values()

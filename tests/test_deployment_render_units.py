@@ -16,6 +16,7 @@ def test_an_engine_gets_its_cores_its_memory_and_time_to_stop() -> None:
     files = production()
     settings = files["systemd/vllm@gemma3_multimodal.service.d/50-resources.conf"].splitlines()
     assert "AllowedCPUs=4-17" in settings
+    assert "WatchdogSec=180" in settings
     assert "TimeoutStopSec=640" in settings  # the longest drain of 600 s and 40 s for everything else
     limits = dict(line.split("=") for line in settings if line.startswith("Memory"))
     assert 0 < int(limits["MemoryHigh"]) < int(limits["MemoryMax"]) < 60 * GIB
@@ -49,7 +50,7 @@ def test_systemd_finds_nothing_wrong_with_the_production_units(
             unit = units / path.removeprefix("systemd/")
             unit.parent.mkdir(parents=True, exist_ok=True)
             unit.write_text(text)
-    names = ["gateway.service", "axion.slice", "axion.target"]
+    names = ["gateway.service", "gateway-handover.service", "gateway.socket", "axion.slice", "axion.target"]
     names += [f"vllm@{name}.service" for name in ("gemma3_multimodal", "mistral_balanced", "phi4_fast", "qwen_coder")]
     # The trailing colon keeps the machine's own units in the search path: network-online.target is one of them.
     env = os.environ | {"SYSTEMD_UNIT_PATH": f"{units}:", "SYSTEMD_LOG_LEVEL": "warning"}

@@ -38,3 +38,26 @@ def test_a_load_that_takes_too_long_gets_no_more_time(tmp_path: Path, monkeypatc
     )
     readiness.tick()
     assert sent == []
+
+
+def test_an_engine_that_is_ready_is_left_to_the_watchdog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notify, "send", lambda _: None)
+    watched: list[str] = []
+    readiness = notify.Readiness(
+        address=tmp_path / "x", load_timeout_s=100, is_healthy=lambda _: True, watch=lambda: watched.append("look")
+    )
+    readiness.tick()
+    assert watched == []
+    readiness.tick()
+    readiness.tick()
+    assert watched == ["look", "look"]
+
+
+def test_a_manager_that_does_not_read_holds_up_nobody_for_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notify, "SEND_TIMEOUT_S", 0.01)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        for _ in range(600):  # more than any queue of datagrams holds
+            notify.send("WATCHDOG=1")
+    notify.send("WATCHDOG=1")  # nor does one that is gone

@@ -36,6 +36,8 @@ TABLE = [
     (D, Finding.REFUSED, L),
     (D, Finding.ABSENT, L),
     (D, Finding.REPLACED, L),
+    *((before, Finding.LEAVING, D) for before in State),
+    *((before, Finding.AWAITED, L) for before in State),
 ]
 
 
@@ -131,7 +133,7 @@ async def test_a_dead_engine_is_unreachable_and_comes_back(tmp_path: Path) -> No
 @pytest.mark.parametrize("stream", [True, False])
 async def test_an_engine_that_drains_is_said_to_restart(tmp_path: Path, stream: bool) -> None:
     engine = FakeEngine(name="a", failure="draining")
-    async with staged(tmp_path, engine) as stage:
+    async with staged(tmp_path, engine, timeouts={"hold_s": 0}) as stage:
         for _ in range(3):  # its /health still says 200; later requests do not reach it
             async with stage.chat(stream=stream) as answer:
                 assert (answer.status, answer.headers["Retry-After"]) == (503, "5")

@@ -26,17 +26,26 @@ VM: Mapping[str, object] = {
     "memory_high_bytes": 49392123904,
     "memory_max_bytes": 55834574848,
     "cpu_weight": 100,
+    "unit": "gateway",
+    "watchdog_s": 180,
+    "previous": "phi-4-mini",
+    "listen": ["127.0.0.1:8080", "10.20.0.9:8082"],
     "stop_s": 70,
     "gateway_stop_s": 60,
     "allowed_clients": ["10.20.0.0/24", "10.30.0.7"],
 }
+HANDOVER = {**VM, "unit": "handover"}
 LOCAL = {**VM, "root": "/home/me/it's 100% mine/out/local", "python": "/home/me/it's 100% mine/py/bin/python"}
 CASES = [
     ("supervisord.conf.j2", LOCAL, "supervisord.conf"),
     ("Procfile.j2", LOCAL, "Procfile"),
     ("systemd/vllm@.service.j2", VM, "vllm@.service"),
     ("systemd/vllm@.conf.j2", VM, "vllm@gemma3-27b.service.d/50-resources.conf"),
+    ("systemd/vllm@.order.conf.j2", VM, "vllm@gemma3-27b.service.d/20-order.conf"),
     ("systemd/gateway.service.j2", VM, "gateway.service"),
+    ("systemd/gateway.socket.j2", VM, "gateway.socket"),
+    ("systemd/gateway.service.j2", HANDOVER, "gateway-handover.service"),
+    ("systemd/gateway-restart.service.j2", VM, "gateway-restart.service"),
     ("systemd/axion.slice.j2", VM, "axion.slice"),
     ("systemd/axion.target.j2", VM, "axion.target"),
 ]
@@ -118,10 +127,10 @@ def systemd_tree(tmp_path: Path) -> Path:
     """Render every unit below a directory of its own, with the programs that they start."""
     units = tmp_path / "etc" / "systemd" / "system"
     values = {**VM, "root": str(tmp_path / "axion"), "python": str(tmp_path / "axion" / "python")}
-    for template, _, golden in SYSTEMD:
+    for template, given, golden in SYSTEMD:
         path = units / golden
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(render(template, values))
+        path.write_text(render(template, {**values, "unit": given["unit"]}))
     (tmp_path / "axion").mkdir()
     (tmp_path / "axion" / "python").write_text("#!/bin/sh\n")
     (tmp_path / "axion" / "python").chmod(0o755)
@@ -130,7 +139,8 @@ def systemd_tree(tmp_path: Path) -> Path:
 
 def test_systemd_finds_nothing_wrong(tmp_path: Path, systemd_analyze: str) -> None:
     units = systemd_tree(tmp_path)
-    names = ["vllm@gemma3-27b.service", "gateway.service", "axion.slice", "axion.target"]
+    names = ["vllm@gemma3-27b.service", "axion.slice", "axion.target", "gateway.socket"]
+    names += [f"gateway{kind}.service" for kind in ("", "-handover", "-restart")]
     # The trailing colon keeps the machine's own units in the search path: network-online.target is one of them.
     env = os.environ | {"SYSTEMD_UNIT_PATH": f"{units}:", "SYSTEMD_LOG_LEVEL": "warning"}
     command = [systemd_analyze, "verify", "--man=no", "--recursive-errors=one", *names]
@@ -138,10 +148,42 @@ def test_systemd_finds_nothing_wrong(tmp_path: Path, systemd_analyze: str) -> No
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-@pytest.mark.parametrize("unit", ["vllm@.service", "gateway.service"])
+@pytest.mark.parametrize("unit", ["vllm@.service", "gateway.service", "gateway-handover.service"])
 def test_the_exposure_of_a_service_stays_low(tmp_path: Path, systemd_analyze: str, unit: str) -> None:
     path = systemd_tree(tmp_path) / unit
     command = [systemd_analyze, "security", "--offline=true", "--threshold=20", "--no-pager", str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Overall exposure level" in done.stdout
+
+
+def test_the_gateway_that_steps_in_is_confined_like_the_gateway() -> None:
+    """It runs the same program with the same rights: only its name, and who starts it again, may differ."""
+    gateway, handover = (set(render("systemd/gateway.service.j2", values).splitlines()) for values in (VM, HANDOVER))
+    assert {line for line in gateway ^ handover if not line.startswith("#")} == {
+        "Description=OpenAI-compatible gateway in front of the engines",
+        "Description=Second gateway, which serves while the first is replaced",
+        "StartLimitIntervalSec=0",
+        "Restart=always",
+        "Restart=no",
+        "RestartSec=1",
+    }
+
+
+def test_an_engine_waits_for_the_one_before_it_and_the_first_for_nobody() -> None:
+    assert "After=vllm@phi-4-mini.service" in render("systemd/vllm@.order.conf.j2", VM).splitlines()
+    first = render("systemd/vllm@.order.conf.j2", {"previous": ""})
+    assert [line for line in first.splitlines() if line and line[0] != "#"] == ["[Unit]"]
+
+
+def test_who_may_connect_is_decided_where_connections_arrive() -> None:
+    """The lists of a service do not count for sockets that systemd opened (systemd.resource-control(5))."""
+    lines = render("systemd/gateway.socket.j2", VM).splitlines()
+    assert [line.partition("=")[2] for line in lines if line.startswith("ListenStream=")] == VM["listen"]
+    access = [line for line in lines if line.startswith("IPAddress")]
+    assert access == [
+        "IPAddressDeny=any",
+        "IPAddressAllow=localhost",
+        "IPAddressAllow=10.20.0.0/24",
+        "IPAddressAllow=10.30.0.7",
+    ]

@@ -12,6 +12,7 @@ restart the old one still answers. Processes in `ended` do not count, whatever t
 import http.client
 import json
 import socket
+import subprocess
 import sys
 import time
 import xmlrpc.client
@@ -52,22 +53,42 @@ def call(connection: http.client.HTTPConnection, method: str, path: str, body: A
 
 
 class Runner:
-    """What supervisord tells of processes that keep ending; silent under another runner.
+    """What supervisord or systemd tells of processes that keep ending.
 
     An engine that ends within milliseconds is never seen running: only its runner knows that it was ever there.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.starts: dict[str, set[int]] = {}
+        self.is_systemd = (root / "current" / "systemd").is_dir()
+        self.starts: dict[str, set[object]] = {}
 
     def hopeless(self) -> set[str]:
         """Names of processes that it gave up on, or started again and again since we began to look."""
-        processes = processes_of(self.root)
+        processes = units() if self.is_systemd else processes_of(self.root)
         for process in processes:
             self.starts.setdefault(process["name"], set()).add(process["start"])
         again = {name for name, starts in self.starts.items() if len(starts) > ENDS_ALLOWED + 1}
         return again | {process["name"] for process in processes if process["statename"] == "FATAL"}
+
+
+def units() -> Any:
+    """The same of systemd: an invocation is a start. One that it tries again is only between two starts."""
+    command = ("systemctl", "show", "--property=Id,ActiveState,InvocationID", "gateway.service", "vllm@*.service")
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout
+    except (OSError, subprocess.SubprocessError):
+        return []
+    found = [dict(line.split("=", 1) for line in block.splitlines()) for block in said.split("\n\n") if block]
+    return [
+        {
+            "name": unit["Id"].removeprefix("vllm@").removesuffix(".service"),
+            "statename": "FATAL" if unit["ActiveState"] == "failed" else unit["ActiveState"],
+            "start": unit["InvocationID"],
+        }
+        for unit in found
+        if unit["InvocationID"]
+    ]
 
 
 def processes_of(root: Path) -> Any:

@@ -12,6 +12,7 @@ import os
 import platform
 import shutil
 import socket
+import subprocess
 import sys
 import sysconfig
 import xmlrpc.client
@@ -50,13 +51,17 @@ def target_of(link: Path) -> str | None:
 
 
 def is_alive(record: dict[str, Any]) -> bool:
-    """Whether the launcher that wrote a record still runs, in this boot."""
+    """Whether the launcher that wrote a record still runs.
+
+    A number and a start time name a process, in this boot or another. The boot's own name does not do: a service with
+    a /proc of its own inside a container reads the machine's, everybody else there reads the container's.
+    """
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        if record.get("boot_id") not in (None, boot):
-            return False
-        return "launch" in Path(f"/proc/{int(record['pid'])}/cmdline").read_text()
-    except (OSError, KeyError, TypeError, ValueError):
+        process = Path(f"/proc/{int(record['pid'])}")
+        started = process.joinpath("stat").read_text(errors="replace").rpartition(")")[2].split()[19]
+        is_same = record.get("start_ticks", int(started)) == int(started)
+        return is_same and "launch" in process.joinpath("cmdline").read_text()
+    except (OSError, KeyError, TypeError, ValueError, IndexError):
         return False
 
 
@@ -135,6 +140,39 @@ def tools() -> dict[str, bool]:
 
 
 def runner_state(root: Path) -> Any:
+    """What keeps processes running here, and how they are; null when it does not run."""
+    return systemd_state() if (root / "current" / "systemd").is_dir() else supervisord_state(root)
+
+
+SYSTEMD_WORDS = {"active": "RUNNING", "failed": "FATAL", "inactive": "STOPPED", "deactivating": "STOPPING"}
+"""In supervisord's language, which the rest of the toolkit speaks."""
+
+
+def systemd_state() -> Any:
+    """What systemd says of our units; null when nothing of ours runs."""
+    names = ("axion.target", "gateway.socket", "gateway.service", "vllm@*.service")
+    command = ("systemctl", "show", "--property=Id,ActiveState,SubState,MainPID", *names)
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout
+    except (OSError, subprocess.SubprocessError):
+        return None
+    units = [dict(line.split("=", 1) for line in block.splitlines()) for block in said.split("\n\n") if block]
+    states = {unit["Id"]: SYSTEMD_WORDS.get(unit["ActiveState"], "STARTING") for unit in units}
+    if set(states.values()) <= {"STOPPED"}:
+        return None
+    found: dict[str, Any] = {}
+    for unit in units:
+        name, kind = unit["Id"].removeprefix("vllm@").rpartition(".")[::2]
+        if kind == "service":
+            state = "BACKOFF" if unit["SubState"] == "auto-restart" else states[unit["Id"]]
+            found[name] = {"state": state, "pid": int(unit["MainPID"])}
+    # The socket alone keeps the addresses: a connection starts the service.
+    if states.get("gateway.socket") == "RUNNING" and found["gateway"]["state"] != "RUNNING":
+        found["gateway"]["state"] = "STARTING"
+    return found
+
+
+def supervisord_state(root: Path) -> Any:
     """What supervisord says of its processes; null when it does not answer."""
     command = b"<?xml version='1.0'?><methodCall><methodName>supervisor.getAllProcessInfo</methodName></methodCall>"
     request = b"POST /RPC2 HTTP/1.0\r\nHost: runner\r\nContent-Type: text/xml\r\nContent-Length: %d\r\n\r\n%s"

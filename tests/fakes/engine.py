@@ -16,6 +16,8 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.fakes.answers import data_event, stream_events, whole_answer
+
 FAILURES = (
     "none",
     *("hang", "hang_mid_stream"),  # accepts the request and never answers, or stops answering
@@ -57,6 +59,11 @@ class FakeEngine:
     is_healthy: bool = True
     max_model_len: int = 4096
     embeds: bool = False
+    server_load: int | None = None
+    """What /load says, instead of the requests that are really being answered."""
+    steps: int | None = None
+    """What /metrics says, instead of the requests that were received."""
+    answering: int = 0
     response_headers: dict[str, str] = field(default_factory=dict)
     received: list[Received] = field(default_factory=list)
 
@@ -66,6 +73,7 @@ class FakeEngine:
         app.router.add_get("/health", self._health)
         app.router.add_get("/v1/models", self._models)
         app.router.add_get("/metrics", self._metrics)
+        app.router.add_get("/load", self._load)
         for route in ("/v1/chat/completions", "/v1/completions", "/v1/messages", "/v1/responses", "/tokenize"):
             app.router.add_post(route, self._generate)
         if self.embeds:
@@ -79,20 +87,31 @@ class FakeEngine:
         return web.json_response({"object": "list", "data": [{"id": self.name, "max_model_len": self.max_model_len}]})
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        return web.Response(text=f'vllm:request_success_total{{model_name="{self.name}"}} {len(self.received)}\n')
+        steps = len(self.received) if self.steps is None else self.steps
+        figures = {"request_success_total": len(self.received), "iteration_tokens_total_count": steps}
+        figures |= {"num_requests_running": 0, "num_requests_waiting": 0}  # of the core's last step
+        return web.Response(
+            text="".join(f'vllm:{name}{{model_name="{self.name}"}} {value}\n' for name, value in figures.items())
+        )
+
+    async def _load(self, request: web.Request) -> web.Response:
+        return web.json_response({"server_load": self.answering if self.server_load is None else self.server_load})
 
     async def _generate(self, request: web.Request) -> web.StreamResponse:
         received = Received(request.path_qs, dict(request.headers), await request.read())
         self.received.append(received)
+        self.answering += 1
         try:
             return await self._answer(request, received)
         except (asyncio.CancelledError, ConnectionResetError):
             received.cancelled_at = time.monotonic()
             raise
+        finally:
+            self.answering -= 1
 
     async def _answer(self, request: web.Request, received: Received) -> web.StreamResponse:
         asked = json.loads(received.body)
-        if asked.get("model") != self.name:
+        if asked.get("model") not in (self.name, None):  # without a name vLLM takes the one it serves
             message = f"The model `{asked.get('model')}` does not exist. Valid aliases: {self.name}"
             return _error(404, message, "NotFoundError", "model")
         if asked.get("temperature", 0) > 2:
@@ -144,7 +163,7 @@ class FakeEngine:
     def _ending(self, path: str, events: Iterator[bytes]) -> Iterator[bytes]:
         if self.failure == "error_event":
             error = {"message": "engine trouble", "type": "InternalServerError", "param": None, "code": 500}
-            events = itertools.chain(itertools.islice(events, 2), [_data({"error": error})])
+            events = itertools.chain(itertools.islice(events, 2), [data_event({"error": error})])
         yield from events
         if self.failure != "no_done":
             name = LAST_EVENTS.get(path)
@@ -157,30 +176,6 @@ class FakeEngine:
             await out.write(event[: len(event) // 2])
         await asyncio.sleep(0.02)  # let the bytes leave first
         _die(request)
-
-
-def stream_events(path: str, model: str, token: str, tokens: int) -> Iterator[bytes]:
-    """Yield the events of a stream as vLLM writes them, without the last one."""
-    is_chat = path.endswith("/chat/completions")
-    base = {"id": "cmpl-1", "object": "chat.completion.chunk" if is_chat else "text_completion", "created": 1}
-    for number in range(tokens + is_chat):
-        finish = "length" if number == tokens + is_chat - 1 else None
-        delta = {"content": token} if number else {"role": "assistant", "content": ""}
-        choice: dict[str, Any] = {"index": 0, "delta": delta} if is_chat else {"index": 0, "text": token}
-        yield _data({**base, "model": model, "choices": [{**choice, "logprobs": None, "finish_reason": finish}]})
-
-
-def whole_answer(path: str, model: str, token: str, tokens: int) -> dict[str, Any]:
-    """Return an answer that is not streamed."""
-    usage = {"prompt_tokens": 1, "completion_tokens": tokens, "total_tokens": tokens + 1}
-    base = {"id": "cmpl-1", "created": 1, "model": model, "usage": usage}
-    if path.endswith("/embeddings"):
-        return {**base, "object": "list", "data": [{"object": "embedding", "index": 0, "embedding": [0.5, -1.0]}]}
-    text = token * tokens
-    if path.endswith("/chat/completions"):
-        choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "length"}
-        return {**base, "object": "chat.completion", "choices": [choice]}
-    return {**base, "object": "text_completion", "choices": [{"index": 0, "text": text, "finish_reason": "length"}]}
 
 
 @contextlib.asynccontextmanager
@@ -201,10 +196,6 @@ async def _not_found_like_fastapi(request: web.Request, handler: Any) -> Any:
         return await handler(request)
     except web.HTTPNotFound:
         return web.Response(status=404, body=b'{"detail":"Not Found"}', content_type="application/json")
-
-
-def _data(value: dict[str, Any]) -> bytes:
-    return b"data: " + json.dumps(value, separators=(",", ":")).encode() + b"\n\n"
 
 
 def _error(status: int, message: str, kind: str, param: str | None) -> web.Response:

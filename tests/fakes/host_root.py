@@ -7,7 +7,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[2]
 STAND_IN = Path(__file__).with_name("vllm_tree.py")
-LAUNCHER = ("__init__", "engine_unit", "launch", "leftovers", "notify", "process_tree")
+LAUNCHER = ("__init__", "engine_unit", "launch", "leftovers", "notice", "notify", "process_tree", "watchdog")
 """All that an engine needs of the gateway package, and so all that a release of stand-ins has."""
 
 

@@ -32,6 +32,7 @@ class Behaviour:
     says: str = ""
     load_s: float = 0.0
     """Until the socket accepts."""
+    token_delay_s: float = 0.0
     error: str = ""
     """Answer every prompt with 500 and these words."""
 
@@ -58,6 +59,7 @@ def serve(arguments: dict[str, Any]) -> int:
     worker = int(os.read(read, 32))
     time.sleep(behaviour.load_s)
     engine = FakeEngine(name=name, token=f"{name} ", max_model_len=arguments["max-model-len"])
+    engine.token_delay_s = behaviour.token_delay_s
     app = engine.app()
     if behaviour.error:
         app.middlewares.append(_refusing(behaviour.error))

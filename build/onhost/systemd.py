@@ -1,0 +1,205 @@
+"""Tell systemd what to do; print nothing. Exit status 1 with a sentence when it cannot.
+
+Input: {"root": str, "user": str, "do": [[verb, argument, ...], ...]} with the verbs
+  ["install"]          account, directories, and the units of `<root>/current`; reads the configuration again if needed
+  ["start", name, ...] start what does not run: engines, "gateway", or nothing named for all; does not wait
+  ["restart", name]    restart an engine, does not wait; the gateway: hand over to a second one, and wait
+  ["reload"]           have the gateway read its configuration again
+  ["leave"]            end engines that the release does not have, and wait
+  ["shutdown"]         end everything and wait: the gateway first, so that it drains while its engines still serve
+
+Every change is a job of systemd's own: whoever asked for it may die, and it is carried out all the same.
+"""
+
+import json
+import os
+import pwd
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+UNITS = Path("/etc/systemd/system")
+ETC = Path("/etc")
+OURS = "# rendered from templates/systemd/"
+TARGET = "axion.target"
+GATEWAYS = ("gateway.socket", "gateway-restart.service", "gateway-handover.service", "gateway.service")
+CALL_TIMEOUT_S = 700
+"""A stop waits for requests in flight, as long as the configuration allows."""
+
+
+def systemctl(*words: str, is_needed: bool = True) -> str:
+    done = subprocess.run(("systemctl", *words), capture_output=True, text=True, check=False, timeout=CALL_TIMEOUT_S)
+    if is_needed and done.returncode:
+        said = " ".join(done.stderr.split()) or f"exit status {done.returncode}"
+        sys.exit(f"systemctl {' '.join(words)}: failed, got {said}. Look at `systemctl status axion.target`.")
+    return done.stdout
+
+
+def engine(name: str) -> str:
+    return f"vllm@{name}.service"
+
+
+def install(root: Path, user: str) -> None:
+    current = (root / "current").resolve()
+    engines = set(json.loads((current / "release.json").read_text())["units"]) - {"gateway"}
+    own(root, user, engines)
+    readable(current)
+    wanted = files_of(current)
+    stale = [path for path in installed() if path not in wanted]
+    written = [path for path, text in wanted.items() if write(path, text)]
+    for path in stale:
+        path.unlink()
+        if path.parent != UNITS and not any(path.parent.iterdir()):
+            path.parent.rmdir()
+    names = [path.name for path in wanted if path.parent == UNITS and "@" not in path.name]
+    outdated = systemctl("show", "--property=NeedDaemonReload", "--value", *names, *map(engine, sorted(engines)))
+    if written or stale or "yes" in outdated.split():
+        systemctl("daemon-reload")
+    if ETC / "systemd" / "journald@axion.conf" in written:
+        systemctl("try-restart", "systemd-journald@axion.service", is_needed=False)
+    if not (UNITS / "multi-user.target.wants" / TARGET).is_symlink():
+        systemctl("enable", "--quiet", TARGET)
+
+
+def own(root: Path, user: str, engines: set[str]) -> None:
+    """Make the account that engines and gateway run as, and what alone it may write."""
+    try:
+        account = pwd.getpwnam(user)
+    except KeyError:
+        words = ("--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent")
+        made = subprocess.run(
+            ("useradd", *words, "--shell", "/usr/sbin/nologin", user), capture_output=True, text=True, check=False
+        )
+        if made.returncode:
+            sys.exit(f"useradd {user}: failed, got {made.stderr.strip()}. Make that system account by hand.")
+        account = pwd.getpwnam(user)
+    for path in (root, root / "state", root / "logs"):
+        path.mkdir(mode=0o755, exist_ok=True)
+        path.chmod(0o755)
+    for path, mode in ((root / "run", 0o750), *((root / "state" / name, 0o700) for name in sorted(engines))):
+        path.mkdir(mode=mode, exist_ok=True)
+        path.chmod(mode)
+        os.chown(path, account.pw_uid, account.pw_gid)
+
+
+def readable(release: Path) -> None:
+    """Let the account read what it runs: a host whose umask is 077 makes everything for root alone."""
+    for path in (release, (release / "build").resolve(), release.parent, (release / "build").resolve().parent):
+        path.chmod(path.stat().st_mode | 0o055)
+    venv = (release / "build" / "venv").resolve()
+    if venv.is_dir() and any(path.stat().st_mode & 0o055 != 0o055 for path in (venv, venv / "lib")):
+        subprocess.run(("chmod", "-R", "go+rX", "--", str(venv)), check=True, timeout=CALL_TIMEOUT_S)
+
+
+def files_of(release: Path) -> dict[Path, str]:
+    """Where each file of a release belongs that is systemd's to read, and what it says."""
+    found = {}
+    for below, base in (("systemd", UNITS), ("etc", ETC)):
+        directory = release / below
+        for path in sorted(directory.rglob("*")):
+            if path.is_file():
+                found[base / path.relative_to(directory)] = path.read_text()
+    return found
+
+
+def installed() -> list[Path]:
+    """Units and drop-ins that an earlier release put there."""
+    found = [*UNITS.glob("*.*"), *UNITS.glob("*.d/*.conf"), *(ETC / "systemd").glob("journald@*.conf")]
+    return [path for path in found if path.is_file() and not path.is_symlink() and is_ours(path)]
+
+
+def is_ours(path: Path) -> bool:
+    with path.open(errors="replace") as file:
+        return file.readline().startswith(OURS)
+
+
+def write(path: Path, text: str) -> bool:
+    """Replace a file in one step, unless it says that already."""
+    if path.is_file() and path.read_text(errors="replace") == text:
+        return False
+    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.new")
+    draft.write_text(text)
+    draft.chmod(0o644)
+    draft.replace(path)
+    return True
+
+
+def start(names: list[str]) -> None:
+    units = [
+        unit
+        for name in names
+        for unit in (("gateway.socket", "gateway.service") if name == "gateway" else (engine(name),))
+    ]
+    if units:  # one call: they are started in the order that their units say
+        systemctl("reset-failed", *units, is_needed=False)
+        systemctl("start", "--no-block", *units)
+    if not names or systemctl("is-active", TARGET, is_needed=False).strip() != "active":
+        systemctl("reset-failed", *GATEWAYS, "vllm@*", is_needed=False)
+        systemctl("start", "--no-block", TARGET)
+
+
+def restart(root: Path, name: str) -> None:
+    if name != "gateway":
+        systemctl("reset-failed", engine(name), is_needed=False)  # or the fifth deployment in half an hour would fail
+        systemctl("restart", "--no-block", engine(name))
+    elif all(is_listened_on(address) for address in listen_of(root)):
+        systemctl("start", "gateway-restart.service")
+    else:  # other addresses: systemd opens them only while nobody uses the old ones
+        systemctl("stop", "gateway-handover.service", "gateway.service", "gateway.socket")
+        systemctl("start", "gateway.socket", "gateway.service")
+
+
+def listen_of(root: Path) -> list[tuple[str, int]]:
+    config = json.loads((root / "current" / "gateway.json").read_text())
+    return [(str(one["host"]), int(one["port"])) for one in config["listen"]]
+
+
+def is_listened_on(address: tuple[str, int]) -> bool:
+    with socket.socket() as attempt:
+        attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            attempt.bind(address)
+        except OSError:
+            return True
+    return False
+
+
+def leave(root: Path) -> None:
+    """One that keeps failing has no process at most times: systemd knows it all the same."""
+    engines = json.loads((root / "current" / "release.json").read_text())["units"]
+    listed = systemctl("list-units", "--all", "--plain", "--no-legend", "vllm@*.service")
+    gone = [line.split()[0] for line in listed.splitlines() if line.split()[0][5:-8] not in engines]
+    if gone:
+        systemctl("stop", *gone)
+        systemctl("reset-failed", *gone, is_needed=False)
+
+
+def shutdown() -> None:
+    systemctl("stop", *GATEWAYS)
+    systemctl("stop", TARGET, "vllm@*", "axion.slice")
+    systemctl("reset-failed", *GATEWAYS, "vllm@*", is_needed=False)
+
+
+def main() -> None:
+    wanted = json.loads(sys.argv[1])
+    root = Path(wanted["root"])
+    verbs: dict[str, Any] = {
+        "install": lambda: install(root, wanted["user"]),
+        "start": lambda *names: start(list(names)),
+        "restart": lambda name: restart(root, name),
+        "reload": lambda: systemctl("reload", "gateway.service"),
+        "leave": lambda: leave(root),
+        "shutdown": shutdown,
+    }
+    try:
+        for verb, *arguments in wanted["do"]:
+            verbs[verb](*arguments)
+    except (OSError, subprocess.SubprocessError, LookupError, ValueError) as error:
+        sys.exit(f"systemd: does not do as told, got {error}. Look at `systemctl status axion.target`.")
+
+
+if __name__ == "__main__":
+    main()

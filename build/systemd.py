@@ -1,0 +1,69 @@
+"""Drive systemd, which keeps the processes of a host running. What a verb does: build/onhost/systemd.py."""
+
+import json
+from collections.abc import Sequence
+
+from build.change import Change
+from build.command import Command
+from build.onhost import script
+from build.target import Target
+
+# Longer than the longest drain that models.yaml allows, twice: a gateway and the one that stood in for it.
+STOP_TIMEOUT_S = 700.0
+TELL_TIMEOUT_S = 2 * STOP_TIMEOUT_S
+USER = "axion"
+OWN_LOG = "systemd"
+"""What `fab logs` calls the log of the runner itself."""
+
+
+def change_commands(target: Target, change: Change) -> list[Command]:
+    """Put the release's units in place, then tell systemd what came and went.
+
+    The gateway goes first: it must not send a request to an engine that is about to leave.
+    """
+    if not change.is_runner_up:
+        return [start_command(target)]
+    gateway: Sequence[Sequence[str]] = {
+        "keep": [],
+        "start": [["start", "gateway"]],
+        "reload": [["reload"]],
+        "restart": [["restart", "gateway"]],
+    }[change.gateway]
+    coming = [["start", *change.start]] if change.start else []
+    return [tell(target, [["install"], *gateway, ["leave"], *coming], "tell systemd what changed")]
+
+
+def start_command(target: Target) -> Command:
+    """Start everything, one engine after another, now and at every boot."""
+    return tell(target, [["install"], ["start"]], "start engines and gateway")
+
+
+def restart_command(target: Target, name: str) -> Command:
+    """Restart one engine, or hand the gateway over; a job of systemd's own."""
+    return tell(target, [["restart", name]], f"restart {name}")
+
+
+def stop_command(target: Target) -> Command:
+    """End every process; returns when they are gone. They start again at the next boot or deployment."""
+    return tell(target, [["shutdown"]], "stop every process")
+
+
+def log_command(target: Target, name: str, *, lines: int, follow: bool, timeout_s: float) -> Command:
+    """Read a process's log, systemd's own words about it among its own."""
+    units = {"gateway": ["gateway.service", "gateway-handover.service", "gateway.socket"], OWN_LOG: ["axion.target"]}
+    chosen = [f"--unit={unit}" for unit in units.get(name, [f"vllm@{name}.service"])]
+    # The services write to a journal of their own, systemd to the system's: "+" reads both.
+    words = ("--namespace=+axion", "--no-pager", "--output=short-iso", f"--lines={lines}", "--quiet")
+    return Command(
+        argv=("journalctl", *words, *chosen, *(("--follow",) if follow else ())),
+        what=f"read {name}'s log",
+        timeout_s=timeout_s,
+    )
+
+
+def tell(target: Target, verbs: Sequence[Sequence[object]], what: str) -> Command:
+    """Have systemd do things in order."""
+    wanted = json.dumps({"root": target.root, "user": target.user or USER, "do": verbs})
+    return Command(
+        argv=(target.python, "-I", "-", wanted), what=what, stdin=script("systemd.py"), timeout_s=TELL_TIMEOUT_S
+    )
