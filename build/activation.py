@@ -17,6 +17,7 @@ from build.command import Command, Result
 from build.errors import DeployError
 from build.executor import Executor, check
 from build.facts import Facts
+from build.last_words import READ_LINES, last_words
 from build.onhost import script
 from build.progress import Phase, Reporter
 from build.target import Target
@@ -24,7 +25,6 @@ from build.upload import confirm_commands, switch_commands
 
 # From nothing to a first answer. A 27B checkpoint takes minutes to read, and its first start compiles for one to four.
 GATE_TIMEOUT_S = 1200.0
-LOG_LINES = 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def gate(
         result = host.executor.run(command, lambda line: _show(phase, line))
     outcome = _outcome(result)
     if outcome["problems"]:
-        raise DeployError(*(_problem(host, name, text) for name, text in outcome["problems"].items()))
+        raise DeployError(*(_problem(host, name, text, wanted.release) for name, text in outcome["problems"].items()))
     answers: Mapping[str, str] = outcome["result"]
     return answers
 
@@ -130,13 +130,9 @@ def _outcome(result: Result) -> Any:
         raise DeployError(f"gate: no answer from the host, got {tail!r}. Run `fab doctor`.") from None
 
 
-def _problem(host: Host, name: str, text: str) -> str:
-    tail = host.executor.run(
-        Command(
-            argv=("tail", "-n", str(LOG_LINES), "--", f"{host.target.root}/logs/{name}.log"), what=f"read {name}'s log"
-        )
-    ).stdout
-    lines = "".join(f"\n    {line}" for line in tail.splitlines())
+def _problem(host: Host, name: str, text: str, release: str) -> str:
+    log = host.executor.run(runner.log_command(host.target, name, lines=READ_LINES)).stdout
+    lines = "".join(f"\n    {line}" for line in last_words(log, release))
     return f"{name}: does not answer, got: {text}. Correct the cause; `fab logs {name}` has all of it:{lines}"
 
 

@@ -1,22 +1,28 @@
 """The demonstration: the whole pipeline on this computer, with real vLLM and models that need no hub."""
 
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 from fabric import task
 
 from build.activation import Host
 from build.command import Command
-from build.engine_environment import Recipe, ensure_environment, progress_of
-from build.environment import BuildDirectory, fetch_commands, tools_commands
+from build.current import look
+from build.engine.commands import BuildDirectory, fetch_commands, tools_commands
+from build.engine.environment import Recipe, ensure_environment
+from build.engine.kernels_build import wanted_digest
+from build.engine.sources import choose_sources
 from build.errors import DeployError
-from build.executor import check, deploy_lock
-from build.pins import environment_digest, load_pins
+from build.executor import check
+from build.lock import host_lock
+from build.pins import load_pins
 from build.preflight import host_problems
 from build.prepare import CONSTRAINTS, PINS, host_facts
 from build.prepare import look as look_for
+from build.progress import progress_of
 from build.target import REPOSITORY
-from build.tasks import look, problems_are_messages, run_build_and_deploy, this_computer
+from build.tasking import problems_are_messages
+from build.tasks import run_build_and_deploy, this_computer
 from deployment.errors import ConfigError
 from deployment.load import load_deployment
 from deployment.sizing import plan
@@ -72,7 +78,8 @@ def prepare(_context: Any) -> None:
 
 def prepare_models(host: Host) -> None:
     """Make sure that environment and checkpoints are there. Idempotent."""
-    with deploy_lock(Path(host.target.root), "fab demo"):
+    with host_lock(host, "fab demo") as lock:
+        lock.note(is_change=False)  # nothing that serves changes
         _models(host, _environment(host))
 
 
@@ -80,8 +87,10 @@ def _environment(host: Host) -> BuildDirectory:
     """The environment that the deployment will use: models are made with the very same libraries."""
     facts, constraints = look(host), CONSTRAINTS.read_text(encoding="utf-8")
     pins = load_pins(PINS)
-    digest = environment_digest(pins, constraints, machine=facts.machine, python=facts.python)
-    recipe = Recipe(pins=pins, constraints_text=constraints, digest=digest, machine=facts.machine)
+    digest = wanted_digest(pins, constraints, machine=facts.machine, python=facts.python)
+    recipe = Recipe(
+        pins=pins, constraints_text=constraints, digest=digest, machine=facts.machine, sources=choose_sources()
+    )
     return ensure_environment(recipe, host.target, host.executor, host.reporter)
 
 

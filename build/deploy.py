@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 from build.activation import GATE_TIMEOUT_S, Host, activate
 from build.change import Wanted, decide
-from build.engine_environment import Recipe, ensure_environment
+from build.engine.environment import Recipe, ensure_environment
+from build.engine.sources import Sources, choose_sources
 from build.errors import DeployError
 from build.executor import check
 from build.facts import Facts, gather, probe_command
@@ -12,14 +13,16 @@ from build.prepare import Prepared
 from build.upload import remove_commands, stale_builds, stale_releases, upload_commands
 
 
-def deploy(prepared: Prepared, host: Host, *, timeout_s: float = GATE_TIMEOUT_S) -> Mapping[str, str]:
+def deploy(
+    prepared: Prepared, host: Host, *, timeout_s: float = GATE_TIMEOUT_S, sources: Sources | None = None
+) -> Mapping[str, str]:
     """Carry out a prepared change and return each model's first words.
 
     Raises DeployError; the last confirmed release serves again then, if there was one.
     """
     change, wanted, release = prepared.change, prepared.wanted, prepared.release
     if change.is_build:
-        ensure_environment(recipe(prepared), host.target, host.executor, host.reporter)
+        ensure_environment(recipe(prepared, sources or choose_sources()), host.target, host.executor, host.reporter)
     if change.is_upload:
         described = release.description(created_at=prepared.stamp, source=str(prepared.models_file))
         with host.reporter.phase(f"Upload release {wanted.release}"):
@@ -33,13 +36,14 @@ def deploy(prepared: Prepared, host: Host, *, timeout_s: float = GATE_TIMEOUT_S)
     return answers
 
 
-def recipe(prepared: Prepared) -> Recipe:
+def recipe(prepared: Prepared, sources: Sources) -> Recipe:
     """Say which engine environment a deployment needs."""
     return Recipe(
         pins=prepared.pins,
         constraints_text=prepared.constraints_text,
         digest=prepared.release.build,
         machine=prepared.facts.machine,
+        sources=sources,
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from build.facts import Facts
 from deployment.checkpoint import mismatches
 from deployment.quantities import GIB, shown_bytes
-from deployment.spec import Deployment, Weights
+from deployment.spec import Deployment
 
 # An engine environment with torch's CPU build takes 3.4 GB, with the accelerator build 6.2; wheels pass through
 # the temporary directory meanwhile (measured on x86-64).
@@ -54,14 +54,20 @@ def _served_addresses(facts: Facts) -> frozenset[str]:
     return frozenset(str(address) for address in listen)
 
 
-def checkpoint_problems(deployment: Deployment, facts: Facts, paths: Mapping[str, str]) -> Iterator[str]:
-    """Report checkpoints that are missing, or that are not what models.yaml claims."""
+def checkpoint_problems(
+    deployment: Deployment, facts: Facts, paths: Mapping[str, str], *, elsewhere: str | None = None
+) -> Iterator[str]:
+    """Report checkpoints that are missing, or that are not what models.yaml claims.
+
+    `elsewhere` is the name of a host that is not this computer: there a path means something else than here.
+    """
     for name, model in deployment.models.items():
         path, found = paths[name], facts.checkpoints.get(name)
+        if found is None and model.weights.path is None:
+            continue  # the deployment downloads it
         if found is None:
-            field = "path" if model.weights.path else "hub"
-            what = f"no such directory, got {json.dumps(path)}. {_how_to_get(model.weights)}"
-            yield f"models.{name}.weights.{field}: {what}"
+            where = f" on {elsewhere}" if elsewhere else ""
+            yield f"models.{name}.weights.path: no such directory{where}, got {json.dumps(path)}. {_step(elsewhere)}"
         elif found.config is None or not found.has_weights:
             missing = "config.json" if found.config is None else "*.safetensors"
             yield (
@@ -72,10 +78,10 @@ def checkpoint_problems(deployment: Deployment, facts: Facts, paths: Mapping[str
             yield from mismatches(name, model, found.config, path)
 
 
-def _how_to_get(weights: Weights) -> str:
-    if weights.path:
-        return "Make or download the checkpoint there, or correct the path."
-    return f"Download {weights.hub} at {weights.revision} to that directory."
+def _step(elsewhere: str | None) -> str:
+    if elsewhere:
+        return f"A path counts on {elsewhere}, a relative one from its directory of models: copy the checkpoint there."
+    return "Make or download the checkpoint there, or correct the path."
 
 
 def _disk(facts: Facts, *, is_build: bool, name: str) -> Iterator[str]:

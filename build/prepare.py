@@ -1,15 +1,17 @@
 """Read everything, decide everything, touch nothing: what `plan` shows and `build-and-deploy` carries out."""
 
+import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from build.change import Change, Wanted, decide, file_changes, release_name
+from build.engine.kernels_build import wanted_digest
 from build.errors import DeployError
 from build.executor import Executor
 from build.facts import Facts, gather, probe_command
-from build.pins import Pins, environment_digest, load_pins
+from build.pins import Pins, load_pins
 from build.preflight import checkpoint_problems, host_problems
 from build.target import REPOSITORY, Target
 from deployment.errors import ConfigError
@@ -37,6 +39,8 @@ class Prepared:
     release: Release
     wanted: Wanted
     change: Change
+    pulls: tuple[str, ...]
+    """Models whose checkpoints have to be downloaded first; then everything is looked at again."""
     files: Mapping[str, str]
     """Path of each file that differs from the current release, with how."""
     stamp: str
@@ -48,10 +52,10 @@ def prepare(models_file: Path, target: Target, executor: Executor, *, now: datet
     checkpoints = checkpoint_paths(deployment, target, models_file)
     facts = look(deployment, target, executor, checkpoints)
     pins, constraints = load_pins(PINS), CONSTRAINTS.read_text(encoding="utf-8")
-    build = environment_digest(pins, constraints, machine=facts.machine, python=facts.python)
+    build = wanted_digest(pins, constraints, machine=facts.machine, python=facts.python)
     problems = [
         *host_problems(deployment, facts, is_build=build not in facts.builds, name=target.name),
-        *checkpoint_problems(deployment, facts, checkpoints),
+        *checkpoint_problems(deployment, facts, checkpoints, elsewhere=None if target.is_here else target.name),
     ]
     try:
         sized = plan(deployment, host_facts(target, facts), target.root)
@@ -74,6 +78,11 @@ def prepare(models_file: Path, target: Target, executor: Executor, *, now: datet
         release=release,
         wanted=wanted,
         change=decide(wanted, facts),
+        pulls=tuple(
+            name
+            for name, model in deployment.models.items()
+            if model.weights.hub is not None and facts.checkpoints.get(name) is None
+        ),
         files=file_changes(release, facts),
         stamp=stamp,
     )
@@ -90,14 +99,23 @@ def look(deployment: Deployment, target: Target, executor: Executor, checkpoints
 
 
 def checkpoint_paths(deployment: Deployment, target: Target, models_file: Path) -> dict[str, str]:
-    """Say where each model's checkpoint lies on the host: `path` counts from the models file."""
-    base = models_file.resolve().parent
+    """Say where each model's checkpoint lies on the host.
+
+    Here `path` counts from the models file. On another host it counts there, from the directory of the models: what
+    lies beside the file here is of no use to it.
+    """
     return {
-        name: str((base / model.weights.path).resolve())
+        name: _path_on(target, model.weights.path, models_file)
         if model.weights.path is not None
         else target.checkpoint(name, model.weights.revision or "")
         for name, model in deployment.models.items()
     }
+
+
+def _path_on(target: Target, path: str, models_file: Path) -> str:
+    if target.is_here:
+        return str((models_file.resolve().parent / path).resolve())
+    return posixpath.normpath(posixpath.join(target.root, "models", path))
 
 
 def make_release(

@@ -1,12 +1,15 @@
 """What a person sees while a deployment works: one line a phase, bars where something is long, times at the end."""
 
 import os
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+NINJA = re.compile(r"\[(\d+)/(\d+)\] ")
 
 
 def terminal(*, stderr: bool, width: int | None = None) -> Console:
@@ -65,6 +68,19 @@ class Phase:
             self._reporter.say(f"  {name}: {state}")
         self._said[name] = state
 
+    def part_transfer(self, name: str, done_bytes: int, total_bytes: int) -> None:
+        """Show how much of one named download is there; elsewhere than on a terminal each tenth of it."""
+        if self._reporter.console.is_terminal:
+            self.part(name, f"{done_bytes / 1e9:.2f} of {total_bytes / 1e9:.2f} GB")
+            self._bars.update(self._parts[name], completed=done_bytes, total=total_bytes)
+        else:
+            tenths = 10 * done_bytes // max(total_bytes, 1)
+            self.part(name, f"{10 * tenths} % of {total_bytes / 1e9:.2f} GB")
+
+    def count(self, done: int, total: int) -> None:
+        """Move the bar of something counted, such as files compiled."""
+        self._bars.update(self._line, completed=done, total=total, note=f"{done} of {total}")
+
     def transfer(self, done_bytes: int, total_bytes: int) -> None:
         """Move the bar of a download."""
         note = f"{done_bytes / 1e6:.0f} of {total_bytes / 1e6:.0f} MB"
@@ -82,3 +98,18 @@ def _bars(console: Console) -> Progress:
         transient=True,
         disable=not console.is_terminal,
     )
+
+
+def progress_of(phase: Phase) -> Callable[[str], None]:
+    """Turn a tool's output into a moving bar: pip's `Progress 1234 of 5678`, ninja's `[12/345]`, else its last line."""
+
+    def on_line(line: str) -> None:
+        words = line.split()
+        if len(words) == 4 and words[0] == "Progress" and words[1].isdigit() and words[3].isdigit():
+            phase.transfer(int(words[1]), int(words[3]))
+        elif found := NINJA.match(line.strip()):
+            phase.count(int(found[1]), int(found[2]))
+        else:
+            phase.note(line)
+
+    return on_line

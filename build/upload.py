@@ -15,13 +15,18 @@ def upload_commands(target: Target, name: str, files: Iterable[RenderedFile], bu
     """Unpack under a temporary name, then rename: a release that has its name is whole."""
     draft, final = f"{target.root}/releases/.{name}.new", target.release(name)
     directories = [f"{target.root}/{each}" for each in ("releases", "run", "state", "logs")]
+    # On a host of its own engines are not root and read what root put there; here everything is this user's alone.
+    is_shared = target.runner == "systemd"
+    mode = "0755" if is_shared else "0700"
+    share = Command(argv=("chmod", "-R", "a+rX", "--", draft), what="let engines read the release")
     # Of any name: the deployment that comes after an interrupted one has another time in its name.
     drafts = ("find", f"{target.root}/releases", "-mindepth", "1", "-maxdepth", "1", "-name", ".*.new")
     return [
-        Command(argv=("mkdir", "-p", "-m", "0700", "--", target.root, *directories), what="make the directories"),
+        Command(argv=("mkdir", "-p", "-m", mode, "--", target.root, *directories), what="make the directories"),
         Command(argv=(*drafts, "-exec", "rm", "-rf", "--", "{}", "+"), what="clear interrupted uploads"),
-        Command(argv=("mkdir", "--", draft), what="begin the release"),
+        Command(argv=("mkdir", "-m", mode, "--", draft), what="begin the release"),
         Command(argv=("tar", "-x", "-C", draft), what="upload the release", stdin=archive(files), timeout_s=300),
+        *([share] if is_shared else []),
         Command(argv=("ln", "-s", f"../../builds/{build}", f"{draft}/build"), what="name its engine environment"),
         Command(argv=("mv", "-T", "--", draft, final), what="finish the release"),
     ]

@@ -1,14 +1,17 @@
 """Prove that what runs is what was deployed, from the host's own evidence."""
 
+import json
 from collections.abc import Iterator
 
 from build.activation import Host, gate
 from build.change import Wanted
-from build.environment import BuildDirectory
+from build.command import Command
+from build.engine.commands import BuildDirectory
+from build.engine.seal import judge_proofs, proof_command
 from build.errors import DeployError
+from build.executor import check
 from build.facts import Facts
 from build.pins import Pins
-from build.seal import judge_proofs, proof_command
 
 Check = dict[str, str]
 
@@ -23,12 +26,27 @@ def verify(host: Host, facts: Facts, pins: Pins) -> Iterator[Check]:
     yield _check("files", changed_files(facts), f"{len(facts.files)} files are as rendered")
     proofs = host.executor.run(proof_command(BuildDirectory.of(host.target.root, wanted.build))).stdout
     yield _check("environment", judge_proofs(proofs, pins), f"{wanted.build}: vLLM {pins.vllm.version}, kernels load")
+    yield from sealed_gates(host, wanted.build)
     yield _check("processes", stale_processes(wanted, facts), f"{len(wanted.engines)} engines run this release")
     try:
         answers = gate(host, wanted, wanted.engines, timeout_s=120)
         yield _check("answers", [], f"{len(answers)} models answer a prompt")
     except DeployError as error:
         yield _check("answers", list(error.problems), "")
+
+
+def sealed_gates(host: Host, digest: str) -> Iterator[Check]:
+    """Tell what the environment proved before it was sealed, gate by gate."""
+    build = BuildDirectory.of(host.target.root, digest)
+    read = Command(argv=("cat", "--", str(build.manifest)), what="read what the environment has proven")
+    try:
+        proven = json.loads(check(host.executor, read).stdout).get("gates", [])
+    except (DeployError, ValueError) as error:
+        yield _check("proofs", [f"{build.manifest}: cannot be read, got {error}. Deploy anew"], "")
+        return
+    for proof in proven:
+        problems = [proof["evidence"]] if proof["verdict"] == "fail" else []
+        yield _check(f"proof: {proof['name']}", problems, proof["evidence"])
 
 
 def changed_files(facts: Facts) -> list[str]:

@@ -138,8 +138,9 @@ def test_of_two_deployments_at_once_the_second_names_the_first(host: LocalDeploy
             assert holder.poll() is None
         os.kill(holder.pid, signal.SIGSTOP)
         said = host.refuse("build-and-deploy")
-        assert f'being changed by somebody else, got {{"holder": "fab restart nope", "pid": {holder.pid}}}.' in said
-        assert "Wait until it ends." in said
+        assert said.startswith("this computer: being changed by somebody else, got ")
+        assert ", `fab restart nope`, since 20" in said
+        assert "Wait until it ends; `fab unlock --yes` ends it." in said
         assert host.succeed("status").status == 0
     finally:
         holder.kill()

@@ -39,14 +39,15 @@ def test_a_release_is_unpacked_under_a_draft_name_and_renamed_when_whole() -> No
     draft = f"/opt/axion/releases/.{NEW}.new"
     commands = upload_commands(OPT, NEW, FILES, "b1")
     assert lines(commands) == [
-        "mkdir -p -m 0700 -- /opt/axion /opt/axion/releases /opt/axion/run /opt/axion/state /opt/axion/logs",
+        "mkdir -p -m 0755 -- /opt/axion /opt/axion/releases /opt/axion/run /opt/axion/state /opt/axion/logs",
         "find /opt/axion/releases -mindepth 1 -maxdepth 1 -name '.*.new' -exec rm -rf -- '{}' +",
-        f"mkdir -- {draft}",
+        f"mkdir -m 0755 -- {draft}",
         f"tar -x -C {draft}",
+        f"chmod -R a+rX -- {draft}",
         f"ln -s ../../builds/b1 {draft}/build",
         f"mv -T -- {draft} /opt/axion/releases/{NEW}",
     ]
-    assert [command.stdin is not None for command in commands] == [False, False, False, True, False, False]
+    assert [command.stdin is not None for command in commands] == [False, False, False, True, False, False, False]
 
 
 def test_current_and_confirmed_switch_in_one_rename() -> None:
