@@ -2,6 +2,7 @@
 
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,9 +10,16 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from build.activation import Host
+from build.executor import LocalExecutor
+from build.progress import Reporter
+from build.target import Target
+from tests.fakes import systemd
 from tests.fakes.cloud.server import Cloud, running
+from tests.fakes.hub import FakeHub, Repository, fake_hub
 from tests.kernels.wheel import unpack_wheel
 from tests.live_deployment import LOAD_S, LiveDeployment, eventually
+from tests.pulls import COMMIT, FILES
 from tests.pulumi_stack import HOW_TO_GET_IT, PulumiStack, find_cli
 from tests.standing_stack import StandingStack
 
@@ -105,3 +113,21 @@ def live(live_deployment: LiveDeployment) -> LiveDeployment:
         live_deployment.deploy()
     eventually(lambda: live_deployment.is_serving, "both models are ready", LOAD_S)
     return live_deployment
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    with fake_hub() as serving:
+        serving.repositories["org/tiny"] = Repository(COMMIT, dict(FILES))
+        monkeypatch.setenv("HF_ENDPOINT", serving.url)
+        yield serving
+
+
+@pytest.fixture
+def systemd_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
+    """A directory that stands for a host under systemd, as far as transient units go."""
+    for name, value in systemd.install(tmp_path / "bin").items():
+        monkeypatch.setenv(name, value)
+    target = Target(name="main", root=str(tmp_path), runner="systemd", python=sys.executable)
+    return Host(target, LocalExecutor(), Reporter())

@@ -63,7 +63,7 @@ class LocalDeployment:
 
     def checkpoint(self, name: str, **behaviour: Any) -> Path:
         """Make a checkpoint, or leave the one that is there; a behaviour makes it a strange one."""
-        directory = self.file.parent / "checkpoints" / name
+        directory = self.checkpoints() / name
         directory.mkdir(parents=True, exist_ok=True)
         shape = {key: value for key, value in SHAPE.items() if key != "name"}
         wanted = {"config.json": {"architectures": [SHAPE["name"]], **shape, "torch_dtype": "bfloat16"}}
@@ -74,6 +74,10 @@ class LocalDeployment:
             if not (directory / file).exists():  # written again it would count as other weights
                 (directory / file).write_text(text)
         return directory
+
+    def checkpoints(self) -> Path:
+        """Where the weights are."""
+        return self.file.parent / "checkpoints"
 
     def document(self) -> dict[str, Any]:
         base = {

@@ -1,0 +1,65 @@
+"""What makes an emulated host of arm64 look like Neoverse V2 to programs in it, as tests/arm does for a bare root."""
+
+import os
+import shutil
+from pathlib import Path
+
+from tests.arm.emulation import NEOVERSE_V2
+from tests.arm.machine import write_facts
+from tests.machines.root import OUTPUT, one_at_a_time
+
+ROOT = "/opt/axion"
+FACTS = OUTPUT / "layers" / "facts-arm64"
+# nspawn itself can lay nothing over /proc and /sys.
+MOUNTS = """[Unit]
+Description=Show a Neoverse V2 in place of the machine that emulates it
+DefaultDependencies=no
+Before=sysinit.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/usr/bin/mount --bind /srv/cpuinfo /proc/cpuinfo
+ExecStart=/usr/bin/mount --bind /srv/sys/devices/system/cpu /sys/devices/system/cpu
+"""
+
+# Namespaces that the emulation of system calls cannot make.
+EMULATED = "[Service]\nPrivateNetwork=no\nPrivateIPC=no\nPrivateUsers=no\n"
+# The emulation refuses one call, by which the launcher would inherit its engine's orphans.
+LAUNCHER = """import sys
+
+from gateway import launch, process_tree
+
+process_tree.adopt_orphans = lambda: None
+sys.exit(launch.main())
+"""
+LAUNCHED = """ExecStart=
+ExecStart={root}/current/build/venv/bin/python -P /srv/launch.py --root {root} --release {root}/current --name %i
+"""
+UNITS = ("vllm@.service", "gateway.service", "gateway-handover.service")
+
+
+def arm_layer() -> Path:
+    """Return a layer with the machine's description in files, and with systemd told which CPU its programs have."""
+    with one_at_a_time(FACTS):
+        draft = FACTS.with_suffix(".draft")
+        shutil.rmtree(draft, ignore_errors=True)
+        units = draft / "etc" / "systemd" / "system"
+        for directory in (draft / "srv", draft / "usr" / "bin", units / "sysinit.target.wants"):
+            directory.mkdir(parents=True)
+        write_facts(draft, len(os.sched_getaffinity(0)))
+        (draft / "sys").rename(draft / "srv" / "sys")
+        (units / "facts.service").write_text(MOUNTS)
+        (units / "sysinit.target.wants" / "facts.service").symlink_to("../facts.service")
+        for unit in UNITS:
+            (units / f"{unit}.d").mkdir()
+            started = LAUNCHED.format(root=ROOT) if unit == "vllm@.service" else ""
+            (units / f"{unit}.d" / "90-emulated.conf").write_text(EMULATED + started)
+        (draft / "srv" / "launch.py").write_text(LAUNCHER)
+        manager = draft / "etc" / "systemd" / "system.conf.d"
+        manager.mkdir()
+        (manager / "cpu.conf").write_text(f"[Manager]\nDefaultEnvironment=QEMU_CPU={NEOVERSE_V2}\n")
+        (draft / "etc" / "environment").write_text(f"QEMU_CPU={NEOVERSE_V2}\n")  # for those who log in
+        shutil.rmtree(FACTS, ignore_errors=True)
+        draft.rename(FACTS)
+    return FACTS

@@ -1,0 +1,71 @@
+"""The files of a fresh Debian host, made once for each list of packages."""
+
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from build.errors import DeployError
+from tests.arm.host import REPOSITORY, run
+from tests.arm.root import SUITE, sources
+
+Architecture = Literal["amd64", "arm64"]
+OUTPUT = REPOSITORY / "out" / "machines"
+ROOTS = OUTPUT / "roots"
+TOOLS = ("mmdebstrap", "systemd-container", "openssh-client")
+# What Google's Debian image for C4A has of the things a deployment uses. What is not in it is the deployment's work.
+IMAGE = (
+    *("ca-certificates", "curl", "dbus", "e2fsprogs", "iproute2"),
+    *("libpam-systemd", "netbase", "openssh-server", "procps", "python3", "sudo", "systemd", "systemd-sysv", "udev"),
+)
+# What a deployment installs by itself, here so that no test waits for it. For arm64 that is a matter of many minutes.
+INSTALLED = {"amd64": ("g++", "libnuma1", "python3-dev", "python3-venv"), "arm64": ("libnuma1", "python3-venv")}
+BOUND_S = 3600.0
+
+
+def make_root(architecture: Architecture) -> Path:
+    """Return a root that nobody may write to, bootstrapping it where it is missing. Idempotent, also side by side."""
+    packages = (*IMAGE, *INSTALLED[architecture])
+    digest = hashlib.sha256("\n".join((SUITE, architecture, *packages)).encode()).hexdigest()[:12]
+    root = ROOTS / f"{architecture}-{digest}"
+    with one_at_a_time(root):
+        if not root.is_dir():
+            refuse_without_root()
+            script = REPOSITORY / "kernels" / "packages.sh"
+            run("bash", script, *TOOLS, what="install what makes hosts", timeout_s=900)
+            partial = root.with_suffix(f".{os.getpid()}")
+            _bootstrap(architecture, packages, partial)
+            partial.rename(root)
+    return root
+
+
+def refuse_without_root() -> None:
+    if os.geteuid() != 0:
+        raise DeployError(f"user: a host's files need root to be made and booted, got uid {os.geteuid()}. Use sudo.")
+
+
+def _bootstrap(architecture: Architecture, packages: tuple[str, ...], root: Path) -> None:
+    shutil.rmtree(root, ignore_errors=True)
+    options = ("--mode=root", f"--arch={architecture}", "--variant=apt", f"--include={','.join(packages)}")
+    what = f"bootstrap a Debian host for {architecture}"
+    try:
+        run("mmdebstrap", *options, SUITE, root, *sources(), what=what, timeout_s=BOUND_S)
+    except BaseException:
+        shutil.rmtree(root, ignore_errors=True)
+        raise
+    for key in (root / "etc" / "ssh").glob("ssh_host_*"):
+        key.unlink()  # each host has its own
+    (root / "etc" / "machine-id").write_text("")
+
+
+@contextmanager
+def one_at_a_time(made: Path) -> Iterator[None]:
+    """Let one process at a time look whether a directory is there, and make it."""
+    made.parent.mkdir(parents=True, exist_ok=True)
+    with made.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,107 @@
+"""An emulated arm64 host under systemd: everything of a deployment but vLLM itself. `make test-hosts`.
+
+Emulation proves answers and says nothing about speed. vLLM for aarch64 is `make test-arm`.
+"""
+
+import json
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from build.engine.toolchain import ToolchainFacts, choose_toolchain, facts_command, update_command
+from build.errors import DeployError
+from build.pins import load_pins
+from build.prepare import PINS
+from tests.arm import wheels
+from tests.arm.host import REPOSITORY, arm_programs_run
+from tests.arm.host import install_packages as install_emulation
+from tests.arm.root import make_root
+from tests.host_deployment import HostDeployment, eventually
+from tests.local_deployment import free_port
+from tests.machines.arm import UNITS, arm_layer
+from tests.machines.machine import Machine, booted
+from tests.machines.standin import standin_layers
+
+pytestmark = pytest.mark.hosts
+
+OPERATORS_BOUND_S = 1800.0
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostDeployment]:
+    install_emulation()
+    make_root()
+    wheels.install_engine()
+    wheels.install_axion()
+    binds = {wheels.SITE: "/srv/site", wheels.AXION: "/srv/axion", REPOSITORY: "/srv/checkout"}
+    layers = (arm_layer(), *standin_layers("arm64"))
+    machine = Machine("arm", port=free_port(), architecture="arm64", layers=layers, binds=binds)
+    with arm_programs_run(), booted(machine) as emulated:
+        yield HostDeployment(emulated, tmp_path_factory.mktemp("d"), ("alpha",))
+
+
+def over_ssh(host: HostDeployment, *argv: str, stdin: bytes | None = None, timeout_s: float = 300) -> str:
+    command = host.machine.access.command(shlex.join(argv))
+    done = subprocess.run(command, input=stdin, capture_output=True, timeout=timeout_s, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout.decode()
+
+
+def test_what_the_host_could_compile_with_is_found_and_debians_compiler_is_too_old(host: HostDeployment) -> None:
+    over_ssh(host, *update_command().argv)
+    command = facts_command(python="/usr/bin/python3")
+    facts = ToolchainFacts.model_validate_json(over_ssh(host, *command.argv, stdin=command.stdin))
+    assert over_ssh(host, "uname", "-m").strip() == "aarch64"
+    assert (facts.system, facts.is_root, facts.has_apt) == ("Debian GNU/Linux 12 (bookworm)", True, True)
+    assert {"bf16", "i8mm", "sve2"} <= set(facts.features)
+    assert set(facts.offered) == {"g++", "g++-12"}
+    with pytest.raises(DeployError, match=r"no compiler that is new enough for BF16 code, got g\+\+ 12\.2\.0"):
+        choose_toolchain(facts, load_pins(PINS), name="arm", may_install=True)
+
+
+@pytest.fixture(scope="module")
+def deployed(host: HostDeployment) -> HostDeployment:
+    host.write()
+    ran = host.fab("build-and-deploy", timeout_s=600)
+    assert ran.status == 0, ran.said
+    return host
+
+
+def test_a_deployment_over_ssh_serves_a_model_through_the_gateway(deployed: HostDeployment) -> None:
+    assert deployed.ask("alpha", timeout_s=120) == (200, "alpha alpha alpha ")
+    assert deployed.link("confirmed") == deployed.link("current")
+    assert deployed.serves_current()
+    for unit in ("vllm@alpha.service", "gateway.service"):
+        assert deployed.unit(unit)["ActiveState"] == "active"
+    # An emulated process is told a start time that is not quite its own, so its record does not count.
+    before, again = deployed.invocations(), deployed.fab("build-and-deploy", timeout_s=300)
+    assert again.status == 0, again.said
+    assert deployed.invocations() == before
+
+
+def test_its_own_systemd_finds_nothing_wrong_with_the_units(deployed: HostDeployment) -> None:
+    units = (*(name.replace("@", "@alpha") for name in UNITS), "gateway.socket", "axion.target")
+    checked = deployed.machine.run("systemd-analyze", "verify", "--man=no", *units, timeout_s=300)
+    ours = [line for line in checked.stderr.splitlines() if "axion" in line or "gateway" in line or "vllm@" in line]
+    assert (checked.returncode, ours) == (0, [])
+
+
+def test_an_engine_that_is_killed_comes_back(deployed: HostDeployment) -> None:
+    before = deployed.record("alpha")["pid"]
+    deployed.machine.output("kill", "-KILL", str(before))
+    eventually(lambda: deployed.record("alpha").get("pid") not in (None, before), "it is started again", 120)
+    eventually(lambda: deployed.ask("alpha", timeout_s=60)[0] == 200, "it answers", 240)
+
+
+def test_the_kernels_of_the_cross_built_wheel_pass_their_checks_there(host: HostDeployment) -> None:
+    path = "PYTHONPATH=/srv/site:/srv/axion:/srv/checkout"
+    answers = "/var/tmp/operators.json"
+    words = ("env", path, "TORCHDYNAMO_DISABLE=1", "python3", "-P", "-m", "tests.kernels.operators", answers)
+    over_ssh(host, *words, timeout_s=OPERATORS_BOUND_S)
+    told = json.loads((host.machine.root / Path(answers).relative_to("/")).read_text())
+    assert told["isa"] == "sve2"
+    assert len(told["checks"]) >= 10
+    assert {name: said for name, said in told["checks"].items() if said} == {}
