@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
-.PHONY: help setup demo demo-stop rehearse-cloud test test-kernels test-arm check e2e schema bench-kernels mutate-kernels clean
+.PHONY: help setup demo demo-stop rehearse rehearse-cloud test test-kernels test-arm test-hosts check e2e schema bench-kernels mutate-kernels clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -23,6 +23,10 @@ demo: setup ## serve four models on this computer and ask one a question
 demo-stop: setup ## end everything that the demo started
 	@$(BIN)/fab stop
 
+rehearse: setup ## the whole way on this computer, as root: up, deploy over SSH with real vLLM, idle stop, destroy, census
+	@$(BIN)/fab demo.prepare
+	@$(BIN)/python -m tests.rehearse
+
 rehearse-cloud: setup ## the prod stack's life with the real Pulumi CLI on a cloud of our own: up, change, destroy, census
 	@$(BIN)/python -m tests.rehearse_cloud
 
@@ -32,7 +36,7 @@ check: setup ## format, lint, types, and all tests that need no engine
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest -m "not engine and not kernels and not arm"
+	$(BIN)/pytest -m "not engine and not kernels and not arm and not hosts"
 
 e2e: setup ## the end-to-end tests with real vLLM (the first time it builds the engine environment)
 	$(BIN)/fab demo.prepare
@@ -47,6 +51,9 @@ test-kernels: setup ## the kernels: C++ natively, sanitized and emulated, then t
 test-arm: setup ## real vLLM for aarch64 with our kernels, emulated: needs root, on x86-64; a quarter of an hour
 	$(BIN)/fab demo.prepare
 	$(BIN)/pytest -m arm
+
+test-hosts: setup ## deployments over SSH onto systemd hosts of our own, x86-64 and emulated arm64: needs root
+	$(BIN)/pytest -m hosts
 
 schema: setup ## write the JSON schema that editors complete models.yaml with
 	$(BIN)/python -m deployment.schema > docs/models.schema.json

@@ -110,15 +110,8 @@ def row(model: str = "alpha", **changes: Any) -> dict[str, Any]:
 
 
 def test_a_model_that_serves() -> None:
-    assert row() == {
-        "model": "alpha",
-        "state": "ready",
-        "process": "running",
-        "pid": 1,
-        "up_to_date": True,
-        "in_flight": 0,
-        "requests": 3,
-    }
+    served = {"state": "ready", "process": "running", "pid": 1, "up_to_date": True, "in_flight": 0, "requests": 3}
+    assert row() == {"model": "alpha", **served}
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from collections.abc import Callable
 from typing import Any
 
 from tests.fakes.cloud import faults, rules
@@ -23,7 +24,17 @@ def boot(call: Call, instance: Json) -> None:
     if zone in settings.stockout_zones:
         raise faults.stockout(zone, machine.name)
     instance.update(status="RUNNING", lastStartTimestamp=now())
-    _publish_host_keys(call, instance)
+    if call.state.machines is None:
+        _publish_host_keys(call, instance)
+    else:
+        call.state.machines.power_on(instance["selfLink"].removeprefix(PREFIX), instance)
+
+
+def shut_down(call: Call, path: str) -> Callable[[], bool]:
+    """Have the instance's system end; the answer tells when it has."""
+    if call.state.machines is None:
+        return lambda: True
+    return call.state.machines.power_off(path)
 
 
 def _cpus_running(call: Call, region: str) -> int:
@@ -36,7 +47,7 @@ def _cpus_running(call: Call, region: str) -> int:
 
 
 def _publish_host_keys(call: Call, instance: Json) -> None:
-    """What our startup script does at every boot, if the instance allows guest attributes."""
+    """What our startup script does at every boot, if the instance allows guest attributes; here no script runs."""
     metadata = {item["key"]: item.get("value", "") for item in instance["metadata"]["items"]}
     if metadata.get("enable-guest-attributes", "").lower() == "true":
         key = b"\0\0\0\x0bssh-ed25519\0\0\0\x20" + hashlib.sha256(instance["id"].encode()).digest()

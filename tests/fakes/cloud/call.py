@@ -80,9 +80,14 @@ def same_bytes(one: str, other: str) -> bool:
 
 
 def start_operation(
-    call: Call, path: str, *, finish: Callable[[], None] = lambda: None, undo: Callable[[], None] = lambda: None
+    call: Call,
+    path: str,
+    *,
+    finish: Callable[[], None] = lambda: None,
+    undo: Callable[[], None] = lambda: None,
+    is_ready: Callable[[], bool] = lambda: True,
 ) -> Json:
-    """Begin an operation on a resource; `finish` runs when it ends, `undo` when it ends badly."""
+    """Begin an operation on a resource; it ends once `is_ready`: `finish` runs then, `undo` when it ends badly."""
     state = call.state
     if any(state.operations[pending.path]["targetLink"] == PREFIX + path for pending in state.pending):
         raise ApiError(400, "resourceNotReady", f"The resource '{path}' is not ready")
@@ -115,5 +120,5 @@ def start_operation(
         **({scope[2].removesuffix("s"): PREFIX + parent} if len(scope) == 4 else {}),
     }
     state.operations[operation_path] = operation
-    state.pending.append(Pending(operation_path, time.monotonic() + state.settings.operation_delay_s, end))
+    state.pending.append(Pending(operation_path, time.monotonic() + state.settings.operation_delay_s, end, is_ready))
     return dict(operation)

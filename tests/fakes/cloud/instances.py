@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.fakes.cloud import places, rules
-from tests.fakes.cloud.boot import boot
+from tests.fakes.cloud.boot import boot, shut_down
 from tests.fakes.cloud.call import Call, answers, fingerprint, start_operation
 from tests.fakes.cloud.cards import new_card
 from tests.fakes.cloud.disks import new_disk
@@ -165,7 +165,13 @@ def _nobody(call: Call, path: str) -> Iterator[str]:
 
 
 INSTANCES = Collection(
-    name="instances", singular="instance", prepare=_instance, finish=boot, users=_nobody, gone=release_disks
+    name="instances",
+    singular="instance",
+    prepare=_instance,
+    finish=boot,
+    users=_nobody,
+    gone=release_disks,
+    leave=shut_down,
 ).register()
 
 
@@ -176,7 +182,10 @@ def stop(call: Call) -> Json:
     instance = call.state.get(path)
     instance["status"] = "STOPPING" if instance["status"] == "RUNNING" else instance["status"]
     return start_operation(
-        call, path, finish=lambda: instance.update(status="TERMINATED", lastStopTimestamp=now()), undo=lambda: None
+        call,
+        path,
+        finish=lambda: instance.update(status="TERMINATED", lastStopTimestamp=now()),
+        is_ready=shut_down(call, path),
     )
 
 
@@ -198,7 +207,8 @@ def reset(call: Call) -> Json:
     path = INSTANCES.path(call)
     if call.state.get(path)["status"] != "RUNNING":
         raise ApiError(400, "resourceNotReady", f"The resource '{path}' is not ready")
-    return start_operation(call, path)
+    machines = call.state.machines
+    return start_operation(call, path, finish=lambda: machines.reset(path) if machines else None)
 
 
 @answers("compute.instances.getGuestAttributes")

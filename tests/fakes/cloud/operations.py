@@ -59,6 +59,8 @@ class Collection:
     finish: Callable[[Call, Json], None] = lambda call, resource: None
     users: Callable[[Call, str], Iterator[str]] = lambda call, path: iter(())
     gone: Callable[[Call, str], None] = lambda call, path: None
+    leave: Callable[[Call, str], Callable[[], bool]] = lambda call, path: lambda: True
+    """Begin to end what runs, and tell when it has ended."""
 
     def register(self) -> "Collection":
         """Answer the methods that all collections have; those of its own a collection registers itself."""
@@ -140,7 +142,8 @@ class Collection:
             )
         for user in self.users(call, path):
             raise in_use(path, user)
-        return start_operation(call, path, finish=lambda: self._remove(call, path))
+        is_ready = self.leave(call, path)
+        return start_operation(call, path, finish=lambda: self._remove(call, path), is_ready=is_ready)
 
 
 def users_of(field: str, *collections: str) -> Callable[[Call, str], Iterator[str]]:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tests.fakes.cloud.errors import ApiError, already_exists, not_found
+from tests.fakes.cloud.machines import Machines
 
 Json = dict[str, Any]
 PREFIX = "https://www.googleapis.com/compute/v1/"
@@ -53,6 +54,8 @@ class Pending:
     path: str
     due: float
     finish: Callable[[], None]
+    is_ready: Callable[[], bool] = lambda: True
+    """What else has to be, such as a machine that is off."""
 
 
 class State:
@@ -67,6 +70,7 @@ class State:
         self.guest_attributes: dict[str, dict[str, str]] = {}
         self.operations: dict[str, Json] = {}
         self.pending: list[Pending] = []
+        self.machines: Machines | None = None
         self.owners: dict[str, str] = {}
         """The project of each bucket; a bucket with an entry for `<path>/o` holds that object."""
         self._numbers = itertools.count(4_611_686_018_427_387_905, 7)
@@ -93,6 +97,8 @@ class State:
         self.resources.pop(path, None)
         self.policies.pop(path, None)
         self.guest_attributes.pop(path, None)
+        if self.machines is not None:
+            self.machines.removed(path)
 
     def under(self, prefix: str, collection: str = "") -> Iterator[tuple[str, Json]]:
         """Resources below a path, of one collection if given, in order of their paths."""
@@ -103,7 +109,7 @@ class State:
     def advance(self) -> None:
         """End every operation whose time has come, oldest first."""
         clock = time.monotonic()
-        for pending in sorted((p for p in self.pending if p.due <= clock), key=lambda p: p.due):
+        for pending in sorted((p for p in self.pending if p.due <= clock and p.is_ready()), key=lambda p: p.due):
             self.pending.remove(pending)
             operation = self.operations[pending.path]
             try:

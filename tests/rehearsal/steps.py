@@ -1,0 +1,169 @@
+"""The steps of a rehearsal: each a command that a user types, shown as it runs, and what must then be so."""
+
+import os
+import shlex
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import yaml
+
+from tests.rehearsal.leftovers import leftovers
+from tests.rehearsal.served import Served
+from tests.rehearsal.way_in import WayIn, ask
+from tests.rehearsal.world import World
+
+INSTANCE = "axion-dev-main"
+DEPLOY = ("fab", "build-and-deploy", "--stack", "dev")
+IDLE = ("fab", "idle-policy", "--stack", "dev")
+# True of the stand-in only, and said by every command.
+NOISE = "using pulumi-resource-gcp from $PATH"
+IDLE_LIMIT_S = 30 * 60
+TIMER_S = 100.0
+"""The idle timer looks once a minute, and its system needs a moment to end."""
+LOAD_S = 240.0
+
+
+class StepError(Exception):
+    """A step did not do what it should."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Took:
+    """A step and its time."""
+
+    title: str
+    seconds: float
+
+
+@dataclass(eq=False)
+class Rehearsal:
+    """All steps in their order, on one world."""
+
+    world: World
+    served: Served
+    times: list[Took] = field(default_factory=list)
+
+    @property
+    def host(self) -> WayIn:
+        return WayIn(world=self.world, instance=INSTANCE)
+
+    def run(self) -> None:
+        """Raises StepError at the first step that is not as expected."""
+        self._write_models()
+        up = ("pulumi", "up", "--yes", "--skip-preview", "--suppress-progress", "--stack", "dev")
+        self.type("Bring the host up", *up, expects="24 created")
+        with self.step("It boots and runs its startup script"):
+            self.host.wait_for_keys()
+            self.served.prepare(self.host)
+        self.type("Build and deploy", *DEPLOY, expects=self.served.model)
+        self.question("Ask it")
+        self.type("Again, with nothing changed", *DEPLOY, expects="Nothing to do")
+        self.type("What runs", "fab", "status", "--stack", "dev", expects=self.served.model)
+        self.type("When it will stop by itself", *IDLE, expects="RUNNING")
+        self.nobody_comes()
+        self.type("It has stopped", *IDLE, expects="TERMINATED")
+        zone, project = "--zone=us-central1-a", f"--project={self.world.cloud.state.settings.project}"
+        self.type("Start it again", "gcloud", "compute", "instances", "start", INSTANCE, zone, project)
+        self.question("It serves again, and nobody deployed")
+        destroy = ("pulumi", "destroy", "--yes", "--skip-preview", "--suppress-progress", "--stack", "dev")
+        self.type("Take it down", *destroy, expects="24 deleted")
+        census = ("fab", "census", "--stack", "dev", "--expect-empty")
+        self.type("Ask Google, not Pulumi, what is left", *census, expects="nothing left")
+        with self.step("Ask the kernel what is left on this computer"):
+            found = leftovers(self.world.folder)
+            if found:
+                raise StepError("still on this computer: " + "; ".join(found))
+            print("    nothing: no process, mount, network, loop device, control group or file of the host")
+
+    def type(self, title: str, *words: str, expects: str = "") -> None:
+        """Run what a user would type; everything it says is shown as it comes."""
+        with self.step(title, shlex.join(words)):
+            process = self.world.popen(*words)
+            said: list[str] = []
+            try:
+                assert process.stdout is not None, "it is a pipe"
+                for line in process.stdout:
+                    said.append(line)
+                    if line.strip() and NOISE not in line:
+                        print(f"    {line.rstrip()}", flush=True)
+                status = process.wait()
+            finally:
+                _end(process)
+            if status != 0 or expects not in "".join(said):
+                raise StepError(f"{title}: expected {expects!r}, got exit {status}. See above.")
+
+    def question(self, title: str) -> None:
+        """Ask through a tunnel, as the stack's outputs say."""
+        served = self.served
+        with self.step(title, f"gcloud compute ssh {INSTANCE} --tunnel-through-iap -- -N -L 8080:localhost:8080"):
+            self.host.wait_for_keys()
+            deadline = time.monotonic() + LOAD_S
+            while True:
+                try:
+                    with self.host.forwarded(8080) as port:
+                        answer = ask(port, served.model, served.question, within_s=10)
+                    break
+                except AssertionError as error:
+                    if time.monotonic() > deadline:
+                        raise StepError(str(error)) from None
+            print(f"    {served.model}: {served.question} -> {answer.strip()}", flush=True)
+            if served.expects not in answer:
+                raise StepError(f"{title}: expected {served.expects!r}, got {answer!r}.")
+
+    def nobody_comes(self) -> None:
+        """Let half an hour pass on the host's clock of use, and wait for its own timer to stop it."""
+        with self.step("Nobody comes for half an hour (its last use is put back; then its own timer looks)"):
+            before = len(self.world.cloud.requests)
+            self.host.run(
+                "systemctl start axion-idle-stop.service\n"  # it counts our last request as use
+                f"touch --no-create --date='-{IDLE_LIMIT_S + 60} seconds' /run/axion/awake\n"
+                'python3 -c \'import json; path = "/run/axion/idle.json"; record = json.load(open(path)); '
+                f'record["used_s"] -= {IDLE_LIMIT_S + 60}; json.dump(record, open(path, "w"))\''
+            )
+            deadline = time.monotonic() + TIMER_S
+            while self.host.status == "RUNNING" and time.monotonic() < deadline:
+                time.sleep(0.5)
+            stops = [one for one in self.world.cloud.requests[before:] if one["method"] == "compute.instances.stop"]
+            while self.host.status == "STOPPING" and time.monotonic() < deadline + TIMER_S:
+                time.sleep(0.5)
+            if self.host.status != "TERMINATED" or len(stops) != 1:
+                raise StepError(f"idle stop: expected one stop by the host, got {len(stops)} and {self.host.status}.")
+            print("    the host asked Google to stop it, with its own token, and is off", flush=True)
+
+    @contextmanager
+    def step(self, title: str, typed: str = "") -> Iterator[None]:
+        print(f"\n# {title}" + (f"\n$ {typed}" if typed else ""), flush=True)
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.times.append(Took(title=title, seconds=time.monotonic() - began))
+            print(f"    ({self.times[-1].seconds:.1f} s)", flush=True)
+
+    def print_times(self) -> None:
+        print("\nTimes")
+        for took in self.times:
+            print(f"    {took.seconds:7.1f} s  {took.title}")
+        print(f"    {sum(took.seconds for took in self.times):7.1f} s  in all", flush=True)
+
+    def _write_models(self) -> None:
+        """Have the stack's file name the rehearsal's models, as a user's would name theirs."""
+        folder = self.world.stack.folder
+        (folder / "models.yaml").write_text(yaml.safe_dump(self.served.document(), sort_keys=False))
+        hosts = yaml.safe_load(self.world.stack.settings_file.read_text())["config"]["axion:hosts"]
+        self.world.stack.config("hosts", {"main": {**hosts["main"], "models": "models.yaml"}})
+
+
+def _end(process: "subprocess.Popen[str]") -> None:
+    """End a command that is still running, with all that it started."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()

@@ -1,0 +1,50 @@
+"""A host's way to the internet, as Cloud NAT is: there if the stack made one, and only from the inside out.
+
+It is a proxy, because a network of a host's own then needs no routes on this computer; pip inside is told of it.
+"""
+
+import socket
+from http.server import BaseHTTPRequestHandler
+from typing import ClassVar
+
+from tests.fakes.cloud.server import Cloud
+from tests.rehearsal.metadata import Metadata
+from tests.rehearsal.relay import relay
+
+ADDRESS, PORT = "169.254.169.252", 3128
+URL = f"http://{ADDRESS}:{PORT}"
+CONNECT_S = 20.0
+HTTPS = 443
+
+
+def has_nat(cloud: Cloud) -> bool:
+    """Whether some router of the project translates addresses."""
+    with cloud.state.lock:
+        return any(router.get("nats") for _, router in cloud.state.under("projects", "routers"))
+
+
+class Handler(BaseHTTPRequestHandler):
+    """CONNECT, and nothing else: what is said inside is between the two ends."""
+
+    metadata: ClassVar[Metadata]
+
+    def do_CONNECT(self) -> None:
+        host, _, port = self.path.rpartition(":")
+        if not port.isdigit() or int(port) != HTTPS or not has_nat(self.metadata.cloud):
+            self.send_error(403)
+            return
+        try:
+            outside = socket.create_connection((host, HTTPS), timeout=CONNECT_S)
+        except OSError as error:
+            self.send_error(502, str(error))
+            return
+        with outside:
+            outside.settimeout(None)
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.flush()
+            relay(self.connection, outside)
+        self.close_connection = True
+
+    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002, the library's name
+        """Say nothing."""

@@ -1,0 +1,95 @@
+"""The README's commands as a user types them, on this computer alone: a host of a cloud of our own is brought up,
+serves, stops itself when nobody comes, and is destroyed.
+
+`sudo make rehearse`: the real Pulumi CLI and gcloud, real SSH, real systemd, real vLLM, and no account anywhere.
+`--stand-in` takes stand-ins for the engines, which saves some minutes. Exits with 1 where something is not as expected.
+"""
+
+import argparse
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.pulumi_stack import HOW_TO_GET_IT, find_cli
+from tests.rehearsal.leftovers import leftovers
+from tests.rehearsal.served import Demonstration, Served, StandIns
+from tests.rehearsal.steps import Rehearsal, StepError
+from tests.rehearsal.world import world
+
+STACK = "dev"
+PACKAGES = {
+    "mmdebstrap": "mmdebstrap",
+    "systemd-nspawn": "systemd-container",
+    "losetup": "mount",
+    "ip": "iproute2",
+    "ssh": "openssh-client",
+    "openssl": "openssl",
+}
+
+
+def missing() -> list[str]:
+    """What this computer lacks, each with how to get it."""
+    if sys.platform != "linux" or os.uname().machine != "x86_64":
+        return [f"machine: the engines of a rehearsal are for Linux on x86-64, got {' '.join(os.uname()[::4])}."]
+    found = []
+    if os.geteuid() != 0:
+        found.append(f"user: hosts, networks and disks are made by root, got uid {os.geteuid()}. Run it by sudo.")
+    absent = sorted({package for program, package in PACKAGES.items() if shutil.which(program) is None})
+    if absent:
+        found.append(
+            f"programs: some are missing, got none of {', '.join(absent)}. `apt-get install {' '.join(absent)}`."
+        )
+    if "overlay" not in Path("/proc/filesystems").read_text():
+        found.append("kernel: no overlay file system, got a kernel without it. Run `modprobe overlay`.")
+    if find_cli() is None:
+        found.append(f"pulumi: not found, got none. {HOW_TO_GET_IT}")
+    if shutil.which("gcloud") is None:
+        found.append("gcloud: not found, got none. Install it: https://cloud.google.com/sdk/docs/install.")
+    return found
+
+
+def rehearse(folder: Path, served: Served) -> list[str]:
+    """Run all steps; returns what was not as expected."""
+    cli = find_cli()
+    assert cli is not None, "`missing` looked for it"
+    problems: list[str] = []
+    with world(folder, cli, stack=STACK, layers=served.layers, binds=served.binds) as around:
+        rehearsal = Rehearsal(around, served)
+        try:
+            rehearsal.run()
+        except StepError as failure:
+            problems.append(str(failure))
+            problems += around.datacenter.problems
+        finally:
+            rehearsal.print_times()
+    return problems + [f"left on this computer: {each}" for each in leftovers(folder)]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.rehearse", description=__doc__)
+    parser.add_argument("--stand-in", action="store_true", help="stand-ins for the engines: no vLLM is built or run")
+    given = parser.parse_args()
+    problems = missing()
+    if not problems:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: whoever cancels it wants nothing left
+        folder = Path(tempfile.mkdtemp(prefix="axion-rehearsal-"))
+        try:
+            problems = rehearse(folder, StandIns(folder / "stand-in") if given.stand_in else Demonstration())
+        except KeyboardInterrupt:
+            problems = [f"left on this computer: {each}" for each in leftovers(folder)]
+            print("\nInterrupted, and everything ended.", file=sys.stderr)
+            return 1 if problems else 130
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    if not problems:
+        print("\nAll as expected. No account was used, and nothing is left on this computer.")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
