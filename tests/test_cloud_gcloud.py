@@ -33,6 +33,12 @@ def stack(tmp_path_factory: pytest.TempPathFactory, cloud: Cloud) -> PulumiStack
     return made
 
 
+@pytest.fixture(scope="module")
+def fresh(stack: PulumiStack, tmp_path_factory: pytest.TempPathFactory) -> PulumiStack:
+    """The same on the same cloud before its first `up`: it has no host yet that the doctor would connect to."""
+    return PulumiStack.of_checkout(tmp_path_factory.mktemp("fresh"), stack.cli, stack.cloud, name="dev")
+
+
 def asked(stack: PulumiStack, *words: str) -> "subprocess.CompletedProcess[str]":
     environment = {**stack.environment, **gcloud_environment(stack.cloud, stack.folder.parent)}
     return fab(*words, "--stack", stack.name, project=stack.folder, environment=environment)
@@ -53,8 +59,8 @@ def counted(stack: PulumiStack) -> dict[str, list[str]]:
     return found
 
 
-def test_the_doctor_finds_nothing_in_the_way(stack: PulumiStack) -> None:
-    ran = asked(stack, "doctor", "--json")
+def test_the_doctor_finds_nothing_in_the_way(fresh: PulumiStack) -> None:
+    ran = asked(fresh, "doctor", "--json")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     verdicts = {check["check"]: check["verdict"] for check in json.loads(ran.stdout)}
     assert [name for name, verdict in verdicts.items() if verdict == "pass"] == [
@@ -66,13 +72,13 @@ def test_the_doctor_finds_nothing_in_the_way(stack: PulumiStack) -> None:
     }  # fmt: skip
 
 
-def test_the_doctor_names_an_api_that_is_off_and_ends_with_1(stack: PulumiStack) -> None:
-    services = set(stack.cloud.state.settings.services)
-    stack.cloud.state.settings.services = services - {"secretmanager.googleapis.com"}
+def test_the_doctor_names_an_api_that_is_off_and_ends_with_1(fresh: PulumiStack) -> None:
+    services = set(fresh.cloud.state.settings.services)
+    fresh.cloud.state.settings.services = services - {"secretmanager.googleapis.com"}
     try:
-        ran = asked(stack, "doctor")
+        ran = asked(fresh, "doctor")
     finally:
-        stack.cloud.state.settings.services = services
+        fresh.cloud.state.settings.services = services
     assert ran.returncode == 1
     assert "Run `gcloud services enable secretmanager.googleapis.com`" in ran.stdout
 
