@@ -61,7 +61,8 @@ class HeldLock:
         session.close()
         if "held" in told:
             raise DeployError(held_problem(self._host.target, told["held"]))
-        raise DeployError(f"{self._host.target.name}: cannot be locked, got no answer. Run `fab doctor`.")
+        got = told.get("cannot", "no answer")
+        raise DeployError(f"{self._host.target.name}: cannot be locked, got {got}. Run `fab doctor`.")
 
     def _beat(self) -> None:
         """Give signs of life until the end; what is lost is taken again, or this task ends."""

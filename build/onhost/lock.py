@@ -1,7 +1,8 @@
 """Hold the one right to change this host for somebody, for as long as that somebody is heard of.
 
 Called with one JSON document:
-  {"do": "hold", "root", "who", "what"}  take the lock, print {"taken": true} or {"held": {...}}, then read JSON lines:
+  {"do": "hold", "root", "who", "what"}  take the lock, print {"taken": true}, else {"held": {...}} or {"cannot": why};
+        then read JSON lines:
         {} is a sign of life, {"release"}, {"outcome"}, {"is_change"} are for the audit log. Ends, and with it the
         lock, when stdin ends, after SILENCE_S without a line, or on SIGTERM, printing {"unlocked": true}.
   {"do": "unlock", "root", "who", "is_really"}  print {"held": {...} or null}; end the holder when `is_really`
@@ -64,14 +65,18 @@ def audit(root: Path, **line: object) -> None:
 def hold(wanted: dict[str, Any]) -> None:
     root = Path(wanted["root"])
     path = root / "state" / "deploy.lock"
-    file = take(path)
-    if file is None:
-        print(json.dumps({"held": holder_of(path)}), flush=True)
+    try:
+        file = take(path)
+        if file is None:
+            print(json.dumps({"held": holder_of(path)}), flush=True)
+            return
+        since = now()
+        file.truncate(0)
+        json.dump({"who": wanted["who"], "what": wanted["what"], "since": since, "pid": os.getpid()}, file)
+        file.flush()
+    except OSError as error:  # a full or a read-only disk: whoever asked hears it instead of silence
+        print(json.dumps({"cannot": str(error)}), flush=True)
         return
-    since = now()
-    file.truncate(0)
-    json.dump({"who": wanted["who"], "what": wanted["what"], "since": since, "pid": os.getpid()}, file)
-    file.flush()
     said: dict[str, Any] = {"is_change": True, "outcome": "the task was not heard of any more"}
     signal.signal(signal.SIGTERM, unlocked)
     print(json.dumps({"taken": True}), flush=True)
