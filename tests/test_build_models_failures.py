@@ -1,0 +1,54 @@
+"""What a download says when disk, hub or bucket do not play along."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from build.models.pull import choose_source
+from tests.fakes.hub import FakeHub
+from tests.pulls import COMMIT, WEIGHTS, contents, final, pull, refusal
+
+
+def test_a_disk_that_fills_up_on_the_way_is_a_sentence_and_the_next_run_goes_on(hub: FakeHub, tmp_path: Path) -> None:
+    hub.repositories["org/tiny"].files = {"model.safetensors": WEIGHTS}
+    partial = tmp_path / "root" / "models" / f".alpha.{COMMIT}.partial"
+    partial.mkdir(parents=True)
+    (partial / "model.safetensors.part").symlink_to("/dev/full")
+    assert refusal(tmp_path) == (
+        f"{tmp_path}/root/models: cannot be written, got [Errno 28] No space left on device. "
+        "Free some disk, then run the same command again."
+    )
+    (partial / "model.safetensors.part").unlink()
+    pull(tmp_path)
+    assert contents(final(tmp_path)) == {"model.safetensors": WEIGHTS}
+
+
+def test_a_repository_without_safetensors_is_refused_before_it_is_downloaded(hub: FakeHub, tmp_path: Path) -> None:
+    hub.repositories["org/tiny"].files = {"pytorch_model.bin": b"x" * 5000, "config.json": b"{}"}
+    assert refusal(tmp_path) == ("alpha: no *.safetensors in org/tiny, got 1 other files. Choose another repository.")
+    assert hub.sent_bytes == 0
+
+
+def test_another_refusal_is_told_with_the_hubs_own_status(hub: FakeHub, tmp_path: Path) -> None:
+    hub.statuses = [410]
+    assert refusal(tmp_path) == f"org/tiny: refused by {hub.url}, got 410 Gone. Look at {hub.url}/org/tiny."
+
+
+def test_a_bucket_that_may_not_be_read_says_whose_right_is_missing(
+    hub: FakeHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    gcloud = programs / "gcloud"
+    said = "ERROR: (gcloud.storage.objects.list) HTTPError 403: no storage.objects.list access."
+    gcloud.write_text(f"#!{sys.executable}\nimport sys\nsys.exit({said!r})\n")
+    gcloud.chmod(0o755)
+    monkeypatch.setenv("PATH", str(programs))
+    place = f"gs://b/weights/org/tiny/{COMMIT}"
+    source = choose_source("gs://b/weights")
+    assert refusal(tmp_path, source=source) == (
+        f"{place}: cannot be copied, got {said} Let the host's account read the bucket."
+    )
+    gcloud.unlink()
+    assert refusal(tmp_path, source=source).endswith("No such file or directory: 'gcloud'. Install gcloud on the host.")
