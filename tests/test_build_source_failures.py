@@ -57,9 +57,9 @@ def test_a_tool_that_the_sources_ask_for_anew_stops_the_build_before_it_compiles
     listed.parent.mkdir(parents=True)
     listed.write_text("packaging<1\n")
     commands = fetch_commands(plan(mirror, tmp_path, mirror.pins))
-    with pytest.raises(DeployError, match="^hold the build tools against vLLM's list: failed, got exit status 1") as it:
+    with pytest.raises(DeployError, match=r"^hold the build tools against vLLM's list: failed, got exit") as caught:
         check(LocalExecutor(), here(commands, "hold the build tools against vLLM's list"))
-    assert "pins.toml: vllm.build_requires: vLLM asks for packaging<1, got 2" in str(it.value)
+    assert "pins.toml: vllm.build_requires: vLLM asks for packaging<1, got 2" in str(caught.value)
 
 
 def test_a_machine_that_nobody_knows_to_compile_for_is_refused() -> None:
