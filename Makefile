@@ -53,6 +53,7 @@ test-arm: setup ## real vLLM for aarch64 with our kernels, emulated: needs root,
 	$(BIN)/pytest -m arm
 
 test-hosts: setup ## deployments over SSH onto systemd hosts of our own, x86-64 and emulated arm64: needs root
+	$(BIN)/fab demo.prepare
 	$(BIN)/pytest -m hosts
 
 schema: setup ## write the JSON schema that editors complete models.yaml with

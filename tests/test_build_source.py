@@ -190,11 +190,19 @@ def test_a_proof_that_fails_seals_nothing(mirror: SourceMirror, tmp_path: Path) 
     assert not Path(str(build.manifest)).exists()
 
 
-@pytest.mark.parametrize("name", ["acl", "onednn"])
-def test_another_commit_than_the_pinned_one_is_refused(name: str, mirror: SourceMirror, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("acl", r"^fetch acl at 111111111111 from .*/git/acl\.git: failed"),
+        ("onednn", r"^fetch onednn at 111111111111 from .*/git/onednn\.git: failed"),
+    ],
+)
+def test_another_commit_than_the_pinned_one_is_refused(
+    name: str, said: str, mirror: SourceMirror, tmp_path: Path
+) -> None:
     pins = (with_acl if name == "acl" else with_onednn)(mirror.pins, "1" * 40)
     commands = [command for command in fetch_commands(plan(mirror, tmp_path, pins)) if command.argv[0] == "git"]
-    with pytest.raises(DeployError, match=f"^fetch {name} at 111111111111 from {mirror.path}/git/{name}.git: failed"):
+    with pytest.raises(DeployError, match=said):
         for command in commands:
             check(LocalExecutor(), command)
 

@@ -105,14 +105,23 @@ def test_wheels_that_another_host_left_are_refused_when_they_are_gone_or_altered
         check(LocalExecutor(), checked)
 
 
+def run_all(commands: tuple[Command, ...]) -> None:
+    for command in commands:
+        check(LocalExecutor(), command)
+
+
 def test_a_store_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     build = BuildDirectory.of(str(tmp_path), DIGEST)
-    (build_wheels := tmp_path / "builds" / DIGEST / "wheels").mkdir(parents=True)
-    (build_wheels / "a.whl").touch()
+    wheels = tmp_path / "builds" / DIGEST / "wheels"
+    wheels.mkdir(parents=True)
+    (wheels / "a.whl").touch()
     (tmp_path / "store").write_text("a file")
     with pytest.raises(DeployError, match=f"^make room in {tmp_path}/store: failed, got exit status 1"):
-        for command in built_wheels.export_commands(build, str(tmp_path / "store"), {"a.whl": SUM}):
-            check(LocalExecutor(), command)
+        run_all(built_wheels.export_commands(build, str(tmp_path / "store"), {"a.whl": SUM}))
+    (tmp_path / "other" / DIGEST / "a.whl").mkdir(parents=True)
+    with pytest.raises(DeployError, match=f"^export wheels to {tmp_path}/other: failed, got exit status 1"):
+        run_all(built_wheels.export_commands(build, str(tmp_path / "other"), {"a.whl": SUM}))
+    assert not (tmp_path / "other" / DIGEST / "manifest.json").exists()
 
 
 def test_a_store_is_looked_into_only_where_something_is_compiled(tmp_path: Path) -> None:
