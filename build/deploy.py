@@ -1,16 +1,21 @@
 """The deployment itself, from a prepared change to models that answer, and back when they do not."""
 
+import json
 from collections.abc import Mapping
 
 from build.activation import GATE_TIMEOUT_S, Host, activate
 from build.change import Wanted, decide
+from build.command import Command
 from build.engine.environment import Recipe, ensure_environment
 from build.engine.sources import Sources, choose_sources
 from build.errors import DeployError
 from build.executor import check
 from build.facts import Facts, gather, probe_command
+from build.onhost import script
 from build.prepare import Prepared
 from build.upload import remove_commands, stale_builds, stale_releases, upload_commands
+
+VALIDATE_TIMEOUT_S = 150.0
 
 
 def deploy(
@@ -28,12 +33,30 @@ def deploy(
         with host.reporter.phase(f"Upload release {wanted.release}"):
             for command in upload_commands(host.target, wanted.release, [*release.files, described], release.build):
                 check(host.executor, command)
+        validate(host, wanted.release)
     try:
         answers = activate(host, wanted, change, timeout_s=timeout_s)
     except DeployError as error:
         raise DeployError(*error.problems, go_back(host, prepared.facts, failed=wanted.release)) from None
     prune(host, prepared.facts, wanted)
     return answers
+
+
+def validate(host: Host, release: str) -> None:
+    """Have the host itself look at an uploaded release. Raises DeployError; what serves is not touched."""
+    arguments = json.dumps({"root": host.target.root, "release": release})
+    command = Command(
+        argv=(host.target.python, "-I", "-", arguments),
+        what=f"validate {release}",
+        stdin=script("validate.py"),
+        timeout_s=VALIDATE_TIMEOUT_S,
+    )
+    with host.reporter.phase("Validate it there"):
+        problems = json.loads(check(host.executor, command).stdout)["problems"]
+    if problems:
+        raise DeployError(
+            *(f"{problem}. Nothing was switched; correct the models file or templates/." for problem in problems)
+        )
 
 
 def recipe(prepared: Prepared, sources: Sources) -> Recipe:

@@ -22,6 +22,8 @@ def main(arguments: list[str] | None = None) -> int:
     log_to_stderr(args.log_level)
     try:
         loaded = load_config(args.config)
+        if args.check:
+            return 0
         listeners = open_listeners(_addresses(loaded.config.listen, args.host, args.port))
     except (ConfigError, ListenError) as error:
         print(error, file=sys.stderr)
@@ -38,6 +40,7 @@ async def _serve(path: Path, loaded: LoadedConfig, listeners: Sequence[socket.so
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gateway", description="Serve several vLLM engines at one OpenAI address.")
     parser.add_argument("--config", type=Path, required=True, help="gateway.json, read again on SIGHUP")
+    parser.add_argument("--check", action="store_true", help="read the configuration and end: 1 if it is refused")
     parser.add_argument("--host", help="listen here instead of where the file says")
     parser.add_argument("--port", type=int, help="listen here instead of where the file says; 0 lets the system choose")
     parser.add_argument("--log-level", default="info", choices=("debug", "info", "warning", "error"))

@@ -1,0 +1,67 @@
+"""Look at an uploaded release with this host's own programs before anything runs it.
+
+Input: {"root", "release"}. Prints {"problems": [...]}. Reads only; what systemd is shown is a copy.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+TIMEOUT_S = 60
+
+
+def run(*argv: str, **changed: str) -> "subprocess.CompletedProcess[str]":
+    environment = {**os.environ, **changed}
+    return subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+
+
+def gateway_problems(release: Path) -> Iterator[str]:
+    """Have the gateway of the release read its configuration, with the interpreter that will run it."""
+    python, config = release / "build" / "venv" / "bin" / "python", release / "gateway.json"
+    words = (str(python), "-P", "-m", "gateway", "--config", str(config), "--check")
+    done = run(*words, PYTHONPATH=str(release / "lib"), PYTHONDONTWRITEBYTECODE="1")
+    if done.returncode:
+        said = done.stderr.strip().splitlines() or ["nothing"]
+        yield f"gateway.json: the gateway does not accept it, got {said[-1]}"
+
+
+def unit_problems(release: Path) -> Iterator[str]:
+    """Have systemd read the units as they will be, but with the programs of this release."""
+    source, analyze = release / "systemd", shutil.which("systemd-analyze")
+    if not source.is_dir() or analyze is None:
+        return
+    current, engines = f"{release.parents[1]}/current", json.loads((release / "release.json").read_text())["units"]
+    with tempfile.TemporaryDirectory() as scratch:
+        units = Path(scratch)
+        for path in source.rglob("*"):
+            if path.is_file():
+                copy = units / path.relative_to(source)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                copy.write_text(path.read_text().replace(current, str(release)))
+        names = [path.name for path in units.iterdir() if path.is_file() and "@" not in path.name]
+        names += [f"vllm@{name}.service" for name in engines if name != "gateway"]
+        # The colon keeps the host's own units in the search path.
+        words = (analyze, "verify", "--man=no", "--recursive-errors=no", *sorted(names))
+        done = run(*words, SYSTEMD_UNIT_PATH=f"{units}:", SYSTEMD_LOG_LEVEL="warning")
+        if done.returncode:
+            said = done.stderr.strip().splitlines() or ["systemd-analyze: nothing"]
+            yield from (f"systemd: {line.replace(f'{units}/', '').rstrip('.')}" for line in said)
+
+
+def main() -> None:
+    wanted = json.loads(sys.argv[1])
+    release = Path(wanted["root"]) / "releases" / wanted["release"]
+    try:
+        problems = [*gateway_problems(release), *unit_problems(release)]
+    except (OSError, ValueError, LookupError, subprocess.SubprocessError) as error:
+        problems = [f"release: cannot be looked at, got {error}"]
+    print(json.dumps({"problems": problems}))
+
+
+if __name__ == "__main__":
+    main()
