@@ -26,8 +26,7 @@ def deploy(
     Raises DeployError; the last confirmed release serves again then, if there was one.
     """
     change, wanted, release = prepared.change, prepared.wanted, prepared.release
-    if change.is_build:
-        ensure_environment(recipe(prepared, sources or choose_sources()), host.target, host.executor, host.reporter)
+    provide_environment(prepared, host, sources)
     if change.is_upload:
         described = release.description(created_at=prepared.stamp, source=str(prepared.models_file))
         with host.reporter.phase(f"Upload release {wanted.release}"):
@@ -40,6 +39,13 @@ def deploy(
         raise DeployError(*error.problems, go_back(host, prepared.facts, failed=wanted.release)) from None
     prune(host, prepared.facts, wanted)
     return answers
+
+
+def provide_environment(prepared: Prepared, host: Host, sources: Sources | None) -> None:
+    """Have the engine environment there, and its wheels where they are wanted: also of one that was sealed before."""
+    given = sources or choose_sources()
+    if prepared.change.is_build or given.wheels is not None:
+        ensure_environment(recipe(prepared, given), host.target, host.executor, host.reporter)
 
 
 def validate(host: Host, release: str) -> None:

@@ -19,7 +19,7 @@ PROCESS_WORDS = {"STARTING": "running", "FATAL": "given up", "BACKOFF": "restart
 PIPE_COLUMNS = 200
 """Nothing is cut where nobody sees the edge of a screen."""
 
-STYLES = {"ready": "green", "pass": "green", "loading": "yellow", "warn": "yellow", "fail": "red"}
+STYLES = {"ready": "green", "pass": "green", "loading": "yellow", "warn": "yellow", "skip": "dim", "fail": "red"}
 
 
 def stdout() -> Console:

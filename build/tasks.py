@@ -14,7 +14,7 @@ from build import show
 from build.activation import GATE_TIMEOUT_S, Host
 from build.change import Wanted
 from build.current import current, look
-from build.deploy import deploy
+from build.deploy import deploy, provide_environment
 from build.doctor import Check, host_checks
 from build.engine.sources import Sources, choose_sources
 from build.errors import DeployError
@@ -89,10 +89,10 @@ def run_build_and_deploy(
         if prepared.pulls:
             lock.note(is_change=True)
             pull_models(host, prepared.deployment, models_file, prepared.pulls)
-            prepared = prepare(
-                models_file, host.target, host.executor
-            )  # a checkpoint decides on digests and on what fits
+            # Again: a checkpoint decides on digests and on what fits.
+            prepared = prepare(models_file, host.target, host.executor)
         if prepared.change.is_nothing:
+            provide_environment(prepared, host, sources)
             host.reporter.say(f"{_nothing(prepared)} {host.reporter.elapsed_s:.1f} s")
             return
         lock.note(release=prepared.wanted.release, is_change=True)

@@ -45,8 +45,7 @@ def sealed_gates(host: Host, digest: str) -> Iterator[Check]:
         yield _check("proofs", [f"{build.manifest}: cannot be read, got {error}. Deploy anew"], "")
         return
     for proof in proven:
-        problems = [proof["evidence"]] if proof["verdict"] == "fail" else []
-        yield _check(f"proof: {proof['name']}", problems, proof["evidence"])
+        yield {"check": f"proof: {proof['name']}", "verdict": proof["verdict"], "finding": proof["evidence"]}
 
 
 def changed_files(facts: Facts) -> list[str]:

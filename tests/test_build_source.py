@@ -141,6 +141,12 @@ def test_a_build_compiles_the_pinned_trees_and_a_second_host_takes_its_wheels(
     assert [command.what for command in second.ran if command.what.startswith("compile")] == []
     assert_nothing_from_the_internet([*first.ran, *second.ran])
 
+    # A store that is named only later gets them from the environment that is sealed already.
+    assert ensure(first, root, recipe(mirror, wheels=tmp_path / "later"))["built"] == built
+    assert sorted(path.name for path in (tmp_path / "later" / DIGEST).iterdir()) == [
+        "axion_kernels-0.1.0-py3-none-any.whl", "manifest.json", "vllm-0.32.0+cpu-py3-none-any.whl",
+    ]  # fmt: skip
+
 
 def assert_nothing_from_the_internet(commands: list[Command]) -> None:
     """Whatever may fetch names the mirror, or nothing to fetch from."""

@@ -14,9 +14,9 @@ from build.engine.commands import BuildDirectory
 from build.engine.source_build import fetch_commands
 from build.engine.source_plan import check_machine
 from build.engine.sources import Sources
-from build.engine.steps import Recipe, check_host
+from build.engine.steps import Recipe, check_host, stored
 from build.errors import DeployError
-from build.executor import LocalExecutor, check
+from build.executor import LocalExecutor, OnLine, check
 from build.pins import Pins
 from build.progress import Reporter
 from tests.fakes.source_mirror import SourceMirror, make_mirror
@@ -122,6 +122,47 @@ def test_a_store_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(DeployError, match=f"^export wheels to {tmp_path}/other: failed, got exit status 1"):
         run_all(built_wheels.export_commands(build, str(tmp_path / "other"), {"a.whl": SUM}))
     assert not (tmp_path / "other" / DIGEST / "manifest.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("said", "got"),
+    [
+        ("ERROR: (gcloud.storage.cat) HTTPError 403: the account may not read it.", "HTTPError 403"),
+        ("cat: /mnt/w/manifest.json: Permission denied", "Permission denied"),
+        ("sh: 1: gcloud: not found", "gcloud: not found"),
+        ("", "exit status 1"),
+    ],
+)
+def test_a_store_that_cannot_be_read_stops_the_build_before_it_compiles(said: str, got: str, tmp_path: Path) -> None:
+    executor = Refusing(said)
+    with pytest.raises(DeployError, match=r"^--wheels: gs://b/w cannot be read, got ") as caught:
+        stored(for_arm("gs://b/w"), Host(target(tmp_path), executor, Reporter()))
+    assert got in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "cat: /mnt/w/0/manifest.json: No such file or directory",
+        "ERROR: (gcloud.storage.cat) The following URLs matched no objects or files:\n-gs://b/w/0/manifest.json",
+    ],
+)
+def test_a_store_without_this_build_is_an_empty_one(said: str, tmp_path: Path) -> None:
+    assert stored(for_arm("gs://b/w"), Host(target(tmp_path), Refusing(said), Reporter())) == {}
+
+
+class Refusing(LocalExecutor):
+    """Where every command fails with the same words."""
+
+    def __init__(self, said: str) -> None:
+        self.said = said
+
+    def run(self, command: Command, on_line: OnLine | None = None) -> Result:
+        return Result(status=1, stdout="", stderr=self.said)
+
+
+def for_arm(wheels: str) -> Recipe:
+    return Recipe(pins=PINS, constraints_text="", digest=DIGEST, machine="aarch64", sources=Sources(wheels=wheels))
 
 
 def test_a_store_is_looked_into_only_where_something_is_compiled(tmp_path: Path) -> None:

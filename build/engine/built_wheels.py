@@ -55,6 +55,11 @@ def look_command(store: str, digest: str) -> Command:
     return Command(argv=argv, what=f"look for finished wheels in {store}", timeout_s=120)
 
 
+def is_absent(said: str) -> bool:
+    """Whether a store that could be read has no such manifest; anything else is a reason not to go on without it."""
+    return any(words in said for words in ("No such file or directory", "matched no objects"))
+
+
 def stored_wheels(manifest: str, digest: str, store: str) -> dict[str, str]:
     """Name and checksum of each wheel that a store's manifest lists. Raises DeployError where it is another build's."""
     try:

@@ -28,6 +28,7 @@ def ensure_environment(recipe: Recipe, target: Target, executor: Executor, repor
     """
     build, host = BuildDirectory.of(target.root, recipe.digest), Host(target, executor, reporter)
     if executor.run(is_sealed_command(build)).succeeded:
+        export(recipe, host, build)
         return build
     steps: tuple[Command, ...] = ()
     # What an earlier task began there goes on, or is done: to clear its directory would undo it.

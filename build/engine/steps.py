@@ -6,7 +6,14 @@ from dataclasses import dataclass, field
 from build.activation import Host
 from build.command import Command
 from build.engine import built_wheels
-from build.engine.built_wheels import fetch_commands, install_wheels, look_command, record_command, stored_wheels
+from build.engine.built_wheels import (
+    fetch_commands,
+    install_wheels,
+    is_absent,
+    look_command,
+    record_command,
+    stored_wheels,
+)
 from build.engine.commands import BuildDirectory, begin_commands, install_commands
 from build.engine.gates import is_proven_by_use, use_command
 from build.engine.kernels_build import beside_a_wheel, kernel_files
@@ -23,6 +30,7 @@ from build.engine.toolchain import (
     update_command,
 )
 from build.engine.torch_source import TorchSource, choose_torch_source, probe_commands
+from build.errors import DeployError
 from build.executor import check
 from build.pins import Pins
 
@@ -60,8 +68,14 @@ def stored(recipe: Recipe, host: Host) -> dict[str, str]:
     """Wheels of this very build that another host has left; empty where there are none."""
     if recipe.sources.wheels is None or not recipe.pins.is_compiled(recipe.machine):
         return {}
-    found = host.executor.run(look_command(recipe.sources.wheels, recipe.digest))
-    return stored_wheels(found.stdout, recipe.digest, recipe.sources.wheels) if found.succeeded else {}
+    store = recipe.sources.wheels
+    found = host.executor.run(look_command(store, recipe.digest))
+    if found.succeeded:
+        return stored_wheels(found.stdout, recipe.digest, store)
+    if not is_absent(found.stderr):  # an hour later the wheels could not be left there either
+        got = (found.stderr.strip().splitlines() or [f"exit status {found.status}"])[-1]
+        raise DeployError(f"--wheels: {store} cannot be read, got {got}. Let the host read it, or deploy without it.")
+    return {}
 
 
 def build_steps(recipe: Recipe, host: Host, build: BuildDirectory, toolchain: Toolchain | None) -> tuple[Command, ...]:
@@ -119,12 +133,12 @@ def _filling(
 
 
 def export(recipe: Recipe, host: Host, build: BuildDirectory) -> None:
-    """Leave the wheels of a compiled, proven build where the next host looks for them."""
+    """Leave the wheels of a compiled, proven build where the next host looks for them, unless they are there."""
     store = recipe.sources.wheels
     if store is None or not recipe.pins.is_compiled(recipe.machine):
         return
     built = json.loads(check(host.executor, built_wheels.read_command(build)).stdout)
-    if built["recipe"] != "source":
+    if built["recipe"] != "source" or stored(recipe, host):
         return
     with host.reporter.phase(f"Export the wheels to {store}"):
         for command in built_wheels.export_commands(build, store, built["wheels"]):
