@@ -11,6 +11,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from tests.pulumi_stack import HOW_TO_GET_IT, find_cli
@@ -28,6 +29,7 @@ PACKAGES = {
     "ssh": "openssh-client",
     "openssl": "openssl",
 }
+SETTLE_S = 10.0
 
 
 def missing() -> list[str]:
@@ -65,7 +67,15 @@ def rehearse(folder: Path, served: Served) -> list[str]:
             problems += around.datacenter.problems
         finally:
             rehearsal.print_times()
-    return problems + [f"left on this computer: {each}" for each in leftovers(folder)]
+    return problems + [f"left on this computer: {each}" for each in settled(folder)]
+
+
+def settled(folder: Path) -> list[str]:
+    """What is left when everything that was told to end has had the time for it."""
+    deadline = time.monotonic() + SETTLE_S
+    while (left := leftovers(folder)) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    return left
 
 
 def main() -> int:
@@ -79,9 +89,10 @@ def main() -> int:
         try:
             problems = rehearse(folder, StandIns(folder / "stand-in") if given.stand_in else Demonstration())
         except KeyboardInterrupt:
-            problems = [f"left on this computer: {each}" for each in leftovers(folder)]
-            print("\nInterrupted, and everything ended.", file=sys.stderr)
-            return 1 if problems else 130
+            left = settled(folder)
+            print("\nInterrupted; still there:" if left else "\nInterrupted, and everything ended.", file=sys.stderr)
+            print("\n".join(left), file=sys.stderr)
+            return 1 if left else 130
         finally:
             shutil.rmtree(folder, ignore_errors=True)
     for problem in problems:

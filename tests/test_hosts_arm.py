@@ -33,14 +33,15 @@ OPERATORS_BOUND_S = 1800.0
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostDeployment]:
     install_emulation()
-    make_root()
-    wheels.install_engine()
-    wheels.install_axion()
     binds = {wheels.SITE: "/srv/site", wheels.AXION: "/srv/axion", REPOSITORY: "/srv/checkout"}
-    layers = (arm_layer(), *standin_layers("arm64"))
-    machine = Machine("arm", port=free_port(), architecture="arm64", layers=layers, binds=binds)
-    with arm_programs_run(), booted(machine) as emulated:
-        yield HostDeployment(emulated, tmp_path_factory.mktemp("d"), ("alpha",))
+    with arm_programs_run():  # already for the roots: packages run their scripts
+        make_root()
+        wheels.install_engine()
+        wheels.install_axion()
+        layers = (arm_layer(), *standin_layers("arm64"))
+        machine = Machine("arm", port=free_port(), architecture="arm64", layers=layers, binds=binds)
+        with booted(machine) as emulated:
+            yield HostDeployment(emulated, tmp_path_factory.mktemp("d"), ("alpha",))
 
 
 def over_ssh(host: HostDeployment, *argv: str, stdin: bytes | None = None, timeout_s: float = 300) -> str:
