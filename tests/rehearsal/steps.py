@@ -1,9 +1,6 @@
 """The steps of a rehearsal: each a command that a user types, shown as it runs, and what must then be so."""
 
-import os
 import shlex
-import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +11,7 @@ import yaml
 from tests.rehearsal.leftovers import leftovers
 from tests.rehearsal.served import Served
 from tests.rehearsal.way_in import WayIn, ask
-from tests.rehearsal.world import World
+from tests.rehearsal.world import World, end
 
 INSTANCE = "axion-dev-main"
 DEPLOY = ("fab", "build-and-deploy", "--stack", "dev")
@@ -92,7 +89,7 @@ class Rehearsal:
                         print(f"    {line.rstrip()}", flush=True)
                 status = process.wait()
             finally:
-                _end(process)
+                end(process)
             if status != 0 or expects not in "".join(said):
                 raise StepError(f"{title}: expected {expects!r}, got exit {status}. See above.")
 
@@ -156,14 +153,3 @@ class Rehearsal:
         (folder / "models.yaml").write_text(yaml.safe_dump(self.served.document(), sort_keys=False))
         hosts = yaml.safe_load(self.world.stack.settings_file.read_text())["config"]["axion:hosts"]
         self.world.stack.config("hosts", {"main": {**hosts["main"], "models": "models.yaml"}})
-
-
-def _end(process: "subprocess.Popen[str]") -> None:
-    """End a command that is still running, with all that it started."""
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()

@@ -1,11 +1,13 @@
 """All that a rehearsal stands on: a cloud, its machines, the way in, and a stack of this checkout on them."""
 
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from signal import SIGINT, SIGTERM
 
 from tests.arm.host import REPOSITORY, run
 from tests.fakes.cloud.server import Cloud, running
@@ -27,6 +29,7 @@ class World:
     cloud: Cloud
     datacenter: Datacenter
     stack: PulumiStack
+    started: list["subprocess.Popen[str]"] = field(default_factory=list)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -49,11 +52,39 @@ class World:
             directory, argv = self.stack.folder, self.stack.command(*words[1:])
         else:
             argv = [FAB, *words[1:]] if words[0] == "fab" else list(words)
-        return subprocess.Popen(
-            argv,
-            cwd=directory, env=self.environment, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
-        )  # fmt: skip
+        with interrupts_wait():
+            process = subprocess.Popen(
+                argv,
+                cwd=directory, env=self.environment, stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+            )  # fmt: skip
+            self.started.append(process)
+        return process
+
+
+@contextmanager
+def interrupts_wait() -> Iterator[None]:
+    """Hold Ctrl-C back for the length of a block: what was started is known by then, and can be ended."""
+    arrived: list[int] = []
+    usual = {number: signal.signal(number, lambda got, _: arrived.append(got)) for number in (SIGINT, SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in usual.items():
+            signal.signal(number, handler)
+    if arrived:
+        raise KeyboardInterrupt
+
+
+def end(process: "subprocess.Popen[str]") -> None:
+    """End a command that is still running, with all that it started."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 @contextmanager
@@ -71,12 +102,16 @@ def world(
     with running() as cloud:
         datacenter = Datacenter(cloud, folder / "hosts", image)
         tunnels = Tunnels(cloud, datacenter.connect, folder)
+        made: World | None = None
         try:
             cloud.state.machines = datacenter
             tunnels.write_gcloud(folder / "bin")
             tunnels.start()
             pulumi = PulumiStack.of_checkout(folder / "stack", cli, cloud, name=stack)
-            yield World(folder=folder, cloud=cloud, datacenter=datacenter, stack=pulumi)
+            made = World(folder=folder, cloud=cloud, datacenter=datacenter, stack=pulumi)
+            yield made
         finally:
+            for process in made.started if made is not None else ():
+                end(process)
             tunnels.stop()
             datacenter.close()
