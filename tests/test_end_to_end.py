@@ -3,6 +3,7 @@
 import itertools
 import re
 import socket
+import statistics
 import time
 
 import httpx
@@ -87,7 +88,8 @@ def test_tokens_arrive_one_by_one_as_they_are_made(live: LiveDeployment) -> None
         arrivals = [time.monotonic() for _ in answer.iter_raw()]
     gaps = [later - earlier for earlier, later in itertools.pairwise(arrivals)]
     assert len(arrivals) >= 30, "events were gathered instead of passed on"
-    assert sum(gaps) > 10 * max(gaps[:-1]) / 2, "most of the answer came in one burst"
+    # A stall of a busy machine gathers a few; an engine needs over 10 ms for a token, a gathered event comes at once.
+    assert statistics.median(gaps) > 0.002, "most of the answer came in bursts"
 
 
 def test_refusals_have_the_shape_that_clients_expect(live: LiveDeployment) -> None:

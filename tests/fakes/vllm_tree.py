@@ -41,13 +41,18 @@ def run_core(report: int) -> None:
     linger()
 
 
-def serve(address: str) -> None:
-    """Answer 200 until SIGTERM has been here and the drain is over."""
-    is_stopping: list[float] = []
+def note_stops() -> list[float]:
+    """Return a list that fills with the times of SIGTERM; nobody may be told our pid before this."""
+    stops: list[float] = []
     if os.environ.get("TREE_IGNORE_TERM"):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     else:
-        signal.signal(signal.SIGTERM, lambda *_: is_stopping.append(time.monotonic()))
+        signal.signal(signal.SIGTERM, lambda *_: stops.append(time.monotonic()))
+    return stops
+
+
+def serve(address: str, is_stopping: list[float]) -> None:
+    """Answer 200 until SIGTERM has been here and the drain is over."""
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(address)
         listener.listen()
@@ -70,11 +75,12 @@ def main() -> int:
     if core == 0:
         run_core(write)
     worker = int(os.read(read, 32))
+    stops = note_stops()
     pids = {"api": os.getpid(), "core": core, "worker": worker}
     draft = Path("pids.json.new")
     draft.write_text(json.dumps(pids | {"environment": dict(os.environ), "umask": os.umask(0o077)}))
     draft.replace("pids.json")
-    serve(address)
+    serve(address, stops)
     # A clean end takes the tree down, as vLLM's own shutdown does.
     for pid in (worker, core):
         os.kill(pid, signal.SIGKILL)
