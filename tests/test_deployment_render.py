@@ -118,7 +118,7 @@ def test_neighbours_on_the_same_cores_do_not_wait_by_spinning() -> None:
 def test_an_engine_that_compiles_its_model_is_told_the_compiler_where_torch_would_not_find_it() -> None:
     served = deployment({"alpha": model(), "beta": model(engine={"enforce_eager": True})})
     place = Place(root="/srv/axion", runner="supervisor", cxx="g++-14")
-    files = {file.path: file.text for file in rendered(served, LAPTOP, place)}
+    files = rendered(served, LAPTOP, place)
     assert "\nCXX=g++-14\n" in files["engines/alpha.env"]
     assert "CXX" not in files["engines/beta.env"]
     assert "CXX" not in str(rendered(served, LAPTOP, Place(root="/srv/axion", runner="supervisor")))
