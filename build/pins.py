@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from build.errors import DeployError
 
-RECIPE = 2
+RECIPE = 3
 """Raise it when environment.py or standin.py installs something different from the same pins."""
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="the 64 hex digits of the file's SHA-256")]
@@ -55,6 +55,7 @@ class Vllm(Frozen):
 class Torch(Frozen):
     version: Version
     cpu_index_url: str = Field(pattern=r"^https://\S+$", description="an https address of a simple index")
+    torchvision: Version
 
 
 class Acl(Frozen):
@@ -140,6 +141,7 @@ def environment_digest(pins: Pins, constraints_text: str, *, machine: str, pytho
         "python": ".".join(python.split(".")[:2]),
         "constraints": sorted(constraint_lines(constraints_text)),
         "torch": pins.torch.version,
+        "torchvision": pins.torch.torchvision,
         "vllm": pins.vllm.version,
         "build": _build_facts(pins, machine),
         **({"kernels": kernels} if pins.has_kernels(machine) else {}),
