@@ -58,6 +58,7 @@ class Vllm(Frozen):
 class Torch(Frozen):
     version: Version
     cpu_index_url: str = Field(pattern=r"^https://\S+$", description="an https address of a simple index")
+    torchvision: Version
 
 
 class Acl(Frozen):
@@ -146,6 +147,7 @@ def environment_digest(
         "python": ".".join(python.split(".")[:2]),
         "constraints": sorted(constraint_lines(constraints_text)),
         "torch": pins.torch.version,
+        "torchvision": pins.torch.torchvision,
         "vllm": pins.vllm.version,
         "build": _build_facts(pins, machine, origin),
         **({"kernels": kernels} if pins.has_kernels(machine) else {}),
