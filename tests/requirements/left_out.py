@@ -37,10 +37,11 @@ def skips(case: ElementTree.Element) -> Iterator[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.requirements.left_out", description=__doc__)
     parser.add_argument("--none", action="store_true", help="exit with 1 where a test was left out")
+    parser.add_argument("--reports", type=Path, default=REPORTS, help="the folder with them (%(default)s)")
     given = parser.parse_args()
-    reports = sorted(REPORTS.glob("*.xml"))
+    reports = sorted(given.reports.glob("*.xml"))
     if not reports:
-        print(f"{REPORTS}: no report of a run, got none. Run `make test`.", file=sys.stderr)
+        print(f"{given.reports}: no report of a run, got none. Run `make test`.", file=sys.stderr)
         return 1
     line, count = closing_line(reports)
     print(line)

@@ -2,6 +2,7 @@
 
 import hashlib
 import http.client
+import lzma
 import os
 import re
 import shutil
@@ -9,6 +10,7 @@ import tarfile
 import tempfile
 import tomllib
 import urllib.request
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,7 +120,7 @@ def unpack(archive: Path, kept: Path) -> Path:
                 packed.extraction_filter = getattr(tarfile, "data_filter", None)
                 packed.extractall(partial)  # noqa: S202
             partial.rename(home)
-        except (OSError, tarfile.TarError) as error:
+        except (OSError, EOFError, tarfile.TarError, zlib.error, lzma.LZMAError) as error:
             shutil.rmtree(partial, ignore_errors=True)
             if not home.is_dir():  # else another run was faster
                 raise ToolError(f"{archive}: cannot be unpacked, got {error}. Remove it, and run this again.") from None
