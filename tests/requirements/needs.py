@@ -51,7 +51,7 @@ TEST = (
     ),
 )
 KERNELS = (*SETUP, *programs({**MODEL_PROGRAMS, "g++": "g++", "/usr/src/googletest": "googletest"}))
-HOSTS = (
+REHEARSAL = (
     *SETUP,
     *ENGINE,
     *programs(
@@ -62,10 +62,19 @@ HOSTS = (
             "ssh-keygen": "openssh-client",
             "setpriv": "util-linux",
             "mount": "mount",
+            "losetup": "mount",
+            "ip": "iproute2",
+            "openssl": "openssl",
         }
     ),
 )
-REHEARSAL = (*HOSTS, *programs({"losetup": "mount", "ip": "iproute2", "openssl": "openssl"}))
+# Rehearsals are among the tests with hosts, and so are emulated hosts, for which kernels are compiled here.
+HOSTS = (
+    *REHEARSAL,
+    *programs({"qemu-aarch64-static": "qemu-user-static", "readelf": "binutils"}),
+    *programs({name: MODEL_PROGRAMS[name] for name in ("clang++-19", "ld.lld-19", "aarch64-linux-gnu-g++-12")}),
+    *programs({"cmake": "cmake", "ninja": "ninja-build"}),
+)
 FRESH = (*SETUP, *programs({"mmdebstrap": "mmdebstrap", "systemd-nspawn": "systemd-container"}))
 
 

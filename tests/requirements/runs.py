@@ -33,14 +33,16 @@ class Run:
 
 
 TOOLS = (PULUMI, GCLOUD)
-HOSTS = Run(needs=needs.HOSTS, is_root_only=True, is_x86_only=True, has_overlays=True, has_engine=True, disk_gib=4)
+HOSTS = Run(
+    needs=needs.HOSTS, is_root_only=True, is_x86_only=True, has_overlays=True, has_engine=True, disk_gib=8, tools=TOOLS
+)
 RUNS = {
     "test": Run(needs=needs.TEST, is_x86_only=True, has_engine=True, tools=TOOLS, is_tool_optional=True),
     "kernels": Run(needs=needs.KERNELS),
     "hosts": HOSTS,
-    "rehearsal": replace(HOSTS, needs=needs.REHEARSAL, disk_gib=8, tools=TOOLS),
+    "rehearsal": replace(HOSTS, needs=needs.REHEARSAL),
     "rehearsal-cloud": Run(needs=needs.SETUP, tools=TOOLS),
-    "fresh": replace(HOSTS, needs=needs.FRESH, has_engine=False, disk_gib=14),
+    "fresh": replace(HOSTS, needs=needs.FRESH, has_engine=False, disk_gib=14, tools=()),
 }
 
 
