@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -106,8 +107,10 @@ def shown() -> tuple[Mapping[Path, Path], Mapping[str, str]]:
 
 def place_of(tool: Tool) -> Path | None:
     """An archive of it, else the folder where it is installed here."""
-    folder = next(archives(tool, os.environ, KEPT), None) or find(tool)
-    return folder.parent if folder is not None and folder.name == "bin" else folder
+    place = next(archives(tool, os.environ, KEPT), None) or find(tool)
+    if place is None:
+        return None
+    return (place.parent if place.name == "bin" else place).resolve()
 
 
 def container(root: Path) -> tuple[str, ...]:
@@ -162,6 +165,7 @@ def fresh_root() -> Iterator[Path]:
 def main() -> int:
     if subprocess.run(["git", "diff", "--quiet", "HEAD"], cwd=REPOSITORY, check=False).returncode != 0:
         print("git: there are uncommitted changes, which are no part of this. Commit them first.", file=sys.stderr)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: whoever cancels it wants nothing left
     try:
         with fresh_root() as root:
             results = [run(root, "make demo", after="make demo-stop"), run(root, "make test")]

@@ -3,6 +3,7 @@
 import os
 import platform
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from tests.requirements import apt, needs
 from tests.requirements.tools import GCLOUD, PULUMI, REPOSITORY, Tool, ToolError, bring, require
 
 GIB = 2**30
+SUITE = "bookworm"
 ENVIRONMENT_GIB = 8  # while it is made; build/preflight.py has the figure of a deployment
 X86_64 = ("Linux", "x86_64")
 
@@ -23,7 +25,8 @@ class Run:
     needs: tuple[needs.Need, ...]
     is_root_only: bool = False
     is_x86_only: bool = False
-    has_overlays: bool = False
+    has_debian_roots: bool = False
+    """Debian 12's files, made from this computer's sources of it and overlaid."""
     disk_gib: int = 1
     """Besides the engine environment."""
     has_engine: bool = False
@@ -34,7 +37,13 @@ class Run:
 
 TOOLS = (PULUMI, GCLOUD)
 HOSTS = Run(
-    needs=needs.HOSTS, is_root_only=True, is_x86_only=True, has_overlays=True, has_engine=True, disk_gib=8, tools=TOOLS
+    needs=needs.HOSTS,
+    is_root_only=True,
+    is_x86_only=True,
+    has_debian_roots=True,
+    has_engine=True,
+    disk_gib=8,
+    tools=TOOLS,
 )
 RUNS = {
     "test": Run(needs=needs.TEST, is_x86_only=True, has_engine=True, tools=TOOLS, is_tool_optional=True),
@@ -55,6 +64,7 @@ class Computer:
     uid: int
     free_bytes: int
     has_overlays: bool
+    has_debian: bool
     has_environment: bool
 
     @classmethod
@@ -66,8 +76,19 @@ class Computer:
             uid=os.geteuid(),
             free_bytes=shutil.disk_usage(REPOSITORY).free,
             has_overlays=filesystems.is_file() and "overlay" in filesystems.read_text(encoding="utf-8"),
+            has_debian=has_sources_of(SUITE),
             has_environment=any((REPOSITORY / "out" / "local" / "builds").glob("*/manifest.json")),
         )
+
+
+def has_sources_of(suite: str) -> bool:
+    """Whether apt knows where packages of a release are."""
+    try:
+        command = ["apt-get", "indextargets", "--format", "$(CODENAME)", "Created-By: Packages"]
+        listed = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60).stdout
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return suite in listed.split()
 
 
 def obstacles(runs: Sequence[Run], computer: Computer) -> Iterator[str]:
@@ -76,8 +97,11 @@ def obstacles(runs: Sequence[Run], computer: Computer) -> Iterator[str]:
         yield f"machine: Linux on x86-64 is needed, got {computer.system} on {computer.machine}. Use another one."
     if any(run.is_root_only for run in runs) and computer.uid != 0:
         yield f"user: hosts, networks and disks are made by root, got uid {computer.uid}. Run it by sudo."
-    if any(run.has_overlays for run in runs) and not computer.has_overlays:
-        yield "kernel: no overlay file system, got a kernel without it. Run `modprobe overlay`."
+    if any(run.has_debian_roots for run in runs):
+        if not computer.has_overlays:
+            yield "kernel: no overlay file system, got a kernel without it. Run `modprobe overlay`."
+        if not computer.has_debian:
+            yield f"apt: no source of Debian {SUITE} is configured, got none. Run this on Debian 12."
     needed = max((run.disk_gib for run in runs), default=0)
     if any(run.has_engine for run in runs) and not computer.has_environment:
         needed += ENVIRONMENT_GIB
