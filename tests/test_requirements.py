@@ -91,8 +91,8 @@ def test_a_computer_without_sshd_does_not_get_one_that_answers() -> None:
         "systemctl --runtime mask ssh.service ssh.socket",
         f"{APT} update",
         f"{APT} install --yes --no-install-recommends openssh-server",
-        "systemctl disable ssh.service ssh.socket",
         "systemctl --runtime unmask ssh.service ssh.socket",
+        "systemctl disable ssh.service ssh.socket",
     ]
 
 

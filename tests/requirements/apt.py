@@ -61,8 +61,7 @@ def install_commands(packages: Sequence[str], *, is_under_systemd: bool) -> tupl
         *((("systemctl", "--runtime", "mask", *services),) if services else ()),
         (*apt, "update"),
         (*apt, "install", "--yes", "--no-install-recommends", *packages),
-        *((("systemctl", "disable", *services),) if services else ()),
-        *((("systemctl", "--runtime", "unmask", *services),) if services else ()),
+        *((("systemctl", "--runtime", "unmask", *services), ("systemctl", "disable", *services)) if services else ()),
     )
 
 
