@@ -12,7 +12,7 @@ from build.errors import DeployError
 from build.executor import Executor
 from build.facts import Facts, gather, probe_command
 from build.pins import Pins, load_pins
-from build.preflight import checkpoint_problems, host_problems
+from build.preflight import checkpoint_problems, host_problems, kernel_problems
 from build.target import REPOSITORY, Target
 from deployment.errors import ConfigError
 from deployment.load import load_deployment
@@ -55,6 +55,7 @@ def prepare(models_file: Path, target: Target, executor: Executor, *, now: datet
     build = wanted_digest(pins, constraints, machine=facts.machine, python=facts.python)
     problems = [
         *host_problems(deployment, facts, is_build=build not in facts.builds, name=target.name),
+        *(() if pins.has_kernels(facts.machine) else kernel_problems(deployment, machine=facts.machine)),
         *checkpoint_problems(deployment, facts, checkpoints, elsewhere=None if target.is_here else target.name),
     ]
     try:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from build.facts import Facts
-from build.preflight import checkpoint_problems, host_problems, missing_tools
+from build.preflight import checkpoint_problems, host_problems, kernel_problems, missing_tools
 from tests.deployments import deployment, model
 from tests.hosts import empty_facts, facts
 
@@ -55,6 +55,14 @@ def test_engines_that_compile_nothing_need_no_compiler() -> None:
     one = deployment({"alpha": model(engine={"enforce_eager": True}), "beta": model()})
     assert len(problems(bare, served=one)) == 2
     assert missing_tools(fresh(tools={**TOOLS, "venv": False}), is_compiled=False) == ["venv"]
+
+
+def test_a_model_that_only_our_kernels_serve_needs_them_in_the_environment() -> None:
+    online = deployment({"alpha": model(engine={"quantization": "axion_w4"}), "beta": model()})
+    (problem,) = kernel_problems(online, machine="x86_64")
+    assert problem.startswith("models.alpha.engine.quantization: axion_w4 is one of our kernels, ")
+    assert problem.endswith('got x86_64. Add "x86_64" to kernels.machines in build/pins.toml, or delete it.')
+    assert list(kernel_problems(SERVED, machine="x86_64")) == []
 
 
 def test_an_address_of_another_program_is_named_with_how_to_find_that_one() -> None:
