@@ -8,21 +8,23 @@ from fabric import task
 from build.activation import Host
 from build.command import Command
 from build.current import look
+from build.deploy import run_build_and_deploy
 from build.engine.commands import BuildDirectory, fetch_commands, tools_commands
 from build.engine.environment import Recipe, ensure_environment
-from build.engine.kernels_build import wanted_digest
 from build.engine.sources import choose_sources
 from build.errors import DeployError
 from build.executor import check
+from build.facts import Facts
 from build.lock import host_lock
+from build.packages import install_packages, refuse_lacking
 from build.pins import load_pins
 from build.preflight import host_problems
-from build.prepare import CONSTRAINTS, PINS, host_facts
+from build.prepare import PINS, choose_recipe, host_facts, host_needs
 from build.prepare import look as look_for
 from build.progress import progress_of
 from build.target import REPOSITORY
 from build.tasking import problems_are_messages
-from build.tasks import run_build_and_deploy, this_computer
+from build.tasks import this_computer
 from deployment.errors import ConfigError
 from deployment.load import load_deployment
 from deployment.sizing import plan
@@ -65,8 +67,14 @@ def check_host(host: Host) -> None:
     except ConfigError as error:
         problems = error.problems
     found = host_problems(deployment, facts, is_build=not facts.builds, name=host.target.name)
-    if problems or found:
-        raise DeployError(*problems, *found)
+    _, missing = host_needs(deployment, recipe(facts), facts, host.target, host.executor)
+    if problems or found or missing:
+        raise DeployError(*problems, *found, *missing)
+
+
+def recipe(facts: Facts) -> Recipe:
+    """Say which environment the demonstration gets here."""
+    return choose_recipe(load_deployment(MODELS_FILE), facts, engine=None, sources=choose_sources())
 
 
 @task
@@ -85,13 +93,15 @@ def prepare_models(host: Host) -> None:
 
 def _environment(host: Host) -> BuildDirectory:
     """The environment that the deployment will use: models are made with the very same libraries."""
-    facts, constraints = look(host), CONSTRAINTS.read_text(encoding="utf-8")
-    pins = load_pins(PINS)
-    digest = wanted_digest(pins, constraints, machine=facts.machine, python=facts.python)
-    recipe = Recipe(
-        pins=pins, constraints_text=constraints, digest=digest, machine=facts.machine, sources=choose_sources()
-    )
-    return ensure_environment(recipe, host.target, host.executor, host.reporter)
+    facts = look(host)
+    needs, problems = host_needs(load_deployment(MODELS_FILE), recipe(facts), facts, host.target, host.executor)
+    if problems:
+        raise DeployError(*problems)
+    if recipe(facts).may_install and needs.is_open(facts.system):
+        install_packages(host, needs, facts.system, load_pins(PINS))
+        facts = look(host)
+        refuse_lacking(host, needs, facts.system)
+    return ensure_environment(recipe(facts), host.target, host.executor, host.reporter)
 
 
 def _models(host: Host, build: BuildDirectory) -> None:

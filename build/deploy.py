@@ -2,31 +2,77 @@
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 
 from build.activation import GATE_TIMEOUT_S, Host, activate
 from build.change import Wanted, decide
 from build.command import Command
-from build.engine.environment import Recipe, ensure_environment
-from build.engine.sources import Sources, choose_sources
+from build.engine.environment import ensure_environment
+from build.engine.sources import Sources
 from build.errors import DeployError
 from build.executor import check
 from build.facts import Facts, gather, probe_command
+from build.lock import host_lock
+from build.models.pull import pull_models
 from build.onhost import script
-from build.prepare import Prepared
+from build.packages import install_packages, refuse_lacking
+from build.prepare import Prepared, prepare
 from build.upload import remove_commands, stale_builds, stale_releases, upload_commands
 
 VALIDATE_TIMEOUT_S = 150.0
 
 
-def deploy(
-    prepared: Prepared, host: Host, *, timeout_s: float = GATE_TIMEOUT_S, sources: Sources | None = None
-) -> Mapping[str, str]:
+def run_build_and_deploy(
+    host: Host,
+    models_file: Path,
+    timeout_s: float = GATE_TIMEOUT_S,
+    *,
+    sources: Sources | None = None,
+    engine: str | None = None,
+) -> None:
+    """Deploy under the lock; the same for the task and the demonstration."""
+
+    def look_again() -> Prepared:
+        return prepare(models_file, host.target, host.executor, sources=sources, engine=engine)
+
+    with host_lock(host, "fab build-and-deploy") as lock:
+        lock.note(is_change=False)
+        prepared = look_again()
+        if prepared.is_installing:
+            lock.note(is_change=True)
+            install_packages(host, prepared.needs, prepared.facts.system, prepared.recipe.pins)
+            prepared = look_again()
+            refuse_lacking(host, prepared.needs, prepared.facts.system)
+        if prepared.pulls:
+            lock.note(is_change=True)
+            pull_models(host, prepared.deployment, models_file, prepared.pulls)
+            prepared = look_again()  # a checkpoint decides on digests and on what fits
+        if prepared.change.is_nothing:
+            provide_environment(prepared, host)
+            host.reporter.say(f"{nothing_to_do(prepared)} {host.reporter.elapsed_s:.1f} s")
+            return
+        lock.note(release=prepared.wanted.release, is_change=True)
+        deploy(prepared, host, timeout_s=float(timeout_s))
+    address = prepared.deployment.gateway.listen[0]
+    where = f"http://{address}/v1" if host.target.is_here else f"http://{address}/v1 of {host.target.name}"
+    host.reporter.say(
+        f"{prepared.wanted.release} serves {', '.join(prepared.deployment.models)} at {where} "
+        f"after {host.reporter.elapsed_s:.1f} s",
+        style="bold green",
+    )
+
+
+def nothing_to_do(prepared: Prepared) -> str:
+    return f"Nothing to do: {prepared.wanted.release} is what {prepared.models_file.name} says, and it serves."
+
+
+def deploy(prepared: Prepared, host: Host, *, timeout_s: float = GATE_TIMEOUT_S) -> Mapping[str, str]:
     """Carry out a prepared change and return each model's first words.
 
     Raises DeployError; the last confirmed release serves again then, if there was one.
     """
     change, wanted, release = prepared.change, prepared.wanted, prepared.release
-    provide_environment(prepared, host, sources)
+    provide_environment(prepared, host)
     if change.is_upload:
         described = release.description(created_at=prepared.stamp, source=str(prepared.models_file))
         with host.reporter.phase(f"Upload release {wanted.release}"):
@@ -41,11 +87,10 @@ def deploy(
     return answers
 
 
-def provide_environment(prepared: Prepared, host: Host, sources: Sources | None) -> None:
+def provide_environment(prepared: Prepared, host: Host) -> None:
     """Have the engine environment there, and its wheels where they are wanted: also of one that was sealed before."""
-    given = sources or choose_sources()
-    if prepared.change.is_build or given.wheels is not None:
-        ensure_environment(recipe(prepared, given), host.target, host.executor, host.reporter)
+    if prepared.change.is_build or prepared.recipe.sources.wheels is not None:
+        ensure_environment(prepared.recipe, host.target, host.executor, host.reporter)
 
 
 def validate(host: Host, release: str) -> None:
@@ -63,17 +108,6 @@ def validate(host: Host, release: str) -> None:
         raise DeployError(
             *(f"{problem}. Nothing was switched; correct the models file or templates/." for problem in problems)
         )
-
-
-def recipe(prepared: Prepared, sources: Sources) -> Recipe:
-    """Say which engine environment a deployment needs."""
-    return Recipe(
-        pins=prepared.pins,
-        constraints_text=prepared.constraints_text,
-        digest=prepared.release.build,
-        machine=prepared.facts.machine,
-        sources=sources,
-    )
 
 
 def go_back(host: Host, before: Facts, *, failed: str) -> str:

@@ -1,11 +1,11 @@
 """Look for what would stand in the way of a deployment, each with what to do about it."""
 
 from build.facts import Facts
-from build.preflight import BUILD_BYTES, PACKAGES, missing_tools
+from build.needs import EVERYTHING, NUMA, VENV
+from build.preflight import BUILD_BYTES, is_python_supported
 from deployment.quantities import GIB, shown_bytes
 
 Check = dict[str, str]
-PYTHON_MIN, PYTHON_MAX = (3, 11), (3, 14)
 
 
 def host_checks(facts: Facts) -> list[Check]:
@@ -14,21 +14,30 @@ def host_checks(facts: Facts) -> list[Check]:
 
 
 def _python(facts: Facts) -> Check:
-    version = tuple(int(part) for part in facts.python.split(".")[:2])
-    if not PYTHON_MIN <= version <= PYTHON_MAX:
+    if not is_python_supported(facts.python):
         return _check("Python", "fail", f"{facts.python}; vLLM 0.32 needs 3.11 to 3.14. Install python3.12")
     return _check("Python", "pass", facts.python)
 
 
 def _tools(facts: Facts) -> list[Check]:
-    needed = missing_tools(facts, is_compiled=False)
-    optional = [tool for tool in missing_tools(facts, is_compiled=True) if tool not in needed]
-    found = [_check(tool, "fail", f"missing; `apt-get install {PACKAGES[tool]}`") for tool in needed]
-    found += [
-        _check(tool, "warn", f"missing, so only enforce_eager models start; `apt-get install {PACKAGES[tool]}`")
-        for tool in optional
+    """What every engine needs fails, what only compiling needs warns; nothing does where a deployment brings it."""
+    system = facts.system
+    missing = {str(need): need.package for need in EVERYTHING if need.name not in system.found}
+    if not system.compilers:
+        missing["g++"] = "g++"
+    if not missing:
+        return [_check("system packages", "pass", ", ".join(str(need) for need in EVERYTHING))]
+    if system.is_root and system.has_apt:
+        return [
+            _check("system packages", "pass", f"no {', '.join(missing)}; a deployment that needs them installs them")
+        ]
+    always = (str(VENV), str(NUMA))
+    return [
+        _check(name, "fail", f"missing; `apt-get install {package}`")
+        if name in always
+        else _check(name, "warn", f"missing, so nothing is compiled there; `apt-get install {package}`")
+        for name, package in missing.items()
     ]
-    return found or [_check("system packages", "pass", ", ".join(sorted(facts.tools)))]
 
 
 def _memory(facts: Facts) -> Check:

@@ -8,7 +8,9 @@ from pydantic import BaseModel, ConfigDict
 
 from build.command import Command
 from build.executor import Executor, check
-from build.onhost import script
+from build.needs import things_to_look_for
+from build.onhost import bundle
+from build.system import System
 
 
 class Frozen(BaseModel):
@@ -53,7 +55,7 @@ class Facts(Frozen):
     cores: int
     memory_bytes: int
     disk_free_bytes: int
-    tools: dict[str, bool]
+    system: System
     current: str | None
     """Name of the release that `current` points to."""
     confirmed: str | None
@@ -99,8 +101,12 @@ def probe_command(
     root: str, checkpoints: Mapping[str, str], listen: Sequence[str], *, python: str = "python3"
 ) -> Command:
     """Ask a host for its facts."""
-    wanted = json.dumps({"root": root, "checkpoints": dict(checkpoints), "listen": list(listen)})
-    return Command(argv=(python, "-I", "-", wanted), what="look at the host", stdin=script("probe.py"), timeout_s=60)
+    wanted = json.dumps(
+        {"root": root, "checkpoints": dict(checkpoints), "listen": list(listen), "system": things_to_look_for()}
+    )
+    return Command(
+        argv=(python, "-I", "-", wanted), what="look at the host", stdin=bundle("probe.py", "system.py"), timeout_s=60
+    )
 
 
 def gather(executor: Executor, command: Command) -> Facts:

@@ -6,14 +6,17 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from build.errors import DeployError
 
-RECIPE = 2
+RECIPE = 3
 """Raise it when environment.py or standin.py installs something different from the same pins."""
+
+Origin = Literal["compiled", "wheel"]
+"""Where an engine comes from: compiled on its host from vLLM's sources, or a wheel that others have compiled."""
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="the 64 hex digits of the file's SHA-256")]
 Version = Annotated[str, Field(pattern=r"^\d+(\.\d+)+(\.?(post|dev|rc)\d+)?$", description="a version such as 2.13.0")]
@@ -72,6 +75,11 @@ class Onednn(Frozen):
 class Compiler(Frozen):
     gcc_min: Version
     gcc_wanted: Version
+    gcc_runtime_min: Mapping[str, Version] = Field(description="by machine, where torch's compiler asks for one")
+
+    def runtime_min(self, machine: str) -> str:
+        """The oldest compiler that a serving engine can use, and that compiles our kernels."""
+        return self.gcc_runtime_min.get(machine, "1.0")
 
 
 class Kernels(Frozen):
@@ -80,10 +88,6 @@ class Kernels(Frozen):
 
 class Pins(Frozen):
     """Everything that pins.toml says."""
-
-    def is_compiled(self, machine: str) -> bool:
-        """Whether vLLM has to be compiled for this machine: there is no binary build of it."""
-        return machine not in self.vllm.wheels
 
     def has_kernels(self, machine: str) -> bool:
         """Whether environments of this machine get axion_kernels."""
@@ -127,7 +131,9 @@ def _problem(file: str, detail: Mapping[str, object]) -> str:
     return f"{where}: {detail['msg']}, got {detail['input']!r}. Correct it."
 
 
-def environment_digest(pins: Pins, constraints_text: str, *, machine: str, python: str, kernels: str = "") -> str:
+def environment_digest(
+    pins: Pins, constraints_text: str, *, machine: str, python: str, origin: Origin, kernels: str = ""
+) -> str:
     """Name an environment: 16 hex digits that change exactly when something that ends up in it changes.
 
     `kernels` is the digest of the sources of axion_kernels; it counts where those are compiled. `python` counts up to
@@ -141,7 +147,7 @@ def environment_digest(pins: Pins, constraints_text: str, *, machine: str, pytho
         "constraints": sorted(constraint_lines(constraints_text)),
         "torch": pins.torch.version,
         "vllm": pins.vllm.version,
-        "build": _build_facts(pins, machine),
+        "build": _build_facts(pins, machine, origin),
         **({"kernels": kernels} if pins.has_kernels(machine) else {}),
     }
     canonical = json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
@@ -154,11 +160,10 @@ def constraint_lines(text: str) -> tuple[str, ...]:
     return tuple(line for line in lines if line)
 
 
-def _build_facts(pins: Pins, machine: str) -> dict[str, object]:
+def _build_facts(pins: Pins, machine: str, origin: Origin) -> dict[str, object]:
     """A ready wheel is known by its checksum; a compiled one by all that went into it."""
-    wheel = pins.vllm.wheels.get(machine)
-    if wheel is not None:
-        return {"wheel": wheel.sha256}
+    if origin == "wheel":
+        return {"wheel": pins.vllm.wheels[machine].sha256}
     return {
         "sdist": pins.vllm.sdist_sha256,
         "tools": sorted(pins.vllm.build_requires),

@@ -3,7 +3,10 @@
 import json
 from collections.abc import Iterator, Mapping
 
+from build.engine.origin import missing_features
+from build.engine.toolchain import memory_problem
 from build.facts import Facts
+from build.pins import Origin
 from deployment.checkpoint import mismatches
 from deployment.quantities import GIB, shown_bytes
 from deployment.spec import Deployment
@@ -17,26 +20,38 @@ RELEASE_BYTES = GIB // 16
 def host_problems(deployment: Deployment, facts: Facts, *, is_build: bool, name: str) -> list[str]:
     """Report every problem of a host with this deployment. `name` is how to call the host."""
     return [
-        *_system(deployment, facts, name),
+        *_system(facts, name),
         *_addresses(deployment, facts, name),
         *_disk(facts, is_build=is_build, name=name),
     ]
 
 
-PACKAGES = {"g++": "g++", "libnuma.so.1": "libnuma1", "Python.h": "python3-dev", "venv": "python3-venv"}
-"""Debian's and Ubuntu's packages for what an engine needs."""
+PYTHON_MIN, PYTHON_MAX = (3, 11), (3, 14)
 
 
-def missing_tools(facts: Facts, *, is_compiled: bool) -> list[str]:
-    """Name what the system lacks. Only engines that are not eager compile, and need a compiler at run time."""
-    needed = ["libnuma.so.1", "venv", *(["g++", "Python.h"] if is_compiled else [])]
-    return [tool for tool in needed if not facts.tools[tool]]
+def _system(facts: Facts, name: str) -> Iterator[str]:
+    if not is_python_supported(facts.python):
+        yield (
+            f"{name}: vLLM runs on Python 3.11 to 3.14, got {facts.python}. "
+            "Use Ubuntu 24.04 or Debian 12 or newer, or install such a Python."
+        )
 
 
-def _system(deployment: Deployment, facts: Facts, name: str) -> Iterator[str]:
-    is_compiled = not all(model.engine.enforce_eager for model in deployment.models.values())
-    for tool in missing_tools(facts, is_compiled=is_compiled):
-        yield f"{name}: vLLM needs {tool}, got none. Install it: `apt-get install {PACKAGES[tool]}`."
+def is_python_supported(version: str) -> bool:
+    found = tuple(int(part) for part in version.split(".")[:2])
+    return PYTHON_MIN <= found <= PYTHON_MAX
+
+
+def build_problems(facts: Facts, origin: Origin, *, is_compiling: bool, name: str) -> Iterator[str]:
+    """Report what a build there would fail on, whatever is installed."""
+    if missing := missing_features(facts.machine, origin, facts.system.features):
+        yield (
+            f"{name}: its processor lacks what the engine is built for, got no {', '.join(missing)}. "
+            "Use an Axion machine (C4A or N4A)."
+        )
+    problem = memory_problem(facts.system, name=name) if is_compiling else None
+    if problem is not None:
+        yield problem
 
 
 def _addresses(deployment: Deployment, facts: Facts, name: str) -> Iterator[str]:

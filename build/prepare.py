@@ -7,12 +7,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from build.change import Change, Wanted, decide, file_changes, release_name
+from build.engine.compilers import runtime_compiler
 from build.engine.kernels_build import wanted_digest
+from build.engine.origin import choose_origin
+from build.engine.sources import Sources, choose_sources
+from build.engine.steps import Recipe, stored
 from build.errors import DeployError
 from build.executor import Executor
 from build.facts import Facts, gather, probe_command
-from build.pins import Pins, load_pins
-from build.preflight import checkpoint_problems, host_problems, kernel_problems
+from build.needs import Building, Needs, needs_of
+from build.packages import missing_problem
+from build.pins import load_pins
+from build.preflight import build_problems, checkpoint_problems, host_problems, kernel_problems
 from build.target import REPOSITORY, Target
 from deployment.errors import ConfigError
 from deployment.load import load_deployment
@@ -33,8 +39,10 @@ class Prepared:
     deployment: Deployment
     target: Target
     facts: Facts
-    pins: Pins
-    constraints_text: str
+    recipe: Recipe
+    needs: Needs
+    is_installing: bool
+    """Whether packages have to be installed first; then everything is looked at again."""
     plan: Plan
     release: Release
     wanted: Wanted
@@ -46,25 +54,36 @@ class Prepared:
     stamp: str
 
 
-def prepare(models_file: Path, target: Target, executor: Executor, *, now: datetime | None = None) -> Prepared:
-    """Load, look, size, check and render. Raises ConfigError or DeployError with everything that is wrong."""
+def prepare(
+    models_file: Path,
+    target: Target,
+    executor: Executor,
+    *,
+    engine: str | None = None,
+    sources: Sources | None = None,
+    now: datetime | None = None,
+) -> Prepared:
+    """Load, look, size, check and render. Raises ConfigError or DeployError with everything that is wrong.
+
+    `engine` is where the command line wants the engine from, `sources` where it wants its material from.
+    """
     deployment = load_deployment(models_file)
     checkpoints = checkpoint_paths(deployment, target, models_file)
     facts = look(deployment, target, executor, checkpoints)
-    pins, constraints = load_pins(PINS), CONSTRAINTS.read_text(encoding="utf-8")
-    build = wanted_digest(pins, constraints, machine=facts.machine, python=facts.python)
-    problems = [
-        *host_problems(deployment, facts, is_build=build not in facts.builds, name=target.name),
-        *(() if pins.has_kernels(facts.machine) else kernel_problems(deployment, machine=facts.machine)),
-        *checkpoint_problems(deployment, facts, checkpoints, elsewhere=None if target.is_here else target.name),
-    ]
+    recipe = choose_recipe(deployment, facts, engine=engine, sources=sources or choose_sources())
+    needs, problems = host_needs(deployment, recipe, facts, target, executor)
+    is_build = recipe.digest not in facts.builds
+    problems += host_problems(deployment, facts, is_build=is_build, name=target.name)
+    if not recipe.pins.has_kernels(facts.machine):
+        problems += kernel_problems(deployment, machine=facts.machine)
+    problems += checkpoint_problems(deployment, facts, checkpoints, elsewhere=None if target.is_here else target.name)
     try:
         sized = plan(deployment, host_facts(target, facts), target.root)
     except ConfigError as error:
         raise DeployError(*error.problems, *problems) from None
     if problems:
         raise DeployError(*problems)
-    release = make_release(deployment, sized, target, checkpoints, build, facts)
+    release = make_release(deployment, sized, target, checkpoints, recipe, facts)
     stamp = (now or datetime.now(UTC)).strftime("%Y%m%dT%H%M%S")
     name = release_name(release, facts, stamp=stamp)
     wanted = Wanted.rendered(release, name, deployment.gateway.listen[0])
@@ -73,8 +92,9 @@ def prepare(models_file: Path, target: Target, executor: Executor, *, now: datet
         deployment=deployment,
         target=target,
         facts=facts,
-        pins=pins,
-        constraints_text=constraints,
+        recipe=recipe,
+        needs=needs,
+        is_installing=recipe.may_install and needs.is_open(facts.system),
         plan=sized,
         release=release,
         wanted=wanted,
@@ -87,6 +107,38 @@ def prepare(models_file: Path, target: Target, executor: Executor, *, now: datet
         files=file_changes(release, facts),
         stamp=stamp,
     )
+
+
+def choose_recipe(deployment: Deployment, facts: Facts, *, engine: str | None, sources: Sources) -> Recipe:
+    """Decide which engine environment a host gets. Raises DeployError where it cannot be had."""
+    pins, constraints = load_pins(PINS), CONSTRAINTS.read_text(encoding="utf-8")
+    origin = choose_origin(pins, machine=facts.machine, flag=engine, key=deployment.host.engine)
+    return Recipe(
+        pins=pins,
+        constraints_text=constraints,
+        digest=wanted_digest(pins, constraints, machine=facts.machine, python=facts.python, origin=origin),
+        machine=facts.machine,
+        origin=origin,
+        system=facts.system,
+        sources=sources,
+    )
+
+
+def host_needs(
+    deployment: Deployment, recipe: Recipe, facts: Facts, target: Target, executor: Executor
+) -> tuple[Needs, list[str]]:
+    """Say what an engine environment needs of the host's system, and what of that it cannot have."""
+    building: Building | None = None if recipe.digest in facts.builds else recipe.origin
+    if building == "compiled" and stored(recipe.sources, recipe.digest, executor):
+        building = "stored"
+    needs = needs_of(deployment, recipe.pins, machine=facts.machine, building=building)
+    problems: list[str] = []
+    if building is not None:
+        is_compiling = building == "compiled"
+        problems += build_problems(facts, recipe.origin, is_compiling=is_compiling, name=target.name)
+    if not recipe.may_install and (missing := missing_problem(needs, facts.system, name=target.name)):
+        problems.append(missing)
+    return needs, problems
 
 
 def host_facts(target: Target, facts: Facts) -> HostFacts:
@@ -120,13 +172,14 @@ def _path_on(target: Target, path: str, models_file: Path) -> str:
 
 
 def make_release(
-    deployment: Deployment, sized: Plan, target: Target, checkpoints: Mapping[str, str], build: str, facts: Facts
+    deployment: Deployment, sized: Plan, target: Target, checkpoints: Mapping[str, str], recipe: Recipe, facts: Facts
 ) -> Release:
     """Render all files, the gateway's code among them, and digest them."""
-    place = Place(root=target.root, runner=target.runner)
+    oldest = recipe.pins.compiler.runtime_min(facts.machine)
+    place = Place(root=target.root, runner=target.runner, cxx=runtime_compiler(facts.system.compilers, oldest))
     files = [*render(deployment, sized, place, checkpoints), *gateway_code()]
     fingerprints = {name: found.fingerprint for name, found in facts.checkpoints.items() if found is not None}
-    return compose(files, build=build, engines=deployment.models, fingerprints=fingerprints)
+    return compose(files, build=recipe.digest, engines=deployment.models, fingerprints=fingerprints)
 
 
 def gateway_code() -> list[RenderedFile]:

@@ -48,7 +48,9 @@ def steps(prepared: Prepared) -> list[str]:
     """Say in words what a deployment would do, in order."""
     change, wanted = prepared.change, prepared.wanted
     weights = {name: prepared.deployment.models[name].weights for name in prepared.pulls}
-    said = [f"download {name}: {each.hub} at {str(each.revision)[:12]}" for name, each in weights.items()]
+    lacking = prepared.needs.lacking(prepared.facts.system)
+    said = [f"install packages that bring {', '.join(lacking)}"] if lacking else []
+    said += [f"download {name}: {each.hub} at {str(each.revision)[:12]}" for name, each in weights.items()]
     if change.is_build:
         said.append(f"build the engine environment {wanted.build}")
     if change.is_upload:
@@ -72,7 +74,8 @@ def change_as_json(prepared: Prepared) -> dict[str, Any]:
     """Return the plan for programs."""
     change = prepared.change
     return {
-        "changes": bool(prepared.pulls) or not change.is_nothing,
+        "changes": bool(prepared.pulls) or prepared.is_installing or not change.is_nothing,
+        "packages": list(prepared.needs.packages(prepared.facts.system)),
         "pull": list(prepared.pulls),
         "release": prepared.wanted.release,
         "build": prepared.wanted.build,

@@ -4,7 +4,6 @@ Those that act on what is deployed are in build/host_tasks.py.
 """
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 from fabric import task
@@ -14,15 +13,13 @@ from build import show
 from build.activation import GATE_TIMEOUT_S, Host
 from build.change import Wanted
 from build.current import current, look
-from build.deploy import deploy, provide_environment
+from build.deploy import nothing_to_do, run_build_and_deploy
 from build.doctor import Check, host_checks
-from build.engine.sources import Sources, choose_sources
+from build.engine.sources import choose_sources
 from build.errors import DeployError
 from build.executor import LocalExecutor
 from build.facts import Facts
 from build.hosts import Selection
-from build.lock import host_lock
-from build.models.pull import pull_models
 from build.pins import load_pins
 from build.prepare import PINS, Prepared, prepare
 from build.progress import Reporter
@@ -38,11 +35,14 @@ def this_computer() -> Host:
     return Host(local_target(), LocalExecutor(), Reporter())
 
 
-@task(klass=HostTask, help=help_for(models=MODELS_HELP, json="print JSON"))
+ENGINE_HELP = "compiled there, or from a ready wheel: compiled or wheel (default: host.engine, else compiled on Arm)"
+
+
+@task(klass=HostTask, help=help_for(models=MODELS_HELP, engine=ENGINE_HELP, json="print JSON"))
 @on_hosts
-def plan(hosts: Sequence[Host], models: str | None = None, json: bool = False) -> None:
+def plan(hosts: Sequence[Host], models: str | None = None, engine: str | None = None, json: bool = False) -> None:
     """Show what a deployment would change, and touch nothing."""
-    answers = from_each(hosts, lambda host: prepare(models_path(models), host.target, host.executor))
+    answers = from_each(hosts, lambda host: prepare(models_path(models), host.target, host.executor, engine=engine))
     if json:
         answers.print_json({name: show.change_as_json(each) for name, each in answers.found.items()})
     else:
@@ -54,11 +54,12 @@ def plan(hosts: Sequence[Host], models: str | None = None, json: bool = False) -
 def _print_plan(prepared: Prepared) -> None:
     console = show.stdout()
     console.print(show.sizes(prepared))
-    for step in show.steps(prepared) or [_nothing(prepared)]:
+    for step in show.steps(prepared) or [nothing_to_do(prepared)]:
         console.print(step, markup=False)
 
 
 BUILD_HELP = {
+    "engine": ENGINE_HELP,
     "timeout_s": "for the models to answer",
     "mirror": "directory of the host, or address, with wheels/, sdists/ and git/ (default: AXION_MIRROR)",
     "wheels": "directory of the host, or gs://, to take and leave compiled wheels (default: AXION_WHEELS)",
@@ -71,39 +72,13 @@ def build_and_deploy(
     hosts: Sequence[Host],
     models: str | None = None,
     timeout_s: float = GATE_TIMEOUT_S,
+    engine: str | None = None,
     mirror: str | None = None,
     wheels: str | None = None,
 ) -> None:
     """Make the host serve the models file: build, render, switch, restart what changed, wait for answers."""
-    sources = choose_sources(mirror, wheels)
-    one_after_another(hosts, lambda host: run_build_and_deploy(host, models_path(models), timeout_s, sources))
-
-
-def run_build_and_deploy(
-    host: Host, models_file: Path, timeout_s: float = GATE_TIMEOUT_S, sources: Sources | None = None
-) -> None:
-    """Deploy under the lock; the same for the task and the demonstration."""
-    with host_lock(host, "fab build-and-deploy") as lock:
-        lock.note(is_change=False)
-        prepared = prepare(models_file, host.target, host.executor)
-        if prepared.pulls:
-            lock.note(is_change=True)
-            pull_models(host, prepared.deployment, models_file, prepared.pulls)
-            # Again: a checkpoint decides on digests and on what fits.
-            prepared = prepare(models_file, host.target, host.executor)
-        if prepared.change.is_nothing:
-            provide_environment(prepared, host, sources)
-            host.reporter.say(f"{_nothing(prepared)} {host.reporter.elapsed_s:.1f} s")
-            return
-        lock.note(release=prepared.wanted.release, is_change=True)
-        deploy(prepared, host, timeout_s=float(timeout_s), sources=sources)
-    address = prepared.deployment.gateway.listen[0]
-    where = f"http://{address}/v1" if host.target.is_here else f"http://{address}/v1 of {host.target.name}"
-    host.reporter.say(
-        f"{prepared.wanted.release} serves {', '.join(prepared.deployment.models)} at {where} "
-        f"after {host.reporter.elapsed_s:.1f} s",
-        style="bold green",
-    )
+    sources, path = choose_sources(mirror, wheels), models_path(models)
+    one_after_another(hosts, lambda host: run_build_and_deploy(host, path, timeout_s, sources=sources, engine=engine))
 
 
 @task(klass=HostTask, help=help_for(json="print JSON"))
@@ -217,7 +192,3 @@ def _print_checks(checks: list[Check]) -> None:
 def _fail_if_any(checks: Iterable[Check]) -> None:
     if any(each["verdict"] == "fail" for each in checks):
         raise Exit(code=1)
-
-
-def _nothing(prepared: Prepared) -> str:
-    return f"Nothing to do: {prepared.wanted.release} is what {prepared.models_file.name} says, and it serves."

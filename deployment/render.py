@@ -40,6 +40,8 @@ class Place:
     runner: Literal["supervisor", "systemd"]
     user: str = "axion"
     allowed_clients: tuple[str, ...] = ()
+    cxx: str | None = None
+    """The compiler that models are compiled with, where torch would not find it by itself."""
 
     @property
     def python(self) -> str:
@@ -98,6 +100,8 @@ def _engine_files(deployment: Deployment, engine: EnginePlan, place: Place, chec
     model = deployment.models[engine.name]
     stop_s = model.engine.shutdown_timeout + LAUNCHER_STOP_MARGIN_S
     variables = engine_variables(engine, deployment.host.core_policy, f"{place.root}/state/{engine.name}")
+    if place.cxx is not None and not model.engine.enforce_eager:
+        variables.append(("CXX", place.cxx))
     arguments = engine_arguments(engine.name, model, engine, checkpoint)
     return [
         RenderedFile(

@@ -106,6 +106,10 @@ def _step(engine: Mapping[str, Any]) -> Iterator[Finding]:
     if 0 < tokens < sequences:
         what = f"less than max_num_seqs {sequences}, got {tokens}. A step decodes one token of each: raise it."
         yield ("engine", "max_num_batched_tokens"), what
+    longest, threshold = _int(engine, "max_model_len"), _int(engine, "long_prefill_token_threshold")
+    if longest and threshold and threshold > longest:
+        what = f"more than max_model_len {longest}, got {threshold}. vLLM refuses that: lower it, or delete it."
+        yield ("engine", "long_prefill_token_threshold"), what
     if engine.get("quantization") is not None and engine.get("dtype", "bfloat16") == "float32":
         yield ("engine", "dtype"), 'quantized layers compute in bfloat16, got "float32". Set bfloat16.'
 

@@ -118,8 +118,11 @@ class Model(Frozen):
 
 
 class Host(Frozen):
-    """What of a host the engines must leave alone, and how they share the rest."""
+    """What of a host the engines must leave alone, how they share the rest, and where they come from."""
 
+    engine: Literal["compiled", "wheel"] | None = Field(
+        None, description="compiled (on the host, the default on Arm) or wheel (others have compiled it)"
+    )
     reserved_cores: Annotated[int, Field(ge=0, strict=True)] = Field(
         4, description="cores kept for the system and the gateway"
     )

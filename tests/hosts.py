@@ -1,5 +1,6 @@
 """Facts of a host in good order that serves one release of two models; tests bend them one way at a time."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from build.facts import Facts
@@ -24,6 +25,25 @@ DESCRIPTION: dict[str, Any] = {
 SEEN = {name: {"state": "ready", "in_flight": 0, "requests_total": 3} for name in ("alpha", "beta")}
 
 
+# What it must have for every kind of engine, by the names that are looked for.
+THINGS = ("ensurepip", "libnuma.so.1", "ccache", "git", "numa.h", "libtcmalloc_minimal.so.4", "Python.h")
+
+
+def system(*, without: Sequence[str] = (), **changes: Any) -> dict[str, Any]:
+    """An Ubuntu on Axion with everything on it, less what is named."""
+    return {
+        "distribution": "Ubuntu 24.04.3 LTS",
+        "is_root": True,
+        "has_apt": True,
+        "cores": list(range(32)),
+        "available_bytes": 120 * 2**30,
+        "features": ["bf16", "i8mm", "sve2"],
+        "found": [thing for thing in THINGS if thing not in without],
+        "compilers": {} if "g++" in without else {"g++": "14.2.0"},
+        **changes,
+    }
+
+
 def facts(**changes: Any) -> Facts:
     """Everything runs as deployed, unless a change says otherwise."""
     whole: dict[str, Any] = {
@@ -32,7 +52,7 @@ def facts(**changes: Any) -> Facts:
         "cores": 32,
         "memory_bytes": 128 * 2**30,
         "disk_free_bytes": 100 * 2**30,
-        "tools": {"g++": True, "libnuma.so.1": True, "Python.h": True, "venv": True},
+        "system": system(),
         "current": RELEASE,
         "confirmed": RELEASE,
         "releases": {RELEASE: DESCRIPTION},

@@ -5,10 +5,9 @@ from typing import Any
 import pytest
 
 from build.doctor import host_checks
-from tests.hosts import empty_facts, facts
+from tests.hosts import empty_facts, facts, system
 
 GIB = 2**30
-TOOLS = {"g++": True, "libnuma.so.1": True, "Python.h": True, "venv": True}
 
 
 def check(name: str, **changes: Any) -> tuple[str, str]:
@@ -37,24 +36,33 @@ def test_python_is_one_that_the_pinned_vllm_supports(version: str, verdict: str)
 
 
 @pytest.mark.parametrize(
-    ("tool", "verdict", "package"),
+    ("thing", "said", "verdict", "package"),
     [
-        ("libnuma.so.1", "fail", "libnuma1"),
-        ("venv", "fail", "python3-venv"),
-        ("g++", "warn", "g++"),
-        ("Python.h", "warn", "python3-dev"),
+        ("libnuma.so.1", "libnuma.so.1", "fail", "libnuma1"),
+        ("ensurepip", "venv", "fail", "python3-venv"),
+        ("g++", "g++", "warn", "g++"),
+        ("Python.h", "Python.h", "warn", "python3-dev"),
+        ("git", "git", "warn", "git"),
     ],
 )
-def test_what_no_engine_can_do_without_fails_and_the_rest_warns(tool: str, verdict: str, package: str) -> None:
-    judged, finding = check(tool, tools={**TOOLS, tool: False})
+def test_where_the_deployment_may_not_install_what_every_engine_needs_fails_and_the_rest_warns(
+    thing: str, said: str, verdict: str, package: str
+) -> None:
+    judged, finding = check(said, system=system(without=[thing], is_root=False))
     assert judged == verdict
     assert finding.endswith(f"`apt-get install {package}`")
 
 
-def test_every_missing_tool_is_named_and_nothing_passes_in_its_place() -> None:
-    names = [each["check"] for each in host_checks(facts(tools=dict.fromkeys(TOOLS, False)))]
-    assert names[1:5] == ["libnuma.so.1", "venv", "g++", "Python.h"]
+def test_every_missing_thing_is_named_and_nothing_passes_in_its_place() -> None:
+    missing = system(without=["libnuma.so.1", "ensurepip", "g++", "Python.h"], has_apt=False)
+    names = [each["check"] for each in host_checks(facts(system=missing))]
+    assert names[1:5] == ["venv", "libnuma.so.1", "Python.h", "g++"]
     assert "system packages" not in names
+
+
+def test_what_a_deployment_installs_by_itself_is_no_finding() -> None:
+    judged, finding = check("system packages", system=system(without=["ensurepip", "git"]))
+    assert (judged, finding) == ("pass", "no venv, git; a deployment that needs them installs them")
 
 
 @pytest.mark.parametrize(("memory", "verdict"), [(8 * GIB, "pass"), (8 * GIB - 1, "warn")])

@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from build.facts import Facts
-from build.preflight import checkpoint_problems, host_problems, kernel_problems, missing_tools
+from build.pins import Origin
+from build.preflight import build_problems, checkpoint_problems, host_problems, kernel_problems
 from tests.deployments import deployment, model
-from tests.hosts import empty_facts, facts
+from tests.hosts import empty_facts, facts, system
 
 CONFIG = {
     "architectures": ["Qwen2ForCausalLM"],
@@ -18,7 +19,6 @@ CONFIG = {
 GOOD = {"config": CONFIG, "has_weights": True, "fingerprint": "f"}
 PATHS = {"alpha": "/m/alpha", "beta": "/m/beta"}
 SERVED = deployment()
-TOOLS = {"g++": True, "libnuma.so.1": True, "Python.h": True, "venv": True}
 
 
 def problems(host: Facts | None = None, *, is_build: bool = False, **changes: Any) -> list[str]:
@@ -38,23 +38,39 @@ def test_a_host_in_good_order_has_no_problem() -> None:
     assert problems(is_build=True) == []
 
 
-@pytest.mark.parametrize(
-    ("tool", "package"),
-    [("g++", "g++"), ("libnuma.so.1", "libnuma1"), ("Python.h", "python3-dev"), ("venv", "python3-venv")],
-)
-def test_a_missing_tool_is_named_with_its_package(tool: str, package: str) -> None:
-    assert problems(fresh(tools={**TOOLS, tool: False})) == [
-        f"this computer: vLLM needs {tool}, got none. Install it: `apt-get install {package}`."
+def test_a_python_that_vllm_does_not_run_on_is_refused() -> None:
+    assert problems(fresh(python="3.10.12")) == [
+        "this computer: vLLM runs on Python 3.11 to 3.14, got 3.10.12. "
+        "Use Ubuntu 24.04 or Debian 12 or newer, or install such a Python."
     ]
 
 
-def test_engines_that_compile_nothing_need_no_compiler() -> None:
-    eager = deployment({name: model(engine={"enforce_eager": True}) for name in ("alpha", "beta")})
-    bare = fresh(tools={**TOOLS, "g++": False, "Python.h": False})
-    assert problems(bare, served=eager) == []
-    one = deployment({"alpha": model(engine={"enforce_eager": True}), "beta": model()})
-    assert len(problems(bare, served=one)) == 2
-    assert missing_tools(fresh(tools={**TOOLS, "venv": False}), is_compiled=False) == ["venv"]
+@pytest.mark.parametrize(
+    ("origin", "features", "missing"),
+    [
+        ("compiled", ["bf16", "i8mm", "sve2"], None),
+        ("compiled", ["bf16"], "i8mm, sve2"),
+        ("wheel", ["bf16", "i8mm"], None),  # an Arm laptop
+        ("wheel", ["asimd"], "bf16, i8mm"),  # Tau T2A
+    ],
+)
+def test_a_processor_that_an_engine_would_die_on_is_refused(
+    origin: Origin, features: list[str], missing: str | None
+) -> None:
+    host = fresh(system=system(features=features))
+    said = (
+        f"main: its processor lacks what the engine is built for, got no {missing}. Use an Axion machine (C4A or N4A)."
+    )
+    assert list(build_problems(host, origin, is_compiling=False, name="main")) == ([said] if missing else [])
+
+
+def test_what_has_no_memory_to_compile_in_is_told_so_unless_nothing_is_compiled() -> None:
+    host = fresh(system=system(available_bytes=3 * 2**30))
+    assert list(build_problems(host, "compiled", is_compiling=True, name="main")) == [
+        "main: too little free memory to compile, got 3.0 GiB where 4.0 GiB are needed for one job. Stop some "
+        "engines (`fab stop`), or take the engine from a wheel (--engine wheel)."
+    ]
+    assert list(build_problems(host, "compiled", is_compiling=False, name="main")) == []
 
 
 def test_a_model_that_only_our_kernels_serve_needs_them_in_the_environment() -> None:
@@ -140,5 +156,5 @@ def test_too_little_disk_is_said_with_both_sizes() -> None:
 
 
 def test_everything_is_reported_at_once() -> None:
-    host = empty_facts(tools={**TOOLS, "venv": False}, free_addresses=[], disk_free_bytes=0, checkpoints={})
-    assert len(problems(host)) == 5  # a tool, an address, two checkpoints, the disk
+    host = empty_facts(python="3.10.12", free_addresses=[], disk_free_bytes=0, checkpoints={})
+    assert len(problems(host)) == 5  # Python, an address, two checkpoints, the disk

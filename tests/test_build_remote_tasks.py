@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from build.activation import Host
+from build.deploy import run_build_and_deploy
 from build.progress import Reporter
 from build.ssh.connection import connect
 from build.ssh.executor import SshExecutor
 from build.target import local_target
-from build.tasks import run_build_and_deploy
 from tests.local_deployment import FAB, local_deployment
 from tests.ssh_inventory import direct, inventory, write
 from tests.ssh_server import SshServer, ssh_server

@@ -25,34 +25,27 @@ from build.errors import DeployError
 from build.executor import LocalExecutor, OnLine, check
 from build.pins import Pins, load_pins
 from build.progress import Reporter
+from build.system import System
 from build.target import Target
 from tests.fakes.findings import ARM, FIRST_LOOK, found
 from tests.fakes.source_mirror import KERNELS, SourceMirror, make_mirror
+from tests.hosts import system
 
 PINS = load_pins(Path(__file__).parent.parent / "build" / "pins.toml")
 DIGEST = "0123456789abcdef"
 GIB = 2**30
+SYSTEM = System.model_validate(
+    system(cores=[0, 1], available_bytes=5 * GIB, compilers={"g++": "13.3.0", "g++-14": "14.2.0"})
+)
 USE = "multiply, sample and serve a small int4 model with it"
 
 
 class ArmHost(LocalExecutor):
-    """This computer, but asked about its processor, its compiler and its proofs it answers as an Axion host."""
+    """This computer, but asked about its proofs it answers as an Axion host."""
 
-    def __init__(self, **changed: Any) -> None:
+    def __init__(self) -> None:
         self.ran: list[Command] = []
-        facts: dict[str, Any] = {
-            "system": "Ubuntu 24.04.3 LTS",
-            "is_root": True,
-            "has_apt": True,
-            "cores": [0, 1],
-            "available_bytes": 5 * GIB,
-            "features": ["asimd", "bf16", "i8mm", "sve2"],
-            "installed": ["ccache", "git", "libnuma-dev", "libtcmalloc-minimal4", "python3-dev", "python3-venv"],
-            "compilers": {"g++": "13.3.0", "g++-14": "14.2.0"},
-            "offered": {},
-        }
         self.answers = {
-            "look for a compiler": json.dumps({**facts, **changed}),
             USE: json.dumps(ARM),
             "load the kernels and ask vLLM for its version": json.dumps(FIRST_LOOK),
         }
@@ -88,6 +81,8 @@ def recipe(mirror: SourceMirror, *, pins: Pins | None = None, wheels: Path | Non
         constraints_text="",
         digest=DIGEST,
         machine="aarch64",
+        origin="compiled",
+        system=SYSTEM,
         sources=Sources(mirror=Mirror(place=str(mirror.path)), wheels=str(wheels) if wheels else None),
     )
 
@@ -228,7 +223,7 @@ def plan(mirror: SourceMirror, root: Path, pins: Pins) -> SourceBuild:
         build=BuildDirectory.of(str(root), DIGEST),
         machine="aarch64",
         torch=TorchSource(requirement="torch==2.13.0+cpu", index_args=(), said="torch"),
-        toolchain=Toolchain(cxx="g++-14", version="14.2.0", packages=(), jobs=1, cores=(0,)),
+        toolchain=Toolchain(cxx="g++-14", version="14.2.0", jobs=1, cores=(0,)),
         sources=Sources(mirror=Mirror(place=str(mirror.path))),
         constraints_text="",
         kernels=[],

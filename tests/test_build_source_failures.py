@@ -3,24 +3,20 @@
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from build.activation import Host
 from build.command import Command, Result
 from build.engine import built_wheels
 from build.engine.commands import BuildDirectory
 from build.engine.source_build import fetch_commands
-from build.engine.source_plan import check_machine
 from build.engine.sources import Sources
-from build.engine.steps import Recipe, check_host, stored
+from build.engine.steps import stored
 from build.errors import DeployError
 from build.executor import LocalExecutor, OnLine, check
 from build.pins import Pins
-from build.progress import Reporter
 from tests.fakes.source_mirror import SourceMirror, make_mirror
-from tests.test_build_source import DIGEST, PINS, ArmHost, plan, target
+from tests.test_build_source import DIGEST, PINS, plan
 
 SUM = "0" * 64
 
@@ -60,36 +56,6 @@ def test_a_tool_that_the_sources_ask_for_anew_stops_the_build_before_it_compiles
     with pytest.raises(DeployError, match=r"^hold the build tools against vLLM's list: failed, got exit") as caught:
         check(LocalExecutor(), here(commands, "hold the build tools against vLLM's list"))
     assert "pins.toml: vllm.build_requires: vLLM asks for packaging<1, got 2" in str(caught.value)
-
-
-def test_a_machine_that_nobody_knows_to_compile_for_is_refused() -> None:
-    with pytest.raises(DeployError) as caught:
-        check_machine(PINS, "riscv64")
-    assert str(caught.value) == (
-        "pins.toml: vllm.wheels: no binary build for riscv64, got x86_64, and vLLM is compiled for aarch64 only. "
-        "Use an x86-64 or an Arm machine."
-    )
-
-
-class WithoutNetwork(ArmHost):
-    """An Axion host that lacks a package and cannot reach its distribution."""
-
-    def run(self, command: Command, on_line: Any = None) -> Result:
-        if command.what == "read the distribution's package lists":
-            return Result(status=100, stdout="", stderr="E: Failed to fetch http://ports.example/noble/InRelease\n")
-        return super().run(command, on_line)
-
-
-def test_a_distribution_that_cannot_be_reached_is_told_before_anything_is_touched(tmp_path: Path) -> None:
-    recipe = Recipe(pins=PINS, constraints_text="", digest=DIGEST, machine="aarch64")
-    host = Host(target(tmp_path), WithoutNetwork(installed=["git"]), Reporter())
-    with pytest.raises(DeployError) as caught:
-        check_host(recipe, host)
-    assert str(caught.value) == (
-        "read the distribution's package lists: failed, got exit status 100. Read its last lines:\n"
-        "    E: Failed to fetch http://ports.example/noble/InRelease"
-    )
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_wheels_that_another_host_left_are_refused_when_they_are_gone_or_altered(tmp_path: Path) -> None:
@@ -133,10 +99,10 @@ def test_a_store_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         ("", "exit status 1"),
     ],
 )
-def test_a_store_that_cannot_be_read_stops_the_build_before_it_compiles(said: str, got: str, tmp_path: Path) -> None:
+def test_a_store_that_cannot_be_read_stops_the_build_before_it_compiles(said: str, got: str) -> None:
     executor = Refusing(said)
     with pytest.raises(DeployError, match=r"^--wheels: gs://b/w cannot be read, got ") as caught:
-        stored(for_arm("gs://b/w"), Host(target(tmp_path), executor, Reporter()))
+        stored(Sources(wheels="gs://b/w"), DIGEST, executor)
     assert got in str(caught.value)
 
 
@@ -147,8 +113,8 @@ def test_a_store_that_cannot_be_read_stops_the_build_before_it_compiles(said: st
         "ERROR: (gcloud.storage.cat) The following URLs matched no objects or files:\n-gs://b/w/0/manifest.json",
     ],
 )
-def test_a_store_without_this_build_is_an_empty_one(said: str, tmp_path: Path) -> None:
-    assert stored(for_arm("gs://b/w"), Host(target(tmp_path), Refusing(said), Reporter())) == {}
+def test_a_store_without_this_build_is_an_empty_one(said: str) -> None:
+    assert stored(Sources(wheels="gs://b/w"), DIGEST, Refusing(said)) == {}
 
 
 class Refusing(LocalExecutor):
@@ -159,16 +125,3 @@ class Refusing(LocalExecutor):
 
     def run(self, command: Command, on_line: OnLine | None = None) -> Result:
         return Result(status=1, stdout="", stderr=self.said)
-
-
-def for_arm(wheels: str) -> Recipe:
-    return Recipe(pins=PINS, constraints_text="", digest=DIGEST, machine="aarch64", sources=Sources(wheels=wheels))
-
-
-def test_a_store_is_looked_into_only_where_something_is_compiled(tmp_path: Path) -> None:
-    recipe = Recipe(
-        pins=PINS, constraints_text="", digest=DIGEST, machine="x86_64", sources=Sources(wheels=str(tmp_path))
-    )
-    executor = ArmHost()
-    assert check_host(recipe, Host(target(tmp_path), executor, Reporter())) is None
-    assert executor.ran == []

@@ -113,6 +113,10 @@ def bent(changes: dict[str, Any]) -> dict[str, Any]:
         ),
         (bent({"engine": {"dtype": "float16"}}), 'not one of bfloat16 or float32, got "float16".'),
         (bent({"engine": {"max_num_batched_tokens": 4}}), "less than max_num_seqs 8, got 4."),
+        (
+            bent({"engine": {"max_model_len": 512, "long_prefill_token_threshold": 513}}),
+            "more than max_model_len 512, got 513. vLLM refuses that: lower it, or delete it.",
+        ),
         (bent({"engine": {"max_model_len": 0}}), "engine.max_model_len: too small, got 0."),
         (bent({"engine": {"max_model_len": "1024"}}), 'max_model_len: not a whole number, got "1024".'),
         (bent({"engine": {"enforce_eager": "yes"}}), 'enforce_eager: not true or false, got "yes".'),

@@ -115,6 +115,15 @@ def test_neighbours_on_the_same_cores_do_not_wait_by_spinning() -> None:
     assert "OMP_WAIT_POLICY" not in production()["engines/phi4_fast.env"]
 
 
+def test_an_engine_that_compiles_its_model_is_told_the_compiler_where_torch_would_not_find_it() -> None:
+    served = deployment({"alpha": model(), "beta": model(engine={"enforce_eager": True})})
+    place = Place(root="/srv/axion", runner="supervisor", cxx="g++-14")
+    files = rendered(served, LAPTOP, place)
+    assert "\nCXX=g++-14\n" in files["engines/alpha.env"]
+    assert "CXX" not in files["engines/beta.env"]
+    assert "CXX" not in str(rendered(served, LAPTOP, Place(root="/srv/axion", runner="supervisor")))
+
+
 def test_no_two_engines_share_a_directory_for_caches() -> None:
     files = production()
     states = [

@@ -11,14 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from build.engine.toolchain import ToolchainFacts, choose_toolchain, facts_command, update_command
 from build.errors import DeployError
+from build.facts import Facts, probe_command
+from build.needs import needs_of
+from build.packages import chosen_packages, offers_command, update_command
 from build.pins import load_pins
 from build.prepare import PINS
 from tests.arm import wheels
 from tests.arm.host import REPOSITORY, arm_programs_run
 from tests.arm.host import install_packages as install_emulation
 from tests.arm.root import make_root
+from tests.deployments import deployment, model
 from tests.host_deployment import HostDeployment, eventually
 from tests.local_deployment import free_port
 from tests.machines.arm import UNITS, arm_layer
@@ -53,14 +56,18 @@ def over_ssh(host: HostDeployment, *argv: str, stdin: bytes | None = None, timeo
 
 def test_what_the_host_could_compile_with_is_found_and_debians_compiler_is_too_old(host: HostDeployment) -> None:
     over_ssh(host, *update_command().argv)
-    command = facts_command(python="/usr/bin/python3")
-    facts = ToolchainFacts.model_validate_json(over_ssh(host, *command.argv, stdin=command.stdin))
-    assert over_ssh(host, "uname", "-m").strip() == "aarch64"
-    assert (facts.system, facts.is_root, facts.has_apt) == ("Debian GNU/Linux 12 (bookworm)", True, True)
-    assert {"bf16", "i8mm", "sve2"} <= set(facts.features)
-    assert set(facts.offered) == {"g++", "g++-12"}
-    with pytest.raises(DeployError, match=r"no compiler that is new enough for BF16 code, got g\+\+ 12\.2\.0"):
-        choose_toolchain(facts, load_pins(PINS), name="arm", may_install=True)
+    look, ask, pins = probe_command("/opt/axion", {}, []), offers_command(python="/usr/bin/python3"), load_pins(PINS)
+    facts = Facts.model_validate_json(over_ssh(host, *look.argv, stdin=look.stdin))
+    system, offered = facts.system, json.loads(over_ssh(host, *ask.argv, stdin=ask.stdin))
+    assert facts.machine == "aarch64"
+    assert (system.distribution, system.is_root, system.has_apt) == ("Debian GNU/Linux 12 (bookworm)", True, True)
+    assert {"bf16", "i8mm", "sve2"} <= set(system.features)
+    assert set(offered) == {"g++", "g++-12"}
+    served = deployment({"alpha": model(engine={"enforce_eager": True})})
+    compiled, wheel = (needs_of(served, pins, machine="aarch64", building=each) for each in ("compiled", "wheel"))
+    with pytest.raises(DeployError, match=r"no compiler that is new enough, got g\+\+ 12\.2\.0 where g\+\+ 12\.3 is"):
+        chosen_packages(compiled, system, offered, name="arm", pins=pins)
+    assert chosen_packages(wheel, system, offered, name="arm", pins=pins)[-1] == "g++-12"
 
 
 @pytest.fixture(scope="module")

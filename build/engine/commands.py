@@ -73,7 +73,7 @@ def install_commands(
     if wheel is None:
         raise DeployError(
             f"pins.toml: vllm.wheels: no binary build for {machine}, got {', '.join(pins.vllm.wheels)}. "
-            "Use an x86-64 or an Arm machine; for Arm, vLLM is compiled from source."
+            "Use an x86-64 or an Arm machine."
         )
     return (
         *begin_commands(pins, build, torch, constraints_text=constraints_text, index_args=index_args),

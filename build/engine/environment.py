@@ -8,7 +8,7 @@ from build.engine import built_wheels
 from build.engine.commands import BuildDirectory, is_sealed_command, start_commands
 from build.engine.gates import gate_problems, is_proven_by_use, judge
 from build.engine.seal import judge_proofs, manifest, proof_command, seal_commands
-from build.engine.steps import Recipe, build_steps, check_host, export
+from build.engine.steps import Recipe, build_steps, export
 from build.errors import ConnectionLostError, DeployError
 from build.executor import Executor, check
 from build.progress import Reporter
@@ -33,11 +33,10 @@ def ensure_environment(recipe: Recipe, target: Target, executor: Executor, repor
     steps: tuple[Command, ...] = ()
     # What an earlier task began there goes on, or is done: to clear its directory would undo it.
     if not is_underway(host, WORK, recipe.digest):
-        toolchain = check_host(recipe, host)
         reporter.say(f"Building the engine environment {recipe.digest}, once for these pins")
         for command in start_commands(build, python=target.python):
             check(executor, command)
-        steps = build_steps(recipe, host, build, toolchain)
+        steps = build_steps(recipe, host, build)
     what = f"build the engine environment {recipe.digest}"
     work = Work(name=WORK, what=what, steps=steps, timeout_s=BUILD_TIMEOUT_S, key=recipe.digest)
     results = run_work(host, work)

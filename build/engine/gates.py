@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from build.command import Command
 from build.engine.commands import BuildDirectory
-from build.engine.toolchain import FEATURES
+from build.engine.origin import COMPILED_FEATURES, WHEEL_FEATURES
 from build.onhost import script
 from build.pins import Pins
 
@@ -31,8 +31,8 @@ class Gate:
 
 
 def is_proven_by_use(pins: Pins, machine: str) -> bool:
-    """Whether these gates apply: to what was compiled, and to whatever serves with our kernels."""
-    return pins.is_compiled(machine) or pins.has_kernels(machine)
+    """Whether these gates apply: on Arm, and wherever engines serve with our kernels."""
+    return machine == "aarch64" or pins.has_kernels(machine)
 
 
 def use_command(build: BuildDirectory) -> Command:
@@ -59,7 +59,7 @@ def judge(stdout: str, problems: Sequence[str], pins: Pins, machine: str) -> tup
         return tuple(gates)
     applies = {
         "features": machine == "aarch64",
-        "torch_build": pins.is_compiled(machine),
+        "torch_build": machine == "aarch64",
         "acl_probe": machine == "aarch64",
         "matmul": machine == "aarch64",
         "symbols": machine == "aarch64",
@@ -97,8 +97,9 @@ def _gate(
 
 def _features(value: Any) -> tuple[bool, str]:
     found = value or {}
-    missing = [name for name in FEATURES if not found.get(name)]
-    return not missing, f"no {', '.join(missing)}" if missing else ", ".join(FEATURES)
+    missing = [name for name in WHEEL_FEATURES if not found.get(name)]
+    there = ", ".join(name for name in COMPILED_FEATURES if found.get(name))
+    return not missing, f"no {', '.join(missing)}" if missing else there
 
 
 def _torch_build(value: Any) -> tuple[bool, str]:
@@ -160,7 +161,7 @@ AGAIN = "Build again; the output of the compilation has the rest."
 ADVICE: Mapping[str, str] = {
     "loads": AGAIN,
     "use": AGAIN,
-    "features": "Use an Axion machine (C4A or N4A).",
+    "features": "Use an Axion machine (C4A or N4A), or an Arm processor with these.",
     "torch_build": "Let pip find torch's CPU build: PyTorch's CPU index, or the mirror's wheels/.",
     "acl_probe": AGAIN,
     "matmul": AGAIN,

@@ -6,7 +6,8 @@ from pathlib import Path, PurePosixPath
 
 from build.command import Command
 from build.engine.commands import BuildDirectory, pip_install
-from build.pins import Pins, environment_digest
+from build.engine.toolchain import Toolchain
+from build.pins import Origin, Pins, environment_digest
 from build.target import REPOSITORY
 from build.upload import archive
 from deployment.release import RenderedFile
@@ -33,10 +34,10 @@ def kernels_digest(sources: Path = SOURCES) -> str:
     return hashlib.sha256(archive(kernel_files(sources))).hexdigest()
 
 
-def wanted_digest(pins: Pins, constraints_text: str, *, machine: str, python: str) -> str:
+def wanted_digest(pins: Pins, constraints_text: str, *, machine: str, python: str, origin: Origin) -> str:
     """Name the environment that this checkout wants on such a host."""
     kernels = kernels_digest() if pins.has_kernels(machine) else ""
-    return environment_digest(pins, constraints_text, machine=machine, python=python, kernels=kernels)
+    return environment_digest(pins, constraints_text, machine=machine, python=python, origin=origin, kernels=kernels)
 
 
 def kernel_commands(
@@ -57,10 +58,13 @@ def kernel_commands(
     )
 
 
-def beside_a_wheel(pins: Pins, build: BuildDirectory, index_args: tuple[str, ...]) -> tuple[Command, ...]:
-    """Compile the kernels and install them where vLLM itself came as a wheel, with the compiler that engines need."""
+def beside_a_wheel(
+    pins: Pins, build: BuildDirectory, toolchain: Toolchain, index_args: tuple[str, ...]
+) -> tuple[Command, ...]:
+    """Compile the kernels and install them where vLLM itself came as a wheel."""
     tools, wheels = build.path / "tools", build.path / "wheels"
-    env = {"PATH": f"{tools}/bin:{build.venv}/bin:{SYSTEM_PATH}", "PYTHONPATH": str(tools), "PYTHONNOUSERSITE": "1"}
+    found = {"PATH": f"{tools}/bin:{build.venv}/bin:{SYSTEM_PATH}", "PYTHONPATH": str(tools), "PYTHONNOUSERSITE": "1"}
+    env = {**found, **toolchain.variables}
     return (
         pip_install(
             build,

@@ -8,13 +8,11 @@ from build.engine.kernels_build import SYSTEM_PATH
 from build.engine.sources import Sources
 from build.engine.toolchain import Toolchain
 from build.engine.torch_source import TorchSource
-from build.errors import DeployError
 from build.pins import Pins
 from deployment.release import RenderedFile
 
 TUNE_SINCE = 13
 """The first gcc that knows neoverse-v2 by name."""
-COMPILED_MACHINES = ("aarch64",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,15 +40,6 @@ class SourceBuild:
         return self.build.path / "src" / name
 
 
-def check_machine(pins: Pins, machine: str) -> None:
-    """Refuse machines that nothing here knows how to compile for."""
-    if machine not in COMPILED_MACHINES:
-        raise DeployError(
-            f"pins.toml: vllm.wheels: no binary build for {machine}, got {', '.join(pins.vllm.wheels)}, and vLLM is "
-            f"compiled for {', '.join(COMPILED_MACHINES)} only. Use an x86-64 or an Arm machine."
-        )
-
-
 def tool_environment(plan: SourceBuild) -> dict[str, str]:
     """What finds the build tools, and nothing of the user's own."""
     return {
@@ -64,9 +53,7 @@ def tool_environment(plan: SourceBuild) -> dict[str, str]:
 
 def compiler_environment(plan: SourceBuild) -> dict[str, str]:
     return {
-        "CC": plan.toolchain.cc,
-        "CXX": plan.toolchain.cxx,
-        "MAX_JOBS": str(plan.toolchain.jobs),
+        **plan.toolchain.variables,
         "CCACHE_DIR": str(ccache(plan)),
         "CCACHE_MAXSIZE": "10G",
         # CMake reads these itself, so that the Arm Compute Library's own configuration run sees them too.

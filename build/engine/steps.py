@@ -18,21 +18,14 @@ from build.engine.commands import BuildDirectory, begin_commands, install_comman
 from build.engine.gates import is_proven_by_use, use_command
 from build.engine.kernels_build import beside_a_wheel, kernel_files
 from build.engine.source_build import source_commands
-from build.engine.source_plan import SourceBuild, check_machine
+from build.engine.source_plan import SourceBuild
 from build.engine.sources import Sources
-from build.engine.toolchain import (
-    Toolchain,
-    ToolchainFacts,
-    choose_toolchain,
-    facts_command,
-    install_command,
-    needs_packages,
-    update_command,
-)
+from build.engine.toolchain import build_minimum, choose_toolchain
 from build.engine.torch_source import TorchSource, choose_torch_source, probe_commands
 from build.errors import DeployError
-from build.executor import check
-from build.pins import Pins
+from build.executor import Executor, check
+from build.pins import Origin, Pins
+from build.system import System
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,81 +36,81 @@ class Recipe:
     constraints_text: str
     digest: str
     machine: str
+    origin: Origin
+    system: System
     sources: Sources = field(default_factory=Sources)
 
-
-def check_host(recipe: Recipe, host: Host) -> Toolchain | None:
-    """Look whether the host can compile, before anything is touched; None where nothing is compiled there.
-
-    Raises DeployError with everything that is in the way. Installs what its distribution offers.
-    """
-    if not recipe.pins.is_compiled(recipe.machine) or stored(recipe, host):
-        return None
-    check_machine(recipe.pins, recipe.machine)
-    look = facts_command(python=host.target.python)
-    facts = ToolchainFacts.model_validate_json(check(host.executor, look).stdout)
-    may_install = recipe.sources.mirror is None
-    if needs_packages(facts, recipe.pins) and may_install and facts.is_root and facts.has_apt:
-        with host.reporter.phase("Read the distribution's package lists"):
-            check(host.executor, update_command())
-        facts = ToolchainFacts.model_validate_json(check(host.executor, look).stdout)
-    return choose_toolchain(facts, recipe.pins, name=host.target.name, may_install=may_install)
+    @property
+    def may_install(self) -> bool:
+        """Whether the deployment brings the host packages. Who names a mirror wants nothing from elsewhere."""
+        return self.system.is_root and self.system.has_apt and self.sources.mirror is None
 
 
-def stored(recipe: Recipe, host: Host) -> dict[str, str]:
-    """Wheels of this very build that another host has left; empty where there are none."""
-    if recipe.sources.wheels is None or not recipe.pins.is_compiled(recipe.machine):
+def stored(sources: Sources, digest: str, executor: Executor) -> dict[str, str]:
+    """Wheels of a compiled build that another host has left; empty where there are none."""
+    store = sources.wheels
+    if store is None:
         return {}
-    store = recipe.sources.wheels
-    found = host.executor.run(look_command(store, recipe.digest))
+    found = executor.run(look_command(store, digest))
     if found.succeeded:
-        return stored_wheels(found.stdout, recipe.digest, store)
+        return stored_wheels(found.stdout, digest, store)
     if not is_absent(found.stderr):  # an hour later the wheels could not be left there either
         got = (found.stderr.strip().splitlines() or [f"exit status {found.status}"])[-1]
         raise DeployError(f"--wheels: {store} cannot be read, got {got}. Let the host read it, or deploy without it.")
     return {}
 
 
-def build_steps(recipe: Recipe, host: Host, build: BuildDirectory, toolchain: Toolchain | None) -> tuple[Command, ...]:
+def build_steps(recipe: Recipe, host: Host, build: BuildDirectory) -> tuple[Command, ...]:
     """All steps from an empty virtual environment to one that is finished and was put to use."""
     torch = _torch_source(recipe, host, build)
     proof = (use_command(build),) if is_proven_by_use(recipe.pins, recipe.machine) else ()
-    return (*_filling(recipe, host, build, toolchain, torch), *proof)
+    return (*_filling(recipe, host, build, torch), *proof)
 
 
-def _filling(
-    recipe: Recipe, host: Host, build: BuildDirectory, toolchain: Toolchain | None, torch: TorchSource
+def _filling(recipe: Recipe, host: Host, build: BuildDirectory, torch: TorchSource) -> tuple[Command, ...]:
+    if recipe.origin == "wheel":
+        return _from_a_wheel(recipe, build, torch)
+    wheels = stored(recipe.sources, recipe.digest, host.executor)
+    return _from_a_store(recipe, host, build, torch, wheels) if wheels else _from_sources(recipe, build, torch)
+
+
+def _from_sources(recipe: Recipe, build: BuildDirectory, torch: TorchSource) -> tuple[Command, ...]:
+    plan = SourceBuild(
+        pins=recipe.pins,
+        build=build,
+        machine=recipe.machine,
+        torch=torch,
+        toolchain=choose_toolchain(recipe.system, build_minimum(recipe.pins, "compiled", recipe.machine)),
+        sources=recipe.sources,
+        constraints_text=recipe.constraints_text,
+        kernels=kernel_files() if recipe.pins.has_kernels(recipe.machine) else [],
+    )
+    return source_commands(plan)
+
+
+def _from_a_store(
+    recipe: Recipe, host: Host, build: BuildDirectory, torch: TorchSource, wheels: dict[str, str]
 ) -> tuple[Command, ...]:
-    pins, sources = recipe.pins, recipe.sources
-    if toolchain is not None:
-        plan = SourceBuild(
-            pins=pins,
-            build=build,
-            machine=recipe.machine,
-            torch=torch,
-            toolchain=toolchain,
-            sources=sources,
-            constraints_text=recipe.constraints_text,
-            kernels=kernel_files() if pins.has_kernels(recipe.machine) else [],
-        )
-        packages = (install_command(toolchain.packages),) if toolchain.packages else ()
-        return (*packages, *source_commands(plan))
-    if pins.is_compiled(recipe.machine):
-        assert sources.wheels is not None
-        wheels = stored(recipe, host)
-        host.reporter.say(f"Taking finished wheels from {sources.wheels}")
-        return (
-            *begin_commands(
-                pins, build, torch, constraints_text=recipe.constraints_text, index_args=sources.index_args
-            ),
-            *fetch_commands(build, sources.wheels, wheels),
-            record_command(
-                build,
-                {"recipe": "wheels of another host", "from": sources.wheels, "torch_source": torch.said},
-                repositories=(),
-            ),
-            *install_wheels(pins, build, index_args=sources.index_args, has_kernels=pins.has_kernels(recipe.machine)),
-        )
+    pins, store, index_args = recipe.pins, recipe.sources.wheels, recipe.sources.index_args
+    assert store is not None
+    host.reporter.say(f"Taking finished wheels from {store}")
+    facts = {"recipe": "wheels of another host", "from": store, "torch_source": torch.said}
+    return (
+        *begin_commands(pins, build, torch, constraints_text=recipe.constraints_text, index_args=index_args),
+        *fetch_commands(build, store, wheels),
+        record_command(build, facts, repositories=()),
+        *install_wheels(pins, build, index_args=index_args, has_kernels=pins.has_kernels(recipe.machine)),
+    )
+
+
+def _from_a_wheel(recipe: Recipe, build: BuildDirectory, torch: TorchSource) -> tuple[Command, ...]:
+    pins, index_args = recipe.pins, recipe.sources.index_args
+    kernels: tuple[Command, ...] = ()
+    facts = {"recipe": "wheel", "torch_source": torch.said}
+    if pins.has_kernels(recipe.machine):
+        toolchain = choose_toolchain(recipe.system, build_minimum(pins, "wheel", recipe.machine))
+        kernels = beside_a_wheel(pins, build, toolchain, index_args)
+        facts["compiler"] = f"{toolchain.cxx} {toolchain.version}"
     return (
         *install_commands(
             pins,
@@ -125,20 +118,20 @@ def _filling(
             torch,
             machine=recipe.machine,
             constraints_text=recipe.constraints_text,
-            index_args=sources.index_args,
+            index_args=index_args,
         ),
-        *(beside_a_wheel(pins, build, sources.index_args) if pins.has_kernels(recipe.machine) else ()),
-        record_command(build, {"recipe": "wheel", "torch_source": torch.said}, repositories=()),
+        *kernels,
+        record_command(build, facts, repositories=()),
     )
 
 
 def export(recipe: Recipe, host: Host, build: BuildDirectory) -> None:
     """Leave the wheels of a compiled, proven build where the next host looks for them, unless they are there."""
     store = recipe.sources.wheels
-    if store is None or not recipe.pins.is_compiled(recipe.machine):
+    if store is None or recipe.origin == "wheel":
         return
     built = json.loads(check(host.executor, built_wheels.read_command(build)).stdout)
-    if built["recipe"] != "source" or stored(recipe, host):
+    if built["recipe"] != "source" or stored(recipe.sources, recipe.digest, host.executor):
         return
     with host.reporter.phase(f"Export the wheels to {store}"):
         for command in built_wheels.export_commands(build, store, built["wheels"]):
@@ -154,7 +147,7 @@ def _torch_source(recipe: Recipe, host: Host, build: BuildDirectory) -> TorchSou
         recipe.pins,
         configured=offered[0],
         cpu_index="".join(offered[1:]),
-        is_cpu_only=recipe.pins.is_compiled(recipe.machine),
+        is_cpu_only=recipe.machine == "aarch64",
         index_args=index_args,
     )
     host.reporter.say(f"Using {source.said}")

@@ -46,8 +46,8 @@ def choose_torch_source(
 ) -> TorchSource:
     """Decide from what the probes printed; the smallest build that works wins.
 
-    `is_cpu_only`: no other will do. On Arm the default build is one for an accelerator, and what is compiled against
-    it is not what the pins describe.
+    `is_cpu_only`: no other will do. On Arm the default build is one for an accelerator, whose linear algebra lacks a
+    function (`sbgemm_`) that vLLM's kernels call: they do not load beside it.
     """
     plain, cpu = pins.torch.version, f"{pins.torch.version}+cpu"
     if cpu in _offered(configured):

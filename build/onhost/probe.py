@@ -1,12 +1,10 @@
 """Print what a host is and what it runs, as one JSON document, so that planning takes a single round trip.
 
-Input: {"root": str, "checkpoints": {model: directory}, "listen": ["host:port", ...]}.
+Input: {"root": str, "checkpoints": {model: directory}, "listen": ["host:port", ...], "system": what system.py asks}.
 Reads only; a file that is missing or broken is reported as null, never as a failure.
 """
 
-import ctypes
 import hashlib
-import importlib.util
 import json
 import os
 import platform
@@ -14,13 +12,14 @@ import shutil
 import socket
 import subprocess
 import sys
-import sysconfig
 import xmlrpc.client
 from contextlib import closing
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 from xml.parsers.expat import ExpatError
+
+from build.onhost.system import look
 
 
 def memory_bytes() -> int:
@@ -119,26 +118,6 @@ def is_free(address: str) -> bool:
     return True
 
 
-def has_library(name: str) -> bool:
-    """Whether the loader finds a shared library."""
-    try:
-        ctypes.CDLL(name)
-    except OSError:
-        return False
-    return True
-
-
-def tools() -> dict[str, bool]:
-    """What an engine needs of the system beyond its own environment."""
-    headers = Path(sysconfig.get_path("include")) / "Python.h"
-    return {
-        "g++": shutil.which("g++") is not None,
-        "libnuma.so.1": has_library("libnuma.so.1"),
-        "Python.h": headers.is_file(),
-        "venv": importlib.util.find_spec("ensurepip") is not None,
-    }
-
-
 def runner_state(root: Path) -> Any:
     """What keeps processes running here, and how they are; null when it does not run."""
     return systemd_state() if (root / "current" / "systemd").is_dir() else supervisord_state(root)
@@ -215,7 +194,7 @@ def main() -> None:
                 "cores": len(os.sched_getaffinity(0)),
                 "memory_bytes": memory_bytes(),
                 "disk_free_bytes": disk.free,
-                "tools": tools(),
+                "system": look(wanted["system"]),
                 "current": current,
                 "confirmed": target_of(root / "confirmed"),
                 "answered": sorted(path.name for path in (root / "answered").glob("*")),

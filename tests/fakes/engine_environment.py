@@ -10,6 +10,7 @@ import sysconfig
 from pathlib import Path
 
 from build.engine.kernels_build import wanted_digest
+from build.engine.origin import choose_origin
 from build.pins import Pins, load_pins
 from build.prepare import CONSTRAINTS, PINS
 
@@ -45,6 +46,7 @@ def add_environment(root: Path) -> Path:
         CONSTRAINTS.read_text(encoding="utf-8"),
         machine=platform.machine(),
         python=platform.python_version(),
+        origin=choose_origin(pins, machine=platform.machine()),
     )
     build = root / "builds" / digest
     write_build(build, pins, python=Path(sys.executable).resolve(), packages=sysconfig.get_path("purelib"))

@@ -17,20 +17,18 @@ Architecture = Literal["amd64", "arm64"]
 OUTPUT = REPOSITORY / "out" / "machines"
 ROOTS = OUTPUT / "roots"
 TOOLS = ("mmdebstrap", "systemd-container", "openssh-client")
-# What Google's Debian image for C4A has of the things a deployment uses. What is not in it is the deployment's work.
+# What Google's Debian and Ubuntu images have of the things a deployment uses, and nothing of what it has to bring: no
+# compiler, no venv, no headers, no libnuma.
 IMAGE = (
     *("ca-certificates", "curl", "dbus", "e2fsprogs", "iproute2"),
     *("libpam-systemd", "netbase", "openssh-server", "procps", "python3", "sudo", "systemd", "systemd-sysv", "udev"),
 )
-# What a deployment installs by itself, here so that no test waits for it. For arm64 that is a matter of many minutes.
-INSTALLED = {"amd64": ("g++", "libnuma1", "python3-dev", "python3-venv"), "arm64": ("libnuma1", "python3-venv")}
 BOUND_S = 3600.0
 
 
 def make_root(architecture: Architecture) -> Path:
     """Return a root that nobody may write to, bootstrapping it where it is missing. Idempotent, also side by side."""
-    packages = (*IMAGE, *INSTALLED[architecture])
-    digest = hashlib.sha256("\n".join((SUITE, architecture, *packages)).encode()).hexdigest()[:12]
+    digest = hashlib.sha256("\n".join((SUITE, architecture, *IMAGE)).encode()).hexdigest()[:12]
     root = ROOTS / f"{architecture}-{digest}"
     with one_at_a_time(root):
         if not root.is_dir():
@@ -38,7 +36,7 @@ def make_root(architecture: Architecture) -> Path:
             script = REPOSITORY / "kernels" / "packages.sh"
             run("bash", script, *TOOLS, what="install what makes hosts", timeout_s=900)
             partial = root.with_suffix(f".{os.getpid()}")
-            _bootstrap(architecture, packages, partial)
+            _bootstrap(architecture, partial)
             partial.rename(root)
     return root
 
@@ -48,9 +46,9 @@ def refuse_without_root() -> None:
         raise DeployError(f"user: a host's files need root to be made and booted, got uid {os.geteuid()}. Use sudo.")
 
 
-def _bootstrap(architecture: Architecture, packages: tuple[str, ...], root: Path) -> None:
+def _bootstrap(architecture: Architecture, root: Path) -> None:
     shutil.rmtree(root, ignore_errors=True)
-    options = ("--mode=root", f"--arch={architecture}", "--variant=apt", f"--include={','.join(packages)}")
+    options = ("--mode=root", f"--arch={architecture}", "--variant=apt", f"--include={','.join(IMAGE)}")
     what = f"bootstrap a Debian host for {architecture}"
     try:
         run("mmdebstrap", *options, SUITE, root, *sources(), what=what, timeout_s=BOUND_S)

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from build.engine.kernels_build import wanted_digest
+from build.engine.origin import choose_origin
 from build.pins import constraint_lines, load_pins
 from build.prepare import CONSTRAINTS, PINS
 from tests.arm.host import REPOSITORY, run
@@ -32,7 +33,9 @@ def standin_layers(architecture: Architecture, root: str = "opt/axion") -> tuple
 def _environment(architecture: Architecture, root: str) -> Path:
     """Made anew for each use: pins and stand-ins change, and it is small."""
     machine, pins = MACHINES[architecture], load_pins(PINS)
-    digest = wanted_digest(pins, CONSTRAINTS.read_text(encoding="utf-8"), machine=machine, python=PYTHON)
+    origin = choose_origin(pins, machine=machine)
+    constraints = CONSTRAINTS.read_text(encoding="utf-8")
+    digest = wanted_digest(pins, constraints, machine=machine, python=PYTHON, origin=origin)
     sources = {path.name: path.read_bytes() for path in sorted((REPOSITORY / "tests" / "fakes").glob("*.py"))}
     made_of = (digest.encode(), root.encode(), *sources.values(), Path(__file__).read_bytes())
     key = hashlib.sha256(b"\0".join(made_of)).hexdigest()

@@ -1,15 +1,17 @@
-"""Print what a host has to compile with, as one JSON document.
+"""What a host's system brings, asked for as the thing itself: a package has another name on each distribution.
 
-Input: {"packages": [...], "compilers": ["g++-14", ...]}. Reads only; what cannot be read counts as not there.
+Reads only; what cannot be read counts as not there.
 """
 
-import json
+import importlib.util
 import os
 import re
 import shutil
 import subprocess
-import sys
+import sysconfig
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 # Each control group's limit and use, as version 2 and version 1 name them.
 LIMITS = (
@@ -46,20 +48,16 @@ def available_bytes() -> int:
     return available
 
 
-def installed(packages: "list[str]") -> "list[str]":
-    printed = output("dpkg-query", "--show", "--showformat=${Package} ${Status}\\n", *packages)
-    return sorted({line.split()[0] for line in printed.splitlines() if line.endswith(" ok installed")})
+def libraries() -> "set[str]":
+    """Every shared library that the loader finds by its name. Read, not loaded: an allocator takes over when it is."""
+    cached = re.findall(r"^\s+(\S+) \(", output("/sbin/ldconfig", "--print-cache"), re.MULTILINE)
+    named = (Path(place) for place in os.environ.get("LD_LIBRARY_PATH", "").split(":") if place)
+    return {*cached, *(path.name for place in named if place.is_dir() for path in place.iterdir())}
 
 
-def offered(packages: "list[str]") -> "dict[str, str]":
-    """The version of each package that apt would install. A name unknown to apt is a pattern, which finds others."""
-    found, name = {}, ""
-    for line in output("apt-cache", "policy", *packages).splitlines():
-        if not line.startswith(" "):
-            name = line.rstrip(":")
-        elif line.strip().startswith("Candidate:") and "(none)" not in line:
-            found[name] = line.split()[1]
-    return {name: version for name, version in found.items() if name in packages}
+def has_header(name: str) -> bool:
+    places = (sysconfig.get_path("include"), "/usr/local/include", "/usr/include")
+    return any(Path(place, name).is_file() for place in places)
 
 
 def compilers(names: "list[str]") -> "dict[str, str]":
@@ -77,29 +75,27 @@ def features() -> "list[str]":
     return []
 
 
-def system() -> str:
+def distribution() -> str:
     match = re.search(r'^PRETTY_NAME="?([^"\n]*)', read("/etc/os-release"), re.MULTILINE)
     return match.group(1) if match else "an unknown system"
 
 
-def main() -> None:
-    wanted = json.loads(sys.argv[1])
-    print(
-        json.dumps(
-            {
-                "system": system(),
-                "is_root": os.geteuid() == 0,
-                "has_apt": shutil.which("apt-get") is not None,
-                "cores": sorted(os.sched_getaffinity(0)),
-                "available_bytes": available_bytes(),
-                "features": features(),
-                "installed": installed(wanted["packages"]),
-                "compilers": compilers(wanted["compilers"]),
-                "offered": offered(wanted["compilers"]),
-            }
-        )
-    )
-
-
-if __name__ == "__main__":
-    main()
+def look(wanted: "dict[str, list[str]]") -> "dict[str, Any]":
+    """Answer {"module": [names], "library": [...], "header": [...], "program": [...], "compilers": [...]}."""
+    found = libraries()
+    has: dict[str, Callable[[str], bool]] = {
+        "module": lambda name: importlib.util.find_spec(name) is not None,
+        "library": lambda name: name in found,
+        "header": has_header,
+        "program": lambda name: shutil.which(name) is not None,
+    }
+    return {
+        "distribution": distribution(),
+        "is_root": os.geteuid() == 0,
+        "has_apt": shutil.which("apt-get") is not None,
+        "cores": sorted(os.sched_getaffinity(0)),
+        "available_bytes": available_bytes(),
+        "features": features(),
+        "found": sorted(name for kind, test in has.items() for name in wanted[kind] if test(name)),
+        "compilers": compilers(wanted["compilers"]),
+    }

@@ -1,0 +1,113 @@
+"""Bring a host the packages that it lacks, before anything else asks for what is in them."""
+
+import json
+import time
+from collections.abc import Iterable
+
+from build.activation import Host
+from build.command import Command
+from build.engine.compilers import NAMES, choose_compiler, newest, parts
+from build.errors import DeployError
+from build.executor import check
+from build.needs import Needs
+from build.onhost import script
+from build.pins import Pins
+from build.system import System
+from build.work import Work, forget_work, run_work
+
+WORK = "packages"
+APT = ("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-o", "DPkg::Lock::Timeout=300")
+# A machine that boots for the first time reads the lists itself, and apt-get does not wait for that.
+LISTS_BOUND_S, LISTS_RETRY_S = 300.0, 5.0
+
+
+def missing_problem(needs: Needs, system: System, *, name: str) -> str | None:
+    """Everything that is missing as one sentence, for a host where the deployment may not install it."""
+    lacking = needs.lacking(system)
+    if not lacking:
+        return None
+    install = f"`apt-get install {' '.join(needs.packages(system))}`"
+    step = f"Run {install} there as root." if system.has_apt else f"Install them; on Debian and Ubuntu: {install}."
+    return f"{name}: the system lacks what the engine needs, got no {', '.join(lacking)}. {step}"
+
+
+def install_packages(host: Host, needs: Needs, system: System, pins: Pins) -> None:
+    """Bring what is missing, as work that outlives this task. Raises DeployError where apt cannot."""
+    with host.reporter.phase("Read the distribution's package lists"):
+        _read_lists(host)
+    offered = json.loads(check(host.executor, offers_command(python=host.target.python)).stdout)
+    packages = chosen_packages(needs, system, offered, name=host.target.name, pins=pins)
+    if not packages:
+        return  # no newer compiler is to be had
+    steps = (
+        # What a power cut left half-done is finished first: apt refuses anything else.
+        Command(argv=("dpkg", "--configure", "-a"), what="finish what was being installed", timeout_s=300),
+        install_command(packages),
+    )
+    run_work(host, Work(name=WORK, what="install system packages", steps=steps, timeout_s=1500))
+    forget_work(host, WORK)
+
+
+def refuse_lacking(host: Host, needs: Needs, system: System) -> None:
+    """Raise DeployError where something is missing although apt said that all went well."""
+    if lacking := needs.lacking(system):
+        raise DeployError(
+            f"{host.target.name}: the packages are installed and bring not all of it, got no {', '.join(lacking)}. "
+            f"Look there with `apt-cache policy {' '.join(needs.packages(system))}`, and install what brings it."
+        )
+
+
+def chosen_packages(needs: Needs, system: System, offered: dict[str, str], *, name: str, pins: Pins) -> tuple[str, ...]:
+    """Decide what to install. Raises DeployError where no compiler on offer is new enough."""
+    packages = [package for package in needs.packages(system) if package != "g++"]
+    if needs.gcc_min != "0":
+        chosen = choose_compiler(system.compilers, offered, minimum=needs.gcc_min, wanted=needs.gcc_wanted)
+        if chosen is None:
+            raise DeployError(_too_old(needs, system, offered, name, pins))
+        if chosen not in system.compilers:
+            packages.append(chosen)
+    return tuple(dict.fromkeys(packages))
+
+
+def _too_old(needs: Needs, system: System, offered: dict[str, str], name: str, pins: Pins) -> str:
+    step = "Use an image of the family ubuntu-2404-lts-arm64, or install a newer g++"
+    if parts(needs.gcc_min) >= parts(pins.compiler.gcc_min):
+        step += "; or take the engine from a wheel (--engine wheel), or the wheels of another host (--wheels)"
+    return (
+        f"{name}: {system.distribution} has no compiler that is new enough, got {newest(system.compilers, offered)} "
+        f"where g++ {needs.gcc_min} is needed. {step}."
+    )
+
+
+def offers_command(*, python: str) -> Command:
+    return Command(
+        argv=(python, "-I", "-", json.dumps(NAMES)),
+        what="ask which compilers the distribution offers",
+        stdin=script("offers.py"),
+        timeout_s=120,
+    )
+
+
+def update_command() -> Command:
+    argv = (*APT, "-o", "Acquire::Retries=3", "update")
+    return Command(argv=argv, what="read the distribution's package lists", timeout_s=300)
+
+
+def install_command(packages: Iterable[str]) -> Command:
+    argv = (*APT, "install", "--yes", "--no-install-recommends", *packages)
+    return Command(argv=argv, what=f"install {', '.join(packages)}", timeout_s=900)
+
+
+def _read_lists(host: Host) -> None:
+    deadline = time.monotonic() + LISTS_BOUND_S
+    while True:
+        result = host.executor.run(update_command())
+        if result.succeeded:
+            return
+        if "lists/lock" not in result.stderr or time.monotonic() > deadline:
+            got = (result.stderr.strip().splitlines() or [f"exit status {result.status}"])[-1]
+            raise DeployError(
+                f"{host.target.name}: the distribution's package lists cannot be read, got {got}. "
+                "Let the host reach its package mirror, or install what is missing there by hand."
+            )
+        time.sleep(LISTS_RETRY_S)
