@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
-.PHONY: help setup demo demo-stop rehearse rehearse-cloud test test-kernels test-arm test-hosts check e2e schema bench-kernels mutate-kernels clean
+.PHONY: help setup demo demo-stop rehearse rehearse-cloud rehearse-arm test test-kernels test-arm test-hosts check e2e schema bench-kernels mutate-kernels clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -29,6 +29,9 @@ rehearse: setup ## the whole way on this computer, as root: up, deploy over SSH 
 
 rehearse-cloud: setup ## the prod stack's life with the real Pulumi CLI on a cloud of our own: up, change, destroy, census
 	@$(BIN)/python -m tests.rehearse_cloud
+
+rehearse-arm: setup ## a deployment with real materials to an emulated arm64 host, as root on x86-64; an hour
+	@$(BIN)/python -m tests.rehearse_arm
 
 test: setup check e2e ## every check, the end-to-end test with real vLLM included
 

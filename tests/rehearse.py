@@ -17,7 +17,8 @@ from pathlib import Path
 from tests.pulumi_stack import HOW_TO_GET_IT, find_cli
 from tests.rehearsal.leftovers import leftovers
 from tests.rehearsal.served import Demonstration, Served, StandIns
-from tests.rehearsal.steps import Rehearsal, StepError
+from tests.rehearsal.steps import Rehearsal
+from tests.rehearsal.transcript import StepError
 from tests.rehearsal.world import world
 
 STACK = "dev"
@@ -59,7 +60,7 @@ def rehearse(folder: Path, served: Served) -> list[str]:
     assert cli is not None, "`missing` looked for it"
     problems: list[str] = []
     with world(folder, cli, stack=STACK, layers=served.layers, binds=served.binds) as around:
-        rehearsal = Rehearsal(around, served)
+        rehearsal = Rehearsal(world=around, served=served)
         try:
             rehearsal.run()
         except StepError as failure:

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-TIMEOUT_S = 900
+TIMEOUT_S = 1800
 # getauxval(3) and Linux's arch/arm64/include/uapi/asm/hwcap.h.
 AT_HWCAP2, HWCAP2_BITS = 26, {"sve2": 1, "i8mm": 13, "bf16": 14}
 MMLA_KERNEL = re.compile(rb"sve_[a-z0-9_]*bf16fp32_mmla[a-z0-9_]*")

@@ -29,7 +29,8 @@ FOR_ACCELERATORS = re.compile(rb"Requires-Dist: (cuda|nvidia|triton)[^\n]*\n")
 def make_wheelhouse(root: Path) -> None:
     """Fill the directory unless it already holds exactly this. `root` is the system that torch is to be loaded in."""
     pins = load_pins(PINS)
-    wanted = (*requirements(pins), f"{pins.pip.name}=={pins.pip.version}", *pins.vllm.build_requires)
+    torchvision = f"torchvision=={pins.torch.torchvision}"
+    wanted = (*requirements(pins), torchvision, f"{pins.pip.name}=={pins.pip.version}", *pins.vllm.build_requires)
     recipe = "\n".join((*wanted, Path(__file__).read_text(), Path(__file__).with_name("standins.py").read_text()))
     digest = hashlib.sha256(recipe.encode()).hexdigest()
     stamp = WHEELHOUSE / ".complete"
@@ -48,7 +49,7 @@ def make_wheelhouse(root: Path) -> None:
 def _download(wanted: tuple[str, ...]) -> None:
     """What is there already is not fetched again."""
     quiet = ("--disable-pip-version-check", "--no-input", "--progress-bar", "off", "--quiet")
-    there = ("--find-links", PUBLISHED, "--dest", PUBLISHED)
+    there = ("--find-links", str(PUBLISHED), "--dest", str(PUBLISHED))
     command = (sys.executable, "-m", "pip", "download", *quiet, "--no-deps", *platform_words(PYTHON), *there)
     PUBLISHED.mkdir(parents=True, exist_ok=True)
     run(*command, *dict.fromkeys(wanted), what="download the wheels of an arm64 host", timeout_s=1800)
@@ -70,11 +71,11 @@ def _make_torch(pins: Pins, root: Path) -> None:
     says = draft / "torch" / "version.py"
     text = re.sub(r"(?m)^__version__ = .*$", f"__version__ = '{new}'", says.read_text())
     says.write_text(re.sub(r"(?m)^(cuda: .*) = .*$", r"\1 = None", text))
-    _pack(draft, WHEELHOUSE / published.name.replace(old, new, 1))
+    pack(draft, WHEELHOUSE / published.name.replace(old, new, 1))
     shutil.rmtree(draft)
 
 
-def _pack(files: Path, wheel: Path) -> None:
+def pack(files: Path, wheel: Path) -> None:
     """Write a wheel whose RECORD fits. Not compressed: an emulated machine unpacks it."""
     (info,) = files.glob("*.dist-info")
     record = info / "RECORD"

@@ -1,6 +1,6 @@
 """Write the models of an emulated host, and what each must answer: the demonstration's tiny ones, in four bits.
 
-    python -m tests.arm.quantized DEMO OUT     in the engine environment; below DEMO are the demonstration's models
+    python -m tests.kernels.quantized DEMO OUT     in the engine environment; below DEMO are the demonstration's models
 
 OUT/awq is tiny-qwen2 in AWQ's layout, OUT/online is tiny-phi3 as it is, which `axion_w4` quantizes while it loads.
 OUT/expected.json has the start of each greedy answer, computed by transformers in float32 from the same four bits, up
@@ -22,7 +22,8 @@ from safetensors.torch import load_file, save_file
 from tests.kernels.checkpoints import Int4, awq, awq_config, to_int4
 
 GROUP = 32
-QUESTIONS = tuple(f"{verb} {what}?" for verb in ("What is", "Name", "Say") for what in ("the sea", "a river", "Paris"))
+VERBS, OBJECTS = ("What is", "Name", "Say", "Write"), ("the sea", "a river", "Paris", "one word", "a number", "the fox")
+QUESTIONS = tuple(f"{verb} {what}{end}" for verb in VERBS for what in OBJECTS for end in "?.")
 TOKENS = 12
 CLEAR = 0.02
 """The share of the logits' spread by which the best token leads where bfloat16 cannot change it."""
@@ -63,6 +64,7 @@ def expected(source: Path, weights: Callable[[str, Any], Any]) -> dict[str, Any]
             module.weight.data = weights(layer, module.weight.data).float()
     tokenizer = hf.AutoTokenizer.from_pretrained(source)
     answers = {question: certain(model, tokenizer, question) for question in QUESTIONS}
+    answers = {question: answer for question, answer in answers.items() if "\ufffd" not in tokenizer.decode(answer)}
     question = max(answers, key=lambda each: len(answers[each]))
     answer = answers[question]
     assert len(answer) > 1, f"{source.name}: no question has an answer that is certain"
@@ -73,7 +75,7 @@ def certain(model: Any, tokenizer: Any, question: str) -> list[int]:
     """The tokens of its greedy answer up to the first that is not clear."""
     turns = [{"role": "user", "content": question}]
     prompt = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_tensors="pt", return_dict=True)
-    seen, answer = prompt["input_ids"], []
+    seen, answer = prompt["input_ids"], list[int]()
     while len(answer) < TOKENS:
         logits = model(seen).logits[0, -1]
         best = logits.topk(2).values
