@@ -6,14 +6,25 @@ BIN := $(VENV)/bin
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
-.PHONY: help setup demo demo-stop rehearse rehearse-cloud rehearse-arm test test-kernels test-arm test-hosts check e2e schema bench-kernels mutate-kernels clean
+# A run that lists several goes through them in that order.
+.NOTPARALLEL:
+# Writes down which tests ran; `left-out` reads it.
+REPORT = --junit-xml=out/reports/$@.xml
+
+.PHONY: help setup demo demo-stop rehearse rehearse-cloud rehearse-arm test test-fresh test-kernels test-arm test-hosts check e2e left-out nothing-left-out kernels-cpp schema bench-kernels mutate-kernels clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 
+# Packages and tools of a run, brought where that is allowed, else named in one message before anything begins.
+NEEDS := needs-test needs-kernels needs-hosts needs-rehearsal needs-rehearsal-cloud needs-rehearsal-arm needs-fresh
+.PHONY: $(NEEDS)
+$(NEEDS): needs-%:
+	@python=$$(bash build/python.sh) && "$$python" -m tests.requirements $*
+
 setup: $(VENV)/.complete ## make the operator's environment
 
-$(VENV)/.complete: build/setup.sh pyproject.toml constraints.txt
+$(VENV)/.complete: build/setup.sh build/python.sh pyproject.toml constraints.txt
 	@bash build/setup.sh $(VENV)
 	@touch $@
 
@@ -23,31 +34,43 @@ demo: setup ## serve four models on this computer and ask one a question
 demo-stop: setup ## end everything that the demo started
 	@$(BIN)/fab stop
 
-rehearse: setup ## the whole way on this computer, as root: up, deploy over SSH with real vLLM, idle stop, destroy, census
+rehearse: needs-rehearsal setup ## the whole way on this computer, as root: up, deploy over SSH with real vLLM, idle stop, destroy, census
 	@$(BIN)/fab demo.prepare
 	@$(BIN)/python -m tests.rehearse
 
-rehearse-cloud: setup ## the prod stack's life with the real Pulumi CLI on a cloud of our own: up, change, destroy, census
+rehearse-cloud: needs-rehearsal-cloud setup ## the prod stack's life with the real Pulumi CLI on a cloud of our own: up, change, destroy, census
 	@$(BIN)/python -m tests.rehearse_cloud
 
-rehearse-arm: setup ## a deployment with real materials to an emulated arm64 host, as root on x86-64; an hour
+rehearse-arm: needs-rehearsal-arm setup ## a deployment with real materials to an emulated arm64 host, as root on x86-64: an hour
+	@$(BIN)/fab demo.prepare
 	@$(BIN)/python -m tests.rehearse_arm
 
-test: setup check e2e ## every check, the end-to-end test with real vLLM included
+test: needs-test setup check e2e left-out ## every check, the end-to-end test with real vLLM included
 
-check: setup ## format, lint, types, and all tests that need no engine
+test-fresh: needs-fresh setup ## the README's two commands on a Debian that has git, make and Python: needs root, on x86-64
+	@$(BIN)/python -m tests.fresh
+
+left-out: setup # say how many tests of the last run were left out, and why
+	@$(BIN)/python -m tests.requirements.left_out
+
+nothing-left-out: setup # the same, and an error where there are any
+	@$(BIN)/python -m tests.requirements.left_out --none
+
+check: needs-test setup ## format, lint, types, and all tests that need no engine
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest -m "not engine and not kernels and not arm and not hosts"
+	$(BIN)/pytest -m "not engine and not kernels and not arm and not hosts" $(REPORT)
 
-e2e: setup ## the end-to-end tests with real vLLM (the first time it builds the engine environment)
+e2e: needs-test setup ## the end-to-end tests with real vLLM (the first time it builds the engine environment)
 	$(BIN)/fab demo.prepare
-	$(BIN)/pytest -m engine
+	$(BIN)/pytest -m engine $(REPORT)
 
-test-kernels: setup ## the kernels: C++ natively, sanitized and emulated, then the wheel inside real vLLM
+kernels-cpp: needs-kernels ## the kernels' C++ tests, natively and emulated
+	bash kernels/run-tests.sh native axion
+
+test-kernels: needs-kernels setup ## the kernels: C++ natively, sanitized and emulated, then the wheel inside real vLLM
 	bash kernels/run-tests.sh
-	bash kernels/packages.sh llvm-19
 	$(BIN)/fab demo.prepare
 	$(BIN)/pytest -m kernels
 
@@ -55,14 +78,14 @@ test-arm: setup ## real vLLM for aarch64 with our kernels, emulated: needs root,
 	$(BIN)/fab demo.prepare
 	$(BIN)/pytest -m arm
 
-test-hosts: setup ## deployments over SSH onto systemd hosts of our own, x86-64 and emulated arm64: needs root
+test-hosts: needs-hosts setup ## deployments over SSH onto systemd hosts of our own, x86-64 and emulated arm64: needs root
 	$(BIN)/fab demo.prepare
 	$(BIN)/pytest -m hosts
 
 schema: setup ## write the JSON schema that editors complete models.yaml with
 	$(BIN)/python -m deployment.schema > docs/models.schema.json
 
-bench-kernels: setup ## model the kernels' cycles on Neoverse V2, and compare with the baseline
+bench-kernels: needs-kernels setup ## model the kernels' cycles on Neoverse V2, and compare with the baseline
 	@$(BIN)/python -m kernels.model.bench --check kernels/bench/baseline.json
 
 mutate-kernels: setup ## break the kernels in many small ways, one at a time: some test must notice each

@@ -6,9 +6,9 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from build.errors import DeployError
 
@@ -25,6 +25,7 @@ Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$", description="the 40 hex
 GitUrl = Annotated[
     str, Field(pattern=r"^https://\S+/[A-Za-z0-9_-]+\.git$", description="an https address ending in .git")
 ]
+HttpsUrl = Annotated[str, Field(pattern=r"^https://\S+$", description="an https address")]
 Exactly = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*==\d+(\.\d+)*$", description="NAME==VERSION")]
 DistributionName = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", description="a normalized package name")]
 
@@ -57,7 +58,8 @@ class Vllm(Frozen):
 
 class Torch(Frozen):
     version: Version
-    cpu_index_url: str = Field(pattern=r"^https://\S+$", description="an https address of a simple index")
+    cpu_index_url: HttpsUrl
+    torchvision: Version
 
 
 class Acl(Frozen):
@@ -82,6 +84,21 @@ class Compiler(Frozen):
         return self.gcc_runtime_min.get(machine, "1.0")
 
 
+class ReleasedTool(Frozen):
+    """A program that its maker publishes as an archive; `{version}` in an address is filled in."""
+
+    version: Version
+    url: HttpsUrl
+    sha256: Sha256 | None = None
+    checksums_url: HttpsUrl | None = None
+
+    @model_validator(mode="after")
+    def _is_verifiable(self) -> Self:
+        if self.sha256 is None and self.checksums_url is None:
+            raise ValueError("one of sha256 and checksums_url is needed")
+        return self
+
+
 class Kernels(Frozen):
     machines: tuple[str, ...] = Field(strict=False)
 
@@ -102,6 +119,8 @@ class Pins(Frozen):
     pip: PinnedFile
     demo_tools: tuple[PinnedFile, ...] = Field(strict=False)
     demo_weights: PinnedFile
+    pulumi: ReleasedTool
+    gcloud: ReleasedTool
 
 
 def load_pins(path: Path) -> Pins:
@@ -146,6 +165,7 @@ def environment_digest(
         "python": ".".join(python.split(".")[:2]),
         "constraints": sorted(constraint_lines(constraints_text)),
         "torch": pins.torch.version,
+        "torchvision": pins.torch.torchvision,
         "vllm": pins.vllm.version,
         "build": _build_facts(pins, machine, origin),
         **({"kernels": kernels} if pins.has_kernels(machine) else {}),

@@ -9,19 +9,6 @@ set -euo pipefail
 venv=$1
 cd "$(dirname "$0")/.."
 
-find_python() {
-    local candidate
-    for candidate in ${PYTHON:-} python3 python3.13 python3.12 python3.11 python3.14; do
-        if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null; then
-            command -v "$candidate"
-            return
-        fi
-    done
-    echo "python3: version 3.11 to 3.14 is needed, got $(python3 --version 2>&1 || echo none)." \
-        "Install one, or name it: make PYTHON=/path/to/python3.12 setup" >&2
-    exit 1
-}
-
 install_packages() {
     local sudo=()
     if ! command -v apt-get >/dev/null; then
@@ -40,9 +27,10 @@ install_packages() {
     DEBIAN_FRONTEND=noninteractive "${sudo[@]}" apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
-python=$(find_python)
+python=$(bash build/python.sh)
 missing=()
-"$python" -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
+"$python" -c 'import ensurepip, venv' 2>/dev/null ||
+    missing+=("$("$python" -c 'import sys; print(f"python3.{sys.version_info.minor}-venv")')")
 "$python" -c 'import ctypes; ctypes.CDLL("libnuma.so.1")' 2>/dev/null || missing+=(libnuma1)
 if [ "${#missing[@]}" -gt 0 ]; then
     install_packages "${missing[@]}"

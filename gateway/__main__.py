@@ -24,7 +24,8 @@ def main(arguments: list[str] | None = None) -> int:
         loaded = load_config(args.config)
         if args.check:
             return 0
-        listeners = open_listeners(_addresses(loaded.config.listen, args.host, args.port))
+        addresses = _addresses(loaded.config.listen, args.host, args.port)
+        listeners = open_listeners(addresses, must_inherit=args.inherit)
     except (ConfigError, ListenError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -43,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--check", action="store_true", help="read the configuration and end: 1 if it is refused")
     parser.add_argument("--host", help="listen here instead of where the file says")
     parser.add_argument("--port", type=int, help="listen here instead of where the file says; 0 lets the system choose")
+    parser.add_argument("--inherit", action="store_true", help="listen on systemd's sockets or end: never on others")
     parser.add_argument("--log-level", default="info", choices=("debug", "info", "warning", "error"))
     parser.add_argument("--version", action="version", version=__version__)
     return parser

@@ -8,6 +8,8 @@ from gateway.config import Listen
 
 FIRST_INHERITED_FD = 3
 """SD_LISTEN_FDS_START of sd_listen_fds(3)."""
+BACKLOG = 4096
+"""As in gateway.socket: the last listen(2) counts for everybody who holds the socket."""
 
 
 class ListenError(Exception):
@@ -22,9 +24,12 @@ def inherited_count(environment: Mapping[str, str], pid: int) -> int:
     return int(count) if count.isdecimal() else 0
 
 
-def open_listeners(addresses: Iterable[Listen]) -> list[socket.socket]:
+def open_listeners(addresses: Iterable[Listen], *, must_inherit: bool = False) -> list[socket.socket]:
     """Return listening sockets: the inherited ones if there are any, else new ones. Raises ListenError."""
     count = inherited_count(os.environ, os.getpid())
+    if must_inherit and not count:
+        advice = "Look at `systemctl status gateway.socket`."
+        raise ListenError(f"listen: systemd has to hand over the sockets, got none. {advice}")
     if count:
         inherited = [socket.socket(fileno=FIRST_INHERITED_FD + number) for number in range(count)]
         for listener in inherited:
@@ -53,7 +58,7 @@ def _bind(family: socket.AddressFamily, place: tuple[object, ...]) -> socket.soc
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listener.setblocking(False)
         listener.bind(place)
-        listener.listen(1024)
+        listener.listen(BACKLOG)
     except OSError:
         listener.close()
         raise

@@ -16,7 +16,7 @@ from gateway.config_file import ConfigError, LoadedConfig, load_config
 from gateway.events import log_event, log_failure
 from gateway.fleet import Fleet
 from gateway.gateway import Gateway
-from gateway.listeners import inherited_count
+from gateway.listeners import BACKLOG, inherited_count
 
 KEEP_ALIVE_S = 75.0
 """Longer than the idle connections of the usual clients and proxies, so that they close first."""
@@ -61,7 +61,7 @@ class Server:
         loop.add_signal_handler(signal.SIGHUP, self._reload.set)
         runner = runner_of(self._gateway)
         await runner.setup()
-        sites = [web.SockSite(runner, listener, backlog=1024) for listener in self._listeners]
+        sites = [web.SockSite(runner, listener, backlog=BACKLOG) for listener in self._listeners]
         for site in sites:
             await site.start()
         addresses = ",".join(f"{host}:{port}" for host, port, *_ in runner.addresses)

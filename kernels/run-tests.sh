@@ -3,11 +3,9 @@
 #
 #   run-tests.sh [native] [asan] [axion]     all three when none is named
 #
-# qemu proves correctness and says nothing about speed. Debian 12's packages are installed when missing.
+# qemu proves correctness and says nothing about speed. `make kernels-cpp` and `make test-kernels` bring what it needs.
 set -euo pipefail
 cd "$(dirname "$0")"
-
-bash packages.sh cmake ninja-build g++ googletest clang-19 lld-19 g++-12-aarch64-linux-gnu qemu-user
 
 out=../out/kernels
 v2=(qemu-aarch64 -cpu "max,sve128=on,sve256=off,sve512=off") # Neoverse V2's vector length

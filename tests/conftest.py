@@ -1,4 +1,4 @@
-"""What tests need besides Python. Whatever is missing is a failure that says how to get it: no test is skipped."""
+"""What tests need besides Python; `make test` brings it. What is missing all the same fails, or counts as left out."""
 
 import shutil
 import signal
@@ -21,6 +21,7 @@ from tests.kernels.wheel import unpack_wheel
 from tests.live_deployment import LOAD_S, LiveDeployment, eventually
 from tests.pulls import COMMIT, FILES
 from tests.pulumi_stack import HOW_TO_GET_IT, PulumiStack, find_cli
+from tests.requirements.tools import GCLOUD, put_on_path
 from tests.standing_stack import StandingStack
 
 # How long one example takes says more about the machine than about the code.
@@ -28,6 +29,7 @@ hypothesis.settings.register_profile("here", deadline=None)
 hypothesis.settings.load_profile("here")
 
 REPOSITORY = Path(__file__).parents[1]
+put_on_path(GCLOUD)
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,37 +18,20 @@ from typing import Any
 import yaml
 
 from tests.fakes.cloud.server import Cloud
+from tests.requirements.tools import PULUMI, find
 
 Json = dict[str, Any]
 REPOSITORY = Path(__file__).parents[1]
 PROVIDER = REPOSITORY / "tests" / "fakes" / "provider"
-ARCHIVE = "AXION_PULUMI_ARCHIVE"
-HOW_TO_GET_IT = "Install it: https://www.pulumi.com/docs/install, or name an archive of it in AXION_PULUMI_ARCHIVE."
+HOW_TO_GET_IT = PULUMI.advice
 PROGRAM_PARTS = ("Pulumi.yaml", "__main__.py", "infra", "deployment", "templates", "models.yaml", "examples", "gateway")
 TIMEOUT_S = 120.0
 PASSPHRASE = "only-for-tests"
 
 
 def find_cli() -> Path | None:
-    """The folder of a Pulumi CLI: on PATH, or unpacked once from an archive into out/tools."""
-    found = shutil.which("pulumi")
-    if found is not None and shutil.which("pulumi-language-python") is not None:
-        return Path(found).resolve().parent
-    beside = sorted((REPOSITORY.parent / "shared" / "bin").glob("pulumi-*-linux-x64.tar.xz"))
-    archive = Path(os.environ[ARCHIVE]) if ARCHIVE in os.environ else next(iter(beside), None)
-    if archive is None or not archive.is_file():
-        return None
-    home = REPOSITORY / "out" / "tools" / archive.name.removesuffix(".tar.xz")
-    if not home.is_dir():
-        home.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(dir=home.parent))
-        with tarfile.open(archive) as packed:
-            packed.extractall(partial, filter="data")
-        try:
-            partial.rename(home)
-        except OSError:  # another run was faster
-            shutil.rmtree(partial)
-    return next(home.glob("*/pulumi")).parent
+    """The folder of a Pulumi CLI: on PATH, or unpacked from an archive. `make test` brings one."""
+    return find(PULUMI)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

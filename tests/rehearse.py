@@ -6,58 +6,31 @@ serves, stops itself when nobody comes, and is destroyed.
 """
 
 import argparse
-import os
 import shutil
 import signal
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
-from tests.pulumi_stack import HOW_TO_GET_IT, find_cli
+from tests.pulumi_stack import find_cli
 from tests.rehearsal.leftovers import leftovers
 from tests.rehearsal.served import Demonstration, Served, StandIns
 from tests.rehearsal.steps import Rehearsal
 from tests.rehearsal.transcript import StepError
 from tests.rehearsal.world import world
+from tests.requirements.runs import RUNS, prepare
+from tests.requirements.tools import GCLOUD, put_on_path
 
 STACK = "dev"
-PACKAGES = {
-    "mmdebstrap": "mmdebstrap",
-    "systemd-nspawn": "systemd-container",
-    "losetup": "mount",
-    "ip": "iproute2",
-    "ssh": "openssh-client",
-    "openssl": "openssl",
-}
 SETTLE_S = 10.0
-
-
-def missing() -> list[str]:
-    """What this computer lacks, each with how to get it."""
-    if sys.platform != "linux" or os.uname().machine != "x86_64":
-        return [f"machine: the engines of a rehearsal are for Linux on x86-64, got {' '.join(os.uname()[::4])}."]
-    found = []
-    if os.geteuid() != 0:
-        found.append(f"user: hosts, networks and disks are made by root, got uid {os.geteuid()}. Run it by sudo.")
-    absent = sorted({package for program, package in PACKAGES.items() if shutil.which(program) is None})
-    if absent:
-        found.append(
-            f"programs: some are missing, got none of {', '.join(absent)}. `apt-get install {' '.join(absent)}`."
-        )
-    if "overlay" not in Path("/proc/filesystems").read_text():
-        found.append("kernel: no overlay file system, got a kernel without it. Run `modprobe overlay`.")
-    if find_cli() is None:
-        found.append(f"pulumi: not found, got none. {HOW_TO_GET_IT}")
-    if shutil.which("gcloud") is None:
-        found.append("gcloud: not found, got none. Install it: https://cloud.google.com/sdk/docs/install.")
-    return found
 
 
 def rehearse(folder: Path, served: Served) -> list[str]:
     """Run all steps; returns what was not as expected."""
     cli = find_cli()
-    assert cli is not None, "`missing` looked for it"
+    assert cli is not None, "it was asked for"
     problems: list[str] = []
     with world(folder, cli, stack=STACK, layers=served.layers, binds=served.binds) as around:
         rehearsal = Rehearsal(world=around, served=served)
@@ -83,8 +56,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.rehearse", description=__doc__)
     parser.add_argument("--stand-in", action="store_true", help="stand-ins for the engines: no vLLM is built or run")
     given = parser.parse_args()
-    problems = missing()
+    problems = prepare([replace(RUNS["rehearsal"], has_engine=not given.stand_in)])
     if not problems:
+        put_on_path(GCLOUD)
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: whoever cancels it wants nothing left
         folder = Path(tempfile.mkdtemp(prefix="axion-rehearsal-"))
         try:

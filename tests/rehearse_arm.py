@@ -9,18 +9,15 @@ as expected. It proves answers and says nothing about speed.
 import argparse
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 from build.errors import DeployError
-from tests.arm.host import REPOSITORY, arm_programs_run
+from tests.arm.host import arm_programs_run
 from tests.arm.wheelhouse import WHEELHOUSE, make_wheelhouse
 from tests.emulated import served
-from tests.emulated.needs import missing
 from tests.emulated.steps import Rehearsal
-from tests.gcloud_on_cloud import FAB
 from tests.local_deployment import free_port
 from tests.machines import cgroups
 from tests.machines.arm import LIMITS, arm_layer
@@ -29,16 +26,17 @@ from tests.machines.machine import Machine
 from tests.machines.root import make_root
 from tests.processes import belonging_to
 from tests.rehearsal.transcript import StepError, Transcript
+from tests.requirements.runs import RUNS
+from tests.requirements.runs import prepare as requirements
 
 NAME = "rehearse-arm"
-PIP = "[global]\nno-index = true\nfind-links = /srv/wheelhouse\n"
-ON_HOST = "/srv/wheelhouse"
+WHEELS = "/srv/wheelhouse"
+# Without bytecode of modules that nobody imports, which is minutes of emulation: whatever runs first compiles the rest.
+PIP = f"[global]\nno-index = true\nfind-links = {WHEELS}\n[install]\nno-compile = no\n"
 
 
 def prepare(shown: Transcript) -> Machine:
     """Make what the host is made of; what an earlier run made is taken again."""
-    with shown.step("The demonstration's models, by this computer's engine environment", "fab demo.prepare"):
-        subprocess.run([FAB, "demo.prepare"], cwd=REPOSITORY, check=True)
     with shown.step("The emulated host's models: one in AWQ, one to be quantized while it loads, one with pictures"):
         served.make_models()
     with shown.step("An arm64 Debian with what a cloud image holds, once"):
@@ -47,7 +45,7 @@ def prepare(shown: Transcript) -> Machine:
         make_wheelhouse(root)
         shown.say(f"{len(list(WHEELHOUSE.glob('*.whl')))} wheels")
     layers = (arm_layer(), compiler_layer(root))
-    binds = {WHEELHOUSE: ON_HOST, served.MODELS: served.ON_HOST}
+    binds = {WHEELHOUSE: WHEELS, served.MODELS: served.ON_HOST}
     return Machine(NAME, port=free_port(), architecture="arm64", layers=layers, binds=binds)
 
 
@@ -83,7 +81,7 @@ def leftovers(machine: Machine) -> list[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.rehearse_arm", description=__doc__)
     parser.parse_args()
-    problems = missing()
+    problems = requirements([RUNS["rehearsal-arm"]])
     if not problems:
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: whoever cancels it wants nothing left
         print("An emulated host. What emulation cannot, and what stands in its place:")

@@ -15,6 +15,7 @@ from typing import Any
 from tests.fakes.cloud.server import running
 from tests.gcloud_on_cloud import fab, gcloud_environment
 from tests.pulumi_stack import HOW_TO_GET_IT, PulumiStack, find_cli
+from tests.requirements.tools import GCLOUD, put_on_path
 from tests.standing_stack import host_settings
 
 STACK = "prod"
@@ -100,6 +101,7 @@ def rehearse(base: Path, cli: Path) -> list[str]:
 
 
 def main() -> int:
+    put_on_path(GCLOUD)
     cli = find_cli()
     if cli is None:
         print(f"pulumi: not found, got none. {HOW_TO_GET_IT}", file=sys.stderr)

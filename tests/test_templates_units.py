@@ -163,11 +163,33 @@ def test_the_gateway_that_steps_in_is_confined_like_the_gateway() -> None:
     assert {line for line in gateway ^ handover if not line.startswith("#")} == {
         "Description=OpenAI-compatible gateway in front of the engines",
         "Description=Second gateway, which serves while the first is replaced",
-        "StartLimitIntervalSec=0",
         "Restart=always",
         "Restart=no",
         "RestartSec=1",
     }
+
+
+@pytest.mark.parametrize(
+    "unit", ["gateway.socket", "gateway.service", "gateway-handover.service", "gateway-restart.service"]
+)
+def test_no_number_of_starts_closes_the_gateways_address(unit: str) -> None:
+    """systemd fails a socket when any service that names it in Sockets= reaches its limit, and when it does itself."""
+    lines = (GOLDEN / unit).read_text().splitlines()
+    assert "StartLimitIntervalSec=0" in lines[: lines.index("[Socket]" if unit == "gateway.socket" else "[Service]")]
+    assert ("TriggerLimitIntervalSec=0" in lines) == (unit == "gateway.socket")
+
+
+@pytest.mark.parametrize("unit", ["gateway.socket", "gateway.service", "gateway-handover.service"])
+def test_what_serves_the_address_depends_on_no_other_units_success(unit: str) -> None:
+    """A start that fails for want of another unit is never tried again; one whose process fails is."""
+    keys = {line.partition("=")[0] for line in (GOLDEN / unit).read_text().splitlines()}
+    assert [key for key in keys if key.startswith(("Requi", "Requisite", "BindsTo", "Condition", "Assert"))] == []
+
+
+def test_the_address_stays_open_while_everything_else_restarts() -> None:
+    lines = render("systemd/gateway.socket.j2", VM).splitlines()
+    assert "StopPropagatedFrom=axion.target" in lines
+    assert [line for line in lines if line.startswith("PartOf=")] == []
 
 
 def test_an_engine_waits_for_the_one_before_it_and_the_first_for_nobody() -> None:

@@ -20,6 +20,8 @@ LAYERS: dict[str, set[str]] = {
     "build/onhost/": {"build.onhost"},
     # With the build tools on its path, which are what it looks at.
     "build/onhost/requirements.py": {"packaging"},
+    # Inside an engine environment, which is what it proves.
+    "build/onhost/small_model.py": {"torch", "vllm", "transformers", "tokenizers", "safetensors", "torchvision", "PIL"},
     "build/engine/proofs.py": {"torch", "vllm"},
     "build/engine/standin.py": set(),
     # Pulumi runs a pack with its folder, not the checkout, on the path: it imports nothing of ours but itself.

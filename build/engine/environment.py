@@ -6,7 +6,7 @@ from build.activation import Host
 from build.command import Command
 from build.engine import built_wheels
 from build.engine.commands import BuildDirectory, is_sealed_command, start_commands
-from build.engine.gates import gate_problems, is_proven_by_use, judge
+from build.engine.gates import gate_problems, judge
 from build.engine.seal import judge_proofs, manifest, proof_command, seal_commands
 from build.engine.steps import Recipe, build_steps, export
 from build.errors import ConnectionLostError, DeployError
@@ -41,9 +41,7 @@ def ensure_environment(recipe: Recipe, target: Target, executor: Executor, repor
     work = Work(name=WORK, what=what, steps=steps, timeout_s=BUILD_TIMEOUT_S, key=recipe.digest)
     results = run_work(host, work)
     try:
-        # The last step put it to use, where that is asked for.
-        findings = results[-1].stdout if is_proven_by_use(recipe.pins, recipe.machine) else ""
-        _prove_and_seal(recipe, build, host, findings)
+        _prove_and_seal(recipe, build, host, findings=results[-1].stdout)  # the last step put it to use
     except ConnectionLostError:
         raise
     except DeployError:

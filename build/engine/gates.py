@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from build.command import Command
-from build.engine.commands import BuildDirectory
+from build.engine.commands import BuildDirectory, write_file
 from build.engine.origin import COMPILED_FEATURES, WHEEL_FEATURES
 from build.onhost import script
 from build.pins import Pins
@@ -31,42 +31,59 @@ class Gate:
 
 
 def is_proven_by_use(pins: Pins, machine: str) -> bool:
-    """Whether these gates apply: on Arm, and wherever engines serve with our kernels."""
+    """Whether all these gates apply: on Arm, and wherever engines serve with our kernels.
+
+    Elsewhere a ready wheel has to load and to take pictures.
+    """
     return machine == "aarch64" or pins.has_kernels(machine)
 
 
-def use_command(build: BuildDirectory) -> Command:
-    """Use the environment and tell the findings; the last line of stdout is the answer."""
-    scratch = str(PurePosixPath(build.path) / "proof")
-    return Command(
-        argv=(str(build.python), "-I", "-", json.dumps({"scratch": scratch})),
-        what="multiply, sample and serve a small int4 model with it",
-        stdin=script("engine_proofs.py"),
-        timeout_s=PROOF_TIMEOUT_S,
-    )
-
-
-def judge(stdout: str, problems: Sequence[str], pins: Pins, machine: str) -> tuple[Gate, ...]:
-    """All gates. `stdout` is what `use_command` printed, `problems` what judge_proofs found in the first look."""
-    gates = [Gate(name="loads", verdict="fail" if problems else "pass", evidence="; ".join(problems) or _loaded(pins))]
-    if not is_proven_by_use(pins, machine):
-        return tuple(gates)
-    try:
-        findings: Findings = json.loads(stdout.strip().rpartition("\n")[2])
-        findings["engine"]
-    except (ValueError, KeyError, TypeError):
-        gates.append(Gate(name="use", verdict="fail", evidence=f"no findings, got {stdout[-300:]!r}"))
-        return tuple(gates)
-    applies = {
+def applying(pins: Pins, machine: str) -> Mapping[str, bool]:
+    """Which findings are asked for."""
+    return {
         "features": machine == "aarch64",
         "torch_build": machine == "aarch64",
         "acl_probe": machine == "aarch64",
         "matmul": machine == "aarch64",
         "symbols": machine == "aarch64",
-        "openmp": True,
+        "openmp": is_proven_by_use(pins, machine),
         "selftest": pins.has_kernels(machine),
         "engine": pins.has_kernels(machine),
+        "pictures": True,
     }
+
+
+def use_commands(build: BuildDirectory, pins: Pins, machine: str) -> tuple[Command, ...]:
+    """Use the environment and tell the findings; the last line of the last one's stdout is the answer."""
+    scratch = PurePosixPath(build.path) / "proof"
+    wanted = {
+        "scratch": str(scratch),
+        "findings": [name for name, applies in applying(pins, machine).items() if applies],
+        "pictures": ["bfloat16", *(["awq"] if pins.has_kernels(machine) else [])],
+    }
+    much, little = "multiply, sample and serve small models with it", "show pictures to a small model with it"
+    return (
+        Command(argv=("mkdir", "-p", "--", str(scratch)), what="make room for the proofs"),
+        write_file(scratch / "small_model.py", script("small_model.py").decode()),
+        Command(
+            argv=(str(build.python), "-I", "-", json.dumps(wanted)),
+            what=much if is_proven_by_use(pins, machine) else little,
+            stdin=script("engine_proofs.py"),
+            timeout_s=PROOF_TIMEOUT_S,
+        ),
+    )
+
+
+def judge(stdout: str, problems: Sequence[str], pins: Pins, machine: str) -> tuple[Gate, ...]:
+    """All gates. `stdout` is what `use_commands` printed, `problems` what judge_proofs found in the first look."""
+    gates = [Gate(name="loads", verdict="fail" if problems else "pass", evidence="; ".join(problems) or _loaded(pins))]
+    try:
+        findings: Findings = json.loads(stdout.strip().rpartition("\n")[2])
+        findings["pictures"]
+    except (ValueError, KeyError, TypeError):
+        gates.append(Gate(name="use", verdict="fail", evidence=f"no findings, got {stdout[-300:]!r}"))
+        return tuple(gates)
+    applies = applying(pins, machine)
     gates += [_gate(name, JUDGES[name], findings.get(name), applies=applies[name], machine=machine) for name in JUDGES]
     return tuple(gates)
 
@@ -147,6 +164,18 @@ def _engine(value: Any) -> tuple[bool, str]:
     return True, f"a small AWQ model answered {len(value['tokens'])} tokens with {layers} layers on {report['isa']}"
 
 
+def _pictures(value: Any) -> tuple[bool, str]:
+    for kind, told in value.items():
+        red, white, again = (told[asked] for asked in ("red", "white", "red again"))
+        if red != again:
+            return False, f"a small Gemma 3 in {kind} answered one picture with {red}, and then with {again}"
+        if red == white or len(red) != 8:
+            return False, f"a small Gemma 3 in {kind} answered a red picture with {red}, a white one with {white}"
+    (torchvision,) = {(told["torchvision"], told["has_operators"]) for told in value.values()}
+    part = "" if torchvision[1] else ", its Python part alone"
+    return True, f"a small Gemma 3 in {' and '.join(value)} tells red from white, by torchvision {torchvision[0]}{part}"
+
+
 JUDGES: Mapping[str, Callable[[Any], tuple[bool, str]]] = {
     "features": _features,
     "torch_build": _torch_build,
@@ -156,6 +185,7 @@ JUDGES: Mapping[str, Callable[[Any], tuple[bool, str]]] = {
     "openmp": _openmp,
     "selftest": _selftest,
     "engine": _engine,
+    "pictures": _pictures,
 }
 AGAIN = "Build again; the output of the compilation has the rest."
 ADVICE: Mapping[str, str] = {
@@ -169,4 +199,5 @@ ADVICE: Mapping[str, str] = {
     "openmp": "Remove what brought the other runtime; two of them slow each other down or crash.",
     "selftest": "Compile the kernels with another compiler, or serve without them (pins.toml: kernels.machines).",
     "engine": "Read `python -m axion_kernels.selftest` in the environment, then build again.",
+    "pictures": "Build again; where torch is taken from, torchvision of the version in pins.toml has to be there.",
 }

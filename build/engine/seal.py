@@ -48,6 +48,7 @@ def _package_problems(answer: Mapping[str, Any], pins: Pins) -> list[str]:
     allowed = {
         "vllm": (f"{pins.vllm.version}+cpu",),
         "torch": (pins.torch.version, f"{pins.torch.version}+cpu"),
+        "torchvision": (pins.torch.torchvision, f"{pins.torch.torchvision}+cpu"),
         "transformers": None,
     }
     return [

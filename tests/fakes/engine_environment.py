@@ -78,6 +78,7 @@ def _write_packages(site: Path, pins: Pins, packages: str) -> None:
         (site / path).parent.mkdir(exist_ok=True)
         (site / path).write_text(text)
     versions = {"vllm": f"{pins.vllm.version}+cpu", "torch": f"{pins.torch.version}+cpu", "transformers": "5.0"}
+    versions["torchvision"] = f"{pins.torch.torchvision}+cpu"
     for name, version in versions.items():
         info = site / f"{name}-{version}.dist-info"
         info.mkdir()

@@ -15,6 +15,14 @@ def died(error: str) -> dict[str, Any]:
     return {"value": None, "error": error}
 
 
+PICTURES: dict[str, Any] = {
+    "torchvision": "0.28.0+cpu",
+    "has_operators": True,
+    "red": [163, 445, 275, 275, 22, 22, 22, 22],
+    "white": [231] * 8,
+    "red again": [163, 445, 275, 275, 22, 22, 22, 22],
+    "report": None,
+}
 ARM: dict[str, Any] = {
     "features": found({"bf16": True, "i8mm": True, "sve2": True}),
     "torch_build": found({"version": "2.13.0+cpu", "cuda": None, "hip": None}),
@@ -30,11 +38,12 @@ ARM: dict[str, Any] = {
             "report": {"isa": "sve2", "enabled": ["linear_w4", "sampler"], "layers": {"rms_norm": 5, "linear_w4": 8}},
         }
     ),
+    "pictures": found(dict.fromkeys(("bfloat16", "awq"), PICTURES)),
 }
 FIRST_LOOK: dict[str, Any] = {
     "machine": "aarch64",
     "python": "3.12.3",
-    "packages": {"torch": "2.13.0+cpu", "transformers": "5.19.0", "vllm": "0.32.0+cpu"},
+    "packages": {"torch": "2.13.0+cpu", "torchvision": "0.28.0+cpu", "transformers": "5.19.0", "vllm": "0.32.0+cpu"},
     "kernels": found({"device_type": "cpu", "extension": "_C.abi3.so", "operators": sorted(seal.REQUIRED_OPERATORS)}),
     "command_version": found("0.32.0+cpu"),
 }

@@ -10,12 +10,15 @@ import io
 import subprocess
 import tarfile
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from build.engine.standin import wheel_members, write_wheel
 from build.pins import PinnedFile, Pins
 from deployment.release import RenderedFile
+from tests.fakes import torchvision
 
 REAL = ("packaging", "pip")
 # Where a project tells who builds it: a module of its own, which needs neither setuptools nor a compiler.
@@ -97,6 +100,7 @@ def make_mirror(path: Path, pins: Pins) -> SourceMirror:
     sdist = _sdist(path / "sdists", record, requirements=(*tools, "torch==2.13.0+cpu", "colorama; sys_platform == 'x'"))
     wheels = {name: _repacked(name, path / "wheels") for name in REAL}
     _standin(path / "wheels", "torch", "2.13.0+cpu")
+    _standin(path / "wheels", "torchvision", pins.torch.torchvision, torchvision.FILES)
     _standin(path / "wheels", "ninja", "1.0")
     pip = PinnedFile(name="pip", version=versions["pip"], sha256=wheels["pip"])
     adapted = pins.model_copy(
@@ -144,8 +148,11 @@ def _sdist(folder: Path, record: Path, *, requirements: tuple[str, ...]) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _standin(folder: Path, name: str, version: str) -> None:
-    write_wheel(folder / f"{name}-{version}-py3-none-any.whl", wheel_members(name, version, []))
+def _standin(folder: Path, name: str, version: str, files: Mapping[str, str] = MappingProxyType({})) -> None:
+    members = {file: text.encode() for file, text in files.items()} | wheel_members(name, version, [])
+    record = f"{name}-{version}.dist-info/RECORD"
+    members[record] += "".join(f"{file},,\n" for file in files).encode()
+    write_wheel(folder / f"{name}-{version}-py3-none-any.whl", members)
 
 
 def _repacked(name: str, folder: Path) -> str:

@@ -18,7 +18,7 @@ LIMITS = {
     "torch": "the index has it for Arm with CUDA only: that is renamed +cpu and says cuda = None, and its wheel holds "
     "stand-ins for NVIDIA's libraries, one with the sbgemm_ that vLLM links to and no model here calls",
     "compiler": "g++ comes by apt and is Debian's, but its cc1plus and as are the cross-compiler's and run natively",
-    "pip": "it takes wheels from a directory of this computer, which was filled from the package index",
+    "pip": "it takes wheels from a directory of this computer, filled from the package index, and compiles no bytecode",
     "time": "no torch.compile (enforce_eager), watchdog_s is an hour, and the gate waits longer than usual",
 }
 """By what is meant, for whoever reads a transcript."""
