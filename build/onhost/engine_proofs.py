@@ -59,7 +59,8 @@ def python(*words: str, **env: str) -> str:
         stdin=subprocess.DEVNULL, env={**os.environ, **env},
     )  # fmt: skip
     if done.returncode:
-        lines = (done.stderr + done.stdout).strip().splitlines()
+        # vLLM logs to stdout, and what it died of is on stderr: that has to be the end.
+        lines = (done.stdout + done.stderr).strip().splitlines()
         raise RuntimeError(f"exit status {done.returncode}\n" + "\n".join(lines[-TAIL_LINES:]))
     return done.stdout
 
