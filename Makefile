@@ -11,13 +11,13 @@ SHELL := /bin/bash
 # Writes down which tests ran; `left-out` reads it.
 REPORT = --junit-xml=out/reports/$@.xml
 
-.PHONY: help setup demo demo-stop rehearse rehearse-cloud test test-fresh test-kernels test-arm test-hosts check e2e left-out nothing-left-out kernels-cpp schema bench-kernels mutate-kernels clean
+.PHONY: help setup demo demo-stop rehearse rehearse-cloud rehearse-arm test test-fresh test-kernels test-arm test-hosts check e2e left-out nothing-left-out kernels-cpp schema bench-kernels mutate-kernels clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 
 # Packages and tools of a run, brought where that is allowed, else named in one message before anything begins.
-NEEDS := needs-test needs-kernels needs-hosts needs-rehearsal needs-rehearsal-cloud needs-fresh
+NEEDS := needs-test needs-kernels needs-hosts needs-rehearsal needs-rehearsal-cloud needs-rehearsal-arm needs-fresh
 .PHONY: $(NEEDS)
 $(NEEDS): needs-%:
 	@python=$$(bash build/python.sh) && "$$python" -m tests.requirements $*
@@ -40,6 +40,10 @@ rehearse: needs-rehearsal setup ## the whole way on this computer, as root: up, 
 
 rehearse-cloud: needs-rehearsal-cloud setup ## the prod stack's life with the real Pulumi CLI on a cloud of our own: up, change, destroy, census
 	@$(BIN)/python -m tests.rehearse_cloud
+
+rehearse-arm: needs-rehearsal-arm setup ## a deployment with real materials to an emulated arm64 host, as root on x86-64: an hour
+	@$(BIN)/fab demo.prepare
+	@$(BIN)/python -m tests.rehearse_arm
 
 test: needs-test setup check e2e left-out ## every check, the end-to-end test with real vLLM included
 

@@ -19,7 +19,7 @@ from build.packages import install_packages, refuse_lacking
 from build.prepare import Prepared, prepare
 from build.upload import remove_commands, stale_builds, stale_releases, upload_commands
 
-VALIDATE_TIMEOUT_S = 150.0
+VALIDATE_TIMEOUT_S = 900.0
 
 
 def run_build_and_deploy(

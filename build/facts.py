@@ -105,7 +105,10 @@ def probe_command(
         {"root": root, "checkpoints": dict(checkpoints), "listen": list(listen), "system": things_to_look_for()}
     )
     return Command(
-        argv=(python, "-I", "-", wanted), what="look at the host", stdin=bundle("probe.py", "system.py"), timeout_s=60
+        argv=(python, "-I", "-", wanted),
+        what="look at the host",
+        stdin=bundle("probe.py", "system.py"),
+        timeout_s=300,
     )
 
 

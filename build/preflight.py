@@ -69,6 +69,16 @@ def _served_addresses(facts: Facts) -> frozenset[str]:
     return frozenset(str(address) for address in listen)
 
 
+def kernel_problems(deployment: Deployment, *, machine: str) -> Iterator[str]:
+    """Report models that only our kernels can serve. `machine` has an environment without them."""
+    for name, model in deployment.models.items():
+        if model.engine.quantization == "axion_w4":
+            yield (
+                f"models.{name}.engine.quantization: axion_w4 is one of our kernels, and the environment has none, got "
+                f'{machine}. Add "{machine}" to kernels.machines in build/pins.toml, or delete it.'
+            )
+
+
 def checkpoint_problems(
     deployment: Deployment, facts: Facts, paths: Mapping[str, str], *, elsewhere: str | None = None
 ) -> Iterator[str]:

@@ -18,7 +18,7 @@ from build.facts import Facts, gather, probe_command
 from build.needs import Building, Needs, needs_of
 from build.packages import missing_problem
 from build.pins import load_pins
-from build.preflight import build_problems, checkpoint_problems, host_problems
+from build.preflight import build_problems, checkpoint_problems, host_problems, kernel_problems
 from build.target import REPOSITORY, Target
 from deployment.errors import ConfigError
 from deployment.load import load_deployment
@@ -74,6 +74,8 @@ def prepare(
     needs, problems = host_needs(deployment, recipe, facts, target, executor)
     is_build = recipe.digest not in facts.builds
     problems += host_problems(deployment, facts, is_build=is_build, name=target.name)
+    if not recipe.pins.has_kernels(facts.machine):
+        problems += kernel_problems(deployment, machine=facts.machine)
     problems += checkpoint_problems(deployment, facts, checkpoints, elsewhere=None if target.is_here else target.name)
     try:
         sized = plan(deployment, host_facts(target, facts), target.root)

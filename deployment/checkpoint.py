@@ -98,6 +98,11 @@ def _kinds_by_pattern(claim: Architecture, pattern: int | None) -> list[str]:
 
 def _quantization(model: Model, real: Mapping[str, Any] | None) -> Iterator[Mismatch]:
     method = real.get("quant_method") if real else None
+    if model.engine.quantization == "axion_w4":
+        if method is not None:
+            what = "Leave engine.quantization to what the checkpoint is, or take its bfloat16 original"
+            yield "engine.quantization", method, model.engine.quantization, what
+        return
     if method != model.engine.quantization:
         what = "Set it to what the checkpoint is" if method else "Take a quantized checkpoint, or delete the claim"
         yield "engine.quantization", method, model.engine.quantization, what

@@ -13,6 +13,8 @@ RUNTIME_BYTES = 1536 * MIB
 # loading checkpoint, allocator slack. Estimated.
 HEADROOM = 0.15
 SCALE_BYTES, ZERO_POINT_BITS = 2, 4
+# axion_w4 takes the largest of 128, 64 and 32 that divides a layer's width: counted as if it were always the smallest.
+SMALLEST_GROUP = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +53,8 @@ def weight_bytes(model: Model) -> int:
     zero point; embeddings, output head, norms, biases and an image tower stay in 16 bits (AutoAWQ's layout).
     """
     shape, element = model.architecture, ELEMENT_BYTES[model.engine.dtype]
-    group_size = model.weights.group_size
-    if model.engine.quantization is None or group_size is None:
+    group_size = model.weights.group_size or SMALLEST_GROUP
+    if model.engine.quantization is None:
         return shape.parameters * element
     bits_per_group = 4 * group_size + 8 * SCALE_BYTES + ZERO_POINT_BITS
     packed = shape.linear_parameters // group_size * bits_per_group // 8

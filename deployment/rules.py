@@ -80,6 +80,8 @@ def _source(weights: Mapping[str, Any], quantization: Any) -> Iterator[Finding]:
     group_size = weights.get("group_size")
     if quantization in QUANTIZATIONS and weights and group_size is None:
         yield ("weights", "group_size"), f"missing for {quantization}, got nothing. Give 32, 64 or 128."
+    if quantization == "axion_w4" and group_size is not None:
+        yield ("weights", "group_size"), f"axion_w4 chooses the groups itself, got {group_size}. Delete it."
     if quantization is None and group_size is not None:
         what = f"only quantized weights have groups, got {group_size}. Set engine.quantization or delete it."
         yield ("weights", "group_size"), what

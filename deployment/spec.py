@@ -77,8 +77,10 @@ class Engine(Frozen):
     dtype: Literal["bfloat16", "float32"] = Field(
         "bfloat16", description="bfloat16 or float32; float16 is unstable on CPUs and Gemma 3 refuses it"
     )
-    quantization: Literal["awq", "gptq", "compressed-tensors"] | None = Field(
-        None, description="awq, gptq or compressed-tensors, or leave it out for unquantized weights"
+    quantization: Literal["awq", "gptq", "compressed-tensors", "axion_w4"] | None = Field(
+        None,
+        description="awq, gptq or compressed-tensors as the checkpoint is; axion_w4 to make bfloat16 weights int4 "
+        "while they load; leave it out to serve them as they are",
     )
     max_model_len: Count = Field(description="the context length in tokens")
     max_num_seqs: Count = Field(8, description="how many sequences one step may batch")

@@ -17,7 +17,8 @@ from pathlib import Path
 from tests.pulumi_stack import find_cli
 from tests.rehearsal.leftovers import leftovers
 from tests.rehearsal.served import Demonstration, Served, StandIns
-from tests.rehearsal.steps import Rehearsal, StepError
+from tests.rehearsal.steps import Rehearsal
+from tests.rehearsal.transcript import StepError
 from tests.rehearsal.world import world
 from tests.requirements.runs import RUNS, prepare
 from tests.requirements.tools import GCLOUD, put_on_path
@@ -32,7 +33,7 @@ def rehearse(folder: Path, served: Served) -> list[str]:
     assert cli is not None, "it was asked for"
     problems: list[str] = []
     with world(folder, cli, stack=STACK, layers=served.layers, binds=served.binds) as around:
-        rehearsal = Rehearsal(around, served)
+        rehearsal = Rehearsal(world=around, served=served)
         try:
             rehearsal.run()
         except StepError as failure:

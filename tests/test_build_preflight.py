@@ -6,7 +6,7 @@ import pytest
 
 from build.facts import Facts
 from build.pins import Origin
-from build.preflight import build_problems, checkpoint_problems, host_problems
+from build.preflight import build_problems, checkpoint_problems, host_problems, kernel_problems
 from tests.deployments import deployment, model
 from tests.hosts import empty_facts, facts, system
 
@@ -71,6 +71,14 @@ def test_what_has_no_memory_to_compile_in_is_told_so_unless_nothing_is_compiled(
         "engines (`fab stop`), or take the engine from a wheel (--engine wheel)."
     ]
     assert list(build_problems(host, "compiled", is_compiling=False, name="main")) == []
+
+
+def test_a_model_that_only_our_kernels_serve_needs_them_in_the_environment() -> None:
+    online = deployment({"alpha": model(engine={"quantization": "axion_w4"}), "beta": model()})
+    (problem,) = kernel_problems(online, machine="x86_64")
+    assert problem.startswith("models.alpha.engine.quantization: axion_w4 is one of our kernels, ")
+    assert problem.endswith('got x86_64. Add "x86_64" to kernels.machines in build/pins.toml, or delete it.')
+    assert list(kernel_problems(SERVED, machine="x86_64")) == []
 
 
 def test_an_address_of_another_program_is_named_with_how_to_find_that_one() -> None:

@@ -73,7 +73,8 @@ REFUSALS: tuple[tuple[Bend, str], ...] = (
     (two_models_one_alias, 'models.beta.aliases[0]: already names alpha, got "fast". Give it to one model only.'),
     (
         unknown_quantization,
-        'models.alpha.engine.quantization: not one of awq, gptq or compressed-tensors, got "q4_0". Give awq, gptq or ',
+        "models.alpha.engine.quantization: not one of awq, gptq, compressed-tensors or axion_w4, "
+        'got "q4_0". Give awq, gptq or ',
     ),
     (
         context_too_long,

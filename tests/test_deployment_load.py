@@ -59,8 +59,8 @@ def test_ten_mistakes_in_one_file_are_reported_together_each_with_its_line_and_w
         'ten_mistakes.yaml:4 gateway.listen[0]: not of the expected form, got "everywhere". Give addresses such as',
         'ten_mistakes.yaml:6 models.chat/fast: not a usable name, got "chat/fast". Use up to 31 of a-z, 0-9, _ and -',
         'ten_mistakes.yaml:20 models.chat/fast.cores: not a whole number, got "two". Give how many cores',
-        "ten_mistakes.yaml:24 models.chat/fast.engine.quantization: not one of awq, gptq or compressed-tensors, "
-        'got "q4_0". Give awq, gptq or compressed-tensors, or leave it out',
+        "ten_mistakes.yaml:24 models.chat/fast.engine.quantization: not one of awq, gptq, compressed-tensors or "
+        'axion_w4, got "q4_0". Give awq, gptq or compressed-tensors as the checkpoint is; axion_w4',
         "ten_mistakes.yaml:25 models.chat/fast.engine.swap_space: unknown key, got 4. Gone from vLLM: preempted "
         "sequences are recomputed.",
         'ten_mistakes.yaml:28 models.coder.aliases[0]: already names chat/fast, got "fast". Give it to one model only.',
@@ -107,6 +107,10 @@ def bent(changes: dict[str, Any]) -> dict[str, Any]:
         (bent({"weights": {"path": "x", "hub": "a/b"}}), "one source is needed, got both."),
         (bent({"weights": {"group_size": None}}), "one source is needed, got neither."),
         (bent({"engine": {"quantization": "awq"}}), "weights.group_size: missing for awq, got nothing."),
+        (
+            bent({"engine": {"quantization": "axion_w4"}, "weights": {"path": "x", "group_size": 32}}),
+            "weights.group_size: axion_w4 chooses the groups itself, got 32. Delete it.",
+        ),
         (bent({"engine": {"dtype": "float16"}}), 'not one of bfloat16 or float32, got "float16".'),
         (bent({"engine": {"max_num_batched_tokens": 4}}), "less than max_num_seqs 8, got 4."),
         (

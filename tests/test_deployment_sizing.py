@@ -64,6 +64,11 @@ def test_int4_weights_count_scales_and_zero_points_per_group() -> None:
     assert weight_bytes(tiny) == 2304 * 37 // 2 + (32768 + 576) * 2
 
 
+def test_online_int4_counts_like_int4_in_the_smallest_groups() -> None:
+    online = deployment({"tiny": model(engine={"quantization": "axion_w4"})}).models["tiny"]
+    assert weight_bytes(online) == 2304 * 37 // 2 + (32768 + 576) * 2
+
+
 def test_awq_checkpoints_come_out_at_their_published_sizes() -> None:
     """5.57 GB for Qwen2.5-7B-Instruct-AWQ and 4.15 GB for Mistral-7B AWQ, as their repositories list."""
     assert weight_bytes(PRODUCTION.models["qwen_coder"]) == pytest.approx(5.57e9, rel=0.01)

@@ -57,7 +57,7 @@ def start_commands(build: BuildDirectory, *, python: str = "python3") -> tuple[C
     return (
         Command(argv=("rm", "-rf", "--", str(build.path)), what="clear the build directory", timeout_s=300),
         Command(argv=("mkdir", "-p", "--", str(build.path)), what="make the build directory"),
-        Command(argv=(python, "-I", "-m", "venv", str(build.venv)), what="make the Python environment", timeout_s=180),
+        Command(argv=(python, "-I", "-m", "venv", str(build.venv)), what="make the Python environment", timeout_s=900),
     )
 
 

@@ -17,7 +17,7 @@ from build.pins import Pins
 
 Verdict = Literal["pass", "fail", "skip"]
 Findings = Mapping[str, Any]
-PROOF_TIMEOUT_S = 3600.0
+PROOF_TIMEOUT_S = 7200.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

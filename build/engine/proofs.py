@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-COMMAND_TIMEOUT_S = 240
+COMMAND_TIMEOUT_S = 1500
 
 
 def packages() -> dict[str, str]:

@@ -23,7 +23,7 @@ def proof_command(build: BuildDirectory) -> Command:
         argv=(str(build.python), "-I", "-"),
         what="load the kernels and ask vLLM for its version",
         stdin=script("proofs.py"),
-        timeout_s=300,
+        timeout_s=1800,
     )
 
 

@@ -30,13 +30,13 @@ def probe_commands(pins: Pins, python: PurePosixPath, index_args: tuple[str, ...
     ask = (str(python), "-I", "-m", "pip", "index", "versions", "torch", "--disable-pip-version-check")
     bounded = ("--timeout", "5", "--retries", "0")
     if index_args:
-        return (Command(argv=(*ask, *bounded, *index_args), what="ask the mirror for torch", timeout_s=40),)
+        return (Command(argv=(*ask, *bounded, *index_args), what="ask the mirror for torch", timeout_s=180),)
     return (
-        Command(argv=(*ask, *bounded), what="ask the configured package index for torch", timeout_s=40),
+        Command(argv=(*ask, *bounded), what="ask the configured package index for torch", timeout_s=180),
         Command(
             argv=(*ask, *bounded, "--index-url", pins.torch.cpu_index_url),
             what="ask the PyTorch CPU index for torch",
-            timeout_s=40,
+            timeout_s=180,
         ),
     )
 

@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-TIMEOUT_S = 900
+TIMEOUT_S = 1800
 # getauxval(3) and Linux's arch/arm64/include/uapi/asm/hwcap.h.
 AT_HWCAP2, HWCAP2_BITS = 26, {"sve2": 1, "i8mm": 13, "bf16": 14}
 MMLA_KERNEL = re.compile(rb"sve_[a-z0-9_]*bf16fp32_mmla[a-z0-9_]*")
@@ -59,7 +59,8 @@ def python(*words: str, **env: str) -> str:
         stdin=subprocess.DEVNULL, env={**os.environ, **env},
     )  # fmt: skip
     if done.returncode:
-        lines = (done.stderr + done.stdout).strip().splitlines()
+        # vLLM logs to stdout, and what it died of is on stderr: that has to be the end.
+        lines = (done.stdout + done.stderr).strip().splitlines()
         raise RuntimeError(f"exit status {done.returncode}\n" + "\n".join(lines[-TAIL_LINES:]))
     return done.stdout
 

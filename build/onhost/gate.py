@@ -21,7 +21,7 @@ from typing import Any
 from xml.parsers.expat import ExpatError
 
 POLL_S = 0.5
-ANSWER_TIMEOUT_S = 120
+ANSWER_TIMEOUT_S = 300
 # A launcher that was seen to end this often after we began waiting will not come up by itself.
 ENDS_ALLOWED = 2
 PROMPT = {"messages": [{"role": "user", "content": "Reply with one word."}], "max_tokens": 4, "temperature": 0}

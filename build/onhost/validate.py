@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-TIMEOUT_S = 60
+TIMEOUT_S = 300
 
 
 def run(*argv: str, **changed: str) -> "subprocess.CompletedProcess[str]":

@@ -14,7 +14,7 @@ from build.executor import LocalExecutor, check
 
 REPOSITORY = Path(__file__).parents[2]
 OUTPUT = REPOSITORY / "out" / "arm"
-PACKAGES = ("binutils", "clang-19", "g++-12-aarch64-linux-gnu", "lld-19", "mmdebstrap", "qemu-user-static")
+PACKAGES = ("arch-test", "binutils", "clang-19", "g++-12-aarch64-linux-gnu", "lld-19", "mmdebstrap", "qemu-user-static")
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
 HANDLER = "qemu-aarch64"  # as Debian's packages call it
 

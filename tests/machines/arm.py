@@ -1,4 +1,7 @@
-"""What makes an emulated host of arm64 look like Neoverse V2 to programs in it, as tests/arm does for a bare root."""
+"""What makes an emulated host of arm64 look like Neoverse V2 to programs in it, as tests/arm does for a bare root.
+
+LIMITS is all that emulation cannot, with what stands in its place: nothing else about such a host is made easier.
+"""
 
 import os
 import shutil
@@ -7,6 +10,18 @@ from pathlib import Path
 from tests.arm.emulation import NEOVERSE_V2
 from tests.arm.machine import write_facts
 from tests.machines.root import OUTPUT, one_at_a_time
+
+LIMITS = {
+    "namespaces": "qemu-user cannot make them: PrivateNetwork=, PrivateIPC= and PrivateUsers= of our units are off",
+    "orphans": "it refuses PR_SET_CHILD_SUBREAPER, by which the launcher would inherit its engine's orphans",
+    "processor": "/proc/cpuinfo, /sys/devices/system/cpu and lscpu are this computer's: files describe a Neoverse V2",
+    "torch": "the index has it for Arm with CUDA only: that is renamed +cpu and says cuda = None, and its wheel holds "
+    "stand-ins for NVIDIA's libraries, one with the sbgemm_ that vLLM links to and no model here calls",
+    "compiler": "g++ comes by apt and is Debian's, but its cc1plus and as are the cross-compiler's and run natively",
+    "pip": "it takes wheels from a directory of this computer, filled from the package index, and compiles no bytecode",
+    "time": "no torch.compile (enforce_eager), watchdog_s is an hour, and the gate waits longer than usual",
+}
+"""By what is meant, for whoever reads a transcript."""
 
 ROOT = "/opt/axion"
 FACTS = OUTPUT / "layers" / "facts-arm64"

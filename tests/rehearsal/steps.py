@@ -1,15 +1,13 @@
 """The steps of a rehearsal: each a command that a user types, shown as it runs, and what must then be so."""
 
-import shlex
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import yaml
 
 from tests.rehearsal.leftovers import leftovers
 from tests.rehearsal.served import Served
+from tests.rehearsal.transcript import StepError, Transcript
 from tests.rehearsal.way_in import WayIn, ask
 from tests.rehearsal.world import World, end
 
@@ -24,25 +22,12 @@ TIMER_S = 100.0
 LOAD_S = 240.0
 
 
-class StepError(Exception):
-    """A step did not do what it should."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Took:
-    """A step and its time."""
-
-    title: str
-    seconds: float
-
-
-@dataclass(eq=False)
-class Rehearsal:
+@dataclass(eq=False, kw_only=True)
+class Rehearsal(Transcript):
     """All steps in their order, on one world."""
 
     world: World
     served: Served
-    times: list[Took] = field(default_factory=list)
 
     @property
     def host(self) -> WayIn:
@@ -78,20 +63,7 @@ class Rehearsal:
 
     def type(self, title: str, *words: str, expects: str = "") -> None:
         """Run what a user would type; everything it says is shown as it comes."""
-        with self.step(title, shlex.join(words)):
-            process = self.world.popen(*words)
-            said: list[str] = []
-            try:
-                assert process.stdout is not None, "it is a pipe"
-                for line in process.stdout:
-                    said.append(line)
-                    if line.strip() and NOISE not in line:
-                        print(f"    {line.rstrip()}", flush=True)
-                status = process.wait()
-            finally:
-                end(process)
-            if status != 0 or expects not in "".join(said):
-                raise StepError(f"{title}: expected {expects!r}, got exit {status}. See above.")
+        self.typed(title, words, self.world.popen, end, expects=expects, noise=NOISE)
 
     def question(self, title: str) -> None:
         """Ask through a tunnel, as the stack's outputs say."""
@@ -130,22 +102,6 @@ class Rehearsal:
             if self.host.status != "TERMINATED" or len(stops) != 1:
                 raise StepError(f"idle stop: expected one stop by the host, got {len(stops)} and {self.host.status}.")
             print("    the host asked Google to stop it, with its own token, and is off", flush=True)
-
-    @contextmanager
-    def step(self, title: str, typed: str = "") -> Iterator[None]:
-        print(f"\n# {title}" + (f"\n$ {typed}" if typed else ""), flush=True)
-        began = time.monotonic()
-        try:
-            yield
-        finally:
-            self.times.append(Took(title=title, seconds=time.monotonic() - began))
-            print(f"    ({self.times[-1].seconds:.1f} s)", flush=True)
-
-    def print_times(self) -> None:
-        print("\nTimes")
-        for took in self.times:
-            print(f"    {took.seconds:7.1f} s  {took.title}")
-        print(f"    {sum(took.seconds for took in self.times):7.1f} s  in all", flush=True)
 
     def _write_models(self) -> None:
         """Have the stack's file name the rehearsal's models, as a user's would name theirs."""

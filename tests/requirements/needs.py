@@ -71,7 +71,7 @@ REHEARSAL = (
 # Rehearsals are among the tests with hosts, and so are emulated hosts, for which kernels are compiled here.
 HOSTS = (
     *REHEARSAL,
-    *programs({"qemu-aarch64-static": "qemu-user-static", "readelf": "binutils"}),
+    *programs({"qemu-aarch64-static": "qemu-user-static", "arch-test": "arch-test", "readelf": "binutils"}),
     *programs({name: MODEL_PROGRAMS[name] for name in ("clang++-19", "ld.lld-19", "aarch64-linux-gnu-g++-12")}),
     *programs({"cmake": "cmake", "ninja": "ninja-build"}),
 )

@@ -50,6 +50,8 @@ RUNS = {
     "kernels": Run(needs=needs.KERNELS),
     "hosts": HOSTS,
     "rehearsal": replace(HOSTS, needs=needs.REHEARSAL),
+    # Wheels as published and as installed, torch a second time, and the host's own copy of all of it.
+    "rehearsal-arm": replace(HOSTS, disk_gib=14, tools=()),
     "rehearsal-cloud": Run(needs=needs.SETUP, tools=TOOLS),
     "fresh": replace(HOSTS, needs=needs.FRESH, has_engine=False, disk_gib=14, tools=()),
 }

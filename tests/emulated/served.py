@@ -1,0 +1,65 @@
+"""What an emulated host serves: an AWQ checkpoint, one that becomes int4 while it loads, one that takes pictures."""
+
+import json
+from typing import Any
+
+import yaml
+
+from build.demo import MODELS_FILE, STORE
+from tests.arm.host import OUTPUT, REPOSITORY, run
+
+MODELS = OUTPUT / "models"
+ON_HOST = "/srv/models"
+# By name: the demonstration's model that it is made from, and what of its entry in the models file changes.
+SOURCES: dict[str, tuple[str, dict[str, Any]]] = {
+    "awq": ("tiny_qwen2", {"quantization": "awq"}),
+    "online": ("tiny_phi3", {"quantization": "axion_w4"}),
+}
+PICTURES = "pictures"
+# Emulated, a step takes seconds, and what is built or warmed up for a size takes as many times longer.
+SMALL = {"max_model_len": 256, "max_num_seqs": 2, "max_num_batched_tokens": 256, "kv_cache_memory_bytes": "32MiB"}
+PATIENCE_S = 3600
+
+
+def make_models() -> None:
+    """Write them and what they must answer, by the Python of this computer's newest engine environment."""
+    sealed = (REPOSITORY / "out" / "local" / "builds").glob("*/manifest.json")
+    python = max(sealed, key=lambda path: path.stat().st_mtime).parent / "venv" / "bin" / "python"
+    paths = f"PYTHONPATH={REPOSITORY / 'kernels' / 'python'}:{REPOSITORY}"
+    words = ("env", paths, python, "-P", "-m", "tests.kernels.quantized", STORE / "models", MODELS)
+    run(*words, what="write the models of an emulated host", timeout_s=600)
+
+
+def expected() -> dict[str, Any]:
+    """By model: a question, and the start of its answer."""
+    told: dict[str, Any] = json.loads((MODELS / "expected.json").read_text())
+    return told
+
+
+def document(port: int) -> dict[str, Any]:
+    """The models file as data."""
+    demo = yaml.safe_load(MODELS_FILE.read_text())["models"]
+    models = {name: _model(demo[source], name, **engine) for name, (source, engine) in SOURCES.items()}
+    models["awq"]["weights"]["group_size"] = 32
+    if multimodal := _multimodal(demo):
+        models[PICTURES] = _model(demo[multimodal], PICTURES)
+        # A picture is 256 tokens, and a step must hold it whole.
+        models[PICTURES]["engine"] |= {"max_model_len": 512, "max_num_batched_tokens": 512}
+    return {
+        "default_model": "awq",
+        "gateway": {"listen": [f"127.0.0.1:{port}"]},
+        "host": {"reserved_cores": 0, "reserved_memory": "1GiB", "core_policy": "shared"},
+        "models": models,
+    }
+
+
+def _multimodal(demo: dict[str, Any]) -> str | None:
+    """The demonstration's model that takes pictures."""
+    takes = (name for name, each in demo.items() if each["architecture"]["name"] == "Gemma3ForConditionalGeneration")
+    return next(takes, None)
+
+
+def _model(entry: dict[str, Any], name: str, **engine: Any) -> dict[str, Any]:
+    rest = {key: value for key, value in entry.items() if key != "aliases"}
+    weights = {"path": f"{ON_HOST}/{name}"}
+    return {**rest, "weights": weights, "watchdog_s": PATIENCE_S, "engine": {**entry["engine"], **SMALL, **engine}}
