@@ -22,9 +22,11 @@ KEEP_ALIVE_S = 75.0
 """Longer than the idle connections of the usual clients and proxies, so that they close first."""
 LINGERING_S = 2.0
 """For reading the rest of a refused body, so that the client gets to see the refusal."""
-LINGER_S = 1.0
-"""For clients that use their connection again at once, when the address stays open in systemd's hands; they are told
-to close it. Otherwise every second counts, because the next gateway needs the address."""
+LINGER_TURNS = 50
+TURN_S = 0.1
+"""For clients that have connected and not asked yet, or that use their connection again at once (they are told to close
+it), when the address stays open in systemd's hands. Otherwise every second counts, because the next gateway needs the
+address. Turns of the event loop and not seconds: on a busy machine a request may have come that it has not seen yet."""
 CUT_S = 2.0
 """From cutting what is in flight to leaving all the same; above the time allowed for last words."""
 
@@ -72,9 +74,8 @@ class Server:
         await asyncio.to_thread(notify.send, "STOPPING=1")
         reloading.cancel()
         await asyncio.wait([reloading])
-        for site in sites:
-            await site.stop()
-        await self._drain()
+        await stop_accepting(sites, self._listeners)
+        await self._drain(runner)
         await runner.cleanup()
         vouching.cancel()
         log_event("gateway.stopped")
@@ -91,12 +92,12 @@ class Server:
     def _on_stop(self) -> None:
         (self._stop_now if self._stop.is_set() else self._stop).set()
 
-    async def _drain(self) -> None:
+    async def _drain(self, runner: web.AppRunner) -> None:
         exchanges = self._gateway.exchanges
         exchanges.is_draining = True
         drain_s = self._gateway.fleet.config.timeouts.drain_s
         log_event("gateway.draining", in_flight=len(exchanges), drain_s=drain_s)
-        idle = asyncio.create_task(self._quiet(drain_s))
+        idle = asyncio.create_task(self._quiet(runner, drain_s))
         hurry = asyncio.create_task(self._stop_now.wait())
         await asyncio.wait([idle, hurry], return_when=asyncio.FIRST_COMPLETED)
         idle.cancel()
@@ -106,14 +107,17 @@ class Server:
             exchanges.cut_all()
             await exchanges.wait_idle(CUT_S)
 
-    async def _quiet(self, seconds: float) -> None:
-        """Wait until nothing is in flight and nothing comes over connections that clients keep open."""
-        exchanges, begun = self._gateway.exchanges, -1
+    async def _quiet(self, runner: web.AppRunner, seconds: float) -> None:
+        """Wait until nothing is in flight, and nothing comes any more over connections that are open."""
+        exchanges, turns = self._gateway.exchanges, 0
+        linger_turns = LINGER_TURNS if inherited_count(os.environ, os.getpid()) else 1
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while await exchanges.wait_idle(seconds) and begun != exchanges.begun:
+                while len(exchanges) or (turns < linger_turns and runner.server and runner.server.connections):
                     begun = exchanges.begun
-                    await asyncio.sleep(LINGER_S if inherited_count(os.environ, os.getpid()) else 0)
+                    await exchanges.wait_idle(seconds)
+                    await asyncio.sleep(TURN_S)
+                    turns = turns + 1 if exchanges.begun == begun else 0
 
     async def _reload_on_signal(self) -> None:
         while True:
@@ -123,6 +127,15 @@ class Server:
                 await reload(self._gateway.fleet, self._path)
             except Exception:  # the next signal must find somebody listening
                 log_failure("gateway.reload_failed")
+
+
+async def stop_accepting(sites: Sequence[web.SockSite], listeners: Sequence[socket.socket]) -> None:
+    """Leave new connections to others. One that asyncio accepts in this very turn would be dropped with its server."""
+    for listener in listeners:
+        asyncio.get_running_loop().remove_reader(listener)
+    await asyncio.sleep(0)
+    for site in sites:
+        await site.stop()
 
 
 async def reload(fleet: Fleet, path: Path) -> None:

@@ -11,7 +11,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
+import pytest
+from aiohttp import web
 
+from gateway.server import stop_accepting
 from tests.fakes.engine import FakeEngine, running
 from tests.test_gateway_stage import CHAT, ROOT, config_json
 
@@ -78,6 +81,58 @@ async def test_the_manager_hears_of_the_start_of_every_while_and_of_the_end(tmp_
             gateway.child.send_signal(signal.SIGTERM)
             await gateway.said("STOPPING=1")
             assert await asyncio.wait_for(gateway.child.wait(), 10) == 0
+
+
+async def test_a_client_that_has_connected_and_not_asked_yet_is_waited_for(tmp_path: Path) -> None:
+    """On a busy machine seconds pass between the two, and a closed connection would be a failed request."""
+    (tmp_path / "gateway.json").write_bytes(config_json(tmp_path, "a"))
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(100)
+        async with service(tmp_path, "manager", listener) as gateway:
+            await gateway.said("READY=1")
+            reader, writer = await asyncio.open_connection(*listener.getsockname())
+            await asyncio.sleep(0.5)
+            gateway.child.send_signal(signal.SIGTERM)
+            await gateway.said("STOPPING=1")
+            await asyncio.sleep(2.5)
+            writer.write(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n")
+            answer = await asyncio.wait_for(reader.read(), 10)
+            writer.close()
+            assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+            assert b"Connection: close\r\n" in answer
+            assert await asyncio.wait_for(gateway.child.wait(), 10) == 0
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 3])
+async def test_a_connection_accepted_in_the_turn_of_the_end_is_answered(turns: int) -> None:
+    """asyncio accepts in one turn and makes the connection in the next: a server closed in between drops it."""
+
+    async def hello(request: web.BaseRequest) -> web.Response:
+        return web.Response(text="hello")
+
+    runner = web.ServerRunner(web.Server(hello))
+    await runner.setup()
+    with socket.socket() as listener, socket.socket() as client:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(100)
+        listener.setblocking(False)
+        given = listener.dup()
+        site = web.SockSite(runner, given)
+        await site.start()
+        client.connect(listener.getsockname())
+        client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await stop_accepting([site], [given])
+        with contextlib.suppress(BlockingIOError):  # not accepted: the next gateway's
+            next_gateway, _ = listener.accept()
+            next_gateway.sendall(b"left alone")
+            next_gateway.close()
+        client.setblocking(False)
+        answer = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(client, 1000), 5)
+        assert answer.endswith((b"hello", b"left alone"))
+    await runner.cleanup()
 
 
 async def test_a_second_gateway_on_the_same_socket_takes_over_without_losing_a_request(tmp_path: Path) -> None:
