@@ -140,7 +140,7 @@ def requirement_commands(
             argv=(str(build.python), "-I", "-"),
             what="see that torchvision can be imported",
             stdin=onhost.script("torchvision.py"),
-            timeout_s=300,
+            timeout_s=900,
         ),
     )
 

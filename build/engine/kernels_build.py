@@ -15,7 +15,7 @@ from deployment.release import RenderedFile
 SOURCES = REPOSITORY / "kernels"
 # What its setup.py and CMake read. Tests, benches and documents do not travel, and do not change a build's name.
 PARTS = ("CMakeLists.txt", "pyproject.toml", "setup.py", "cmake", "include", "src", "torch", "python")
-COMPILE_TIMEOUT_S = 1800.0
+COMPILE_TIMEOUT_S = 3600.0
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 

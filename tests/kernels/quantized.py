@@ -2,7 +2,8 @@
 
     python -m tests.kernels.quantized DEMO OUT     in the engine environment; below DEMO are the demonstration's models
 
-OUT/awq is tiny-qwen2 in AWQ's layout, OUT/online is tiny-phi3 as it is, which `axion_w4` quantizes while it loads.
+OUT/awq is tiny-qwen2 in AWQ's layout, OUT/online is tiny-phi3 as it is, which `axion_w4` quantizes while it loads,
+and OUT/pictures is tiny-gemma3 as it is.
 OUT/expected.json has the start of each greedy answer, computed by transformers in float32 from the same four bits, up
 to where the two best tokens come so near to each other that rounding may decide.
 """
@@ -93,6 +94,7 @@ def main() -> None:
     with torch.inference_mode():
         for name, source, write in (("awq", "tiny-qwen2", as_awq), ("online", "tiny-phi3", as_loaded)):
             answers[name] = expected(demo / source, write(demo / source, out / name))
+    shutil.copytree(demo / "tiny-gemma3", out / "pictures")
     (out / "expected.json").write_text(json.dumps(answers, indent=1) + "\n")
 
 
