@@ -59,8 +59,8 @@ def python(*words: str, **env: str) -> str:
         stdin=subprocess.DEVNULL, env={**os.environ, **env},
     )  # fmt: skip
     if done.returncode:
-        lines = (done.stderr + done.stdout).strip().splitlines()
-        raise RuntimeError(f"exit status {done.returncode}\n" + "\n".join(lines[-TAIL_LINES:]))
+        lines = (done.stderr + done.stdout).strip().splitlines() or ["no word"]
+        raise RuntimeError(f"exit status {done.returncode}: {lines[-1]}\n" + "\n".join(lines[-TAIL_LINES:]))
     return done.stdout
 
 
