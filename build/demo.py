@@ -38,16 +38,17 @@ QUESTION = "What is the capital of France?"
 @task(default=True)
 @problems_are_messages
 def run(_context: Any) -> None:
-    """Build, make the models, deploy, and ask one real question through the gateway."""
+    """Build, make the models, deploy, and ask a question and show two pictures through the gateway."""
     host = this_computer()
     check_host(host)
     prepare_models(host)
     run_build_and_deploy(host, MODELS_FILE)
     base_url = f"http://{load_deployment(MODELS_FILE).gateway.listen[0]}/v1"
     # 0.7 s of imports that no other task should pay.
-    from build.first_answer import ask  # noqa: PLC0415
+    from build.first_answer import ask, show_pictures  # noqa: PLC0415
 
     ask(host.reporter, base_url, QUESTION)
+    show_pictures(host.reporter, base_url)
     say = host.reporter.say
     say("")
     say(f"It serves at {base_url}; any key will do. Try:")

@@ -26,7 +26,7 @@ from tests.processes import Process
 REPOSITORY = Path(__file__).resolve().parents[1]
 DEMO_MODELS = REPOSITORY / "examples" / "demo" / "models.yaml"
 BUILDS = REPOSITORY / "out" / "local" / "builds"
-REAL, TINY = "smollm2", "tiny_qwen2"
+REAL, TINY = "smollm2", "tiny_gemma3"
 LOAD_S = 240.0
 """Two engines on two busy cores are ready after 60 to 95 s."""
 

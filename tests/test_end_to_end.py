@@ -10,6 +10,7 @@ import httpx
 import openai
 import pytest
 
+from build.first_answer import ask_about, png
 from tests.live_deployment import REAL, TINY, LiveDeployment, eventually
 from tests.test_gateway_sse import strict_events
 
@@ -33,9 +34,18 @@ def test_every_name_of_a_model_answers_with_knowledge(live: LiveDeployment, name
 def test_both_models_are_listed_with_what_their_engines_say(live: LiveDeployment) -> None:
     with live.openai() as client:
         cards = {card.id: card.model_extra or {} for card in client.models.list()}
-    assert list(cards) == ["smollm2", "tiny_qwen2"]
+    assert list(cards) == ["smollm2", "tiny_gemma3"]
     assert {card["max_model_len"] for card in cards.values()} == {1024}
     assert {card["status"] for card in cards.values()} == {"loaded"}
+
+
+def test_a_picture_is_seen_through_the_gateway(live: LiveDeployment) -> None:
+    red, white, again = (
+        ask_about(f"{live.url}/v1", png(pixel), model=TINY) for pixel in ((255, 0, 0), (255, 255, 255), (255, 0, 0))
+    )
+    assert red.isprintable()
+    assert red != white
+    assert red == again
 
 
 def test_a_stream_says_the_same_as_a_whole_answer_and_ends_with_usage_and_done(live: LiveDeployment) -> None:

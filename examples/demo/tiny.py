@@ -4,13 +4,14 @@ The configuration classes, attention patterns, rotary scaling and turn markers a
 noise from a fixed seed, so that greedy output is the same on every run and means nothing.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import torch  # type: ignore[import-not-found]  # in the engine environment only
 import transformers as hf  # type: ignore[import-not-found]
+from safetensors.torch import load_file, save_file  # type: ignore[import-not-found]
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers  # type: ignore[import-not-found]
 
 SEED = 20260
@@ -36,13 +37,19 @@ CHATML = """\
 PHI = """\
 {% for message in messages %}<|{{ message.role }}|>{{ message.content }}<|end|>{% endfor %}\
 {% if add_generation_prompt %}<|assistant|>{% else %}{{ eos_token }}{% endif %}"""
-# Gemma has no system turn: that text leads the first user turn.
+# Gemma has no system turn: that text leads the first user turn. A loop over `message.content` itself tells vLLM that
+# content may be a list of parts; without one no picture would reach the prompt.
 GEMMA = """\
-{{ bos_token }}{% set system = messages[0].content + '\\n\\n' if messages[0].role == 'system' else '' %}\
-{% for message in messages if message.role != 'system' %}\
-<start_of_turn>{{ 'model' if message.role == 'assistant' else message.role }}{{ '\\n' }}\
-{{ system if loop.first else '' }}{{ message.content | trim }}<end_of_turn>{{ '\\n' }}{% endfor %}\
+{{ bos_token }}{% for message in messages %}{% if loop.first or loop.previtem.role != 'system' %}\
+<start_of_turn>{{ {'assistant': 'model', 'system': 'user'}.get(message.role, message.role) }}{{ '\\n' }}{% endif %}\
+{% if message.content is string %}{{ message.content | trim }}{% else %}{% for part in message.content %}\
+{% if part.type == 'image' %}<start_of_image>{% elif part.type == 'text' %}{{ part.text | trim }}{% endif %}\
+{% endfor %}{% endif %}{{ '\\n\\n' if message.role == 'system' else '<end_of_turn>\\n' }}{% endfor %}\
 {% if add_generation_prompt %}<start_of_turn>model{{ '\\n' }}{% endif %}"""
+
+MARKS = {"image_token": "<image_soft_token>", "boi_token": "<start_of_image>", "eoi_token": "<end_of_image>"}
+NEWLINES = ["\n" * count for count in range(1, 5)]
+PICTURE, PATCH, PICTURE_TOKENS = 56, 14, 4
 
 CARD = """\
 # {name}
@@ -57,28 +64,47 @@ def write(name: str, directory: Path, _source: Path | None) -> str:
     """Write the model into an existing directory and return its card."""
     family, make = FAMILIES[name]
     torch.manual_seed(SEED)
-    model, tokenizer, ends = make()
+    model, reader, ends = make()
+    tokenizer = getattr(reader, "tokenizer", reader)
     model = model.to(torch.bfloat16).eval()
     ids = {**_special_ids(tokenizer), "eos_token_id": tokenizer.convert_tokens_to_ids(ends)}
     model.generation_config = hf.GenerationConfig(**ids)
     model.save_pretrained(directory)
-    tokenizer.save_pretrained(directory)
+    reader.save_pretrained(directory)
+    _name_as_published(directory / "model.safetensors")
     count = sum(parameter.numel() for parameter in model.parameters())
     return CARD.format(name=name, cls=type(model).__name__, family=family, count=count, seed=SEED)
 
 
-def _tokenizer(specials: list[str], template: str, *, eos: str, pad: str, bos: str | None = None) -> Any:
-    """Train a byte-level BPE tokenizer with these special tokens."""
+def _name_as_published(path: Path) -> None:
+    """Name an image tower's tensors as published checkpoints do, and vLLM: transformers 5 leaves out a level."""
+    short, published = "vision_tower.", "vision_tower.vision_model."
+    weights = {name.replace(short, published): weight for name, weight in load_file(path).items()}
+    save_file(weights, path, metadata={"format": "pt"})
+
+
+def _tokenizer(
+    specials: list[str],
+    template: str,
+    *,
+    eos: str,
+    pad: str,
+    bos: str | None = None,
+    words: Sequence[str] = (),
+    **more: Any,
+) -> Any:
+    """Train a byte-level BPE tokenizer with these special tokens, and with words that are one token each."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY,
+        vocab_size=VOCABULARY - len(words),
         special_tokens=specials,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
     tokenizer.train_from_iterator(CORPUS.splitlines(), trainer)
+    tokenizer.add_tokens(list(words))
     return hf.PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         bos_token=bos,
@@ -87,6 +113,7 @@ def _tokenizer(specials: list[str], template: str, *, eos: str, pad: str, bos: s
         model_max_length=CONTEXT,
         chat_template=template,
         clean_up_tokenization_spaces=False,
+        **more,
     )
 
 
@@ -145,10 +172,19 @@ def phi3() -> tuple[Any, Any, list[str]]:
 
 
 def gemma3() -> tuple[Any, Any, list[str]]:
-    """Gemma 3's pattern: five layers that see a window, then one that sees everything."""
-    specials = ["<pad>", "<eos>", "<bos>", "<unk>", "<start_of_turn>", "<end_of_turn>"]
-    tokenizer = _tokenizer(specials, GEMMA, eos="<eos>", pad="<pad>", bos="<bos>")
-    config = hf.Gemma3TextConfig(
+    """Gemma 3's pattern, five layers that see a window, then one that sees everything; behind its image tower."""
+    specials = ["<pad>", "<eos>", "<bos>", "<unk>", "<start_of_turn>", "<end_of_turn>", *MARKS.values()]
+    tokenizer = _tokenizer(
+        # The processor looks up the runs of newlines that it puts around a picture.
+        specials,
+        GEMMA,
+        eos="<eos>",
+        pad="<pad>",
+        bos="<bos>",
+        words=NEWLINES,
+        extra_special_tokens=MARKS,
+    )
+    text = hf.Gemma3TextConfig(
         # Gemma multiplies embeddings by the root of the width: at 0.2 each token would only predict itself.
         **_shape(tokenizer, layers=6, intermediate=96, spread=0.02),
         head_dim=HEAD_DIM,
@@ -160,13 +196,40 @@ def gemma3() -> tuple[Any, Any, list[str]]:
             "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 1_000_000.0},
         },
     )
-    return hf.Gemma3ForCausalLM(config), tokenizer, ["<eos>", "<end_of_turn>"]
+    vision = hf.SiglipVisionConfig(
+        hidden_size=HIDDEN,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=HEADS,
+        image_size=PICTURE,
+        patch_size=PATCH,
+        vision_use_head=False,
+    )
+    config = hf.Gemma3Config(
+        text_config=text,
+        vision_config=vision,
+        mm_tokens_per_image=PICTURE_TOKENS,
+        **{
+            f"{kind}_token_index": tokenizer.convert_tokens_to_ids(MARKS[f"{kind}_token"])
+            for kind in ("image", "boi", "eoi")
+        },
+    )
+    model = hf.Gemma3ForConditionalGeneration(config)
+    # It begins with zeros: no picture would change an answer.
+    torch.nn.init.normal_(model.model.multi_modal_projector.mm_input_projection_weight, std=0.2)
+    # The output head is the embedding: with rows of zeros marks, single bytes and newlines never win, and what it says
+    # can be read.
+    embedding = model.get_input_embeddings().weight.data
+    embedding[: len(specials) + 256] = embedding[-len(NEWLINES) :] = 0.0
+    pictures = hf.Gemma3ImageProcessor(size={"height": PICTURE, "width": PICTURE})
+    reader = hf.Gemma3Processor(pictures, tokenizer, chat_template=GEMMA, image_seq_length=PICTURE_TOKENS)
+    return model, reader, ["<eos>", "<end_of_turn>"]
 
 
 FAMILIES: Mapping[str, tuple[str, Callable[[], tuple[Any, Any, list[str]]]]] = MappingProxyType(
     {
         "tiny-qwen2": ("Qwen2.5", qwen2),
         "tiny-phi3": ("Phi-4-mini", phi3),
-        "tiny-gemma3": ("Gemma 3 (text)", gemma3),
+        "tiny-gemma3": ("Gemma 3 with its image tower", gemma3),
     }
 )
