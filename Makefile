@@ -17,7 +17,11 @@ help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 
 # Packages and tools of a run, brought where that is allowed, else named in one message before anything begins.
+<<<<<<< HEAD
 NEEDS := needs-test needs-kernels needs-hosts needs-rehearsal needs-rehearsal-cloud needs-rehearsal-arm needs-fresh
+=======
+NEEDS := needs-check needs-test needs-gate needs-kernels needs-hosts needs-rehearsal needs-rehearsal-cloud needs-fresh
+>>>>>>> h-test
 .PHONY: $(NEEDS)
 $(NEEDS): needs-%:
 	@python=$$(bash build/python.sh) && "$$python" -m tests.requirements $*
@@ -56,7 +60,7 @@ left-out: setup # say how many tests of the last run were left out, and why
 nothing-left-out: setup # the same, and an error where there are any
 	@$(BIN)/python -m tests.requirements.left_out --none
 
-check: needs-test setup ## format, lint, types, and all tests that need no engine
+check: needs-check setup ## format, lint, types, and all tests that need no engine
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy

@@ -33,7 +33,7 @@ CHECKOUT = Path("/srv/axion-deploy")
 PROXIES = ("http_proxy", "https_proxy", "no_proxy")
 BOUND_S = 5400.0
 COUNTS = re.compile(r"^=+ (?P<counts>\d+ \w+.* in .*?) =+$")
-NOTHING_LEFT_OUT = "Left out: none."
+NOTHING_LEFT_OUT = "Left out: none of "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -47,6 +47,10 @@ TEST = (
             "ssh-keygen": "openssh-client",
             "systemd-analyze": "systemd",  # judges the units
             "shellcheck": "shellcheck",  # judges the script that hosts start with
+            "curl": "curl",  # that script runs here too, and needs the others
+            "mkfs.ext4": "e2fsprogs",
+            "blkid": "util-linux",
+            "cmp": "diffutils",
         }
     ),
 )

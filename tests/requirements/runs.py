@@ -45,8 +45,11 @@ HOSTS = Run(
     disk_gib=8,
     tools=TOOLS,
 )
+TEST = Run(needs=needs.TEST, is_x86_only=True, has_engine=True, tools=TOOLS, is_tool_optional=True)
 RUNS = {
-    "test": Run(needs=needs.TEST, is_x86_only=True, has_engine=True, tools=TOOLS, is_tool_optional=True),
+    "check": replace(TEST, has_engine=False),
+    "test": TEST,
+    "gate": replace(TEST, needs=(*needs.TEST, *needs.KERNELS), disk_gib=2),
     "kernels": Run(needs=needs.KERNELS),
     "hosts": HOSTS,
     "rehearsal": replace(HOSTS, needs=needs.REHEARSAL),
