@@ -162,9 +162,10 @@ def with_acl(pins: Pins, commit: str) -> Pins:
 
 
 def test_a_compilation_that_fails_tells_the_cause(mirror: SourceMirror, tmp_path: Path) -> None:
-    """With the operator's own Python for an environment: the sources need no more."""
+    """With the operator's own Python for an environment, and any torch: the sources need no more."""
     compilation = compile_commands(plan(mirror, tmp_path, mirror.pins))[0]
     sources = tmp_path / "builds" / DIGEST / "src" / "vllm"
+    (tmp_path / "builds" / DIGEST / "tools" / "torch").mkdir(parents=True)
     for name in ("acl", "onednn", "vllm"):
         (sources.parent / name).mkdir(parents=True)
         (sources.parent / name / "README").touch()
@@ -179,6 +180,14 @@ def test_a_compilation_that_fails_tells_the_cause(mirror: SourceMirror, tmp_path
     finally:
         failing.unlink()
     assert "attention.cpp:12:3: error: no such instruction" in str(caught.value)
+
+
+def test_a_build_without_what_torch_needs_stops_as_vllms_cmake_does(mirror: SourceMirror, tmp_path: Path) -> None:
+    """torch is installed without its requirements, and CMake imports it before they come."""
+    listed = [each for each in mirror.pins.vllm.build_requires if not each.startswith("typing-extensions")]
+    vllm = mirror.pins.vllm.model_copy(update={"build_requires": tuple(listed)})
+    with pytest.raises(DeployError, match=r"(?s)Failed to locate torch path: .*No module named 'typing_extensions'"):
+        ensure(ArmHost(), tmp_path, recipe(mirror, pins=mirror.pins.model_copy(update={"vllm": vllm})))
 
 
 def test_a_proof_that_fails_seals_nothing(mirror: SourceMirror, tmp_path: Path) -> None:

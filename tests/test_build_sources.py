@@ -135,6 +135,7 @@ OUT_OF_MEMORY = "A compiler ran out of memory: stop engines, or give the build a
     ("program", "status", "said", "unsaid"),
     [
         ("print('a.cpp:1: error: no'); print('CalledProcessError: long'); exit(1)", 1, "a.cpp:1: error: no", "Called"),
+        (r"print('  CMake Error at a:1:\n    no torch\n\n  -- Incomplete\n    x'); exit(1)", 1, "    no torch", "-- I"),
         ("print('only this'); exit(3)", 3, "only this", "memory"),
         ("print('g++: fatal error: Killed signal terminated program cc1plus'); exit(1)", 1, OUT_OF_MEMORY, "x86"),
         ("import os; os.kill(os.getpid(), 9)", 1, OUT_OF_MEMORY, "x86"),

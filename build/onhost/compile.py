@@ -12,7 +12,7 @@ from collections import deque
 KEPT_LINES = 4000
 TOLD_LINES = 12
 CAUSE = re.compile(
-    r"\berror\b:|^CMake Error|^FAILED:|undefined reference|No space left|Killed|cannot find -l", re.IGNORECASE
+    r"\berror\b:|^\s*CMake Error|^\s*FAILED:|undefined reference|No space left|Killed|cannot find -l", re.IGNORECASE
 )
 PIPS_OWN = re.compile(
     r"error: (subprocess-exited-with-error|metadata-generation-failed|failed-wheel-build)", re.IGNORECASE
@@ -20,10 +20,26 @@ PIPS_OWN = re.compile(
 TOO_BIG = re.compile(r"Killed signal|Killed\b.*cc1plus|virtual memory exhausted|Cannot allocate memory", re.IGNORECASE)
 
 
+def causes(lines: "list[str]") -> "list[str]":
+    """The lines that name a cause. CMake says it in the lines below its own, indented; pip indents everything."""
+    found: list[str] = []
+    margin = None
+    for line in lines:
+        depth = len(line) - len(line.lstrip())
+        if CAUSE.search(line) and not PIPS_OWN.search(line):
+            found.append(line)
+            margin = depth if "CMake Error" in line else None
+        elif margin is not None and line.strip():
+            if depth <= margin:
+                margin = None
+            else:
+                found.append(line)
+    return found
+
+
 def why(lines: "list[str]", status: int) -> "list[str]":
     """The first lines that name a cause, or the last ones where none does."""
-    causes = [line for line in lines if CAUSE.search(line) and not PIPS_OWN.search(line)]
-    told = causes[:TOLD_LINES] or lines[-TOLD_LINES:]
+    told = causes(lines)[:TOLD_LINES] or lines[-TOLD_LINES:]
     if any(TOO_BIG.search(line) for line in lines) or status == -signal.SIGKILL:
         told.append("A compiler ran out of memory: stop engines, or give the build a host with more memory.")
     return told

@@ -20,11 +20,11 @@ from build.pins import PinnedFile, Pins
 from deployment.release import RenderedFile
 from tests.fakes import torchvision
 
-REAL = ("packaging", "pip")
+REAL = ("packaging", "pip", "typing_extensions")
 # Where a project tells who builds it: a module of its own, which needs neither setuptools nor a compiler.
 PROJECT = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
 BACKEND = """\
-import json, os, pathlib, sys, zipfile
+import json, os, pathlib, subprocess, sys, textwrap, zipfile
 
 def told(hook):
     if RECORD is None:
@@ -33,6 +33,13 @@ def told(hook):
     read = {name: pathlib.Path(os.environ[name], "README").read_text() for name in trees if name in os.environ}
     with open(RECORD, "a") as record:
         record.write(json.dumps({"hook": hook, "env": dict(os.environ), "trees": read}) + "\\n")
+
+def configure():
+    # A process of its own, as vLLM's CMake does it: in here setuptools may have brought modules of its own along.
+    tried = subprocess.run([sys.executable, "-c", "import torch"], capture_output=True, text=True)
+    if tried.returncode:
+        said = textwrap.indent(f"Failed to locate torch path: {tried.stderr}", "  ")
+        sys.exit(f"CMake Error at cmake/utils.cmake:15 (message):\\n{said}")
 
 def info():
     return f"{NAME}-{os.environ.get('VLLM_VERSION_OVERRIDE', '0.1.0')}.dist-info"
@@ -51,6 +58,8 @@ def prepare_metadata_for_build_wheel(directory, settings=None):
 
 def build_wheel(directory, settings=None, metadata_directory=None):
     told("wheel")
+    if NAME == "vllm":
+        configure()
     if RECORD and pathlib.Path(RECORD + ".fail").exists():
         print("attention.cpp:12:3: error: no such instruction")
         sys.exit("a long way from the cause")
@@ -96,10 +105,13 @@ def make_mirror(path: Path, pins: Pins) -> SourceMirror:
     acl = _repository(path / "git" / "acl.git", "acl", tag=pins.acl.tag)
     onednn = _repository(path / "git" / "onednn.git", "onednn")
     versions = {name: importlib.metadata.version(name) for name in REAL}
-    tools = ("ninja==1.0", f"packaging=={versions['packaging']}")
-    sdist = _sdist(path / "sdists", record, requirements=(*tools, "torch==2.13.0+cpu", "colorama; sys_platform == 'x'"))
+    listed = ("ninja==1.0", f"packaging=={versions['packaging']}")
+    tools = (*listed, f"typing-extensions=={versions['typing_extensions']}")
+    asked = (*listed, "torch==2.13.0+cpu", "colorama; sys_platform == 'x'")
+    sdist = _sdist(path / "sdists", record, requirements=asked)
     wheels = {name: _repacked(name, path / "wheels") for name in REAL}
-    _standin(path / "wheels", "torch", "2.13.0+cpu")
+    # The real one asks for more, and imports this at once.
+    _standin(path / "wheels", "torch", "2.13.0+cpu", {"torch/__init__.py": "import typing_extensions\n"})
     _standin(path / "wheels", "torchvision", pins.torch.torchvision, torchvision.FILES)
     _standin(path / "wheels", "ninja", "1.0")
     pip = PinnedFile(name="pip", version=versions["pip"], sha256=wheels["pip"])
@@ -107,6 +119,7 @@ def make_mirror(path: Path, pins: Pins) -> SourceMirror:
         update={
             "pip": pip,
             "vllm": pins.vllm.model_copy(update={"sdist_sha256": sdist, "build_requires": tools}),
+            "acl": pins.acl.model_copy(update={"commit": acl}),
             "onednn": pins.onednn.model_copy(update={"aarch64": onednn}),
         }
     )
