@@ -95,6 +95,8 @@ def main() -> None:
         for name, source, write in (("awq", "tiny-qwen2", as_awq), ("online", "tiny-phi3", as_loaded)):
             answers[name] = expected(demo / source, write(demo / source, out / name))
     shutil.copytree(demo / "tiny-gemma3", out / "pictures")
+    for weights in out.glob("*/*.safetensors"):
+        weights.chmod(0o644)  # they come out with mode 0600, and another user serves them
     (out / "expected.json").write_text(json.dumps(answers, indent=1) + "\n")
 
 

@@ -40,6 +40,8 @@ ExecStart=/usr/bin/mount --bind /srv/sys/devices/system/cpu /sys/devices/system/
 
 # Namespaces that the emulation of system calls cannot make.
 EMULATED = "[Service]\nPrivateNetwork=no\nPrivateIPC=no\nPrivateUsers=no\n"
+# ProtectProc= gives a unit a /proc of its own, with this computer's processor in it, of which torch's cpuinfo dies.
+EMULATED += "BindReadOnlyPaths=/srv/cpuinfo:/proc/cpuinfo\n"
 # The emulation refuses one call, by which the launcher would inherit its engine's orphans.
 LAUNCHER = """import sys
 
