@@ -224,14 +224,6 @@ def test_float32_is_served_as_float32_without_a_word() -> None:
     assert len(mismatches("alpha", served(), config, "/m")) == 1
 
 
-def test_weights_that_become_int4_while_they_load_are_not_quantized_before() -> None:
-    config = {"architectures": ["Qwen2ForCausalLM"], "tie_word_embeddings": True, "torch_dtype": "bfloat16"}
-    online = served(quantization="axion_w4")
-    assert mismatches("alpha", online, config, "/m") == []
-    (sentence,) = mismatches("alpha", online, {**config, "quantization_config": AWQ}, "/m")
-    assert sentence.startswith('models.alpha.engine.quantization: /m/config.json says "awq", got "axion_w4". Leave')
-
-
 def test_every_mismatch_is_reported_at_once() -> None:
     sentences = said("phi4_fast", {"hidden_size": 1536, "vocab_size": 1, "torch_dtype": "float32"})
     assert [sentence.partition(":")[0] for sentence in sentences] == [

@@ -59,14 +59,9 @@ def python(*words: str, **env: str) -> str:
         stdin=subprocess.DEVNULL, env={**os.environ, **env},
     )  # fmt: skip
     if done.returncode:
-<<<<<<< HEAD
         # vLLM logs to stdout, and what it died of is on stderr: that has to be the end.
-        lines = (done.stdout + done.stderr).strip().splitlines()
-        raise RuntimeError(f"exit status {done.returncode}\n" + "\n".join(lines[-TAIL_LINES:]))
-=======
-        lines = (done.stderr + done.stdout).strip().splitlines() or ["no word"]
+        lines = (done.stdout + done.stderr).strip().splitlines() or ["no word"]
         raise RuntimeError(f"exit status {done.returncode}: {lines[-1]}\n" + "\n".join(lines[-TAIL_LINES:]))
->>>>>>> h-images
     return done.stdout
 
 
