@@ -17,7 +17,8 @@ help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 
 # Packages and tools of a run, brought where that is allowed, else named in one message before anything begins.
-NEEDS := needs-check needs-test needs-gate needs-kernels needs-hosts needs-rehearsal needs-rehearsal-cloud needs-rehearsal-arm needs-fresh
+NEEDS := needs-check needs-test needs-gate needs-kernels needs-hosts needs-fresh
+NEEDS += needs-rehearsal needs-rehearsal-cloud needs-rehearsal-arm
 .PHONY: $(NEEDS)
 $(NEEDS): needs-%:
 	@python=$$(bash build/python.sh) && "$$python" -m tests.requirements $*

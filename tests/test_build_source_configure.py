@@ -20,14 +20,14 @@ from build.engine.torch_source import TorchSource
 from build.executor import LocalExecutor, check
 from build.pins import load_pins
 from build.prepare import PINS
-from tests.arm.host import REPOSITORY, run
+from tests.arm.host import REPOSITORY
 from tests.arm.machine import cpuinfo
 from tests.fakes.source_trees import write_trees
 
 pytestmark = pytest.mark.engine
 
 OUTPUT = REPOSITORY / "out" / "source"
-PACKAGE, COMPILER = "g++-12-aarch64-linux-gnu", "aarch64-linux-gnu-g++-12"
+COMPILER = "aarch64-linux-gnu-g++-12"
 # The interpreter is this machine's, and CMake asks no interpreter of another one where its headers are.
 TOOLCHAIN = f"""set(CMAKE_SYSTEM_NAME Linux)
 set(CMAKE_SYSTEM_PROCESSOR aarch64)
@@ -95,7 +95,6 @@ class Configured:
 
 @pytest.fixture(scope="module")
 def configured(tmp_path_factory: pytest.TempPathFactory, engine_python: str) -> Configured:
-    run("bash", REPOSITORY / "kernels" / "packages.sh", PACKAGE, what="install a cross compiler", timeout_s=600)
     return Configured(tmp_path_factory.mktemp("source"), engine_python)
 
 

@@ -47,6 +47,8 @@ TEST = (
             "ssh-keygen": "openssh-client",
             "systemd-analyze": "systemd",  # judges the units
             "shellcheck": "shellcheck",  # judges the script that hosts start with
+            # vLLM's sources are configured for Arm, and CMake tries the compiler
+            "aarch64-linux-gnu-g++-12": MODEL_PROGRAMS["aarch64-linux-gnu-g++-12"],
             "curl": "curl",  # that script runs here too, and needs the others
             "mkfs.ext4": "e2fsprogs",
             "blkid": "util-linux",
