@@ -2,16 +2,16 @@
 
 import base64
 import hashlib
-import struct
 import subprocess
 import sys
 import zipfile
-import zlib
 from pathlib import Path
 
+import yaml
+
+from deployment.load import parse_deployment
 from tests.arm.wheelhouse import pack
 from tests.emulated import served
-from tests.emulated.pictures import question_about
 
 
 def test_a_wheel_that_was_changed_is_one_that_pip_takes(tmp_path: Path) -> None:
@@ -30,19 +30,9 @@ def test_a_wheel_that_was_changed_is_one_that_pip_takes(tmp_path: Path) -> None:
     assert (tmp_path / "site" / "thing.py").read_text() == "value = 3\n"
 
 
-def test_pictures_are_of_one_colour_each() -> None:
-    for colour, pixel in (("red", (255, 0, 0)), ("white", (255, 255, 255))):
-        image, text = question_about(colour)
-        data = base64.b64decode(image["image_url"]["url"].removeprefix("data:image/png;base64,"))
-        assert data[:8] == b"\x89PNG\r\n\x1a\n"
-        size, kind = struct.unpack(">I4s", data[33:41])
-        rows = zlib.decompress(data[41 : 41 + size])
-        assert (kind, set(zip(rows[1:193:3], rows[2:193:3], rows[3:193:3], strict=True))) == (b"IDAT", {pixel})
-        assert text["type"] == "text"
-
-
-def test_one_model_is_in_awq_and_one_becomes_int4_while_it_loads() -> None:
-    models = served.document(8080)["models"]
+def test_one_model_is_in_awq_one_becomes_int4_while_it_loads_and_one_takes_pictures() -> None:
+    models = parse_deployment(yaml.safe_dump(served.document(8080)), "models.yaml").model_dump()["models"]
     assert models["awq"]["engine"]["quantization"] == "awq"
     assert models["online"]["engine"]["quantization"] == "axion_w4"
+    assert models["pictures"]["architecture"]["name"] == "Gemma3ForConditionalGeneration"
     assert all(model["engine"]["enforce_eager"] for model in models.values())

@@ -11,12 +11,13 @@ from tests.arm.host import OUTPUT, REPOSITORY, run
 
 MODELS = OUTPUT / "models"
 ON_HOST = "/srv/models"
+PICTURES = "pictures"
 # By name: the demonstration's model that it is made from, and what of its entry in the models file changes.
 SOURCES: dict[str, tuple[str, dict[str, Any]]] = {
     "awq": ("tiny_qwen2", {"quantization": "awq"}),
     "online": ("tiny_phi3", {"quantization": "axion_w4"}),
+    PICTURES: ("tiny_gemma3", {}),
 }
-PICTURES = "pictures"
 # Emulated, a step takes seconds, and what is built or warmed up for a size takes as many times longer.
 SMALL = {"max_model_len": 256, "max_num_seqs": 2, "max_num_batched_tokens": 256, "kv_cache_memory_bytes": "32MiB"}
 PATIENCE_S = 3600
@@ -47,22 +48,14 @@ def document(port: int) -> dict[str, Any]:
     demo = yaml.safe_load(MODELS_FILE.read_text())["models"]
     models = {name: _model(demo[source], name, **engine) for name, (source, engine) in SOURCES.items()}
     models["awq"]["weights"]["group_size"] = 32
-    if multimodal := _multimodal(demo):
-        models[PICTURES] = _model(demo[multimodal], PICTURES)
-        # A picture is 256 tokens, and a step must hold it whole.
-        models[PICTURES]["engine"] |= {"max_model_len": 512, "max_num_batched_tokens": 512}
+    # A step must hold a picture whole, which is 256 tokens.
+    models[PICTURES]["engine"] |= {"max_model_len": 512, "max_num_batched_tokens": 512}
     return {
         "default_model": "awq",
         "gateway": {"listen": [f"127.0.0.1:{port}"]},
         "host": {"reserved_cores": 0, "reserved_memory": "1GiB", "core_policy": "shared"},
         "models": models,
     }
-
-
-def _multimodal(demo: dict[str, Any]) -> str | None:
-    """The demonstration's model that takes pictures."""
-    takes = (name for name, each in demo.items() if each["architecture"]["name"] == "Gemma3ForConditionalGeneration")
-    return next(takes, None)
 
 
 def _model(entry: dict[str, Any], name: str, **engine: Any) -> dict[str, Any]:

@@ -22,8 +22,19 @@ from tests.rehearsal.world import end, interrupts_wait
 
 GATE_S = 7200
 ANSWER_S = 600.0
-# What must have been shown, whatever else a build shows. torch_build is about torch where vLLM is compiled against it.
-GATES = {"loads", "features", "acl_probe", "matmul", "symbols", "openmp", "selftest", "engine"}
+# What must have been shown, whatever else a build shows.
+GATES = {
+    "loads",
+    "features",
+    "torch_build",
+    "acl_probe",
+    "matmul",
+    "symbols",
+    "openmp",
+    "selftest",
+    "engine",
+    "pictures",
+}
 
 
 @dataclass(eq=False, kw_only=True)
@@ -45,8 +56,7 @@ class Rehearsal(Transcript):
         self.fab("What runs", "status", expects="all models answered")
         for name, asked in served.expected().items():
             self.question(name, asked)
-        if served.PICTURES in served.document(self.port)["models"]:
-            self.pictures()
+        self.pictures()
         self.fab("Files, environment, processes and answers are what was deployed", "verify")
         self.fab("End what serves", "stop", expects="Stopped")
         for control in CONTROLS:

@@ -3,10 +3,12 @@
 LIMITS is all that emulation cannot, with what stands in its place: nothing else about such a host is made easier.
 """
 
+import hashlib
 import os
 import shutil
 from pathlib import Path
 
+from tests.arm import machine
 from tests.arm.emulation import NEOVERSE_V2
 from tests.arm.machine import write_facts
 from tests.machines.root import OUTPUT, one_at_a_time
@@ -24,7 +26,7 @@ LIMITS = {
 """By what is meant, for whoever reads a transcript."""
 
 ROOT = "/opt/axion"
-FACTS = OUTPUT / "layers" / "facts-arm64"
+FACTS = Path(machine.__file__)
 # nspawn itself can lay nothing over /proc and /sys.
 MOUNTS = """[Unit]
 Description=Show a Neoverse V2 in place of the machine that emulates it
@@ -57,26 +59,36 @@ UNITS = ("vllm@.service", "gateway.service", "gateway-handover.service")
 
 
 def arm_layer() -> Path:
-    """Return a layer with the machine's description in files, and with systemd told which CPU its programs have."""
-    with one_at_a_time(FACTS):
-        draft = FACTS.with_suffix(".draft")
-        shutil.rmtree(draft, ignore_errors=True)
-        units = draft / "etc" / "systemd" / "system"
-        for directory in (draft / "srv", draft / "usr" / "bin", units / "sysinit.target.wants"):
-            directory.mkdir(parents=True)
-        write_facts(draft, len(os.sched_getaffinity(0)))
-        (draft / "sys").rename(draft / "srv" / "sys")
-        (units / "facts.service").write_text(MOUNTS)
-        (units / "sysinit.target.wants" / "facts.service").symlink_to("../facts.service")
-        for unit in UNITS:
-            (units / f"{unit}.d").mkdir()
-            started = LAUNCHED.format(root=ROOT) if unit == "vllm@.service" else ""
-            (units / f"{unit}.d" / "90-emulated.conf").write_text(EMULATED + started)
-        (draft / "srv" / "launch.py").write_text(LAUNCHER)
-        manager = draft / "etc" / "systemd" / "system.conf.d"
-        manager.mkdir()
-        (manager / "cpu.conf").write_text(f"[Manager]\nDefaultEnvironment=QEMU_CPU={NEOVERSE_V2}\n")
-        (draft / "etc" / "environment").write_text(f"QEMU_CPU={NEOVERSE_V2}\n")  # for those who log in
-        shutil.rmtree(FACTS, ignore_errors=True)
-        draft.rename(FACTS)
-    return FACTS
+    """Return a layer with the machine's description in files, and with systemd told which CPU its programs have.
+
+    Made once for what is in it: a host that runs must not lose the layer under its files to one that begins.
+    """
+    cpus = len(os.sched_getaffinity(0))
+    key = hashlib.sha256(b"".join((str(cpus).encode(), Path(__file__).read_bytes(), FACTS.read_bytes()))).hexdigest()
+    layer = OUTPUT / "layers" / f"facts-arm64-{key[:12]}"
+    with one_at_a_time(layer):
+        if not layer.is_dir():
+            draft = layer.with_suffix(".draft")
+            shutil.rmtree(draft, ignore_errors=True)
+            _write_layer(draft, cpus)
+            draft.rename(layer)
+    return layer
+
+
+def _write_layer(draft: Path, cpus: int) -> None:
+    units = draft / "etc" / "systemd" / "system"
+    for directory in (draft / "srv", draft / "usr" / "bin", units / "sysinit.target.wants"):
+        directory.mkdir(parents=True)
+    write_facts(draft, cpus)
+    (draft / "sys").rename(draft / "srv" / "sys")
+    (units / "facts.service").write_text(MOUNTS)
+    (units / "sysinit.target.wants" / "facts.service").symlink_to("../facts.service")
+    for unit in UNITS:
+        (units / f"{unit}.d").mkdir()
+        started = LAUNCHED.format(root=ROOT) if unit == "vllm@.service" else ""
+        (units / f"{unit}.d" / "90-emulated.conf").write_text(EMULATED + started)
+    (draft / "srv" / "launch.py").write_text(LAUNCHER)
+    manager = draft / "etc" / "systemd" / "system.conf.d"
+    manager.mkdir()
+    (manager / "cpu.conf").write_text(f"[Manager]\nDefaultEnvironment=QEMU_CPU={NEOVERSE_V2}\n")
+    (draft / "etc" / "environment").write_text(f"QEMU_CPU={NEOVERSE_V2}\n")  # for those who log in
