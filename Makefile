@@ -11,14 +11,14 @@ SHELL := /bin/bash
 # Writes down which tests ran; `left-out` reads it.
 REPORT = --junit-xml=out/reports/$@.xml
 
-.PHONY: help setup demo demo-stop rehearse rehearse-cloud rehearse-arm test test-fresh test-kernels test-arm test-hosts check e2e left-out nothing-left-out kernels-cpp schema bench-kernels mutate-kernels clean
+.PHONY: help setup demo demo-stop rehearse rehearse-cloud rehearse-arm rehearse-source test test-fresh test-kernels test-arm test-hosts check e2e left-out nothing-left-out kernels-cpp schema bench-kernels mutate-kernels clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 
 # Packages and tools of a run, brought where that is allowed, else named in one message before anything begins.
 NEEDS := needs-check needs-test needs-gate needs-kernels needs-hosts needs-fresh
-NEEDS += needs-rehearsal needs-rehearsal-cloud needs-rehearsal-arm
+NEEDS += needs-rehearsal needs-rehearsal-cloud needs-rehearsal-arm needs-rehearsal-source
 .PHONY: $(NEEDS)
 $(NEEDS): needs-%:
 	@python=$$(bash build/python.sh) && "$$python" -m tests.requirements $*
@@ -45,6 +45,11 @@ rehearse-cloud: needs-rehearsal-cloud setup ## the prod stack's life with the re
 rehearse-arm: needs-rehearsal-arm setup ## a deployment with real materials to an emulated arm64 host, as root on x86-64: an hour
 	@$(BIN)/fab demo.prepare
 	@$(BIN)/python -m tests.rehearse_arm
+
+rehearse-source: needs-rehearsal-source setup ## vLLM compiled for Arm from real sources in AXION_MIRROR, emulated, as root: hours
+	@$(BIN)/python -m tests.rehearse_source --check
+	@env --unset=AXION_MIRROR $(BIN)/fab demo.prepare
+	@$(BIN)/python -m tests.rehearse_source
 
 test: needs-test setup check e2e left-out ## every check, the end-to-end test with real vLLM included
 

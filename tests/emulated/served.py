@@ -1,6 +1,7 @@
 """What an emulated host serves: an AWQ checkpoint, one that becomes int4 while it loads, one that takes pictures."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -23,12 +24,17 @@ PATIENCE_S = 3600
 
 
 def make_models() -> None:
-    """Write them and what they must answer, by the Python of this computer's newest engine environment."""
-    sealed = (REPOSITORY / "out" / "local" / "builds").glob("*/manifest.json")
-    python = max(sealed, key=lambda path: path.stat().st_mtime).parent / "venv" / "bin" / "python"
+    """Write them and what they must answer."""
+    python = engine_python()
     paths = f"PYTHONPATH={REPOSITORY / 'kernels' / 'python'}:{REPOSITORY}"
     words = ("env", paths, python, "-P", "-m", "tests.kernels.quantized", STORE / "models", MODELS)
     run(*words, what="write the models of an emulated host", timeout_s=600)
+
+
+def engine_python() -> Path:
+    """The Python of this computer's newest engine environment."""
+    sealed = (REPOSITORY / "out" / "local" / "builds").glob("*/manifest.json")
+    return max(sealed, key=lambda path: path.stat().st_mtime).parent / "venv" / "bin" / "python"
 
 
 def expected() -> dict[str, Any]:

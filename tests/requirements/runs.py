@@ -55,6 +55,7 @@ RUNS = {
     "rehearsal": replace(HOSTS, needs=needs.REHEARSAL),
     # Wheels as published and as installed, torch a second time, and the host's own copy of all of it.
     "rehearsal-arm": replace(HOSTS, disk_gib=14, tools=()),
+    "rehearsal-source": replace(HOSTS, disk_gib=20, tools=()),
     "rehearsal-cloud": Run(needs=needs.SETUP, tools=TOOLS),
     "fresh": replace(HOSTS, needs=needs.FRESH, has_engine=False, disk_gib=14, tools=()),
 }
