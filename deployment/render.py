@@ -100,7 +100,7 @@ def _engine_files(deployment: Deployment, engine: EnginePlan, place: Place, chec
     model = deployment.models[engine.name]
     stop_s = model.engine.shutdown_timeout + LAUNCHER_STOP_MARGIN_S
     variables = engine_variables(engine, deployment.host.core_policy, f"{place.root}/state/{engine.name}")
-    if place.cxx is not None and not model.engine.enforce_eager:
+    if place.cxx is not None:  # an eager one compiles as well, at the first request for logprobs
         variables.append(("CXX", place.cxx))
     arguments = engine_arguments(engine.name, model, engine, checkpoint)
     return [

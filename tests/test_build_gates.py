@@ -53,6 +53,14 @@ def test_only_what_applies_is_put_to_use(
     assert json.loads(use.argv[-1]) == {"scratch": scratch, "findings": findings, "pictures": pictures}
 
 
+def test_torch_is_pointed_at_the_compiler_as_engines_are() -> None:
+    """Debian's g++-12 brings no `g++`, and a small model that was asked for logprobs found no compiler."""
+    build = BuildDirectory.of("/opt/axion", "0123456789abcdef")
+    *_, use = use_commands(build, PINS, "aarch64", cxx="g++-12")
+    assert use.env == {"CXX": "g++-12"}
+    assert use_commands(build, PINS, "aarch64")[-1].env == {}
+
+
 def test_kernels_on_x86_are_proven_and_arm_is_not_asked_for() -> None:
     pins = PINS.model_copy(update={"kernels": PINS.kernels.model_copy(update={"machines": ("x86_64",)})})
     gates = judge(json.dumps({**ARM, "acl_probe": found(False)}), [], pins, "x86_64")

@@ -55,13 +55,13 @@ def host_system(given: dict[str, Any] | None = None, **changes: Any) -> System:
         ("wheel", "x86_64", EAGER, ["libnuma.so.1", "venv"]),
         ("wheel", "x86_64", COMPILED, ["libnuma.so.1", "Python.h", "venv", "g++ 1.0 or newer"]),
         (None, "aarch64", COMPILED, ["libnuma.so.1", "Python.h", "g++ 12.0 or newer"]),
-        ("wheel", "aarch64", EAGER, ["libnuma.so.1", "venv", "g++ 12.0 or newer"]),
-        ("stored", "aarch64", EAGER, ["libnuma.so.1", "venv"]),
+        ("wheel", "aarch64", EAGER, ["libnuma.so.1", "Python.h", "venv", "g++ 12.0 or newer"]),
+        ("stored", "aarch64", EAGER, ["libnuma.so.1", "Python.h", "venv", "g++ 12.0 or newer"]),
         (
             "compiled",
             "aarch64",
             EAGER,
-            ["libnuma.so.1", "venv", "ccache", "git", "numa.h", "libtcmalloc_minimal.so.4", "Python.h",
+            ["libnuma.so.1", "Python.h", "venv", "ccache", "git", "numa.h", "libtcmalloc_minimal.so.4",
              "g++ 12.3 or newer"],
         ),
     ],
@@ -107,10 +107,10 @@ def without_root(things: list[str]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("building", "offered", "chosen"),
     [
-        ("compiled", UBUNTU, "libnuma1 python3-venv ccache git libnuma-dev libtcmalloc-minimal4 python3-dev g++-14"),
-        ("wheel", UBUNTU, "libnuma1 python3-venv g++-14"),
-        ("wheel", DEBIAN, "libnuma1 python3-venv g++-12"),
-        ("stored", DEBIAN, "libnuma1 python3-venv"),
+        ("compiled", UBUNTU, "libnuma1 python3-dev python3-venv ccache git libnuma-dev libtcmalloc-minimal4 g++-14"),
+        ("wheel", UBUNTU, "libnuma1 python3-dev python3-venv g++-14"),
+        ("wheel", DEBIAN, "libnuma1 python3-dev python3-venv g++-12"),
+        ("stored", DEBIAN, "libnuma1 python3-dev python3-venv g++-12"),
     ],
 )
 def test_a_fresh_host_gets_the_best_compiler_that_its_distribution_has(
@@ -172,7 +172,7 @@ def test_packages_are_installed_after_what_a_power_cut_left_and_after_other_read
     assert apt.ran[4:] == [
         "dpkg --configure -a",
         "env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install --yes --no-install-recommends "
-        "libnuma1 python3-venv g++-12",
+        "libnuma1 python3-dev python3-venv g++-12",
     ]
 
 

@@ -53,8 +53,11 @@ def applying(pins: Pins, machine: str) -> Mapping[str, bool]:
     }
 
 
-def use_commands(build: BuildDirectory, pins: Pins, machine: str) -> tuple[Command, ...]:
-    """Use the environment and tell the findings; the last line of the last one's stdout is the answer."""
+def use_commands(build: BuildDirectory, pins: Pins, machine: str, *, cxx: str | None = None) -> tuple[Command, ...]:
+    """Use the environment and tell the findings; the last line of the last one's stdout is the answer.
+
+    `cxx` is the compiler that torch is pointed at, as the engines are: it finds none but `g++` by itself.
+    """
     scratch = PurePosixPath(build.path) / "proof"
     wanted = {
         "scratch": str(scratch),
@@ -69,6 +72,7 @@ def use_commands(build: BuildDirectory, pins: Pins, machine: str) -> tuple[Comma
             argv=(str(build.python), "-I", "-", json.dumps(wanted)),
             what=much if is_proven_by_use(pins, machine) else little,
             stdin=script("engine_proofs.py"),
+            env={"CXX": cxx} if cxx else {},
             timeout_s=PROOF_TIMEOUT_S,
         ),
     )

@@ -15,6 +15,7 @@ from build.engine.built_wheels import (
     stored_wheels,
 )
 from build.engine.commands import BuildDirectory, begin_commands, install_commands
+from build.engine.compilers import runtime_compiler
 from build.engine.gates import use_commands
 from build.engine.kernels_build import beside_a_wheel, kernel_files
 from build.engine.source_build import source_commands
@@ -63,7 +64,8 @@ def stored(sources: Sources, digest: str, executor: Executor) -> dict[str, str]:
 def build_steps(recipe: Recipe, host: Host, build: BuildDirectory) -> tuple[Command, ...]:
     """All steps from an empty virtual environment to one that is finished and was put to use."""
     torch = _torch_source(recipe, host, build)
-    proof = use_commands(build, recipe.pins, recipe.machine)
+    cxx = runtime_compiler(recipe.system.compilers, recipe.pins.compiler.runtime_min(recipe.machine))
+    proof = use_commands(build, recipe.pins, recipe.machine, cxx=cxx)
     return (*_filling(recipe, host, build, torch), *proof)
 
 
