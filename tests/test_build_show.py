@@ -19,7 +19,7 @@ from build.target import REPOSITORY
 from deployment.quantities import GIB
 from deployment.sizing import HostFacts, plan
 from tests.deployments import deployment, model
-from tests.hosts import DESCRIPTION, RELEASE, SEEN, empty_facts, facts, system
+from tests.hosts import DESCRIPTION, RELEASE, SEEN, empty_facts, facts
 
 NEW = "20260201T120000-bbbbbbbb"
 WANTED = Wanted.described(NEW, DESCRIPTION)
@@ -90,14 +90,6 @@ def test_a_model_that_is_not_on_the_host_is_downloaded_first() -> None:
     there = prepared(change, deployment=deployment(models=served), pulls=("alpha",))
     assert show.steps(there) == ["download alpha: org/alpha at 0123456789ab"]
     assert show.change_as_json(there)["changes"] is True
-
-
-def test_packages_that_the_system_lacks_are_the_first_step() -> None:
-    bare = facts(system=system(without=["ensurepip", "g++"]))
-    there = prepared(decide(Wanted.described(RELEASE, DESCRIPTION), bare), facts=bare, is_installing=True)
-    assert show.steps(there) == ["install packages that bring venv, g++ 12.0 or newer"]
-    told = show.change_as_json(there)
-    assert (told["changes"], told["packages"]) == (True, ["python3-venv", "g++"])
 
 
 def test_nothing_to_do_is_no_step() -> None:

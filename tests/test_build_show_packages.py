@@ -1,0 +1,14 @@
+"""What a plan says of packages that have to be installed first."""
+
+from build import show
+from build.change import Wanted, decide
+from tests.hosts import DESCRIPTION, RELEASE, facts, system
+from tests.test_build_show import prepared
+
+
+def test_packages_that_the_system_lacks_are_the_first_step() -> None:
+    bare = facts(system=system(without=["ensurepip", "g++"]))
+    there = prepared(decide(Wanted.described(RELEASE, DESCRIPTION), bare), facts=bare, is_installing=True)
+    assert show.steps(there) == ["install packages that bring venv, g++ 12.0 or newer"]
+    told = show.change_as_json(there)
+    assert (told["changes"], told["packages"]) == (True, ["python3-venv", "g++"])
