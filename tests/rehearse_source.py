@@ -20,7 +20,16 @@ from build.prepare import PINS
 from tests.arm.host import arm_programs_run
 from tests.arm.wheelhouse import WHEELHOUSE, make_wheelhouse
 from tests.emulated import served
-from tests.emulated.source import MIRROR, SDISTS, SourceRehearsal, adapted_checkout, fetch_sdist, mirror_problems
+from tests.emulated.source import (
+    CCACHE,
+    CCACHE_ON_HOST,
+    MIRROR,
+    SDISTS,
+    SourceRehearsal,
+    adapted_checkout,
+    fetch_sdist,
+    mirror_problems,
+)
 from tests.local_deployment import free_port
 from tests.machines.arm import LIMITS, arm_layer
 from tests.machines.compiler import compiler_layer
@@ -47,7 +56,9 @@ def prepare(shown: Transcript, mirror: Path) -> Machine:
     layers = (arm_layer(), compiler_layer(root))
     folders = {WHEELHOUSE: "wheels", SDISTS: "sdists", mirror / "git": "git"}
     binds = {here: f"{MIRROR}/{name}" for here, name in folders.items()} | {served.MODELS: served.ON_HOST}
-    return Machine(NAME, port=free_port(), architecture="arm64", layers=layers, binds=binds)
+    CCACHE.mkdir(parents=True, exist_ok=True)
+    kept = {CCACHE: CCACHE_ON_HOST}
+    return Machine(NAME, port=free_port(), architecture="arm64", layers=layers, binds=binds, kept=kept)
 
 
 def rehearse(folder: Path, mirror: Path) -> list[str]:

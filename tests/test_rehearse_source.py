@@ -27,9 +27,10 @@ def test_a_mirror_without_the_sources_is_refused_with_all_that_is_missing(tmp_pa
         "AXION_MIRROR: not set, got nothing. Name a directory with git/onednn.git and git/acl.git."
     ]
     onednn = tmp_path / "git" / "onednn.git"
-    repository(onednn)
+    subprocess.run(("git", "init", "--quiet", "--bare", onednn), check=True)
     assert list(mirror_problems(str(tmp_path), pins)) == [
-        f"{onednn}: its commit is missing, got no 9c5be1cc59e368aebf0909e6cf20f981ea61462a. Fetch it there.",
+        f"{onednn}: a commit is missing, got neither 9c5be1cc59e368aebf0909e6cf20f981ea61462a nor a HEAD. "
+        "Fetch the first there.",
         f"AXION_MIRROR: no repository, got nothing at {tmp_path}/git/acl.git. Clone it there with --bare.",
     ]
 
@@ -47,15 +48,15 @@ def test_a_commit_that_nobody_may_ask_for_by_name_is_refused_until_it_may_be(tmp
 
 def test_what_is_not_as_pinned_is_said_aloud_and_changed_in_a_copy_only(tmp_path: Path) -> None:
     before = PINS.read_text()
-    head = repository(tmp_path / "git" / "acl.git")
+    heads = {name: repository(tmp_path / "git" / f"{name}.git") for name in ("onednn", "acl")}
     said: list[str] = []
     copied = adapted_checkout(tmp_path / "checkout", tmp_path, say=said.append)
     pins = load_pins(copied / "build" / "pins.toml")
-    assert (pins.acl.commit, pins.compiler.gcc_min) == (head, "12.2")
+    assert (pins.onednn.aarch64, pins.acl.commit, pins.compiler.gcc_min) == (heads["onednn"], heads["acl"], "12.2")
     assert said == [
         "Not as pinned: g++ 12.2, Debian 12's, where 12.3 is asked for.",
-        f"Not as pinned: the Arm Compute Library at {head}, where 007264fa740de5723ebddef16b7bb3657692c088 (v52.6.0) "
-        "is asked for.",
+        f"Not as pinned: onednn at {heads['onednn']}, where 9c5be1cc59e368aebf0909e6cf20f981ea61462a is asked for.",
+        f"Not as pinned: acl at {heads['acl']}, where 007264fa740de5723ebddef16b7bb3657692c088 is asked for.",
     ]
     assert (copied / "fabfile.py").is_file()
     assert PINS.read_text() == before

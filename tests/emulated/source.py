@@ -22,6 +22,9 @@ from tests.processes import tree
 
 MIRROR = "/srv/mirror"
 SDISTS = OUTPUT / "sdists"
+# Outlives the host, so that a rehearsal that was cut off goes on where it was. It is keyed by what is compiled.
+CCACHE = OUTPUT / "ccache"
+CCACHE_ON_HOST = "/opt/axion/work/ccache"
 SAMPLE_S = 2.0
 APT_BOUND_S = 3600.0
 # Debian 12's; the pins ask for one that Ubuntu 24.04 has.
@@ -33,17 +36,28 @@ def mirror_problems(mirror: str, pins: Pins) -> Iterator[str]:
     if not mirror:
         yield "AXION_MIRROR: not set, got nothing. Name a directory with git/onednn.git and git/acl.git."
         return
-    for name, wanted in (("onednn", pins.onednn.aarch64), ("acl", "HEAD")):
+    for name, pinned in pinned_commits(pins).items():
         repository = Path(mirror) / "git" / f"{name}.git"
         if not repository.is_dir():
             yield f"AXION_MIRROR: no repository, got nothing at {repository}. Clone it there with --bare."
-        elif commit_of(repository, wanted) is None:
-            yield f"{repository}: its commit is missing, got no {wanted}. Fetch it there."
+        elif offered(repository, pinned) is None:
+            yield f"{repository}: a commit is missing, got neither {pinned} nor a HEAD. Fetch the first there."
         elif not _offers_any_commit(repository):
             yield (
                 f"{repository}: a commit cannot be fetched by its name, got no uploadpack.allowAnySHA1InWant. "
                 f"Run `git -C {repository} config uploadpack.allowAnySHA1InWant true`."
             )
+
+
+def pinned_commits(pins: Pins) -> dict[str, str]:
+    """What is asked for, by repository."""
+    assert pins.acl.commit is not None, f"{PINS}: the Arm Compute Library has no commit"
+    return {"onednn": pins.onednn.aarch64, "acl": pins.acl.commit}
+
+
+def offered(repository: Path, pinned: str) -> str | None:
+    """What a mirror has of it: the pinned commit, else its HEAD, by which a mirror brings a pair that fits together."""
+    return commit_of(repository, pinned) or commit_of(repository, "HEAD")
 
 
 def commit_of(repository: Path, name: str) -> str | None:
@@ -86,11 +100,11 @@ def adapted_checkout(target: Path, mirror: Path, *, say: Callable[[str], None]) 
     pins, file = load_pins(PINS), target / "build" / "pins.toml"
     text = re.sub(r"(?m)^gcc_min = .*$", f'gcc_min = "{GCC}"', file.read_text())
     say(f"Not as pinned: g++ {GCC}, Debian 12's, where {pins.compiler.gcc_min} is asked for.")
-    acl = mirror / "git" / "acl.git"
-    if pins.acl.commit is None or commit_of(acl, pins.acl.commit) is None:
-        head = commit_of(acl, "HEAD")
-        text = re.sub(r"(?m)^commit = .*$", f'commit = "{head}"', text)
-        say(f"Not as pinned: the Arm Compute Library at {head}, where {pins.acl.commit} ({pins.acl.tag}) is asked for.")
+    for name, pinned in pinned_commits(pins).items():
+        taken = offered(mirror / "git" / f"{name}.git", pinned)
+        if taken is not None and taken != pinned:
+            text = text.replace(f'"{pinned}"', f'"{taken}"')
+            say(f"Not as pinned: {name} at {taken}, where {pinned} is asked for.")
     file.write_text(text)
     return target
 

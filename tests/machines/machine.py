@@ -35,17 +35,18 @@ class Machine:
         architecture: Architecture = "amd64",
         layers: Sequence[Path] = (),
         binds: Mapping[Path, str] = MappingProxyType({}),
+        kept: Mapping[Path, str] = MappingProxyType({}),
         namespace: str | None = None,
         address: str = "127.0.0.1",
     ) -> None:
-        """`layers` lie over Debian's files and `binds` over those, nobody writes to either.
+        """`layers` lie over Debian's files and `binds` over those, nobody writes to either; to what is `kept` it does.
 
         `address` is where sshd listens in the network `namespace`.
         """
         self.name, self.architecture, self.layers, self.namespace = name, architecture, tuple(layers), namespace
         self.directory = HOSTS / name
         self.access = Access(directory=self.directory, port=port, address=address)
-        self.binds = dict(binds)
+        self.binds, self.kept = dict(binds), dict(kept)
         self._process: subprocess.Popen[bytes] | None = None
         self.overlay = Overlay(self.directory)
 
@@ -92,7 +93,8 @@ class Machine:
         """Switch it on and wait until one can log in. Unless detached it dies with this process."""
         self.overlay.mount((*self.layers, make_root(self.architecture)))
         shown = {path: str(path) for path in pip_binds(pip_settings())} | self.binds
-        binds = (f"--bind-ro={path}:{inside}" for path, inside in shown.items())
+        binds = [f"--bind-ro={path}:{inside}" for path, inside in shown.items()]
+        binds += [f"--bind={path}:{inside}" for path, inside in self.kept.items()]
         cgroups.make_groups(self.group)
         command = (
             *(() if is_detached else ("setpriv", "--pdeathsig", "TERM")),  # on which it powers off
