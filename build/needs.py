@@ -80,7 +80,7 @@ def needs_of(deployment: Deployment, pins: Pins, *, machine: str, building: Buil
     """Decide what is needed. `building` is how an environment is made that is not there yet; None where it is."""
     is_compiling_models = not all(model.engine.enforce_eager for model in deployment.models.values())
     things, compilers, wanted = [NUMA], [], "0"
-    # Eager ones compile as well: what ranks logprobs is under torch.compile, and where our kernels are a proof asks it.
+    # Where our kernels are, a proof of theirs has torch compile, whatever is served.
     if is_compiling_models or pins.has_kernels(machine):
         things.append(PYTHON_HEADERS)
         compilers.append(pins.compiler.runtime_min(machine))

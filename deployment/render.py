@@ -100,7 +100,10 @@ def _engine_files(deployment: Deployment, engine: EnginePlan, place: Place, chec
     model = deployment.models[engine.name]
     stop_s = model.engine.shutdown_timeout + LAUNCHER_STOP_MARGIN_S
     variables = engine_variables(engine, deployment.host.core_policy, f"{place.root}/state/{engine.name}")
-    if place.cxx is not None:  # an eager one compiles as well, at the first request for logprobs
+    if model.engine.enforce_eager:
+        # Without it a request for logprobs starts a compiler, and where there is none the engine dies of it.
+        variables.append(("TORCH_COMPILE_DISABLE", "1"))
+    elif place.cxx is not None:
         variables.append(("CXX", place.cxx))
     arguments = engine_arguments(engine.name, model, engine, checkpoint)
     return [

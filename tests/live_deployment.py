@@ -64,6 +64,10 @@ class LiveDeployment:
         for build in sealed:  # one link each: what prunes this root's builds removes links and nothing else
             (root / "builds" / build.name).symlink_to(build)
         live = cls(root, free_port(), root / "models.yaml")
+        live.compilers.mkdir()
+        for name in ("c++", "cc", "clang", "clang++", "g++", "gcc"):  # as on a host that has none
+            (live.compilers / name).write_text("#!/bin/sh\nexit 127\n")
+            (live.compilers / name).chmod(0o755)
         live.write_models()
         return live
 
@@ -80,7 +84,8 @@ class LiveDeployment:
 
     def fab(self, *arguments: str, timeout_s: float = 2 * LOAD_S) -> str:
         """Run a task as a person does, and return what it printed; fails with all of it."""
-        environment = os.environ | {"AXION_LOCAL_ROOT": str(self.root), "NO_COLOR": "1"}
+        path = f"{self.compilers}:{os.environ['PATH']}"
+        environment = os.environ | {"AXION_LOCAL_ROOT": str(self.root), "NO_COLOR": "1", "PATH": path}
         done = subprocess.run(
             [str(Path(sys.executable).with_name("fab")), *arguments],
             cwd=REPOSITORY,
@@ -93,6 +98,11 @@ class LiveDeployment:
         )
         assert done.returncode == 0, f"fab {' '.join(arguments)}: exit {done.returncode}\n{done.stdout}"
         return done.stdout
+
+    @property
+    def compilers(self) -> Path:
+        """What stands in the way of any compiler."""
+        return self.root / "compilers"
 
     def deploy(self) -> str:
         """Build and deploy the models file."""

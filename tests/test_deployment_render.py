@@ -120,7 +120,8 @@ def test_an_engine_that_compiles_its_model_is_told_the_compiler_where_torch_woul
     place = Place(root="/srv/axion", runner="supervisor", cxx="g++-14")
     files = rendered(served, LAPTOP, place)
     assert "\nCXX=g++-14\n" in files["engines/alpha.env"]
-    assert "\nCXX=g++-14\n" in files["engines/beta.env"]  # eager, and compiles what ranks logprobs
+    assert "\nTORCH_COMPILE_DISABLE=1\n" in files["engines/beta.env"]  # eager: not even for what ranks logprobs
+    assert ("CXX" in files["engines/beta.env"], "TORCH_COMPILE" in files["engines/alpha.env"]) == (False, False)
     assert "CXX" not in str(rendered(served, LAPTOP, Place(root="/srv/axion", runner="supervisor")))
 
 

@@ -39,6 +39,13 @@ def test_both_models_are_listed_with_what_their_engines_say(live: LiveDeployment
     assert {card["status"] for card in cards.values()} == {"loaded"}
 
 
+def test_logprobs_are_answered_where_there_is_no_compiler(live: LiveDeployment) -> None:
+    asked = {"model": REAL, "prompt": "The capital of France is", "max_tokens": 2, "temperature": 0, "logprobs": 3}
+    ranked = live.post("/v1/completions", **asked).json()["choices"][0]["logprobs"]
+    assert [len(token) for token in ranked["top_logprobs"]] == [3, 3]
+    assert ranked["tokens"][0] == max(ranked["top_logprobs"][0], key=ranked["top_logprobs"][0].get) == " Paris"
+
+
 def test_a_picture_is_seen_through_the_gateway(live: LiveDeployment) -> None:
     red, white, again = (
         ask_about(f"{live.url}/v1", png(pixel), model=TINY) for pixel in ((255, 0, 0), (255, 255, 255), (255, 0, 0))
