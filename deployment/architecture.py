@@ -15,6 +15,9 @@ ArchitectureName = Literal[
     "Qwen2ForCausalLM",
 ]
 
+# For these an environment needs torchvision, which their image processors import.
+TAKE_PICTURES = frozenset({"Gemma3ForConditionalGeneration"})
+
 
 class Architecture(BaseModel):
     """The shape that sizing counts with; the checkpoint's config.json must say the same before anything starts."""
@@ -45,6 +48,11 @@ class Architecture(BaseModel):
         if self.sliding_window is None:
             return 0
         return self.num_hidden_layers - (self.full_attention_layers or 0)
+
+    @property
+    def takes_pictures(self) -> bool:
+        """Whether a message may hold pictures."""
+        return self.name in TAKE_PICTURES
 
     @property
     def linear_parameters(self) -> int:

@@ -66,6 +66,7 @@ def _model(model: Mapping[str, Any]) -> Iterator[Finding]:
     except ValidationError:
         return
     yield from _context(architecture, engine)
+    yield from _pictures(architecture, engine)
 
 
 def _source(weights: Mapping[str, Any], quantization: Any) -> Iterator[Finding]:
@@ -112,6 +113,12 @@ def _step(engine: Mapping[str, Any]) -> Iterator[Finding]:
         yield ("engine", "long_prefill_token_threshold"), what
     if engine.get("quantization") is not None and engine.get("dtype", "bfloat16") == "float32":
         yield ("engine", "dtype"), 'quantized layers compute in bfloat16, got "float32". Set bfloat16.'
+
+
+def _pictures(shape: Architecture, engine: Mapping[str, Any]) -> Iterator[Finding]:
+    limits = engine.get("limit_mm_per_prompt")
+    if isinstance(limits, Mapping) and any(limits.values()) and not shape.takes_pictures:
+        yield ("engine", "limit_mm_per_prompt"), f"{shape.name} takes no pictures, got {shown(limits)}. Delete it."
 
 
 def _context(shape: Architecture, engine: Mapping[str, Any]) -> Iterator[Finding]:

@@ -117,6 +117,10 @@ def bent(changes: dict[str, Any]) -> dict[str, Any]:
             bent({"engine": {"max_model_len": 512, "long_prefill_token_threshold": 513}}),
             "more than max_model_len 512, got 513. vLLM refuses that: lower it, or delete it.",
         ),
+        (
+            bent({"engine": {"limit_mm_per_prompt": {"image": 1}}}),
+            'engine.limit_mm_per_prompt: Qwen2ForCausalLM takes no pictures, got {"image": 1}. Delete it.',
+        ),
         (bent({"engine": {"max_model_len": 0}}), "engine.max_model_len: too small, got 0."),
         (bent({"engine": {"max_model_len": "1024"}}), 'max_model_len: not a whole number, got "1024".'),
         (bent({"engine": {"enforce_eager": "yes"}}), 'enforce_eager: not true or false, got "yes".'),

@@ -13,7 +13,7 @@ from deployment.obsolete import ENGINE_KEYS
 from deployment.quantities import GIB, MIB
 from deployment.render import Place
 from deployment.spec import Deployment
-from tests.deployments import deployment, model
+from tests.deployments import SHAPE, deployment, model
 from tests.test_deployment_render import LAPTOP, demonstration, production, rendered
 
 pytestmark = pytest.mark.engine
@@ -45,7 +45,8 @@ Parsed = Mapping[str, dict[str, Any] | str]
 
 
 def bent() -> Deployment:
-    every = model(engine=EVERYTHING, weights={"path": "x", "group_size": 64}, aliases=["first"])
+    pictured = {**SHAPE, "name": "Gemma3ForConditionalGeneration"}
+    every = model(engine=EVERYTHING, architecture=pictured, weights={"path": "x", "group_size": 64}, aliases=["first"])
     return deployment({"every-thing_1": every, "plain": model(engine=PLAIN)})
 
 
