@@ -8,18 +8,13 @@ pinned. It takes hours, and says how long, how much disk and how much memory.
 
 import argparse
 import os
-import shutil
-import signal
 import sys
-import tempfile
 from pathlib import Path
 
-from build.errors import DeployError
 from build.pins import load_pins
 from build.prepare import PINS
-from tests.arm.host import arm_programs_run
-from tests.arm.wheelhouse import WHEELHOUSE, make_wheelhouse
-from tests.emulated import served
+from tests.arm.wheelhouse import WHEELHOUSE
+from tests.emulated.frame import emulated_host, rehearsed
 from tests.emulated.source import (
     CCACHE,
     CCACHE_ON_HOST,
@@ -30,57 +25,23 @@ from tests.emulated.source import (
     fetch_sdist,
     mirror_problems,
 )
-from tests.local_deployment import free_port
-from tests.machines.arm import LIMITS, arm_layer
-from tests.machines.compiler import compiler_layer
-from tests.machines.machine import Machine
-from tests.machines.root import make_root
-from tests.rehearsal.transcript import StepError, Transcript
-from tests.rehearse_arm import leftovers
-from tests.requirements.runs import RUNS
-from tests.requirements.runs import prepare as requirements
+from tests.live_deployment import free_port
+from tests.rehearsal.transcript import Transcript
+from tests.requirements.runs import RUNS, prepare
 
-NAME = "rehearse-source"
 PIP = f"[global]\nno-index = true\nfind-links = {MIRROR}/wheels\n"
 
 
-def prepare(shown: Transcript, mirror: Path) -> Machine:
-    """Make what the host is made of; what an earlier run made is taken again."""
-    with shown.step("The emulated host's models"):
-        served.make_models()
-    with shown.step("An arm64 Debian with what a cloud image holds, once"):
-        root = make_root("arm64")
-    with shown.step("Every wheel that it will install, and vLLM's sources, once"):
-        make_wheelhouse(root)
+def rehearse(mirror: Path, folder: Path, shown: Transcript) -> None:
+    """Run all steps. Raises StepError at the first that is not as expected."""
+    with shown.step("vLLM's sources, once"):
         fetch_sdist()
-    layers = (arm_layer(), compiler_layer(root))
-    folders = {WHEELHOUSE: "wheels", SDISTS: "sdists", mirror / "git": "git"}
-    binds = {here: f"{MIRROR}/{name}" for here, name in folders.items()} | {served.MODELS: served.ON_HOST}
     CCACHE.mkdir(parents=True, exist_ok=True)
-    kept = {CCACHE: CCACHE_ON_HOST}
-    return Machine(NAME, port=free_port(), architecture="arm64", layers=layers, binds=binds, kept=kept)
-
-
-def rehearse(folder: Path, mirror: Path) -> list[str]:
-    """Run all steps; returns what was not as expected."""
-    shown = Transcript()
-    with arm_programs_run():
-        machine = prepare(shown, mirror)
-        try:
-            checkout = adapted_checkout(folder / "checkout", mirror, say=shown.say)
-            with shown.step("Boot it"):
-                machine.create()
-                (machine.root / "etc" / "pip.conf").write_text(PIP)
-                machine.boot()
-            SourceRehearsal(
-                machine=machine, folder=folder, port=free_port(), times=shown.times, checkout=checkout
-            ).run()
-        except StepError as failure:
-            return [str(failure)]
-        finally:
-            machine.remove()
-            shown.print_times()
-    return leftovers(machine)
+    folders = {WHEELHOUSE: "wheels", SDISTS: "sdists", mirror / "git": "git"}
+    binds, kept = {here: f"{MIRROR}/{name}" for here, name in folders.items()}, {CCACHE: CCACHE_ON_HOST}
+    checkout = adapted_checkout(folder / "checkout", mirror, say=shown.say)
+    with emulated_host("rehearse-source", shown, pip=PIP, binds=binds, kept=kept) as machine:
+        SourceRehearsal(machine=machine, folder=folder, port=free_port(), times=shown.times, checkout=checkout).run()
 
 
 def main() -> int:
@@ -88,25 +49,16 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="only say what is missing")
     is_check = parser.parse_args().check
     mirror = os.environ.pop("AXION_MIRROR", "")
-    problems = [*mirror_problems(mirror, load_pins(PINS)), *requirements([RUNS["rehearsal-source"]])]
-    if not problems and not is_check:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: whoever cancels it wants nothing left
-        print("An emulated host. What emulation cannot, and what stands in its place:")
-        for what, instead in LIMITS.items():
-            print(f"    {what}: {instead}")
-        folder = Path(tempfile.mkdtemp(prefix="axion-rehearsal-"))
-        try:
-            problems = rehearse(folder, Path(mirror))
-        except DeployError as error:
-            problems = list(error.problems)
-        except KeyboardInterrupt:
-            print("\nInterrupted, and everything ended.", file=sys.stderr)
-            return 130
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-    for problem in problems:
-        print(problem, file=sys.stderr)
-    return 1 if problems else 0
+    problems = list(mirror_problems(mirror, load_pins(PINS)))
+    if is_check:
+        problems += prepare([RUNS["rehearsal-source"]])
+        print("\n".join(problems), file=sys.stderr, end="\n" if problems else "")
+        return 1 if problems else 0
+
+    def run(folder: Path, shown: Transcript) -> None:
+        rehearse(Path(mirror), folder, shown)
+
+    return rehearsed("rehearsal-source", run, problems=problems, closing="Compiled, proven and answering, emulated.")
 
 
 if __name__ == "__main__":

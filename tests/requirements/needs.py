@@ -8,6 +8,7 @@ import importlib.util
 import os
 import shutil
 import sys
+import sysconfig
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,9 +38,14 @@ def programs(packages: Mapping[str, str]) -> tuple[Need, ...]:
 
 SETUP = (Need("module", "ensurepip", f"python3.{sys.version_info.minor}-venv"),)
 ENGINE = (Need("library", "libnuma.so.1", "libnuma1"),)
+# vLLM's sources are configured with this Python, and CMake looks for its headers.
+PYTHON_HEADERS = Need(
+    "file", f"{sysconfig.get_path('include', 'posix_prefix')}/Python.h", f"python3.{sys.version_info.minor}-dev"
+)
 TEST = (
     *SETUP,
     *ENGINE,
+    PYTHON_HEADERS,
     *programs(
         {
             "sshd": "openssh-server",  # tests connect to one of their own, on loopback
@@ -47,7 +53,7 @@ TEST = (
             "ssh-keygen": "openssh-client",
             "systemd-analyze": "systemd",  # judges the units
             "shellcheck": "shellcheck",  # judges the script that hosts start with
-            # vLLM's sources are configured for Arm, and CMake tries the compiler
+            # with which vLLM's sources are configured for Arm
             "aarch64-linux-gnu-g++-12": MODEL_PROGRAMS["aarch64-linux-gnu-g++-12"],
             "curl": "curl",  # that script runs here too, and needs the others
             "mkfs.ext4": "e2fsprogs",
