@@ -66,7 +66,7 @@ check: needs-check setup ## format, lint, types, and all tests that need no engi
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest -m "not engine and not kernels and not arm and not hosts" $(REPORT)
+	$(BIN)/pytest --numprocesses 2 --dist loadfile -m "not engine and not kernels and not arm and not hosts" $(REPORT)
 
 e2e: needs-test setup ## the end-to-end tests with real vLLM (the first time it builds the engine environment)
 	$(BIN)/fab demo.prepare
