@@ -71,8 +71,23 @@ def _make_torch(pins: Pins, root: Path) -> None:
     says = draft / "torch" / "version.py"
     text = re.sub(r"(?m)^__version__ = .*$", f"__version__ = '{new}'", says.read_text())
     says.write_text(re.sub(r"(?m)^(cuda: .*) = .*$", r"\1 = None", text))
+    _forget_accelerators(draft / "torch" / "share" / "cmake")
     pack(draft, WHEELHOUSE / published.name.replace(old, new, 1))
     shutil.rmtree(draft)
+
+
+def _forget_accelerators(cmake: Path) -> None:
+    """Have CMake told what a build for CPUs tells it: whoever compiles against torch looks for no CUDA."""
+    for name, said, instead in (
+        ("Caffe2/Caffe2Config.cmake", "set(CAFFE2_USE_CUDA 1)", "set(CAFFE2_USE_CUDA 0)"),
+        ("Caffe2/Caffe2Config.cmake", 'include("${CMAKE_CURRENT_LIST_DIR}/public/cuda.cmake")', ""),
+        ("Caffe2/Caffe2Config.cmake", "if(1 AND NOT CAFFE2_USE_CUDA)", "if(FALSE)"),
+        ("Caffe2/Caffe2Targets.cmake", "torch_cpu_library;torch_cuda_library", "torch_cpu_library"),
+        ("Torch/TorchConfig.cmake", "list(APPEND TORCH_LIBRARIES ${TORCH_CUDA_LIBRARIES})", ""),
+    ):
+        text = (cmake / name).read_text()
+        assert said in text, f"{name}: no longer says {said}"
+        (cmake / name).write_text(text.replace(said, instead))
 
 
 def pack(files: Path, wheel: Path) -> None:

@@ -16,8 +16,9 @@ from tests.machines.root import OUTPUT, one_at_a_time
 LIMITS = {
     "namespaces": "qemu-user cannot make them: PrivateNetwork=, PrivateIPC= and PrivateUsers= of our units are off",
     "orphans": "it refuses PR_SET_CHILD_SUBREAPER, by which the launcher would inherit its engine's orphans",
+    "start times": "who asks for its own is told another, by a tick or two: the launcher has a second program ask",
     "processor": "/proc/cpuinfo, /sys/devices/system/cpu and lscpu are this computer's: files describe a Neoverse V2",
-    "torch": "the index has it for Arm with CUDA only: that is renamed +cpu and says cuda = None, and its wheel holds "
+    "torch": "the index has it for Arm with CUDA only: that is renamed +cpu and says that it has none, its wheel holds "
     "stand-ins for NVIDIA's libraries, one with the sbgemm_ that vLLM links to and no model here calls",
     "compiler": "g++ comes by apt and is Debian's, but its cc1plus and as are the cross-compiler's and run natively",
     "pip": "it takes wheels from a directory of this computer, filled from the package index, and compiles no bytecode",
@@ -44,11 +45,26 @@ ExecStart=/usr/bin/mount --bind /srv/sys/devices/system/cpu /sys/devices/system/
 EMULATED = "[Service]\nPrivateNetwork=no\nPrivateIPC=no\nPrivateUsers=no\n"
 # ProtectProc= gives a unit a /proc of its own, with this computer's processor in it, of which torch's cpuinfo dies.
 EMULATED += "BindReadOnlyPaths=/srv/cpuinfo:/proc/cpuinfo\n"
-# The emulation refuses one call, by which the launcher would inherit its engine's orphans.
-LAUNCHER = """import sys
+# Of what the launcher asks, the emulation refuses one call and answers one question wrongly; see LIMITS.
+LAUNCHER = """import dataclasses
+import os
+import subprocess
+import sys
 
 from gateway import launch, process_tree
 
+read = process_tree.read_process
+
+
+def read_process(pid):
+    found = read(pid)
+    if found is None or pid != os.getpid():
+        return found
+    stat = subprocess.run(("cat", f"/proc/{pid}/stat"), capture_output=True, text=True, check=True).stdout
+    return dataclasses.replace(found, start_ticks=int(stat.rpartition(")")[2].split()[19]))
+
+
+process_tree.read_process = read_process
 process_tree.adopt_orphans = lambda: None
 sys.exit(launch.main())
 """
