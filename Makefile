@@ -17,7 +17,7 @@ help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 
 # Packages and tools of a run, brought where that is allowed, else named in one message before anything begins.
-NEEDS := needs-check needs-test needs-gate needs-kernels needs-hosts needs-fresh
+NEEDS := needs-demo needs-check needs-test needs-gate needs-kernels needs-hosts needs-fresh
 NEEDS += needs-rehearsal needs-rehearsal-cloud needs-rehearsal-arm needs-rehearsal-source
 .PHONY: $(NEEDS)
 $(NEEDS): needs-%:
@@ -29,7 +29,7 @@ $(VENV)/.complete: build/setup.sh build/python.sh pyproject.toml constraints.txt
 	@bash build/setup.sh $(VENV)
 	@touch $@
 
-demo: setup ## serve four models on this computer and ask one a question
+demo: needs-demo setup ## serve four models on this computer and ask one a question
 	@$(BIN)/fab demo
 
 demo-stop: setup ## end everything that the demo started

@@ -99,7 +99,7 @@ def _environment(host: Host) -> BuildDirectory:
     if problems:
         raise DeployError(*problems)
     if recipe(facts).may_install and needs.is_open(facts.system):
-        install_packages(host, needs, facts.system, load_pins(PINS))
+        install_packages(host, needs, facts.system)
         facts = look(host)
         refuse_lacking(host, needs, facts.system)
     return ensure_environment(recipe(facts), host.target, host.executor, host.reporter)

@@ -40,7 +40,7 @@ def run_build_and_deploy(
         prepared = look_again()
         if prepared.is_installing:
             lock.note(is_change=True)
-            install_packages(host, prepared.needs, prepared.facts.system, prepared.recipe.pins)
+            install_packages(host, prepared.needs, prepared.facts.system)
             prepared = look_again()
             refuse_lacking(host, prepared.needs, prepared.facts.system)
         if prepared.pulls:

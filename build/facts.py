@@ -66,6 +66,8 @@ class Facts(Frozen):
     files: dict[str, str]
     """Digest of each file of the current release."""
     builds: tuple[str, ...]
+    unfinished_builds: dict[str, int] = {}
+    """Bytes of each engine environment that is not sealed, by its digest."""
     engines: dict[str, RunningEngine]
     """What each living launcher says that it runs."""
     runner: dict[str, ProcessState] | None

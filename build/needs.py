@@ -51,6 +51,10 @@ class Needs:
     gcc_min: str = "0"
     """The oldest C++ compiler that will do; "0" where none is needed."""
     gcc_wanted: str = "0"
+    python: str = "python3"
+    """What the packages of the interpreter that serves begin with: it need not be the distribution's default."""
+    is_compiling: bool = False
+    """Whether vLLM itself is compiled."""
 
     def lacking(self, system: System) -> tuple[str, ...]:
         """Say what is missing, in words."""
@@ -58,7 +62,8 @@ class Needs:
 
     def packages(self, system: System) -> tuple[str, ...]:
         """Name the packages that bring what is missing, as far as that can be told without asking apt."""
-        return (*(need.package for need in self._missing(system)), *(["g++"] if self._is_old(system) else []))
+        named = (need.package.replace("python3-", f"{self.python}-") for need in self._missing(system))
+        return (*named, *(["g++"] if self._is_old(system) else []))
 
     def is_open(self, system: System) -> bool:
         """Whether something is missing, or a newer compiler than any that is there would make better kernels."""
@@ -76,8 +81,11 @@ class Needs:
         return self.gcc_min != "0" and not usable(system.compilers, self.gcc_min)
 
 
-def needs_of(deployment: Deployment, pins: Pins, *, machine: str, building: Building | None) -> Needs:
-    """Decide what is needed. `building` is how an environment is made that is not there yet; None where it is."""
+def needs_of(deployment: Deployment, pins: Pins, *, machine: str, python: str, building: Building | None) -> Needs:
+    """Decide what is needed. `building` is how an environment is made that is not there yet; None where it is.
+
+    `python` is the version of the interpreter that serves.
+    """
     is_compiling_models = not all(model.engine.enforce_eager for model in deployment.models.values())
     things, compilers, wanted = [NUMA], [], "0"
     # Where our kernels are, a proof of theirs has torch compile, whatever is served.
@@ -92,7 +100,13 @@ def needs_of(deployment: Deployment, pins: Pins, *, machine: str, building: Buil
     if building in ("compiled", "wheel") and pins.has_kernels(machine):
         compilers.append(pins.compiler.runtime_min(machine))
         wanted = pins.compiler.gcc_wanted
-    return Needs(things=tuple(dict.fromkeys(things)), gcc_min=highest(compilers), gcc_wanted=wanted)
+    return Needs(
+        things=tuple(dict.fromkeys(things)),
+        gcc_min=highest(compilers),
+        gcc_wanted=wanted,
+        python=f"python{'.'.join(python.split('.')[:2])}",
+        is_compiling=building == "compiled",
+    )
 
 
 def things_to_look_for() -> dict[str, list[str]]:

@@ -17,12 +17,17 @@ BUILD_BYTES = 9 * GIB
 RELEASE_BYTES = GIB // 16
 
 
-def host_problems(deployment: Deployment, facts: Facts, *, is_build: bool, name: str) -> list[str]:
-    """Report every problem of a host with this deployment. `name` is how to call the host."""
+def host_problems(
+    deployment: Deployment, facts: Facts, *, is_build: bool, name: str, cleared_bytes: int = 0
+) -> list[str]:
+    """Report every problem of a host with this deployment. `name` is how to call the host.
+
+    `cleared_bytes` are on its disk and gone before anything is built.
+    """
     return [
         *_system(facts, name),
         *_addresses(deployment, facts, name),
-        *_disk(facts, is_build=is_build, name=name),
+        *_disk(facts.disk_free_bytes + cleared_bytes, is_build=is_build, name=name),
     ]
 
 
@@ -32,8 +37,7 @@ PYTHON_MIN, PYTHON_MAX = (3, 11), (3, 14)
 def _system(facts: Facts, name: str) -> Iterator[str]:
     if not is_python_supported(facts.python):
         yield (
-            f"{name}: vLLM runs on Python 3.11 to 3.14, got {facts.python}. "
-            "Use Ubuntu 24.04 or Debian 12 or newer, or install such a Python."
+            f"{name}: vLLM runs on Python 3.11 to 3.14, got {facts.python}. Use Ubuntu 24.04, or Debian 12 or newer."
         )
 
 
@@ -47,11 +51,16 @@ def build_problems(facts: Facts, origin: Origin, *, is_compiling: bool, name: st
     if missing := missing_features(facts.machine, origin, facts.system.features):
         yield (
             f"{name}: its processor lacks what the engine is built for, got no {', '.join(missing)}. "
-            "Use an Axion machine (C4A or N4A)."
+            f"Use an Axion machine (C4A or N4A){_or_a_wheel(facts, origin)}."
         )
     problem = memory_problem(facts.system, name=name) if is_compiling else None
     if problem is not None:
         yield problem
+
+
+def _or_a_wheel(facts: Facts, origin: Origin) -> str:
+    is_enough = origin == "compiled" and not missing_features(facts.machine, "wheel", facts.system.features)
+    return ", or take the engine from a wheel (--engine wheel)" if is_enough else ""
 
 
 def _addresses(deployment: Deployment, facts: Facts, name: str) -> Iterator[str]:
@@ -109,10 +118,10 @@ def _step(elsewhere: str | None) -> str:
     return "Make or download the checkpoint there, or correct the path."
 
 
-def _disk(facts: Facts, *, is_build: bool, name: str) -> Iterator[str]:
+def _disk(free_bytes: int, *, is_build: bool, name: str) -> Iterator[str]:
     needed = RELEASE_BYTES + (BUILD_BYTES if is_build else 0)
-    if facts.disk_free_bytes < needed:
+    if free_bytes < needed:
         yield (
-            f"{name}: too little free disk, got {shown_bytes(facts.disk_free_bytes)} where {shown_bytes(needed)} "
+            f"{name}: too little free disk, got {shown_bytes(free_bytes)} where {shown_bytes(needed)} "
             "are needed. Free some, or prune old releases and builds."
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from build.change import Change, Wanted, decide, file_changes, release_name
 from build.engine.compilers import runtime_compiler
+from build.engine.environment import WORK
 from build.engine.kernels_build import wanted_digest
 from build.engine.origin import choose_origin
 from build.engine.sources import Sources, choose_sources
@@ -20,6 +21,7 @@ from build.packages import missing_problem
 from build.pins import load_pins
 from build.preflight import build_problems, checkpoint_problems, host_problems, kernel_problems
 from build.target import REPOSITORY, Target
+from build.work import is_underway
 from deployment.errors import ConfigError
 from deployment.load import load_deployment
 from deployment.release import GATEWAY_CODE, Release, RenderedFile, compose
@@ -71,9 +73,14 @@ def prepare(
     checkpoints = checkpoint_paths(deployment, target, models_file)
     facts = look(deployment, target, executor, checkpoints)
     recipe = choose_recipe(deployment, facts, engine=engine, sources=sources or choose_sources())
-    needs, problems = host_needs(deployment, recipe, facts, target, executor)
     is_build = recipe.digest not in facts.builds
-    problems += host_problems(deployment, facts, is_build=is_build, name=target.name)
+    # What builds it already has the memory and the disk that it needs, and is followed.
+    is_begun = is_build and is_underway(target, executor, WORK, recipe.digest)
+    needs, problems = host_needs(deployment, recipe, facts, target, executor, is_begun=is_begun)
+    cleared_bytes = facts.unfinished_builds.get(recipe.digest, 0)
+    problems += host_problems(
+        deployment, facts, is_build=is_build and not is_begun, name=target.name, cleared_bytes=cleared_bytes
+    )
     if not recipe.pins.has_kernels(facts.machine):
         problems += kernel_problems(deployment, machine=facts.machine)
     problems += checkpoint_problems(deployment, facts, checkpoints, elsewhere=None if target.is_here else target.name)
@@ -125,15 +132,21 @@ def choose_recipe(deployment: Deployment, facts: Facts, *, engine: str | None, s
 
 
 def host_needs(
-    deployment: Deployment, recipe: Recipe, facts: Facts, target: Target, executor: Executor
+    deployment: Deployment,
+    recipe: Recipe,
+    facts: Facts,
+    target: Target,
+    executor: Executor,
+    *,
+    is_begun: bool = False,
 ) -> tuple[Needs, list[str]]:
     """Say what an engine environment needs of the host's system, and what of that it cannot have."""
     building: Building | None = None if recipe.digest in facts.builds else recipe.origin
     if building == "compiled" and stored(recipe.sources, recipe.digest, executor):
         building = "stored"
-    needs = needs_of(deployment, recipe.pins, machine=facts.machine, building=building)
+    needs = needs_of(deployment, recipe.pins, machine=facts.machine, python=facts.python, building=building)
     problems: list[str] = []
-    if building is not None:
+    if building is not None and not is_begun:
         is_compiling = building == "compiled"
         problems += build_problems(facts, recipe.origin, is_compiling=is_compiling, name=target.name)
     if not recipe.may_install and (missing := missing_problem(needs, facts.system, name=target.name)):

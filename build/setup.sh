@@ -23,8 +23,17 @@ install_packages() {
         sudo=(sudo -n)
     fi
     echo "Installing system packages: $*"
-    "${sudo[@]}" apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive "${sudo[@]}" apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+    local said tries=60
+    # A machine that has just booted reads the lists itself, and apt-get does not wait for that.
+    until said=$("${sudo[@]}" apt-get update -qq 2>&1); do
+        case $said in *lists/lock*) ((tries--)) || tries=0 ;; *) tries=0 ;; esac
+        if ((tries == 0)); then
+            echo "$said" >&2
+            exit 1
+        fi
+        sleep 5
+    done
+    DEBIAN_FRONTEND=noninteractive "${sudo[@]}" apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
 python=$(bash build/python.sh)

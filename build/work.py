@@ -13,8 +13,9 @@ from typing import Any
 from build.activation import Host
 from build.command import Command, Result
 from build.errors import ConnectionLostError, DeployError
-from build.executor import OnLine, check
+from build.executor import Executor, OnLine, check
 from build.progress import Phase, progress_of
+from build.target import Target
 from build.work_commands import (
     FromCaller,
     FromSecretManager,
@@ -27,11 +28,21 @@ from build.work_commands import (
     unit_of,
 )
 
-__all__ = ["FromCaller", "FromSecretManager", "StepFailedError", "Work", "forget_work", "is_underway", "run_work"]
+__all__ = [
+    "FromCaller",
+    "FromSecretManager",
+    "StepFailedError",
+    "Work",
+    "forget_work",
+    "is_underway",
+    "run_work",
+    "wait_for_work",
+]
 
 RECONNECTIONS = 6
 """In a row, without a line in between; an executor itself tries several times to connect."""
 TAIL_LINES = 15
+WAIT_S, LOOK_S = 1800.0, 2.0
 Listen = Callable[[Phase], OnLine]
 
 
@@ -48,7 +59,7 @@ def run_work(host: Host, work: Work, listen: Listen = progress_of) -> tuple[Resu
     """Do the work, or go on with it, and return each step's result. Raises DeployError naming the step that failed."""
     if host.target.runner == "supervisor":
         return tuple(_run_here(host, step, listen) for step in work.steps)
-    found = _look(host, work.name)
+    found = _look(host.target, host.executor, work.name)
     is_same = found.get("key") == work.identity
     if found["state"] == "running" and is_same:
         host.reporter.say(f"{_capital(work.what)}: runs on {host.target.name} already, following it")
@@ -60,12 +71,27 @@ def run_work(host: Host, work: Work, listen: Listen = progress_of) -> tuple[Resu
     return _Follower(host, work, listen).follow()
 
 
-def is_underway(host: Host, name: str, key: str) -> bool:
+def is_underway(target: Target, executor: Executor, name: str, key: str) -> bool:
     """Whether this very work runs on the host, or ended well there and was not forgotten."""
-    if host.target.runner == "supervisor":
+    if target.runner == "supervisor":
         return False
-    found = _look(host, name)
+    found = _look(target, executor, name)
     return found.get("key") == key and (found["state"] == "running" or bool(found.get("ok")))
+
+
+def wait_for_work(host: Host, name: str, what: str) -> None:
+    """Wait while work of that name runs, whatever it is: for what must not be ended half-way. Bounded by WAIT_S."""
+    if host.target.runner == "supervisor" or not _is_running(host, name):
+        return
+    deadline = time.monotonic() + WAIT_S
+    with host.reporter.phase(what):
+        while _is_running(host, name):
+            if time.monotonic() > deadline:
+                raise DeployError(
+                    f"{host.target.name}: {unit_of(name)} runs on, got no end within {WAIT_S:g} s. "
+                    f"Read `journalctl -u {unit_of(name)}` there."
+                )
+            time.sleep(LOOK_S)
 
 
 def forget_work(host: Host, name: str) -> None:
@@ -74,8 +100,12 @@ def forget_work(host: Host, name: str) -> None:
         check(host.executor, forget_command(host.target, name))
 
 
-def _look(host: Host, name: str) -> Any:
-    return json.loads(check(host.executor, look_command(host.target, name)).stdout)
+def _is_running(host: Host, name: str) -> bool:
+    return bool(_look(host.target, host.executor, name)["state"] == "running")
+
+
+def _look(target: Target, executor: Executor, name: str) -> Any:
+    return json.loads(check(executor, look_command(target, name)).stdout)
 
 
 def _run_here(host: Host, step: Command, listen: Listen) -> Result:

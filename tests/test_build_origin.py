@@ -79,8 +79,8 @@ class Asked(LocalExecutor):
 
     def run(self, command: Command, on_line: OnLine | None = None) -> Result:
         bare = empty_facts(checkpoints={"alpha": GOOD}, system=system(without=["ensurepip", "git"]))
-        answer = bare.model_dump_json() if command.what == "look at the host" else "Available versions: 2.13.0+cpu"
-        return Result(status=0, stdout=answer, stderr="")
+        answers = {"look at the host": bare.model_dump_json(), "look for environment at work": '{"state": "idle"}'}
+        return Result(status=0, stdout=answers.get(command.what, "Available versions: 2.13.0+cpu"), stderr="")
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,8 @@ from build.errors import ConnectionLostError, DeployError
 from build.executor import LocalExecutor
 from build.progress import Phase, Reporter
 from build.target import Target
-from build.work import StepFailedError, forget_work, is_underway, run_work
+from build.work import StepFailedError, forget_work, is_underway, run_work, wait_for_work
+from tests.local_deployment import eventually
 from tests.works import UNIT, a_work, step
 
 REPOSITORY = Path(__file__).parents[1]
@@ -68,9 +70,9 @@ def test_work_that_ended_well_is_not_done_again_until_it_is_forgotten(systemd_ho
     for _ in range(2):
         assert run_work(systemd_host, work)[0].stdout.split("\n")[0] == "line 0"
     assert begun(tmp_path) == 1
-    assert is_underway(systemd_host, "test", work.identity)
+    assert is_underway(systemd_host.target, systemd_host.executor, "test", work.identity)
     forget_work(systemd_host, "test")
-    assert not is_underway(systemd_host, "test", work.identity)
+    assert not is_underway(systemd_host.target, systemd_host.executor, "test", work.identity)
     run_work(systemd_host, work)
     assert begun(tmp_path) == 2
 
@@ -80,6 +82,17 @@ def test_other_steps_under_the_same_name_are_other_work(systemd_host: Host, tmp_
     assert run_work(systemd_host, a_work(step("print('two')")))[0].stdout == "two\n"
     assert run_work(systemd_host, a_work(step("print('three')"), key="k"))[0].stdout == "three\n"
     assert run_work(systemd_host, a_work(step("print('four')"), key="k"))[0].stdout == "three\n", "the same by its key"
+
+
+def test_work_that_must_not_be_ended_is_waited_for_whatever_its_steps(systemd_host: Host, tmp_path: Path) -> None:
+    first = threading.Thread(target=run_work, args=(systemd_host, a_work(slow(tmp_path))))
+    first.start()
+    eventually(lambda: begun(tmp_path) == 1, "the first has begun", 20)
+    wait_for_work(systemd_host, "test", "Wait for what runs")
+    assert not is_underway(systemd_host.target, systemd_host.executor, "test", "another")
+    assert run_work(systemd_host, a_work(step("print('two')")))[0].stdout == "two\n"
+    first.join(20)
+    wait_for_work(systemd_host, "test", "Wait for nothing")
 
 
 def test_a_step_that_fails_ends_the_work_and_is_tried_again_by_the_next_task(
@@ -94,7 +107,7 @@ def test_a_step_that_fails_ends_the_work_and_is_tried_again_by_the_next_task(
         run_work(systemd_host, work)
     assert str(caught.value) == "do it: failed, got exit status 7. Read its last lines:\n    xxxxxxxxx"
     assert (caught.value.result.status, begun(tmp_path)) == (7, 0)
-    assert not is_underway(systemd_host, "test", work.identity)
+    assert not is_underway(systemd_host.target, systemd_host.executor, "test", work.identity)
     (tmp_path / "ok").touch()
     assert len(run_work(systemd_host, work)) == 2
 
@@ -115,6 +128,7 @@ from build.progress import Reporter
 from build.target import Target
 from build.work import run_work
 from tests.test_build_work import slow
+from tests.live_deployment import eventually
 from tests.works import a_work
 root = Path(sys.argv[1])
 host = Host(Target(name="main", root=sys.argv[1], runner="systemd", python=sys.executable), LocalExecutor(), Reporter())
@@ -209,7 +223,7 @@ def test_on_this_computer_the_steps_simply_run(tmp_path: Path) -> None:
     here = Host(target, LocalExecutor(), Reporter())
     heard: list[str] = []
     (result,) = run_work(here, a_work(step("print('x')")), collecting(heard))
-    assert (result.stdout, heard, is_underway(here, "test", "k")) == ("x\n", ["x"], False)
+    assert (result.stdout, heard, is_underway(here.target, here.executor, "test", "k")) == ("x\n", ["x"], False)
     with pytest.raises(StepFailedError, match="do it: failed, got exit status 3"):
         run_work(here, a_work(step("raise SystemExit(3)")))
     forget_work(here, "test")

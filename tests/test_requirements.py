@@ -114,7 +114,7 @@ def test_everything_in_the_way_of_a_rehearsal_is_said_at_once() -> None:
         "user: hosts, networks and disks are made by root, got uid 501. Run it by sudo.",
         "kernel: no overlay file system, got a kernel without it. Run `modprobe overlay`.",
         "apt: no source of Debian bookworm is configured, got none. Run this on Debian 12.",
-        "disk: 16 GiB are needed",
+        "disk: 17 GiB are needed",
     ]
 
 

@@ -32,7 +32,7 @@ def ensure_environment(recipe: Recipe, target: Target, executor: Executor, repor
         return build
     steps: tuple[Command, ...] = ()
     # What an earlier task began there goes on, or is done: to clear its directory would undo it.
-    if not is_underway(host, WORK, recipe.digest):
+    if not is_underway(target, executor, WORK, recipe.digest):
         reporter.say(f"Building the engine environment {recipe.digest}, once for these pins")
         for command in start_commands(build, python=target.python):
             check(executor, command)

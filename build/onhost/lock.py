@@ -17,7 +17,6 @@ import select
 import signal
 import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -28,10 +27,10 @@ PATIENCE_S = 1.0
 
 
 def now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
-def take(path: Path, patience_s: float = PATIENCE_S) -> IO[str] | None:
+def take(path: Path, patience_s: float = PATIENCE_S) -> "IO[str] | None":
     """Open and lock a file; None when somebody else has it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+")
@@ -46,7 +45,7 @@ def take(path: Path, patience_s: float = PATIENCE_S) -> IO[str] | None:
             time.sleep(0.05)
 
 
-def holder_of(path: Path) -> dict[str, Any]:
+def holder_of(path: Path) -> "dict[str, Any]":
     """What the holder wrote, and how long ago it was last heard of."""
     try:
         age_s = time.time() - path.stat().st_mtime
@@ -62,7 +61,7 @@ def audit(root: Path, **line: object) -> None:
         log.write(json.dumps({"at": now(), **line}) + "\n")
 
 
-def hold(wanted: dict[str, Any]) -> None:
+def hold(wanted: "dict[str, Any]") -> None:
     root = Path(wanted["root"])
     path = root / "state" / "deploy.lock"
     try:
@@ -95,7 +94,7 @@ def unlocked(number: int, frame: object) -> None:
     raise InterruptedError
 
 
-def listen(path: Path, said: dict[str, Any]) -> None:
+def listen(path: Path, said: "dict[str, Any]") -> None:
     """Read until there is nothing more to hear."""
     rest = b""
     while select.select([0], [], [], SILENCE_S)[0]:
@@ -109,7 +108,7 @@ def listen(path: Path, said: dict[str, Any]) -> None:
     said["outcome"] = f"the task was not heard of for {SILENCE_S:g} s"
 
 
-def unlock(wanted: dict[str, Any]) -> None:
+def unlock(wanted: "dict[str, Any]") -> None:
     """Name the holder; end it when that is meant, and wait until the lock is free."""
     root = Path(wanted["root"])
     path = root / "state" / "deploy.lock"
@@ -135,7 +134,7 @@ def has_open(pid: int, path: Path) -> bool:
         return False
 
 
-def history(wanted: dict[str, Any]) -> None:
+def history(wanted: "dict[str, Any]") -> None:
     path = Path(wanted["root"]) / "logs" / "audit.jsonl"
     if path.exists():
         print(path.read_text(), end="")

@@ -32,7 +32,7 @@ def memory_bytes() -> int:
         return total
 
 
-def read_json(path: Path) -> dict[str, Any] | None:
+def read_json(path: Path) -> "dict[str, Any] | None":
     """What a file says, if it is a JSON object."""
     try:
         value = json.loads(path.read_text())
@@ -41,7 +41,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def target_of(link: Path) -> str | None:
+def target_of(link: Path) -> "str | None":
     """The last part of what a symbolic link points to."""
     try:
         return link.readlink().name
@@ -49,7 +49,7 @@ def target_of(link: Path) -> str | None:
         return None
 
 
-def is_alive(record: dict[str, Any]) -> bool:
+def is_alive(record: "dict[str, Any]") -> bool:
     """Whether the launcher that wrote a record still runs.
 
     A number and a start time name a process, in this boot or another. The boot's own name does not do: a service with
@@ -64,7 +64,7 @@ def is_alive(record: dict[str, Any]) -> bool:
         return False
 
 
-def running(root: Path) -> dict[str, Any]:
+def running(root: Path) -> "dict[str, Any]":
     """What every engine with a living launcher runs."""
     records = {path.stem: read_json(path) for path in (root / "run").glob("*.json")}
     alive = {name: record for name, record in records.items() if record and is_alive(record)}
@@ -75,13 +75,13 @@ def running(root: Path) -> dict[str, Any]:
     }
 
 
-def releases(root: Path) -> dict[str, Any]:
+def releases(root: Path) -> "dict[str, Any]":
     """Every finished release, oldest first. A release is uploaded under another name and renamed when complete."""
     found = sorted(path for path in (root / "releases").glob("2*") if (path / "release.json").is_file())
     return {path.name: read_json(path / "release.json") for path in found}
 
 
-def digests(release: Path) -> dict[str, str]:
+def digests(release: Path) -> "dict[str, str]":
     """SHA-256 of every file of a release but its own description."""
     if not release.is_dir():
         return {}
@@ -92,7 +92,7 @@ def digests(release: Path) -> dict[str, str]:
     return {str(path): hashlib.sha256((release / path).read_bytes()).hexdigest() for path in ours}
 
 
-def checkpoint(directory: str) -> dict[str, Any] | None:
+def checkpoint(directory: str) -> "dict[str, Any] | None":
     """A checkpoint's configuration, and a fingerprint that changes when any of its files is replaced."""
     path = Path(directory)
     if not path.is_dir():
@@ -116,6 +116,12 @@ def is_free(address: str) -> bool:
         except OSError:
             return False
     return True
+
+
+def unfinished_builds(root: Path) -> "dict[str, int]":
+    """Bytes of each engine environment that nobody has finished: whoever begins it again clears it first."""
+    found = [path for path in (root / "builds").glob("*") if path.is_dir() and not (path / "manifest.json").is_file()]
+    return {path.name: sum(entry.lstat().st_blocks * 512 for entry in path.rglob("*")) for path in found}
 
 
 def runner_state(root: Path) -> Any:
@@ -201,6 +207,7 @@ def main() -> None:
                 "releases": releases(root),
                 "files": digests(root / "releases" / current) if current else {},
                 "builds": sorted(path.parent.name for path in (root / "builds").glob("*/manifest.json")),
+                "unfinished_builds": unfinished_builds(root),
                 "engines": running(root),
                 "runner": runner_state(root),
                 "gateway": gateway_state(root),

@@ -19,6 +19,9 @@ LIMITS = (
     ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
 )
 
+# Where builds look for programs (build/engine/kernels_build.py), whatever this user's PATH says besides.
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
 
 def output(*command: str) -> str:
     """What a command prints, or nothing where it does not exist or fails."""
@@ -62,8 +65,12 @@ def has_header(name: str) -> bool:
 
 def compilers(names: "list[str]") -> "dict[str, str]":
     """The version of each C++ compiler that is there together with its C sibling."""
-    there = [name for name in names if shutil.which(name) and shutil.which(name.replace("g++", "gcc"))]
-    return {name: output(name, "-dumpfullversion").strip() for name in there}
+    found = {name: (program(name), program(name.replace("g++", "gcc"))) for name in names}
+    return {name: output(cxx, "-dumpfullversion").strip() for name, (cxx, cc) in found.items() if cxx and cc}
+
+
+def program(name: str) -> "str | None":
+    return shutil.which(name, path=SYSTEM_PATH)
 
 
 def features() -> "list[str]":
@@ -87,7 +94,7 @@ def look(wanted: "dict[str, list[str]]") -> "dict[str, Any]":
         "module": lambda name: importlib.util.find_spec(name) is not None,
         "library": lambda name: name in found,
         "header": has_header,
-        "program": lambda name: shutil.which(name) is not None,
+        "program": lambda name: program(name) is not None,
     }
     return {
         "distribution": distribution(),

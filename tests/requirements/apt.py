@@ -3,11 +3,13 @@
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 LIMIT_S = 1800.0
+LISTS_BOUND_S, LISTS_RETRY_S = 300.0, 5.0
 # Tests start an sshd of their own; a computer that had none shall not get one that anybody reaches.
 SERVICES = {"openssh-server": ("ssh.service", "ssh.socket")}
 UNDER_SYSTEMD = Path("/run/systemd/system")
@@ -69,8 +71,12 @@ def install(packages: Sequence[str], rights: Rights) -> list[str]:
     """Install them; returns what went wrong."""
     print(f"Installing system packages: {' '.join(packages)}", flush=True)
     for command in install_commands(packages, is_under_systemd=UNDER_SYSTEMD.is_dir()):
-        whole = (*rights.prefix, *command)
+        whole, deadline = (*rights.prefix, *command), time.monotonic() + LISTS_BOUND_S
         done = subprocess.run(whole, capture_output=True, text=True, check=False, timeout=LIMIT_S)
+        # A machine that has just booted reads the lists itself, and apt-get does not wait for that.
+        while done.returncode != 0 and "lists/lock" in done.stderr and time.monotonic() < deadline:
+            time.sleep(LISTS_RETRY_S)
+            done = subprocess.run(whole, capture_output=True, text=True, check=False, timeout=LIMIT_S)
         if done.returncode != 0:
             said = " ".join(line.strip() for line in done.stderr.splitlines()[-3:])
             return [f"packages: {' '.join(command)} failed, got exit {done.returncode}: {said} Run it by hand."]

@@ -6,6 +6,7 @@ The thing itself is looked for, not its package: whoever brought it, it counts. 
 import ctypes
 import importlib.util
 import os
+import platform
 import shutil
 import sys
 import sysconfig
@@ -38,10 +39,12 @@ def programs(packages: Mapping[str, str]) -> tuple[Need, ...]:
 
 SETUP = (Need("module", "ensurepip", f"python3.{sys.version_info.minor}-venv"),)
 ENGINE = (Need("library", "libnuma.so.1", "libnuma1"),)
-# vLLM's sources are configured with this Python, and CMake looks for its headers.
+# Whatever is compiled for this Python looks for its headers.
 PYTHON_HEADERS = Need(
     "file", f"{sysconfig.get_path('include', 'posix_prefix')}/Python.h", f"python3.{sys.version_info.minor}-dev"
 )
+# On Arm our kernels are compiled for the demonstration too.
+DEMO = (*SETUP, *ENGINE, *((PYTHON_HEADERS, *programs({"g++": "g++"})) if platform.machine() == "aarch64" else ()))
 TEST = (
     *SETUP,
     *ENGINE,

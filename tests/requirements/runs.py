@@ -14,7 +14,7 @@ from tests.requirements.tools import GCLOUD, PULUMI, REPOSITORY, Tool, ToolError
 
 GIB = 2**30
 SUITE = "bookworm"
-ENVIRONMENT_GIB = 8  # while it is made; build/preflight.py has the figure of a deployment
+ENVIRONMENT_GIB = 9  # while it is made; build/preflight.py has the figure of a deployment
 X86_64 = ("Linux", "x86_64")
 
 
@@ -47,6 +47,7 @@ HOSTS = Run(
 )
 TEST = Run(needs=needs.TEST, is_x86_only=True, has_engine=True, tools=TOOLS, is_tool_optional=True)
 RUNS = {
+    "demo": Run(needs=needs.DEMO, has_engine=True),
     "check": replace(TEST, has_engine=False),
     "test": TEST,
     "gate": replace(TEST, needs=(*needs.TEST, *needs.KERNELS), disk_gib=2),
