@@ -66,7 +66,9 @@ check: needs-check setup ## format, lint, types, and all tests that need no engi
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest --numprocesses 2 --dist loadfile -m "not engine and not kernels and not arm and not hosts" $(REPORT)
+	temp=$$(mktemp --directory /tmp/ax.XXXX) && trap 'rm -rf "$$temp"' EXIT && \
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --basetemp "$$temp" $(REPORT) \
+	  -m "not engine and not kernels and not arm and not hosts"
 
 e2e: needs-test setup ## the end-to-end tests with real vLLM (the first time it builds the engine environment)
 	$(BIN)/fab demo.prepare

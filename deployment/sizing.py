@@ -12,6 +12,8 @@ from deployment.spec import Deployment, Model
 
 # Linux allows 107 bytes and a closing zero in sockaddr_un.sun_path (unix(7)); supervisor appends its process id.
 SOCKET_PATH_BYTES = 107 - len(".4194304")
+RUNNER = "supervisor"
+"""Whose socket lies beside those of the engines on a local target."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +145,8 @@ def _memory_problems(deployment: Deployment, host: HostFacts, footprints: Mappin
 
 
 def _socket_problems(deployment: Deployment, root: str) -> Iterator[str]:
-    too_long = [name for name in deployment.models if len(socket_path(root, name).encode()) > SOCKET_PATH_BYTES]
+    names = (*deployment.models, RUNNER)
+    too_long = [name for name in names if len(socket_path(root, name).encode()) > SOCKET_PATH_BYTES]
     if too_long:
         longest = max(len(socket_path(root, name).encode()) for name in too_long)
         yield (

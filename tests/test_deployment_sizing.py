@@ -147,6 +147,17 @@ def test_a_root_too_long_for_a_unix_socket_is_refused() -> None:
     assert "too long for the sockets of" in text
 
 
+def test_a_root_that_is_too_long_for_the_process_runner_alone_is_refused() -> None:
+    served = deployment({"a": model()}, host={"reserved_cores": 0, "core_policy": "shared"})
+    laptop = HostFacts(name="laptop", cores=2, memory_bytes=16 * GIB)
+    longest = "/" + "r" * (107 - len(".4194304") - len("/run/supervisor.sock") - 1)
+    assert plan(served, laptop, longest).engines["a"].socket == f"{longest}/run/a.sock"
+    with pytest.raises(
+        ConfigError, match=r"too long for the sockets of supervisor, got 100 bytes where Linux takes 99"
+    ):
+        plan(served, laptop, f"{longest}r")
+
+
 def test_small_machines_share_their_cores_and_bind_no_thread() -> None:
     small = deployment(host={"reserved_cores": 0, "core_policy": "shared"})
     engines = plan(small, HostFacts(name="laptop", cores=2, memory_bytes=16 * GIB), "/tmp/root").engines
