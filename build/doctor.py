@@ -1,21 +1,27 @@
 """Look for what would stand in the way of a deployment, each with what to do about it."""
 
+from collections.abc import Iterator
+
+from build.engine.compilers import newest, usable
 from build.facts import Facts
 from build.needs import EVERYTHING, NUMA, VENV
+from build.pins import Pins
 from build.preflight import BUILD_BYTES, is_python_supported
 from deployment.quantities import GIB, shown_bytes
 
 Check = dict[str, str]
 
 
-def host_checks(facts: Facts) -> list[Check]:
+def host_checks(facts: Facts, pins: Pins) -> list[Check]:
     """Judge a host by its facts alone."""
-    return [_python(facts), *_tools(facts), _memory(facts), _disk(facts), _runner(facts)]
+    return [_python(facts), *_tools(facts), *_compiler(facts, pins), _memory(facts), _disk(facts), _runner(facts)]
 
 
 def _python(facts: Facts) -> Check:
     if not is_python_supported(facts.python):
-        return _check("Python", "fail", f"{facts.python}; vLLM 0.32 needs 3.11 to 3.14. Install python3.12")
+        return _check(
+            "Python", "fail", f"{facts.python}; vLLM 0.32 needs 3.11 to 3.14. Use Ubuntu 24.04, or Debian 12 or newer"
+        )
     return _check("Python", "pass", facts.python)
 
 
@@ -38,6 +44,21 @@ def _tools(facts: Facts) -> list[Check]:
         else _check(name, "warn", f"missing, so nothing is compiled there; `apt-get install {package}`")
         for name, package in missing.items()
     ]
+
+
+def _compiler(facts: Facts, pins: Pins) -> Iterator[Check]:
+    """On Arm something is compiled wherever the engine comes from."""
+    there = facts.system.compilers
+    if facts.machine != "aarch64" or not there:
+        return
+    best, for_vllm = newest(there, {}), pins.compiler.gcc_min
+    if usable(there, for_vllm):
+        yield _check("compiler", "pass", best)
+    else:
+        is_enough_for_kernels = bool(usable(there, pins.compiler.runtime_min(facts.machine)))
+        what = "our kernels and not vLLM" if is_enough_for_kernels else "neither our kernels nor vLLM"
+        advice = "a deployment looks for a newer one; where there is none: --engine wheel"
+        yield _check("compiler", "warn", f"{best} compiles {what}, which needs {for_vllm}; {advice}")
 
 
 def _memory(facts: Facts) -> Check:

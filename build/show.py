@@ -50,6 +50,8 @@ def steps(prepared: Prepared) -> list[str]:
     weights = {name: prepared.deployment.models[name].weights for name in prepared.pulls}
     lacking = prepared.needs.lacking(prepared.facts.system)
     said = [f"install packages that bring {', '.join(lacking)}"] if lacking else []
+    if prepared.is_installing and not lacking:
+        said.append("install a newer compiler for our kernels, if the distribution has one")
     said += [f"download {name}: {each.hub} at {str(each.revision)[:12]}" for name, each in weights.items()]
     if change.is_build:
         said.append(f"build the engine environment {wanted.build}")

@@ -178,7 +178,7 @@ def _host_rows(selection: Selection) -> list[Check]:
 
 def _rows_of(host: Host) -> list[Check]:
     try:
-        rows = host_checks(look(host))
+        rows = host_checks(look(host), load_pins(PINS))
     except (ConfigError, DeployError) as error:
         rows = [{"check": "connection", "verdict": "fail", "finding": "\n".join(error.problems)}]
     is_local = host.target.is_here

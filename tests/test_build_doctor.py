@@ -5,23 +5,26 @@ from typing import Any
 import pytest
 
 from build.doctor import host_checks
+from build.pins import load_pins
+from build.prepare import PINS as FILE
 from tests.hosts import empty_facts, facts, system
 
 GIB = 2**30
+PINS = load_pins(FILE)
 
 
 def check(name: str, **changes: Any) -> tuple[str, str]:
     """Verdict and finding of one check."""
-    (found,) = (each for each in host_checks(facts(**changes)) if each["check"] == name)
+    (found,) = (each for each in host_checks(facts(**changes), PINS) if each["check"] == name)
     return found["verdict"], found["finding"]
 
 
 def test_a_healthy_host_passes_every_check() -> None:
-    assert [each["verdict"] for each in host_checks(facts())] == ["pass"] * 5
-    assert [each["check"] for each in host_checks(facts())] == [
-        "Python", "system packages", "machine", "disk", "process runner",
+    assert [each["verdict"] for each in host_checks(facts(), PINS)] == ["pass"] * 6
+    assert [each["check"] for each in host_checks(facts(), PINS)] == [
+        "Python", "system packages", "compiler", "machine", "disk", "process runner",
     ]  # fmt: skip
-    assert {each["verdict"] for each in host_checks(empty_facts())} == {"pass"}
+    assert {each["verdict"] for each in host_checks(empty_facts(), PINS)} == {"pass"}
 
 
 @pytest.mark.parametrize(
@@ -55,7 +58,7 @@ def test_where_the_deployment_may_not_install_what_every_engine_needs_fails_and_
 
 def test_every_missing_thing_is_named_and_nothing_passes_in_its_place() -> None:
     missing = system(without=["libnuma.so.1", "ensurepip", "g++", "Python.h"], has_apt=False)
-    names = [each["check"] for each in host_checks(facts(system=missing))]
+    names = [each["check"] for each in host_checks(facts(system=missing), PINS)]
     assert names[1:5] == ["venv", "libnuma.so.1", "Python.h", "g++"]
     assert "system packages" not in names
 
@@ -63,6 +66,19 @@ def test_every_missing_thing_is_named_and_nothing_passes_in_its_place() -> None:
 def test_what_a_deployment_installs_by_itself_is_no_finding() -> None:
     judged, finding = check("system packages", system=system(without=["ensurepip", "git"]))
     assert (judged, finding) == ("pass", "no venv, git; a deployment that needs them installs them")
+
+
+@pytest.mark.parametrize(
+    ("version", "verdict", "said"),
+    [
+        ("13.3.0", "pass", "g++ 13.3.0"),
+        ("12.2.0", "warn", "g++ 12.2.0 compiles our kernels and not vLLM, which needs 12.3; a deployment looks for a"),
+        ("11.4.0", "warn", "g++ 11.4.0 compiles neither our kernels nor vLLM, which needs 12.3; a deployment looks"),
+    ],
+)
+def test_a_compiler_is_judged_by_what_is_compiled_with_it(version: str, verdict: str, said: str) -> None:
+    judged, finding = check("compiler", system=system(compilers={"g++": version}))
+    assert (judged, finding.startswith(said)) == (verdict, True), finding
 
 
 @pytest.mark.parametrize(("memory", "verdict"), [(8 * GIB, "pass"), (8 * GIB - 1, "warn")])

@@ -12,3 +12,9 @@ def test_packages_that_the_system_lacks_are_the_first_step() -> None:
     assert show.steps(there) == ["install packages that bring venv, g++ 12.0 or newer"]
     told = show.change_as_json(there)
     assert (told["changes"], told["packages"]) == (True, ["python3-venv", "g++"])
+
+
+def test_a_newer_compiler_that_is_only_wished_for_is_told_as_well() -> None:
+    older = facts(system=system(compilers={"g++": "12.2.0"}))
+    there = prepared(decide(Wanted.described(RELEASE, DESCRIPTION), older), facts=older, is_installing=True)
+    assert show.steps(there) == ["install a newer compiler for our kernels, if the distribution has one"]
