@@ -113,12 +113,12 @@ def install_command(packages: Iterable[str]) -> Command:
 def _read_lists(host: Host) -> str:
     """Read them, after whoever does so now; returns the first thing that could not be read, in apt's words.
 
-    A host without a way out gets warnings from apt and exit status 0.
+    Where there is no way out apt only warns, and exits with 0, as it does of much that is no obstacle.
     """
     deadline = time.monotonic() + LISTS_BOUND_S
     while True:
         result = host.executor.run(update_command())
         if "lists/lock" not in result.stderr or time.monotonic() > deadline:
-            told = [line for line in result.stderr.splitlines() if line.startswith(("E:", "W:"))]
+            told = [line for line in result.stderr.splitlines() if line.startswith(("E:", "W: Failed to fetch"))]
             return (told or ["" if result.succeeded else f"exit status {result.status}"])[0]
         time.sleep(LISTS_RETRY_S)

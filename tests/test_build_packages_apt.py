@@ -19,7 +19,7 @@ from build.packages import finish_command, install_command, install_packages, of
 from build.progress import Reporter
 from build.target import Target
 from tests.hosts import system
-from tests.test_build_packages import DEBIAN, FRESH, asked, host_system
+from tests.test_build_packages import DEBIAN, FRESH, UBUNTU, asked, host_system
 
 
 class Apt(LocalExecutor):
@@ -99,6 +99,13 @@ def test_a_host_that_lacks_nothing_is_not_refused_for_a_package_source_that_is_b
     install_packages(on(apt, tmp_path), asked("wheel"), host_system(compilers={"g++": "12.2.0"}))
     assert len(apt.ran) == 2
     assert "No newer compiler was looked for, g++ 12.2.0 is used: E: The repository" in capsys.readouterr().err
+
+
+def test_a_warning_of_apt_keeps_nobody_from_a_newer_compiler(tmp_path: Path) -> None:
+    said = "W: Target Packages (main/binary-arm64/Packages) is configured multiple times\n"
+    apt = Apt(said=said, status=0, offered=UBUNTU)
+    install_packages(on(apt, tmp_path), asked("wheel"), host_system(compilers={"g++": "12.2.0"}))
+    assert apt.ran[-1].endswith(" g++-14")
 
 
 def test_dpkg_waits_for_who_installs_at_first_boot(tmp_path: Path) -> None:
