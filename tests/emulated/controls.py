@@ -40,7 +40,7 @@ class Control:
 
 
 def without_acl(site: Path) -> None:
-    """Switch the Arm Compute Library off in vLLM's machine code, and take its names away."""
+    """Switch the Arm Compute Library off in vLLM's machine code."""
     library = site / "vllm" / "_C.abi3.so"
     data = bytearray(library.read_bytes())
     answers = {"is_onednn_acl_supported()": ANSWER_FALSE}
@@ -49,6 +49,13 @@ def without_acl(site: Path) -> None:
     assert found.keys() == answers.keys(), f"{library}: no such functions, got {sorted(found)}"
     for name, offset in found.items():
         data[offset : offset + len(answers[name])] = answers[name]
+    library.write_bytes(data)
+
+
+def without_its_names(site: Path) -> None:
+    """As if the Arm Compute Library had never been linked. The loader misses them too, so nothing else can be asked."""
+    library = site / "vllm" / "_C.abi3.so"
+    data = library.read_bytes()
     for spelt in (b"acl_matmul_t", b"bf16fp32_mmla"):
         data = data.replace(spelt, b"-" * len(spelt))
     library.write_bytes(data)
@@ -93,13 +100,14 @@ def with_accelerator(site: Path) -> None:
 
 CONTROLS = (
     Control(
-        what="vLLM without the Arm Compute Library",
+        what="vLLM that does not use the Arm Compute Library",
         doctor=without_acl,
-        reasons={
-            "acl_probe": "is_onednn_acl_supported() says False",
-            "matmul": "a bfloat16 product ran on ",
-            "symbols": "acl_matmul_t 0 times",
-        },
+        reasons={"acl_probe": "is_onednn_acl_supported() says False", "matmul": "a bfloat16 product ran on "},
+    ),
+    Control(
+        what="vLLM without the Arm Compute Library in it",
+        doctor=without_its_names,
+        reasons={"symbols": "acl_matmul_t 0 times"},
     ),
     Control(
         what="vLLM without one of its operators", doctor=without_operator, reasons={"loads": "_C::onednn_mm missing"}
