@@ -84,10 +84,19 @@ def test_other_steps_under_the_same_name_are_other_work(systemd_host: Host, tmp_
     assert run_work(systemd_host, a_work(step("print('four')"), key="k"))[0].stdout == "three\n", "the same by its key"
 
 
-def test_work_that_must_not_be_ended_is_waited_for_whatever_its_steps(systemd_host: Host, tmp_path: Path) -> None:
+def test_work_that_must_not_be_ended_is_waited_for_whatever_its_steps(
+    systemd_host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = threading.Thread(target=run_work, args=(systemd_host, a_work(slow(tmp_path))))
     first.start()
     eventually(lambda: begun(tmp_path) == 1, "the first has begun", 20)
+    with monkeypatch.context() as bent, pytest.raises(DeployError) as caught:
+        bent.setattr("build.work.WAIT_S", 0.0)
+        wait_for_work(systemd_host, "test", "Wait for what runs")
+    assert str(caught.value) == (
+        "main: axion-work-test.service runs on, got no end within 0 s. "
+        "Read `journalctl -u axion-work-test.service` there."
+    )
     wait_for_work(systemd_host, "test", "Wait for what runs")
     assert not is_underway(systemd_host.target, systemd_host.executor, "test", "another")
     assert run_work(systemd_host, a_work(step("print('two')")))[0].stdout == "two\n"

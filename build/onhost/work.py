@@ -75,13 +75,14 @@ def is_running(unit: str) -> bool:
 def look(wanted: dict[str, Any]) -> None:
     directory = Path(wanted["dir"])
     steps, result = read_json(directory / "steps.json"), read_json(directory / "result.json")
-    if is_running(wanted["unit"]):
-        state: dict[str, Any] = {"state": "running", "key": (steps or {}).get("key")}
+    state: dict[str, Any] = {"state": "none"}
+    if steps is None:
+        pass  # never begun, and a host without systemd cannot be asked
+    elif is_running(wanted["unit"]):
+        state = {"state": "running", "key": steps.get("key")}
     elif result is not None:
         ok = all(each["status"] == 0 for each in result["results"])
         state = {"state": "finished", "key": result["key"], "ok": ok}
-    else:
-        state = {"state": "none"}
     print(json.dumps(state))
 
 
