@@ -4,7 +4,7 @@ import fcntl
 import os
 import platform
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +16,7 @@ REPOSITORY = Path(__file__).parents[2]
 OUTPUT = REPOSITORY / "out" / "arm"
 PACKAGES = ("arch-test", "binutils", "clang-19", "g++-12-aarch64-linux-gnu", "lld-19", "mmdebstrap", "qemu-user-static")
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
+HOLDERS = Path("/run/lock/axion-emulation")
 HANDLER = "qemu-aarch64"  # as Debian's packages call it
 
 
@@ -43,7 +44,7 @@ def install_packages() -> None:
 def arm_programs_run() -> Iterator[None]:
     """Let the kernel start Arm programs by qemu, and afterwards no longer, unless it did before.
 
-    One at a time in a checkout: the first to end would take the handler from the other.
+    One at a time in a checkout. Other checkouts may emulate as well: whoever ends last takes the handler away.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a run that is cancelled cleans up as well
     OUTPUT.mkdir(parents=True, exist_ok=True)
@@ -52,33 +53,60 @@ def arm_programs_run() -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise DeployError("out/arm: another emulation runs in this checkout, got its lock. Wait for it.") from None
-        with _mounted(), _registered():
+        with shared(HOLDERS, "mount", _mount, _unmount), shared(HOLDERS, "handler", _register, _unregister):
             yield
 
 
 @contextmanager
-def _mounted() -> Iterator[None]:
+def shared(holders: Path, name: str, bring: Callable[[], bool], take_away: Callable[[], None]) -> Iterator[None]:
+    """Have the first of several processes bring something and the last take it away.
+
+    `bring` says whether it was not there: what was is left. The marks in the directory `holders` outlive whoever set
+    them, and the locks do not.
+    """
+    holders.mkdir(parents=True, exist_ok=True)
+    mark = holders / f"{name}.brought"
+    with (holders / f"{name}.turn").open("w") as turn, (holders / f"{name}.used").open("w") as used:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        fcntl.flock(used, fcntl.LOCK_SH)
+        if bring():
+            mark.touch()
+        fcntl.flock(turn, fcntl.LOCK_UN)
+        try:
+            yield
+        finally:
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(used, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                pass  # somebody else still needs it
+            else:
+                if mark.exists():
+                    take_away()
+                    mark.unlink()
+
+
+def _mount() -> bool:
     if (BINFMT / "register").exists():
-        yield
-        return
+        return False
     run("mount", "-t", "binfmt_misc", "binfmt_misc", BINFMT, what="mount binfmt_misc")
-    try:
-        yield
-    finally:
-        run("umount", BINFMT, what="unmount binfmt_misc")
+    return True
 
 
-@contextmanager
-def _registered() -> Iterator[None]:
+def _unmount() -> None:
+    run("umount", BINFMT, what="unmount binfmt_misc")
+
+
+def _register() -> bool:
     entry = BINFMT / HANDLER
     # F: the interpreter is opened now, so that programs find it in a root that does not hold it.
     if entry.exists():
         if not any(line.startswith("flags:") and "F" in line for line in entry.read_text().splitlines()):
             raise DeployError(f"binfmt_misc: {HANDLER} has no flag F. Remove it: `echo -1 > {entry}`, and try again.")
-        yield
-        return
+        return False
     (BINFMT / "register").write_bytes(Path(f"/usr/lib/binfmt.d/{HANDLER}.conf").read_bytes())
-    try:
-        yield
-    finally:
-        entry.write_text("-1")
+    return True
+
+
+def _unregister() -> None:
+    (BINFMT / HANDLER).write_text("-1")
