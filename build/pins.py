@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from build.errors import DeployError
 
-RECIPE = 3
+RECIPE = 4
 """Raise it when environment.py or standin.py installs something different from the same pins."""
 
 Origin = Literal["compiled", "wheel"]

@@ -51,6 +51,11 @@ def test_an_environment_is_filled_by_these_commands() -> None:
         "--without torch --without torchvision --without torchaudio --without torchcodec --also torch==2.13.0",
         f"{PIP} --constraint {HERE}/constraints.txt {HERE}/vllm-0.32.0+cpu-py3-none-any.whl",
         f"{PYTHON} -I -",
+        f"{PYTHON} -I -",
+    ]
+    assert [command.what for command in install()[-2:]] == [
+        "see that torchvision can be imported",
+        "have processes ask for the tile registers",
     ]
     assert install()[0].stdin == b"numpy==2.3.5\n"
     assert install()[4].stdin == (

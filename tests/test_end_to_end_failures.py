@@ -14,7 +14,7 @@ from tests.test_gateway_sse import strict_events
 
 pytestmark = pytest.mark.engine
 
-ASK = {"prompt": "Hello there, my friend", "messages": [{"role": "user", "content": "a"}]}
+ASK = {"prompt": "a", "messages": [{"role": "user", "content": "a"}]}
 ENDLESS = {"model": TINY, "max_tokens": 900, "ignore_eos": True, "stream": True}
 
 
@@ -39,7 +39,7 @@ def broken_stream(live: LiveDeployment, route: str, victim: Process) -> Iterator
 def outcomes_until_it_answers(live: LiveDeployment) -> Iterator[httpx.Response]:
     deadline = time.monotonic() + LOAD_S
     while time.monotonic() < deadline:
-        answer = live.post("/v1/completions", model=TINY, prompt="Hello there, my friend", max_tokens=1)
+        answer = live.post("/v1/completions", model=TINY, prompt="a", max_tokens=1)
         yield answer
         if answer.status_code == 200:
             return

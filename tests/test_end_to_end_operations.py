@@ -20,10 +20,7 @@ def length_of(live: LiveDeployment, name: str) -> object:
 
 def assert_answers(live: LiveDeployment, name: str) -> None:
     with live.openai() as client:
-        assert (
-            client.completions.create(model=name, prompt="Hello there, my friend", max_tokens=1).choices[0].text
-            is not None
-        )
+        assert client.completions.create(model=name, prompt="a", max_tokens=1).choices[0].text is not None
 
 
 def test_a_second_deployment_of_the_same_file_does_nothing_and_says_so(live: LiveDeployment) -> None:

@@ -15,7 +15,7 @@ def test_openais_client_raises_when_an_engine_dies_under_its_stream(live: LiveDe
     (victim,) = [process for process in live.processes_of(TINY) if process.command.startswith("VLLM::Worker")]
     with live.openai() as client:
         stream = client.completions.create(
-            model=TINY, prompt="Hello there, my friend", max_tokens=1000, stream=True, extra_body={"ignore_eos": True}
+            model=TINY, prompt="a", max_tokens=1000, stream=True, extra_body={"ignore_eos": True}
         )
         next(stream)
         processes.kill(victim)

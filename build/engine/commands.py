@@ -112,11 +112,11 @@ def begin_commands(
 
 def requirement_commands(
     pins: Pins, build: BuildDirectory, distribution: str, *, requirements_of: str, index_args: tuple[str, ...]
-) -> tuple[Command, Command, Command]:
+) -> tuple[Command, ...]:
     """Install what vLLM requires on a CPU host, through a stand-in that requires just that.
 
     One step resolves it all, torch's own needs included. For a vLLM of another name the stand-in is its name as well.
-    Then torchvision has what it imports, and shows whether it can be.
+    Then torchvision has what it imports, and shows whether it can be; and processes get the registers that vLLM uses.
     """
     name, _, version = distribution.partition("==")
     standin = build.path / f"{name.replace('-', '_')}-{version}-py3-none-any.whl"
@@ -141,6 +141,11 @@ def requirement_commands(
             what="see that torchvision can be imported",
             stdin=onhost.script("torchvision.py"),
             timeout_s=900,
+        ),
+        Command(
+            argv=(str(build.python), "-I", "-"),
+            what="have processes ask for the tile registers",
+            stdin=onhost.script("tile_registers.py"),
         ),
     )
 
