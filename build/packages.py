@@ -16,8 +16,8 @@ from build.work import Work, forget_work, run_work, wait_for_work
 
 WORK = "packages"
 APT = ("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-o", "DPkg::Lock::Timeout=300")
-# A machine that boots for the first time reads the lists itself, and apt-get does not wait for that.
 WITHOUT_COMPILING = "take the engine from a wheel (--engine wheel), or the wheels of another host (--wheels)"
+# A machine that boots for the first time reads the lists itself, and apt-get does not wait for that.
 LISTS_BOUND_S, LISTS_RETRY_S = 300.0, 5.0
 
 

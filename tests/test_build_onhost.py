@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from build.engine.kernels_build import SYSTEM_PATH
 from build.onhost import script, system
+from build.onhost.probe import size_of
 from tests.test_build_probe import probe, write
 
 
@@ -26,7 +26,6 @@ def test_a_host_whose_python_is_too_old_can_still_be_told_so(name: str) -> None:
 
 
 def test_programs_are_looked_for_where_builds_look_for_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert system.SYSTEM_PATH == SYSTEM_PATH
     for name in ("g++-15", "gcc-15"):
         write(tmp_path / name, "#!/bin/sh\necho 15.1.0\n").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
@@ -38,6 +37,11 @@ def test_programs_are_looked_for_where_builds_look_for_them(tmp_path: Path, monk
 def test_what_an_unfinished_environment_takes_is_told(tmp_path: Path) -> None:
     write(tmp_path / "builds" / "sealed" / "manifest.json", "{}")
     write(tmp_path / "builds" / "unfinished" / "venv" / "big", "x" * 100_000)
+    (tmp_path / "builds" / "unfinished" / "gone").symlink_to("nowhere")
     found = probe(tmp_path).unfinished_builds
     assert found.keys() == {"unfinished"}
     assert 100_000 <= found["unfinished"] < 200_000
+
+
+def test_a_file_that_a_running_build_removes_meanwhile_takes_nothing(tmp_path: Path) -> None:
+    assert size_of(tmp_path / "gone") == 0

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from build.command import Command
 from build.engine.commands import BuildDirectory, pip_install
 from build.engine.toolchain import Toolchain
+from build.onhost.system import SYSTEM_PATH
 from build.pins import Origin, Pins, environment_digest
 from build.target import REPOSITORY
 from build.upload import archive
@@ -16,7 +17,6 @@ SOURCES = REPOSITORY / "kernels"
 # What its setup.py and CMake read. Tests, benches and documents do not travel, and do not change a build's name.
 PARTS = ("CMakeLists.txt", "pyproject.toml", "setup.py", "cmake", "include", "src", "torch", "python")
 COMPILE_TIMEOUT_S = 3600.0
-SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def kernel_files(sources: Path = SOURCES) -> list[RenderedFile]:

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from build.engine.commands import BuildDirectory
-from build.engine.kernels_build import SYSTEM_PATH
 from build.engine.sources import Sources
 from build.engine.toolchain import Toolchain
 from build.engine.torch_source import TorchSource
+from build.onhost.system import SYSTEM_PATH
 from build.pins import Pins
 from deployment.release import RenderedFile
 

@@ -14,10 +14,8 @@ LOCKED = "locked by another process"
 
 def main() -> int:
     bound_s, retry_s = (float(word) for word in sys.argv[1:]) if sys.argv[1:] else (BOUND_S, RETRY_S)
-    deadline, environment = (
-        time.monotonic() + bound_s,
-        {**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"},
-    )
+    deadline = time.monotonic() + bound_s
+    environment = {**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
     while True:
         done = subprocess.run(
             ("dpkg", "--configure", "-a"), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False,

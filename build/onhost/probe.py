@@ -121,7 +121,17 @@ def is_free(address: str) -> bool:
 def unfinished_builds(root: Path) -> "dict[str, int]":
     """Bytes of each engine environment that nobody has finished: whoever begins it again clears it first."""
     found = [path for path in (root / "builds").glob("*") if path.is_dir() and not (path / "manifest.json").is_file()]
-    return {path.name: sum(entry.lstat().st_blocks * 512 for entry in path.rglob("*")) for path in found}
+    return {
+        path.name: sum(size_of(Path(top, name)) for top, _, names in os.walk(path) for name in names) for path in found
+    }
+
+
+def size_of(file: Path) -> int:
+    """Bytes on the disk; none where it is gone, for a build that runs removes as well."""
+    try:
+        return file.lstat().st_blocks * 512
+    except OSError:
+        return 0
 
 
 def runner_state(root: Path) -> Any:

@@ -19,7 +19,7 @@ LIMITS = (
     ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
 )
 
-# Where builds look for programs (build/engine/kernels_build.py), whatever this user's PATH says besides.
+# Where builds look for programs as well, whatever this user's PATH says besides.
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
