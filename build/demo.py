@@ -7,21 +7,19 @@ from fabric import task
 
 from build.activation import Host
 from build.command import Command
-from build.current import look
 from build.deploy import run_build_and_deploy
 from build.engine.commands import BuildDirectory, fetch_commands, tools_commands
-from build.engine.environment import Recipe, ensure_environment
 from build.engine.sources import choose_sources
+from build.engine.steps import Recipe
 from build.errors import DeployError
 from build.executor import check
 from build.facts import Facts
 from build.lock import host_lock
-from build.packages import install_packages, refuse_lacking
 from build.pins import load_pins
 from build.preflight import host_problems
-from build.prepare import PINS, choose_recipe, host_facts, host_needs
-from build.prepare import look as look_for
+from build.prepare import PINS, choose_recipe, host_facts, host_needs, look
 from build.progress import progress_of
+from build.provide import provide_environment
 from build.target import REPOSITORY
 from build.tasking import problems_are_messages
 from build.tasks import this_computer
@@ -61,7 +59,7 @@ def run(_context: Any) -> None:
 def check_host(host: Host) -> None:
     """Refuse in a second what would fail after minutes: too little memory or disk, a port in use."""
     deployment = load_deployment(MODELS_FILE)
-    facts = look_for(deployment, host.target, host.executor, {})
+    facts = look(deployment, host.target, host.executor, {})
     try:
         plan(deployment, host_facts(host.target, facts), host.target.root)
         problems: tuple[str, ...] = ()
@@ -89,20 +87,8 @@ def prepare_models(host: Host) -> None:
     """Make sure that environment and checkpoints are there. Idempotent."""
     with host_lock(host, "fab demo") as lock:
         lock.note(is_change=False)  # nothing that serves changes
-        _models(host, _environment(host))
-
-
-def _environment(host: Host) -> BuildDirectory:
-    """The environment that the deployment will use: models are made with the very same libraries."""
-    facts = look(host)
-    needs, problems = host_needs(load_deployment(MODELS_FILE), recipe(facts), facts, host.target, host.executor)
-    if problems:
-        raise DeployError(*problems)
-    if recipe(facts).may_install and needs.is_open(facts.system):
-        install_packages(host, needs, facts.system)
-        facts = look(host)
-        refuse_lacking(host, needs, facts.system)
-    return ensure_environment(recipe(facts), host.target, host.executor, host.reporter)
+        # The environment that the deployment will use: models are made with the very same libraries.
+        _models(host, provide_environment(host, load_deployment(MODELS_FILE)))
 
 
 def _models(host: Host, build: BuildDirectory) -> None:

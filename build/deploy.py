@@ -7,16 +7,18 @@ from pathlib import Path
 from build.activation import GATE_TIMEOUT_S, Host, activate
 from build.change import Wanted, decide
 from build.command import Command
+from build.engine.commands import BuildDirectory
 from build.engine.environment import ensure_environment
 from build.engine.sources import Sources
 from build.errors import DeployError
 from build.executor import check
 from build.facts import Facts, gather, probe_command
 from build.lock import host_lock
-from build.models.pull import pull_models
-from build.onhost import script
+from build.models.pull import Means, choose_source, pull_models
+from build.onhost import bundle, script
 from build.packages import install_packages, refuse_lacking
 from build.prepare import Prepared, prepare
+from build.target import Target
 from build.upload import remove_commands, stale_builds, stale_releases, upload_commands
 
 VALIDATE_TIMEOUT_S = 900.0
@@ -45,7 +47,10 @@ def run_build_and_deploy(
             refuse_lacking(host, prepared.needs, prepared.facts.system)
         if prepared.pulls:
             lock.note(is_change=True)
-            pull_models(host, prepared.deployment, models_file, prepared.pulls)
+            provide_environment(prepared, host)  # whose huggingface_hub downloads them
+            build = BuildDirectory.of(host.target.root, prepared.recipe.digest)
+            means = Means(python=str(build.python), source=choose_source())
+            pull_models(host, prepared.deployment, models_file, prepared.pulls, means)
             prepared = look_again()  # a checkpoint decides on digests and on what fits
         if prepared.change.is_nothing:
             provide_environment(prepared, host)
@@ -149,12 +154,23 @@ def earlier_release(facts: Facts) -> str | None:
 
 
 def prune(host: Host, before: Facts, wanted: Wanted) -> None:
-    """Forget old releases, and the environments that only they used."""
+    """Forget old releases, and the environments and checkpoints that only they used."""
     stale = stale_releases({*before.releases, wanted.release}, keep=(wanted.release, before.confirmed))
     used = {wanted.build, *(str(before.release(name).get("build")) for name in before.releases if name not in stale)}
     for command in (
         *remove_commands(host.target, "releases", stale),
         *remove_commands(host.target, "answered", stale),
         *remove_commands(host.target, "builds", stale_builds(before.builds, used)),
+        prune_models_command(host.target),
     ):
         check(host.executor, command)
+
+
+def prune_models_command(target: Target) -> Command:
+    """Remove the checkpoints that were downloaded and that no release names, as the releases there say now."""
+    return Command(
+        argv=(target.python, "-I", "-", json.dumps({"root": target.root})),
+        what="prune old checkpoints",
+        stdin=bundle("prune.py", "files.py", "weights.py", "content.py"),
+        timeout_s=300,
+    )

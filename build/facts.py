@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from build.command import Command
 from build.executor import Executor, check
 from build.needs import things_to_look_for
-from build.onhost import bundle
+from build.onhost import COMPLETENESS, bundle
 from build.system import System
 
 
@@ -20,8 +20,12 @@ class Frozen(BaseModel):
 class Checkpoint(Frozen):
     """A checkpoint directory that exists."""
 
-    config: dict[str, Any] | None
-    has_weights: bool
+    problems: tuple[str, ...] = ()
+    """What it lacks; nothing of a whole one."""
+    texts: dict[str, str] = {}
+    """config.json and its like, of a whole one."""
+    digest: str = ""
+    """Of its tensors' names, types and shapes."""
     fingerprint: str
 
 
@@ -109,7 +113,7 @@ def probe_command(
     return Command(
         argv=(python, "-I", "-", wanted),
         what="look at the host",
-        stdin=bundle("probe.py", "system.py"),
+        stdin=bundle("probe.py", *COMPLETENESS, "system.py"),
         timeout_s=300,
     )
 

@@ -7,27 +7,21 @@ import pytest
 
 from build.models.pull import choose_source
 from tests.fakes.hub import FakeHub
-from tests.pulls import COMMIT, WEIGHTS, contents, final, pull, refusal
+from tests.pulls import COMMIT, CONFIG, WEIGHTS, contents, final, part, pull, refusal
 
 
 def test_a_disk_that_fills_up_on_the_way_is_a_sentence_and_the_next_run_goes_on(hub: FakeHub, tmp_path: Path) -> None:
-    hub.repositories["org/tiny"].files = {"model.safetensors": WEIGHTS}
-    partial = tmp_path / "root" / "models" / f".alpha.{COMMIT}.partial"
-    partial.mkdir(parents=True)
-    (partial / "model.safetensors.part").symlink_to("/dev/full")
+    hub.repositories["org/tiny"].files = {"config.json": CONFIG, "model.safetensors": WEIGHTS}
+    full = part(tmp_path, WEIGHTS)
+    full.parent.mkdir(parents=True)
+    full.symlink_to("/dev/full")
     assert refusal(tmp_path) == (
         f"{tmp_path}/root/models: cannot be written, got [Errno 28] No space left on device. "
         "Free some disk, then run the same command again."
     )
-    (partial / "model.safetensors.part").unlink()
+    full.unlink()
     pull(tmp_path)
-    assert contents(final(tmp_path)) == {"model.safetensors": WEIGHTS}
-
-
-def test_a_repository_without_safetensors_is_refused_before_it_is_downloaded(hub: FakeHub, tmp_path: Path) -> None:
-    hub.repositories["org/tiny"].files = {"pytorch_model.bin": b"x" * 5000, "config.json": b"{}"}
-    assert refusal(tmp_path) == ("alpha: no *.safetensors in org/tiny, got 1 other files. Choose another repository.")
-    assert hub.sent_bytes == 0
+    assert contents(final(tmp_path))["model.safetensors"] == WEIGHTS
 
 
 def test_another_refusal_is_told_with_the_hubs_own_status(hub: FakeHub, tmp_path: Path) -> None:

@@ -8,9 +8,22 @@ from pathlib import Path
 
 import pytest
 
-from build.onhost import bundle
+from build.models.pull import pull_script
 from tests.fakes.hub import FakeHub
-from tests.pulls import COMMIT, FILES, WANTED, WANTED_BYTES, WEIGHTS, contents, final, pull, refusal, served
+from tests.pulls import (
+    COMMIT,
+    CONFIG,
+    FILES,
+    WANTED,
+    WANTED_BYTES,
+    WEIGHTS,
+    contents,
+    final,
+    part,
+    pull,
+    refusal,
+    served,
+)
 
 
 def test_what_an_engine_reads_is_downloaded_once_verified_and_locked(hub: FakeHub, tmp_path: Path) -> None:
@@ -18,7 +31,9 @@ def test_what_an_engine_reads_is_downloaded_once_verified_and_locked(hub: FakeHu
     assert contents(final(tmp_path)) == {path: FILES[path] for path in WANTED}
     assert hub.sent_bytes == WANTED_BYTES
     locked = json.loads((tmp_path / "models.lock.json").read_text())
-    assert locked["schema"] == "axion.models.lock/1"
+    assert locked["schema"] == "axion.models.lock/2"
+    checkpoint = locked["models"]["alpha"].pop("checkpoint")
+    assert checkpoint["shape"]["num_hidden_layers"] == 2
     assert locked["models"]["alpha"] == {
         "hub": "org/tiny",
         "commit": COMMIT,
@@ -29,33 +44,32 @@ def test_what_an_engine_reads_is_downloaded_once_verified_and_locked(hub: FakeHu
     asked = len(hub.requests)
     pull(tmp_path)
     assert len(hub.requests) == asked, "what is there is not asked for"
-    assert [path.name for path in (tmp_path / "root" / "models").iterdir()] == ["alpha"]
+    assert sorted(path.name for path in (tmp_path / "root" / "models").iterdir()) == [".content", "alpha"]
 
 
 def test_a_broken_connection_goes_on_where_it_broke(hub: FakeHub, tmp_path: Path) -> None:
-    hub.repositories["org/tiny"].files = {"config.json": b"{}", "model.safetensors": WEIGHTS}
-    hub.cut_after_bytes = [2, 100_000, 50_000]
+    hub.repositories["org/tiny"].files = {"config.json": CONFIG, "model.safetensors": WEIGHTS}
+    hub.cut_after_bytes = [100_000, 50_000]
     pull(tmp_path)
     assert contents(final(tmp_path))["model.safetensors"] == WEIGHTS
-    assert hub.sent_bytes == 300_002
+    assert hub.sent_bytes == 300_000 + len(CONFIG)
 
 
 def test_a_task_that_was_killed_is_continued_by_the_next(hub: FakeHub, tmp_path: Path) -> None:
-    hub.repositories["org/tiny"].files = {"model.safetensors": WEIGHTS}
-    partial = tmp_path / "root" / "models" / f".alpha.{COMMIT}.partial"
-    partial.mkdir(parents=True)
-    (partial / "model.safetensors.part").write_bytes(WEIGHTS[:299_000])
+    hub.repositories["org/tiny"].files = {"config.json": CONFIG, "model.safetensors": WEIGHTS}
+    part(tmp_path, WEIGHTS).parent.mkdir(parents=True)
+    part(tmp_path, WEIGHTS).write_bytes(WEIGHTS[:299_000])
     pull(tmp_path)
-    assert hub.sent_bytes == 1000
-    assert contents(final(tmp_path)) == {"model.safetensors": WEIGHTS}
+    assert hub.sent_bytes == 1000 + len(CONFIG)
+    assert contents(final(tmp_path))["model.safetensors"] == WEIGHTS
 
 
 def test_a_server_without_ranges_sends_all_of_it_again(hub: FakeHub, tmp_path: Path) -> None:
-    hub.repositories["org/tiny"].files = {"model.safetensors": WEIGHTS}
+    hub.repositories["org/tiny"].files = {"config.json": CONFIG, "model.safetensors": WEIGHTS}
     hub.knows_ranges, hub.cut_after_bytes = False, [100_000]
     pull(tmp_path)
-    assert contents(final(tmp_path)) == {"model.safetensors": WEIGHTS}
-    assert hub.sent_bytes == 400_000
+    assert contents(final(tmp_path))["model.safetensors"] == WEIGHTS
+    assert hub.sent_bytes == 400_000 + len(CONFIG)
 
 
 def test_a_busy_hub_is_asked_again(hub: FakeHub, tmp_path: Path) -> None:
@@ -68,7 +82,7 @@ def test_a_busy_hub_is_asked_again(hub: FakeHub, tmp_path: Path) -> None:
 def test_a_file_that_is_not_what_the_commit_holds_is_refused_and_removed(
     hub: FakeHub, tmp_path: Path, path: str
 ) -> None:
-    changed = bytes([FILES[path][0] ^ 1]) + FILES[path][1:]
+    changed = FILES[path].replace(b"Llama", b"Gemma") if path == "config.json" else FILES[path][:-1] + b"?"
     hub.changed[path] = changed
     said = refusal(tmp_path)
     digest = hashlib.sha256(changed).hexdigest()
@@ -140,7 +154,7 @@ def test_a_hub_that_does_not_answer_is_named_after_bounded_tries(tmp_path: Path)
         "is_thorough": False,
     }
     done = subprocess.run(
-        [sys.executable, "-I", "-", json.dumps(order)], input=bundle("pull.py", "hub.py", "weights.py"),
+        [sys.executable, "-I", "-", json.dumps(order)], input=pull_script("hub"),
         capture_output=True, check=False, timeout=60,
     )  # fmt: skip
     assert done.returncode == 1
@@ -150,9 +164,7 @@ def test_a_hub_that_does_not_answer_is_named_after_bounded_tries(tmp_path: Path)
 
 
 def test_too_little_disk_is_found_before_the_first_byte(hub: FakeHub, tmp_path: Path) -> None:
-    program = bundle("pull.py", "hub.py", "weights.py").replace(
-        b"free = shutil.disk_usage(existing).free", b"free = 700_000_000"
-    )
+    program = pull_script("hub").replace(b"free = shutil.disk_usage(existing).free", b"free = 700_000_000")
     order = {
         "root": str(tmp_path),
         "source": {"kind": "hub", "endpoint": hub.url},

@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 
 from build.errors import DeployError
-from build.models.lockfile import lock_path
-from build.models.pull import Source, choose_source, pull_work
+from build.models.pull import Means, Source, choose_source, pull_work
 from build.target import Cloud, Target
 from build.work import FromCaller, FromSecretManager
+from deployment.checkpoint.lock import lock_path
+from deployment.errors import ConfigError
 from tests.fakes.hub import FakeHub
-from tests.pulls import COMMIT, FILES, WANTED, WEIGHTS, contents, final, pull, refusal, served
+from tests.pulls import COMMIT, CONFIG, FILES, WANTED, WEIGHTS, contents, final, pull, refusal, served
 
 
 def test_another_content_than_the_locked_one_is_refused_before_it_is_downloaded(hub: FakeHub, tmp_path: Path) -> None:
@@ -19,7 +20,7 @@ def test_another_content_than_the_locked_one_is_refused_before_it_is_downloaded(
     other.mkdir()
     pull(other)
     lock_path(tmp_path / "models.yaml").write_bytes((other / "models.lock.json").read_bytes())
-    hub.repositories["org/tiny"].files["model.safetensors"] = WEIGHTS[::-1]
+    hub.repositories["org/tiny"].files["model.safetensors"] = WEIGHTS[:-1] + b"?"
     hub.sent_bytes = 0
     assert refusal(tmp_path) == (
         "alpha: not what models.lock.json says of org/tiny, got another model.safetensors. "
@@ -30,13 +31,14 @@ def test_another_content_than_the_locked_one_is_refused_before_it_is_downloaded(
 
 def test_a_lock_file_that_is_broken_is_a_sentence(hub: FakeHub, tmp_path: Path) -> None:
     (tmp_path / "models.lock.json").write_text("{")
-    assert refusal(tmp_path).startswith("models.lock.json: cannot be read, got ")
+    with pytest.raises(ConfigError, match=r"models.lock.json: cannot be read, got "):
+        pull(tmp_path)
 
 
 def test_a_checkpoint_that_was_changed_on_the_host_is_noticed(hub: FakeHub, tmp_path: Path) -> None:
     pull(tmp_path)
     weights = final(tmp_path) / "model.safetensors"
-    weights.write_bytes(WEIGHTS[::-1])
+    weights.write_bytes(WEIGHTS[:-1] + b"?")
     pull(tmp_path)  # the same size: only a thorough look tells
     with pytest.raises(DeployError, match=r"model\.safetensors is not what was downloaded, got 300000 bytes"):
         pull(tmp_path, is_thorough=True)
@@ -56,7 +58,7 @@ def test_a_directory_of_the_host_serves_as_a_hub_and_is_held_against_the_lock(hu
     assert len(pull(second, source=source).files) == 4
     assert contents(final(second)) == {path: FILES[path] for path in WANTED}
     assert len(hub.requests) == asked
-    (store / "org" / "tiny" / COMMIT / "config.json").write_bytes(b"?" * 39)
+    (store / "org" / "tiny" / COMMIT / "config.json").write_bytes(CONFIG.replace(b"Llama", b"Gemma"))
     third = tmp_path / "third"
     third.mkdir()
     assert "alpha: config.json is corrupted" in refusal(third, source=source)
@@ -72,7 +74,9 @@ if words[:3] == ["storage", "objects", "list"]:
     found = [os.path.join(folder, name) for folder, _, names in os.walk(top) for name in names]
     print(json.dumps([{{"name": os.path.relpath(one, store), "size": str(os.path.getsize(one))}} for one in found]))
 elif words[:2] == ["storage", "cat"]:
-    print(open(path(words[2])).read())
+    asked = [word.partition("=")[2] for word in words if word.startswith("--range=")]
+    first, last = map(int, asked[0].split("-")) if asked else (0, 1 << 40)
+    sys.stdout.buffer.write(open(path(words[-1]), "rb").read()[first : last + 1])
 elif words[:2] == ["storage", "cp"]:
     shutil.copyfile(path(words[2]), words[3])
 """
@@ -109,11 +113,11 @@ def test_the_token_of_a_host_is_the_stacks_secret_else_the_callers(monkeypatch: 
     cloud = Cloud(project="p", zone="z", bucket=None, hub_token_secret="projects/p/secrets/s", gateway_keys_secret="k")
     there = Target(name="main", root="/opt/axion", runner="systemd", python="/usr/bin/python3", cloud=cloud)
     here = Target(name="here", root="/opt/axion", runner="systemd", python="/usr/bin/python3")
-    source = choose_source("/models")
-    hub = Source(kind="hub", place="https://huggingface.co")
-    secret = pull_work(there, {}, hub, is_thorough=False)
+    source = Means(python="/venv/bin/python", source=choose_source("/models"))
+    hub = Means(python="/venv/bin/python", source=Source(kind="hub", place="https://huggingface.co"))
+    secret = pull_work(there, {}, hub)
     assert secret.credentials == {"hub_token": FromSecretManager(secret="projects/p/secrets/s")}
-    given = pull_work(here, {}, hub, is_thorough=False)
+    given = pull_work(here, {}, hub)
     assert given.credentials == {"hub_token": FromCaller(value="planted-7c1d")}
     assert "planted-7c1d" not in repr(given) + str(given.as_data())
-    assert pull_work(there, {}, source, is_thorough=False).credentials == {}
+    assert pull_work(there, {}, source).credentials == {}

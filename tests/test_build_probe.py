@@ -19,6 +19,7 @@ import pytest
 from build.executor import LocalExecutor
 from build.facts import Facts, gather, probe_command
 from build.onhost import script
+from tests.hollow import TINY, write_checkpoint
 
 RELEASE, OLDER = "20260131T120000-aaaaaaaa", "20260101T120000-bbbbbbbb"
 
@@ -132,8 +133,7 @@ def test_a_broken_file_is_no_engine_no_release_and_no_checkpoint_and_never_a_fai
     found = probe(root, checkpoints=checkpoints)
     assert found.engines == {}
     assert found.current == RELEASE
-    configs = [each.config for each in found.checkpoints.values() if each is not None]
-    assert configs == [None, None, None, None, None, None, None, {}, {"pid": 1}, {"pid": "x"}, {"pid": []}]
+    assert all(each is not None and each.problems for each in found.checkpoints.values())
     assert [found.releases[f"20260202T0000{number:02}-c"] for number in range(7)] == [None] * 7
 
 
@@ -154,18 +154,22 @@ def test_a_gateway_configuration_edited_beyond_recognition_is_no_failure(root: P
 
 
 def test_a_checkpoint_is_told_by_its_files(tmp_path: Path) -> None:
-    directory = write(tmp_path / "m" / "config.json", {"hidden_size": 64}).parent
+    directory = write(tmp_path / "m" / "config.json", dict(TINY)).parent
 
     def seen() -> Any:
         return probe(tmp_path, checkpoints={"alpha": str(directory)}).checkpoints["alpha"]
 
     without = seen()
-    assert (without.config, without.has_weights) == ({"hidden_size": 64}, False)
-    weights = write(directory / "model.safetensors", "w")
+    assert without.problems == (
+        "no *.safetensors, got 1 other files. Take a repository with config.json and *.safetensors.",
+    )
+    write_checkpoint(directory)
     first = seen()
-    assert first.has_weights
+    assert first.problems == ()
+    assert json.loads(first.texts["config.json"])["num_hidden_layers"] == 2
+    assert len(first.digest) == 16
     assert seen().fingerprint == first.fingerprint
-    os.utime(weights, (1, 1))
+    os.utime(directory / "model.safetensors", (1, 1))
     assert seen().fingerprint != first.fingerprint != without.fingerprint
 
 
@@ -234,6 +238,19 @@ def test_a_silent_runner_is_none(root: Path) -> None:
 
 
 def test_the_scripts_need_nothing_of_this_project() -> None:
-    for name in ("system.py", "offers.py", "gate.py", "runner.py"):
+    for name in ("system.py", "offers.py", "answer.py", "runner.py"):
         assert b"from build" not in script(name)
         assert b"from gateway" not in script(name)
+
+
+def test_half_an_adapter_is_told_by_its_files(tmp_path: Path) -> None:
+    directory = write(tmp_path / "m" / "adapter_config.json", {}).parent
+
+    def seen() -> Any:
+        return probe(tmp_path, checkpoints={"alpha/sql": str(directory)}).checkpoints["alpha/sql"]
+
+    assert seen().problems == ("no adapter, got no adapter_model.safetensors. Put a whole adapter there.",)
+    (directory / "adapter_config.json").rename(directory / "adapter_model.safetensors")
+    assert seen().problems == ("no adapter, got no adapter_config.json. Put a whole adapter there.",)
+    write(directory / "adapter_config.json", {})
+    assert seen().problems == ()

@@ -11,15 +11,23 @@ from build.activation import Host
 from build.command import Command
 from build.errors import DeployError
 from build.executor import OnLine
-from build.models.lockfile import LockedModel, ModelLock, lock_path, read_model_lock, write_model_lock
-from build.onhost import bundle
+from build.onhost import COMPLETENESS, bundle
 from build.progress import Phase
 from build.target import Target
 from build.work import FromCaller, FromSecretManager, StepFailedError, Work, forget_work, run_work
+from deployment.checkpoint.lock import LockedFile, LockedModel, ModelLock, lock_path, read_lock, write_lock
 from deployment.spec import Deployment
 
 HUB = "https://huggingface.co"
 WORK = "models"
+# huggingface_hub as this project means it: bytes over HTTP alone, no word to anybody else, no token that lies about.
+HUB_SETTINGS = {
+    "HF_HUB_DISABLE_XET": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1",
+    "HF_HUB_OFFLINE": "0",
+    "TRANSFORMERS_OFFLINE": "0",
+}
 # 60 GB at 3 MB/s; what is slower goes on where it stopped.
 TIMEOUT_S = 6 * 3600.0
 
@@ -33,6 +41,17 @@ class Source:
 
     def as_data(self) -> dict[str, str]:
         return {"kind": self.kind, "endpoint" if self.kind == "hub" else "place": self.place}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """How checkpoints are brought."""
+
+    python: str
+    """An engine environment's where they come from a hub: it has huggingface_hub."""
+    source: Source
+    is_thorough: bool = False
+    """Whether files that are there are read again and compared."""
 
 
 def choose_source(place: str | None = None) -> Source:
@@ -61,24 +80,29 @@ def pull_models(
     deployment: Deployment,
     models_file: Path,
     names: Iterable[str],
-    *,
-    source: Source | None = None,
-    is_thorough: bool = False,
+    means: Means,
 ) -> Mapping[str, LockedModel]:
     """Make sure that checkpoints are on the host, whole and as locked. Raises DeployError with every problem."""
     path = lock_path(models_file)
-    lock = read_model_lock(path)
+    lock = read_lock(path)
     wanted = wanted_models(deployment, names, lock)
-    work = pull_work(host.target, wanted, source or choose_source(), is_thorough=is_thorough)
+    work = pull_work(host.target, wanted, means)
     try:
         result = run_work(host, work, progress_of_pull)[-1]
     except StepFailedError as error:
         problems = _told(error.result.stdout).get("problems")
         raise DeployError(*(problems or error.problems)) from None
-    found = {name: LockedModel.model_validate(each) for name, each in _told(result.stdout)["models"].items()}
-    write_model_lock(path, lock.with_models(found))
+    found = {name: locked(lock.models[name], each) for name, each in _told(result.stdout)["models"].items()}
+    write_lock(path, lock.with_models(found))
     forget_work(host, WORK)
     return found
+
+
+def locked(before: LockedModel, found: Mapping[str, Any]) -> LockedModel:
+    """Write down of what files a checkpoint consists; of one whose files nobody knows nothing is said."""
+    git = {path: file.git_sha1 for path, file in before.files.items()}
+    files = {path: LockedFile(**file, git_sha1=git.get(path)) for path, file in found["files"].items()}
+    return before.model_copy(update={"files": files or before.files})
 
 
 def wanted_models(deployment: Deployment, names: Iterable[str], lock: ModelLock) -> dict[str, Any]:
@@ -87,18 +111,20 @@ def wanted_models(deployment: Deployment, names: Iterable[str], lock: ModelLock)
     for name in names:
         weights = deployment.models[name].weights
         assert weights.hub is not None and weights.revision is not None, "the rules ask for both"
-        files = lock.files_of(name, weights.hub, weights.revision)
+        files = {path: file.model_dump(exclude_none=True) for path, file in lock.models[name].files.items()} or None
         wanted[name] = {"hub": weights.hub, "revision": weights.revision, "files": files}
     return wanted
 
 
-def pull_work(target: Target, wanted: Mapping[str, Any], source: Source, *, is_thorough: bool) -> Work:
+def pull_work(target: Target, wanted: Mapping[str, Any], means: Means) -> Work:
     """Describe the download. The token is a credential: never an argument, never in a file on a disk."""
-    order = {"root": target.root, "source": source.as_data(), "models": wanted, "is_thorough": is_thorough}
+    source = means.source
+    order = {"root": target.root, "source": source.as_data(), "models": wanted, "is_thorough": means.is_thorough}
     step = Command(
-        argv=(target.python, "-I", "-", json.dumps(order)),
+        argv=(means.python, "-I", "-", json.dumps(order)),
         what=f"download {', '.join(wanted)}",
-        stdin=bundle("pull.py", "hub.py", "weights.py"),
+        env=HUB_SETTINGS if source.kind == "hub" else {},
+        stdin=pull_script(source.kind),
         timeout_s=TIMEOUT_S,
     )
     credentials: dict[str, FromSecretManager | FromCaller] = {}
@@ -114,6 +140,12 @@ def pull_work(target: Target, wanted: Mapping[str, Any], source: Source, *, is_t
         timeout_s=TIMEOUT_S,
         credentials=credentials if needs_token else {},
     )
+
+
+def pull_script(kind: str) -> bytes:
+    """The program that downloads. What speaks with a hub comes along only where one is asked."""
+    hub = ("hub.py",) if kind == "hub" else ()
+    return bundle("pull.py", *COMPLETENESS, "files.py", *hub, "weights.py", "content.py", "transfer.py")
 
 
 def progress_of_pull(phase: Phase) -> OnLine:

@@ -8,6 +8,8 @@ for name, text in {parts!r}.items():
     sys.modules[name] = module = types.ModuleType(name)
     exec(compile(text, name, "exec"), module.__dict__)
 """
+# What judges a checkpoint, each part after those that it imports.
+COMPLETENESS = ("formats.py", "layers.py", "safetensors_header.py", "completeness.py")
 
 
 def script(name: str) -> bytes:

@@ -1,202 +1,225 @@
-"""Read a model repository of a Hugging Face hub, or of a mirror of it, with the standard library alone.
+"""Read a model repository of a Hugging Face hub, or of a mirror of it, through huggingface_hub.
 
-What is downloaded is what the commit holds: large files are known by their SHA-256, the others by git's own digest.
+Its listing, addresses, sessions and errors are used, not its downloads: those write a piece of 10 MB only when all of
+it has come, so that a connection which breaks sooner never gets further; they take the refusal of a CDN for the hub's
+own, wait for as long as a server says, and keep files in a layout of their own.
 """
 
-import hashlib
-import http.client
-import json
-import os
-import ssl
+import email.utils
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
-from urllib.parse import quote, urlsplit
+from typing import Any, TypeVar
 
-CHUNK_BYTES = 1 << 20
+import httpx2
+from huggingface_hub import HfApi, hf_hub_url
+from huggingface_hub.errors import DisabledRepoError, GatedRepoError, HfHubHTTPError, RevisionNotFoundError
+from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status, parse_ratelimit_headers
+
+from build.onhost.files import ListedFile, PullError
+
 TIMEOUT_S = 60.0
 TRIES = 8
 """In a row without a byte in between."""
 PAUSE_MAX_S = 30.0
+RETRY_AFTER_MAX_S = 300.0
+"""The hub counts calls in windows of five minutes."""
+HUB_ITSELF = ("https", "huggingface.co", 443)
+PASSING = frozenset({408, 416, 425, 429})
 HOW_TO_AUTHORIZE = (
     "`pulumi config set --secret axion:hubToken` and `pulumi up` for a host of a stack, HF_TOKEN for this computer"
 )
-
-
-class PullError(Exception):
-    """A sentence for a person: where: what, got X. Do Y."""
+T = TypeVar("T")
 
 
 class PassingError(Exception):
     """A failure that may be gone at the next try."""
 
-
-PASSING = (
-    *(PassingError, urllib.error.URLError, http.client.HTTPException),
-    *(ConnectionError, TimeoutError, ssl.SSLError),
-)
-"""What another try may cure. A full disk is not among them."""
-
-
-@dataclass(frozen=True)
-class HubFile:
-    """One file as the hub describes it."""
-
-    path: str
-    size: int
-    sha256: str | None
-    """None for small files: git keeps those itself."""
-    git_sha1: str | None
-
-    def matches(self, found: "Digests") -> bool:
-        if found.size != self.size:
-            return False
-        return found.sha256 == self.sha256 if self.sha256 else self.git_sha1 in (None, found.git_sha1)
-
-
-@dataclass(frozen=True)
-class Digests:
-    """What a file on disk is."""
-
-    size: int
-    sha256: str
-    git_sha1: str
-
-
-def digests_of(path: Path) -> Digests:
-    """Read a file once, and see that it is on the disk itself: a rename must not overtake its content."""
-    size = path.stat().st_size
-    sha256, git = hashlib.sha256(), hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK_BYTES):
-            sha256.update(chunk)
-            git.update(chunk)
-        os.fsync(file.fileno())
-    return Digests(size, sha256.hexdigest(), git.hexdigest())
-
-
-class WithoutToken(urllib.request.HTTPRedirectHandler):
-    """Follows a redirection to where the bytes are; the token is for the hub only."""
-
-    def redirect_request(
-        self,
-        req: urllib.request.Request,
-        fp: IO[bytes],
-        code: int,
-        msg: str,
-        headers: http.client.HTTPMessage,
-        newurl: str,
-    ) -> urllib.request.Request | None:
-        follow = super().redirect_request(req, fp, code, msg, headers, newurl)
-        if follow is not None and urlsplit(newurl)[:2] != urlsplit(req.full_url)[:2]:
-            follow.remove_header("Authorization")
-        return follow
+    def __init__(self, said: str, *, wait_s: float = 0.0) -> None:
+        super().__init__(said)
+        self.wait_s = wait_s
 
 
 class Hub:
     """A hub, as one who has a token or has none."""
 
-    def __init__(self, endpoint: str, token: str | None, *, pause_s: float = 0.5) -> None:
-        self.endpoint, self._token, self._pause_s = endpoint.rstrip("/"), token, pause_s
-        self._opener = urllib.request.build_opener(WithoutToken())
+    def __init__(
+        self, endpoint: str, token: str | None, *, pause_s: float = 0.5, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self.endpoint, self._has_token, self._pause_s, self._sleep = endpoint.rstrip("/"), bool(token), pause_s, sleep
+        self._api = HfApi(endpoint=self.endpoint, token=token or False, library_name="axion-deploy")
+        self._headers = build_hf_headers(token=token or False, library_name="axion-deploy")
 
-    def listing(self, repository: str, revision: str) -> tuple[str, list[HubFile]]:
+    def listing(self, repository: str, revision: str) -> tuple[str, list[ListedFile]]:
         """Return the commit that a revision is, and its files."""
-        address = f"{self.endpoint}/api/models/{repository}/revision/{quote(revision, safe='')}?blobs=true"
+        info = self._retried(lambda: self._info(repository, revision), repository, revision, "its list of files")
+        if not isinstance(info.sha, str) or info.siblings is None:
+            missing = "commit (sha)" if info.siblings is not None else "files (siblings)"
+            raise PullError(f"{repository}: no list of files from {self.endpoint}, got none of its {missing}. {_OTHER}")
+        for file in info.siblings:
+            path = file.rfilename
+            if not path or path.startswith("/") or ".." in path.split("/") or "\\" in path:
+                raise PullError(f"{repository}: a file outside of the repository, got {path!r}. Do not use it.")
+            if not isinstance(file.lfs.size if file.lfs else file.size, int):
+                raise PullError(f"{repository}: no size of {path} from {self.endpoint}, got a list without. {_OTHER}")
+        return info.sha, [
+            ListedFile(each.rfilename, each.lfs.size, each.lfs.sha256, None)
+            if each.lfs
+            else ListedFile(each.rfilename, each.size, None, each.blob_id)
+            for each in info.siblings
+        ]
 
-        def read() -> Any:
-            with self._open(address, repository, revision) as answer:
-                return json.loads(answer.read())
+    def read(self, repository: str, commit: str, file: ListedFile, start: int, count: int) -> bytes:
+        """Return bytes of a file, and ask for no more than those."""
+        count = min(count, file.size - start)
+        if count <= 0:
+            return b""
 
-        data = self._retried(read, f"{repository}: its list of files")
-        files = [_file(each) for each in data["siblings"]]
-        for file in files:
-            if not file.path or file.path.startswith("/") or ".." in file.path.split("/") or "\\" in file.path:
-                raise PullError(f"{repository}: a file outside of the repository, got {file.path!r}. Do not use it.")
-        return data["sha"], files
+        def fetch() -> bytes:
+            found = bytearray()
+            with self._stream(repository, commit, file.path, f"bytes={start}-{start + count - 1}") as answer:
+                skipped = 0 if answer.status_code == httpx2.codes.PARTIAL_CONTENT else start
+                for piece in answer.iter_bytes():
+                    found += piece
+                    if len(found) >= skipped + count:
+                        break
+            if len(found) < skipped + count:
+                raise PassingError("the connection ended early")
+            return bytes(found[skipped : skipped + count])
 
-    def download(self, repository: str, commit: str, file: HubFile, part: Path, tell: Callable[[int], None]) -> None:
+        return self._retried(fetch, repository, commit, file.path)
+
+    def fetch(self, repository: str, commit: str, file: ListedFile, part: Path, tell: Callable[[int], None]) -> None:
         """Bring `part` to the file's full length, from the length that it has. `tell` hears of each piece's bytes."""
-        address = f"{self.endpoint}/{repository}/resolve/{commit}/{quote(file.path)}"
         part.touch()
 
-        def fetch() -> None:
+        def bring() -> None:
             start = part.stat().st_size
             if start < file.size:
-                with self._open(address, repository, commit, {"Range": f"bytes={start}-"} if start else {}) as answer:
+                with self._stream(repository, commit, file.path, f"bytes={start}-" if start else None) as answer:
                     _append(answer, part, start, tell)
             if part.stat().st_size < file.size:
                 raise PassingError("the connection ended early")
 
-        self._retried(fetch, f"{repository}: {file.path}", lambda: part.stat().st_size)
+        self._retried(bring, repository, commit, file.path, lambda: part.stat().st_size)
 
-    def _open(
-        self, address: str, repository: str, revision: str, headers: Mapping[str, str] | None = None
-    ) -> http.client.HTTPResponse:
-        request = urllib.request.Request(address, headers=dict(headers or {}))  # noqa: S310 - http only for mirrors
-        request.add_header("User-Agent", "axion-deploy")
-        if self._token:
-            request.add_header("Authorization", f"Bearer {self._token}")
+    def _info(self, repository: str, revision: str) -> Any:
         try:
-            answer: http.client.HTTPResponse = self._opener.open(request, timeout=TIMEOUT_S)
-            return answer
-        except urllib.error.HTTPError as error:
-            if error.code in (408, 429) or error.code >= 500:
-                raise PassingError(f"{error.code} {error.reason}") from None
-            raise PullError(self._refused(error, repository, revision)) from None
+            return self._api.model_info(repository, revision=revision, files_metadata=True, timeout=TIMEOUT_S)
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            # A page of a proxy, or JSON of another kind of server: huggingface_hub takes its form for granted.
+            said = str(error).partition("\n")[0] or type(error).__name__
+            raise PullError(f"{repository}: no list of files from {self.endpoint}, got {said}. {_OTHER}") from None
 
-    def _retried(self, act: Callable[[], Any], what: str, progress: Callable[[], int] = lambda: 0) -> Any:
-        """Try again while it is the network that fails, and for as long as bytes keep coming."""
+    @contextmanager
+    def _stream(self, repository: str, commit: str, path: str, bytes_range: str | None) -> Iterator[httpx2.Response]:
+        """Ask the hub anew each time: it answers with another address, signed anew, of where the bytes are.
+
+        The session follows it, and keeps the token for the hub itself.
+        """
+        url = hf_hub_url(repository, path, revision=commit, endpoint=self.endpoint)
+        asked = {"Accept-Encoding": "identity"} | ({"Range": bytes_range} if bytes_range else {})
+        with get_session().stream("GET", url, headers=self._headers | asked, timeout=TIMEOUT_S) as answer:
+            hf_raise_for_status(answer)
+            yield answer
+
+    def _retried(
+        self, act: Callable[[], T], repository: str, revision: str, what: str, progress: Callable[[], int] = lambda: 0
+    ) -> T:
+        """Try again while another try may help, and for as long as bytes keep coming."""
         failures, last = 0, progress()
         while True:
             try:
                 return act()
-            except PASSING as error:
-                failures = 1 if progress() > last else failures + 1
-                last = progress()
-                if failures >= TRIES:
-                    raise PullError(
-                        f"{what} cannot be downloaded from {self.endpoint}, got {error} {TRIES} times. "
-                        "Run the same command again: it goes on where it stopped."
-                    ) from None
-                time.sleep(min(self._pause_s * 2 ** (failures - 1), PAUSE_MAX_S))
+            except HfHubHTTPError as error:
+                failure = self._judge(error, repository, revision)
+            except PassingError as error:
+                failure = error
+            except httpx2.RequestError as error:
+                failure = PassingError(str(error) or type(error).__name__)
+            failures = 1 if progress() > last else failures + 1
+            last = progress()
+            if failures >= TRIES:
+                raise PullError(
+                    f"{repository}: {what} cannot be downloaded from {self.endpoint}, got {failure} {TRIES} times. "
+                    "Run the same command again: it goes on where it stopped."
+                )
+            wait_s = min(failure.wait_s, RETRY_AFTER_MAX_S)
+            self._sleep(max(wait_s, min(self._pause_s * 2 ** (failures - 1), PAUSE_MAX_S)))
 
-    def _refused(self, error: urllib.error.HTTPError, repository: str, revision: str) -> str:
+    def _judge(self, error: HfHubHTTPError, repository: str, revision: str) -> PassingError:
+        """Return what may pass. Raises PullError for what the hub itself refuses; nobody else can.
+
+        An address that it sent us to may have run out, or a server behind it may not have the file yet.
+        """
+        answer = error.response
+        said = f"{answer.status_code} {answer.reason_phrase}".strip()
+        is_hubs = _origin(answer.request.url) in (_origin(httpx2.URL(self.endpoint)), HUB_ITSELF)
+        if not is_hubs or not _is_question(answer.request.url):
+            return PassingError(f"{said} of {answer.request.url.host}", wait_s=retry_after_s(answer))
+        if answer.status_code in PASSING or answer.status_code >= 500:
+            return PassingError(said, wait_s=retry_after_s(answer))
+        raise PullError(self._refused(error, repository, revision)) from None
+
+    def _refused(self, error: HfHubHTTPError, repository: str, revision: str) -> str:
         """Say why the hub refuses. Without a token it does not tell a private repository from one that is not there."""
-        code, got = error.headers.get("X-Error-Code", ""), f"got {error.code}"
-        page = f"{self.endpoint}/{repository}"
-        if code == "RevisionNotFound":
+        status, message = error.response.status_code, error.response.headers.get("X-Error-Message", "")
+        code, got, page = error.response.headers.get("X-Error-Code"), f"got {status}", f"{self.endpoint}/{repository}"
+        if isinstance(error, RevisionNotFoundError):
             return f"{repository}: no such revision, got {revision}. Take a commit from {page}/commits/main."
-        if code == "GatedRepo" or (error.code == 403 and code != "RepoNotFound"):
-            if self._token:
-                return f"{repository}: gated, {got} with this token. Accept the terms at {page} with its account."
-            terms = f"Accept the terms at {page}, then give a token: {HOW_TO_AUTHORIZE}."
-            return f"{repository}: gated, {got} without a token. {terms}"
-        if error.code == 401 and self._token and code != "RepoNotFound":
+        if isinstance(error, DisabledRepoError):
+            return f"{repository}: disabled by the hub or its owner, {got}. No token opens it: take another repository."
+        if "fine-grained" in message:
+            return (
+                f"{repository}: the token lacks a right, {got} {message.rstrip('.')}. "
+                "Give it the right to read this repository in its settings on the hub, or use a token of kind `read`."
+            )
+        if isinstance(error, GatedRepoError):
+            return f"{repository}: gated, {got} {self._ask_for_terms(page)}"
+        if status == 401 and self._has_token and code != "RepoNotFound":
             return f"{repository}: the token is refused, {got}. Make a new one ({HOW_TO_AUTHORIZE})."
-        if code == "EntryNotFound":
-            return f"{repository}: a file of its own list is missing, {got}. Try again later."
-        if error.code in (401, 404):
-            hidden = "" if self._token else f" If it is private, give a token: {HOW_TO_AUTHORIZE}."
+        if status in (401, 404) and code != "EntryNotFound":
+            hidden = "" if self._has_token else f" If it is private, give a token: {HOW_TO_AUTHORIZE}."
             return f"{repository}: no such repository, {got}. Correct weights.hub in the models file.{hidden}"
-        return f"{repository}: refused by {self.endpoint}, {got} {error.reason}. Look at {page}."
+        why = message or error.response.reason_phrase
+        return f"{repository}: refused by {self.endpoint}, {got} {why.rstrip('.')}. Look at {page}."
+
+    def _ask_for_terms(self, page: str) -> str:
+        if self._has_token:
+            return f"with this token. Accept the terms at {page} with its account."
+        return f"without a token. Accept the terms at {page}, then give a token: {HOW_TO_AUTHORIZE}."
 
 
-def _append(answer: http.client.HTTPResponse, part: Path, start: int, tell: Callable[[int], None]) -> None:
-    is_whole = start > 0 and answer.status != http.client.PARTIAL_CONTENT
+_OTHER = "Correct HF_ENDPOINT, or look for a proxy that answers in its place."
+
+
+def retry_after_s(answer: httpx2.Response) -> float:
+    """How long a server wants to be left alone; 0 when it does not say."""
+    limit = parse_ratelimit_headers(answer.headers) if answer.status_code == 429 else None
+    said = answer.headers.get("Retry-After", "").strip()
+    if said.isdigit():
+        return float(said)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(said).timestamp() - time.time())
+    except (ValueError, TypeError):
+        return float(limit.reset_in_seconds) if limit is not None and limit.remaining == 0 else 0.0
+
+
+def _origin(url: httpx2.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port or {"http": 80, "https": 443}.get(url.scheme)
+
+
+def _is_question(url: httpx2.URL) -> bool:
+    """Whether an address is one at which a hub decides; a mirror may keep files under its own name as well."""
+    return "/api/" in url.path or "/resolve/" in url.path
+
+
+def _append(answer: httpx2.Response, part: Path, start: int, tell: Callable[[int], None]) -> None:
+    is_whole = start > 0 and answer.status_code != httpx2.codes.PARTIAL_CONTENT
     if is_whole:  # a server that knows no ranges sends all of it again
         tell(-start)
     with part.open("wb" if is_whole else "ab") as file:
-        while chunk := answer.read(CHUNK_BYTES):
-            file.write(chunk)
-            tell(len(chunk))
-
-
-def _file(entry: Mapping[str, Any]) -> HubFile:
-    large: Mapping[str, Any] = entry.get("lfs") or {}
-    size = int(large["size"] if large else entry["size"])
-    return HubFile(str(entry["rfilename"]), size, large.get("sha256"), None if large else entry.get("blobId"))
+        for piece in answer.iter_bytes():
+            file.write(piece)
+            tell(len(piece))

@@ -1,35 +1,32 @@
-"""Where a checkpoint's files come from: a hub, a directory, a bucket; and which of them an engine reads."""
+"""Where a checkpoint's files come from besides a hub: a directory of the host, or a bucket."""
 
 import json
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from build.onhost.hub import Hub, HubFile, PullError
+from build.onhost.files import ListedFile, PullError
 
 MANIFEST = ".axion-manifest.json"
 """What a checkpoint's directory says about its files, once all of them were verified."""
 COPY_TIMEOUT_S = 6 * 3600.0
 HOW_TO_FILL = "Put a model's directory of another host there: `gcloud storage cp --recursive DIRECTORY"
-# The same weights in formats that vLLM does not need, and pictures for the hub's page.
-NOT_NEEDED = (
-    *(".bin", ".pt", ".pth", ".ckpt", ".gguf", ".ggml", ".onnx", ".onnx_data", ".h5", ".msgpack", ".ot", ".tflite"),
-    *(".png", ".jpg", ".jpeg", ".gif", ".webp", ".mp4", ".pdf"),
-)
-NOT_NEEDED_BELOW = ("original/", "onnx/", "openvino/", "coreml/", "gguf/")
+Tell = Callable[[int], None]
 
 
-def needed(files: list[HubFile]) -> list[HubFile]:
-    """Choose what an engine reads. Mistral's repositories hold every weight twice, once as consolidated.safetensors."""
-    chosen = [
-        file
-        for file in files
-        if not file.path.lower().endswith(NOT_NEEDED) and not file.path.startswith((*NOT_NEEDED_BELOW, "."))
-    ]
-    has_shards = any(file.path.startswith("model") and file.path.endswith(".safetensors") for file in chosen)
-    return [file for file in chosen if not (has_shards and file.path.startswith("consolidated"))]
+class Source(Protocol):
+    """A place that has repositories. A hub is one as well."""
+
+    def listing(self, hub: str, revision: str) -> tuple[str, list[ListedFile]]:
+        """Return the commit that a revision is, and its files."""
+
+    def read(self, hub: str, commit: str, file: ListedFile, start: int, count: int) -> bytes:
+        """Return bytes of a file."""
+
+    def fetch(self, hub: str, commit: str, file: ListedFile, part: Path, tell: Tell) -> None:
+        """Bring `part` to the file's full length, from the length that it has."""
 
 
 def manifest_of(folder: Path) -> dict[str, dict[str, Any]]:
@@ -41,37 +38,26 @@ def manifest_of(folder: Path) -> dict[str, dict[str, Any]]:
         return {}
 
 
-class HubSource:
-    """The hub itself, or a mirror of it."""
-
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
-
-    def listing(self, hub: str, revision: str) -> tuple[str, list[HubFile]]:
-        commit, files = self._hub.listing(hub, revision)
-        return commit, needed(files)
-
-    def fetch(self, hub: str, commit: str, file: HubFile, part: Path, tell: Callable[[int], None]) -> None:
-        self._hub.download(hub, commit, file, part, tell)
-
-
 class DirectorySource:
     """A directory with <hub>/<revision>/ for each model, filled by hand or copied from another host."""
 
     def __init__(self, place: str) -> None:
         self._place = Path(place)
 
-    def listing(self, hub: str, revision: str) -> tuple[str, list[HubFile]]:
+    def listing(self, hub: str, revision: str) -> tuple[str, list[ListedFile]]:
         folder = self._place / hub / revision
         found = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
         if not found:
             raise PullError(f"{folder}: no such model, got no files. Copy the files of {hub} at {revision} there.")
-        known = manifest_of(folder)
-        names = {path.relative_to(folder).as_posix(): path.stat().st_size for path in found}
-        files = [HubFile(name, size, sha256_in(known, name), None) for name, size in names.items()]
-        return revision, needed(files)
+        sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in found}
+        return revision, _listed(sizes, manifest_of(folder))
 
-    def fetch(self, hub: str, commit: str, file: HubFile, part: Path, tell: Callable[[int], None]) -> None:
+    def read(self, hub: str, commit: str, file: ListedFile, start: int, count: int) -> bytes:
+        with (self._place / hub / commit / file.path).open("rb") as content:
+            content.seek(start)
+            return content.read(count)
+
+    def fetch(self, hub: str, commit: str, file: ListedFile, part: Path, tell: Tell) -> None:
         before = part.stat().st_size if part.exists() else 0
         shutil.copyfile(self._place / hub / commit / file.path, part)
         tell(file.size - before)
@@ -83,7 +69,7 @@ class BucketSource:
     def __init__(self, place: str) -> None:
         self._place = place.rstrip("/")
 
-    def listing(self, hub: str, revision: str) -> tuple[str, list[HubFile]]:
+    def listing(self, hub: str, revision: str) -> tuple[str, list[ListedFile]]:
         folder = f"{self._place}/{hub}/{revision}"
         found = json.loads(gcloud(folder, "objects", "list", f"{folder}/**", "--format=json(name,size)"))
         below = f"{folder.removeprefix('gs://').partition('/')[2]}/"
@@ -91,29 +77,35 @@ class BucketSource:
         if not sizes:
             raise PullError(f"{folder}: no such model, got no objects. {HOW_TO_FILL} {folder}`.")
         known = json.loads(gcloud(folder, "cat", f"{folder}/{MANIFEST}"))["files"] if MANIFEST in sizes else {}
-        return revision, needed([HubFile(name, size, sha256_in(known, name), None) for name, size in sizes.items()])
+        return revision, _listed({path: size for path, size in sizes.items() if path != MANIFEST}, known)
 
-    def fetch(self, hub: str, commit: str, file: HubFile, part: Path, tell: Callable[[int], None]) -> None:
+    def read(self, hub: str, commit: str, file: ListedFile, start: int, count: int) -> bytes:
+        end = min(start + count, file.size) - 1
+        address = f"{self._place}/{hub}/{commit}/{file.path}"
+        return gcloud_bytes(file.path, "cat", f"--range={start}-{end}", address) if end >= start else b""
+
+    def fetch(self, hub: str, commit: str, file: ListedFile, part: Path, tell: Tell) -> None:
         before = part.stat().st_size if part.exists() else 0
         gcloud(file.path, "cp", f"{self._place}/{hub}/{commit}/{file.path}", str(part))
         tell(file.size - before)
 
 
 def gcloud(what: str, *words: str) -> str:
+    return gcloud_bytes(what, *words).decode()
+
+
+def gcloud_bytes(what: str, *words: str) -> bytes:
     """Ask Google's storage. Raises PullError with what gcloud said last."""
     try:
         asked = ("gcloud", "storage", *words, "--quiet")
-        done = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=COPY_TIMEOUT_S)
+        done = subprocess.run(asked, capture_output=True, check=False, timeout=COPY_TIMEOUT_S)
     except OSError as error:
         raise PullError(f"{what}: cannot be copied, got {error}. Install gcloud on the host.") from None
     if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["nothing said"])[-1]
+        last = (done.stderr.decode(errors="replace").strip().splitlines() or ["nothing said"])[-1]
         raise PullError(f"{what}: cannot be copied, got {last} Let the host's account read the bucket.")
     return done.stdout
 
 
-def sha256_in(known: Mapping[str, Mapping[str, str]], path: str) -> str | None:
-    return known[path]["sha256"] if path in known else None
-
-
-Source = HubSource | DirectorySource | BucketSource
+def _listed(sizes: Mapping[str, int], known: Mapping[str, Mapping[str, str]]) -> list[ListedFile]:
+    return [ListedFile(path, size, known[path]["sha256"] if path in known else None) for path, size in sizes.items()]

@@ -4,12 +4,14 @@ import hashlib
 import http.server
 import json
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
+NARROW = "Please enable access to public gated repositories in your fine-grained token settings"
 LARGE_BYTES = 1000
 """The hub keeps files from some size on outside of git."""
 
@@ -23,6 +25,7 @@ class Repository:
     branches: tuple[str, ...] = ("main",)
     is_gated: bool = False
     is_private: bool = False
+    is_disabled: bool = False
 
 
 @dataclass(slots=True)
@@ -32,16 +35,33 @@ class FakeHub:
     repositories: dict[str, Repository] = field(default_factory=dict)
     tokens: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """For each token the gated and private repositories that it opens."""
+    narrow_tokens: tuple[str, ...] = ()
+    """Fine-grained ones, which were not given the right to read gated repositories."""
     cut_after_bytes: list[int] = field(default_factory=list)
-    """Each one ends one answer with a file after so many bytes, as a broken connection does."""
+    """Each one ends one download from the CDN after so many bytes, as a broken connection does."""
     statuses: list[int] = field(default_factory=list)
-    """Each one is the answer to one call, whatever it asked for."""
+    """Each one is the answer to one call of the hub, whatever it asked for."""
+    cdn_statuses: list[int] = field(default_factory=list)
+    """The same for calls of the CDN."""
+    headers: dict[str, str] = field(default_factory=dict)
+    """What comes with those answers."""
+    listing: Any = None
+    """What is told in place of a list of files; a text is told as a page."""
+    keeps_files: bool = False
+    """A mirror that has the bytes under its own name, and sends there those who ask for a file."""
     knows_ranges: bool = True
     changed: dict[str, bytes] = field(default_factory=dict)
     """What is sent in place of a file's content."""
     requests: list[tuple[str, str, str | None]] = field(default_factory=list)
     """Server (hub or cdn), path and authorization of each."""
+    signatures: list[str] = field(default_factory=list)
+    """Of each address at which the CDN was asked."""
     sent_bytes: int = 0
+    """Of downloads."""
+    read_bytes: int = 0
+    """Of pieces that were asked for with their end."""
+    sent: Counter[str] = field(default_factory=Counter)
+    """All bytes of each file, however they were asked for."""
     url: str = ""
     cdn_url: str = ""
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -58,18 +78,22 @@ class Handler(http.server.BaseHTTPRequestHandler):
         parts = urlsplit(self.path)
         with self.hub.lock:
             self.hub.requests.append((self.role, parts.path, self.headers.get("Authorization")))
-            status = self.hub.statuses.pop(0) if self.hub.statuses else 200
+            self.hub.signatures += [parts.query] if self.role == "cdn" else []
+            statuses = self.hub.statuses if self.role == "hub" else self.hub.cdn_statuses
+            status = statuses.pop(0) if statuses else 200
         if status != 200:
-            self.answer(status, {"error": "try later"})
-        elif self.role == "cdn":
-            name, _, path = unquote(parts.path)[1:].partition("//")
+            self.answer(status, {"error": "try later"}, self.hub.headers)
+        elif self.role == "cdn" or parts.path.startswith("/files/"):
+            name, _, path = unquote(parts.path).removeprefix("/files")[1:].partition("//")
             self.send_file(self.hub.repositories[name].files[path], path)
         elif parts.path.startswith("/api/models/"):
             name, _, revision = parts.path.removeprefix("/api/models/").partition("/revision/")
-            self.describe(name, unquote(revision), has_blobs=parse_qs(parts.query).get("blobs") == ["true"])
+            self.describe(name, unquote(revision), has_blobs=parse_qs(parts.query).get("blobs") in (["true"], ["True"]))
         else:
             name, _, rest = unquote(parts.path)[1:].partition("/resolve/")
             self.resolve(name, *rest.split("/", 1))
+
+    do_HEAD = do_GET  # noqa: N815 - the name of http.server
 
     def describe(self, name: str, revision: str, *, has_blobs: bool) -> None:
         repository = self.find(name, revision, is_content=False)
@@ -78,7 +102,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         siblings = [
             {"rfilename": path, **(blob_of(content) if has_blobs else {})} for path, content in repository.files.items()
         ]
-        self.answer(200, {"id": name, "sha": repository.commit, "gated": repository.is_gated, "siblings": siblings})
+        told = {"id": name, "sha": repository.commit, "gated": repository.is_gated, "siblings": siblings}
+        self.answer(200, told if self.hub.listing is None else self.hub.listing)
 
     def resolve(self, name: str, revision: str, path: str) -> None:
         repository = self.find(name, revision, is_content=True)
@@ -86,10 +111,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return
         if path not in repository.files:
             self.answer(404, {"error": "Entry not found"}, {"X-Error-Code": "EntryNotFound"})
-        elif len(repository.files[path]) >= LARGE_BYTES:
-            self.answer(302, {}, {"Location": f"{self.hub.cdn_url}/{name}//{path}"})
+        elif len(content := repository.files[path]) >= LARGE_BYTES:
+            place = f"{self.hub.url}/files" if self.hub.keeps_files else self.hub.cdn_url
+            address = f"{place}/{name}//{path}?signature={len(self.hub.requests)}"
+            linked = {"X-Linked-ETag": f'"{hashlib.sha256(content).hexdigest()}"', "X-Linked-Size": str(len(content))}
+            self.answer(302, {}, {"Location": address, "X-Repo-Commit": repository.commit, **linked})
         else:
-            self.send_file(repository.files[path], path)
+            self.send_file(content, path, repository.commit)
 
     def find(self, name: str, revision: str, *, is_content: bool) -> Repository | None:
         """The repository, or an answer that refuses it as the hub does."""
@@ -103,6 +131,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
             # Without a token it asks for one, whether there is such a repository or not.
             self.answer(404 if token else 401, {"error": "Repository not found"}, {"X-Error-Code": "RepoNotFound"})
             return None
+        if repository.is_disabled:
+            self.answer(403, {"error": "disabled"}, {"X-Error-Message": "Access to this resource is disabled."})
+            return None
+        if is_content and repository.is_gated and token in self.hub.narrow_tokens:
+            self.answer(403, {}, {"X-Error-Message": NARROW})
+            return None
         if is_content and repository.is_gated and not opened:
             self.answer(403 if token else 401, {"error": "Access is restricted"}, {"X-Error-Code": "GatedRepo"})
             return None
@@ -111,31 +145,42 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return None
         return repository
 
-    def send_file(self, content: bytes, path: str) -> None:
+    def send_file(self, content: bytes, path: str, commit: str | None = None) -> None:
         content = self.hub.changed.get(path, content)
-        asked = self.headers.get("Range")
-        start = int(asked.removeprefix("bytes=").rstrip("-")) if asked and self.hub.knows_ranges else 0
-        body = content[start:]
+        asked = self.headers.get("Range") if self.hub.knows_ranges else None
+        first, _, last = asked.removeprefix("bytes=").partition("-") if asked else ("0", "", "")
+        body = content[int(first) : int(last) + 1 if last else None]
         with self.hub.lock:
-            cut = self.hub.cut_after_bytes.pop(0) if self.hub.cut_after_bytes else None
-            self.hub.sent_bytes += len(body) if cut is None else min(cut, len(body))
-        self.send_response(206 if start else 200)
+            has_end = bool((self.headers.get("Range") or "-").partition("-")[2])
+            is_cut = self.role == "cdn" and not has_end and self.hub.cut_after_bytes
+            cut = self.hub.cut_after_bytes.pop(0) if is_cut else None
+            sent = len(body) if cut is None else min(cut, len(body))
+            self.hub.sent[path] += sent
+            if has_end:
+                self.hub.read_bytes += sent
+            else:
+                self.hub.sent_bytes += sent
+        self.send_response(206 if asked else 200)
         self.send_header("Content-Length", str(len(body)))
         self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
-        if start:
-            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        if commit:
+            self.send_header("X-Repo-Commit", commit)
+        if asked:
+            self.send_header("Content-Range", f"bytes {first}-{int(first) + len(body) - 1}/{len(content)}")
         self.end_headers()
-        self.wfile.write(body if cut is None else body[:cut])
+        if self.command == "GET":
+            self.wfile.write(body if cut is None else body[:cut])
         self.close_connection = self.close_connection or cut is not None
 
     def answer(self, status: int, body: Any, headers: dict[str, str] | None = None) -> None:
-        data = json.dumps(body).encode()
+        data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
         self.send_response(status)
         for name, value in (headers or {}).items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
-        self.wfile.write(data)
+        if self.command == "GET":
+            self.wfile.write(data)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name of http.server
         """Say nothing."""
