@@ -18,7 +18,7 @@ from build.errors import DeployError
 from build.executor import Executor, check
 from build.facts import Facts
 from build.last_words import READ_LINES, last_words
-from build.onhost import script
+from build.onhost import bundle
 from build.progress import Phase, Reporter
 from build.target import Target
 from build.upload import confirm_commands, switch_commands
@@ -107,7 +107,7 @@ def gate_command(
     return Command(
         argv=(target.python, "-I", "-", json.dumps(arguments)),
         what="wait for the models to answer",
-        stdin=script("gate.py"),
+        stdin=bundle("gate.py", "answer.py"),
         timeout_s=timeout_s + 300,
     )
 

@@ -7,6 +7,7 @@ import zlib
 from openai import OpenAI, OpenAIError
 
 from build.errors import DeployError
+from build.onhost.answer import is_printable
 from build.progress import Reporter
 
 ANSWER_TIMEOUT_S = 120.0
@@ -23,11 +24,16 @@ def ask(reporter: Reporter, base_url: str, question: str, *, model: str = "smoll
             model=model, messages=[{"role": "user", "content": question}], temperature=0, max_tokens=32, stream=True
         )
         console.print("Answer: ", end="")
+        answer = ""
         for chunk in stream:
-            console.print(chunk.choices[0].delta.content or "" if chunk.choices else "", end="", markup=False)
+            piece = chunk.choices[0].delta.content or "" if chunk.choices else ""
+            console.print(piece, end="", markup=False)
+            answer += piece
         console.print()
     except OpenAIError as error:
         raise DeployError(f"{base_url}: no answer, got {error}. Read `fab logs {model}`.") from None
+    if not is_printable(answer):
+        raise DeployError(f"{model}: an answer that nobody can read, got {answer!r}. Run `fab verify`.")
 
 
 def show_pictures(reporter: Reporter, base_url: str, *, model: str = "tiny_gemma3") -> None:
@@ -40,6 +46,8 @@ def show_pictures(reporter: Reporter, base_url: str, *, model: str = "tiny_gemma
             reporter.say(f"A {colour} one: {answers[colour].strip()}")
     except OpenAIError as error:
         raise DeployError(f"{base_url}: no answer to a picture, got {error}. Read `fab logs {model}`.") from None
+    if unreadable := [answer for answer in answers.values() if not is_printable(answer)]:
+        raise DeployError(f"{model}: an answer that nobody can read, got {unreadable[0]!r}. Run `fab verify`.")
     if len(set(answers.values())) < len(answers):
         raise DeployError(f"{model}: two pictures, one answer, got {answers['red']!r}. Read `fab logs {model}`.")
 

@@ -1,11 +1,31 @@
-"""The demonstration's pictures: when their answers count, and that any engine that sees nothing is told."""
+"""The demonstration's questions: when their answers count, and that any engine that sees nothing is told."""
+
+import asyncio
+from contextlib import AbstractContextManager, nullcontext
 
 import pytest
+from aiohttp import web
 
 from build import first_answer
 from build.errors import DeployError
-from build.first_answer import png, show_pictures
+from build.first_answer import ask, png, show_pictures
 from build.progress import Reporter
+from tests.fakes.engine import FakeEngine
+from tests.local_deployment import free_port
+
+UNREADABLE = pytest.raises(DeployError, match=r"^smollm2: an answer that nobody can read, got '.*'\. Run `fab verify`")
+
+
+@pytest.mark.parametrize(("token", "outcome"), [("Paris ", nullcontext()), ("", UNREADABLE), ("\n", UNREADABLE)])
+async def test_a_first_answer_has_to_be_readable(token: str, outcome: AbstractContextManager[object]) -> None:
+    runner, port = web.AppRunner(FakeEngine(name="smollm2", token=token).app()), free_port()
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    try:
+        with outcome:
+            await asyncio.to_thread(ask, Reporter(), f"http://127.0.0.1:{port}/v1", "Where is the Eiffel tower?")
+    finally:
+        await runner.cleanup()
 
 
 def test_a_square_of_one_colour_is_this_png() -> None:
@@ -18,6 +38,13 @@ def test_a_square_of_one_colour_is_this_png() -> None:
 def test_two_pictures_with_one_answer_are_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(first_answer, "ask_about", lambda *_, **__: " rivers")
     with pytest.raises(DeployError, match=r"^tiny_gemma3: two pictures, one answer, got ' rivers'\. Read `fab logs"):
+        show_pictures(Reporter(), "http://127.0.0.1:1/v1")
+
+
+def test_a_picture_that_is_answered_with_nothing_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = {png((255, 0, 0)): " rivers", png((255, 255, 255)): ""}
+    monkeypatch.setattr(first_answer, "ask_about", lambda _url, picture, **_: said[picture])
+    with pytest.raises(DeployError, match=r"^tiny_gemma3: an answer that nobody can read, got ''\. Run `fab verify`"):
         show_pictures(Reporter(), "http://127.0.0.1:1/v1")
 
 

@@ -127,6 +127,22 @@ def test_an_answer_that_is_none_is_a_problem_with_its_text(host: GateHost) -> No
     assert outcome.result["beta"] is None
 
 
+def test_an_engine_that_computes_nan_is_a_problem_at_once(host: GateHost) -> None:
+    refused = {"error": {"message": "Out of range float values are not JSON compliant", "code": 400}}
+    host.answers["beta"] = (400, refused)
+    outcome = gate(host)
+    assert outcome.status == 1
+    assert outcome.problems["beta"].startswith("NaN where probabilities belong: the checkpoint is not whole, or ")
+    assert outcome.result["beta"] is None
+
+
+def test_the_question_lets_no_model_end_at_once_and_asks_how_likely_its_words_are(host: GateHost) -> None:
+    gate(host)
+    (asked,) = [each for each in host.asked if each["model"] == "alpha"]
+    assert (asked["min_tokens"], asked["max_tokens"], asked["temperature"]) == (8, 8, 0)
+    assert (asked["logprobs"], asked["top_logprobs"]) == (True, 2)
+
+
 @pytest.mark.parametrize("status", [502, 503])
 def test_a_gateway_that_has_just_lost_the_engine_is_asked_again(host: GateHost, status: int) -> None:
     answer = host.answers["alpha"]

@@ -46,6 +46,16 @@ def test_an_engine_that_answers_with_an_error_is_not_taken_for_a_model(host: Loc
     assert "CUDA error: out of Arm" in said
 
 
+def test_an_engine_that_answers_nothing_is_not_taken_for_a_model(host: LocalDeployment) -> None:
+    host.checkpoint("half", token="")
+    host.models["beta"]["weights"]["path"] = "checkpoints/half"
+    said = withdrawn(host)
+    assert (
+        "beta: does not answer, got: nothing that can be read in 3 tokens, only '': the checkpoint is not whole" in said
+    )
+    assert "`fab models-pull --verify`" in said
+
+
 def test_an_engine_that_never_gets_ready_is_waited_for_as_long_as_was_said(host: LocalDeployment) -> None:
     host.checkpoint("slow", load_s=60.0)
     host.models["beta"]["weights"]["path"] = "checkpoints/slow"

@@ -20,11 +20,12 @@ from pathlib import Path
 from typing import Any
 from xml.parsers.expat import ExpatError
 
+from build.onhost.answer import QUESTION, problem_of, words_of
+
 POLL_S = 0.5
 ANSWER_TIMEOUT_S = 300
 # A launcher that was seen to end this often after we began waiting will not come up by itself.
 ENDS_ALLOWED = 2
-PROMPT = {"messages": [{"role": "user", "content": "Reply with one word."}], "max_tokens": 4, "temperature": 0}
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -155,15 +156,14 @@ class Engine:
             http.client.HTTPConnection(gateway, timeout=ANSWER_TIMEOUT_S),
             "POST",
             "/v1/chat/completions",
-            {**PROMPT, "model": self.name},
+            {**QUESTION, "model": self.name},
         )
         if status in (0, 502, 503):  # the gateway is restarting, or has seen the engine go
             return
-        try:
-            self.answer = json.loads(body)["choices"][0]["message"]["content"]
+        self.problem = problem_of(status, body)
+        if self.problem is None:
+            self.answer = words_of(body)
             tell(model=self.name, state="answered", after_s=round(time.monotonic() - began, 1))
-        except (ValueError, KeyError, IndexError, TypeError):
-            self.problem = f"it answers a prompt with {status}: {body[:300].decode(errors='replace')}"
 
 
 def gateway_states(wanted: dict[str, Any]) -> dict[str, str] | None:

@@ -16,16 +16,18 @@ def stream_events(path: str, model: str, token: str, tokens: int) -> Iterator[by
         yield data_event({**base, "model": model, "choices": [{**choice, "logprobs": None, "finish_reason": finish}]})
 
 
-def whole_answer(path: str, model: str, token: str, tokens: int) -> dict[str, Any]:
-    """Return an answer that is not streamed."""
+def whole_answer(path: str, model: str, token: str, tokens: int, *, best: int = 0) -> dict[str, Any]:
+    """Return an answer that is not streamed, in a chat with so many of the likeliest tokens in each place."""
     usage = {"prompt_tokens": 1, "completion_tokens": tokens, "total_tokens": tokens + 1}
     base = {"id": "cmpl-1", "created": 1, "model": model, "usage": usage}
     if path.endswith("/embeddings"):
         return {**base, "object": "list", "data": [{"object": "embedding", "index": 0, "embedding": [0.5, -1.0]}]}
     text = token * tokens
     if path.endswith("/chat/completions"):
-        choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "length"}
-        return {**base, "object": "chat.completion", "choices": [choice]}
+        ranked = [{"token": token if place == 0 else "?", "logprob": -0.5 - place} for place in range(best)]
+        logprobs = {"content": [{**ranked[0], "top_logprobs": ranked}] * tokens} if ranked else None
+        choice = {"index": 0, "message": {"role": "assistant", "content": text}, "logprobs": logprobs}
+        return {**base, "object": "chat.completion", "choices": [{**choice, "finish_reason": "length"}]}
     return {**base, "object": "text_completion", "choices": [{"index": 0, "text": text, "finish_reason": "length"}]}
 
 

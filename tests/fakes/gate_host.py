@@ -11,9 +11,10 @@ from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from build.onhost import script
+from build.onhost import bundle
+from tests.fakes.answers import whole_answer
 
-ANSWER = {"choices": [{"message": {"content": "Paris"}}]}
+ANSWER = whole_answer("/v1/chat/completions", "alpha", "Paris", 1, best=2)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -53,7 +54,7 @@ class GateHost:
         self.states: dict[str, str] = dict.fromkeys(names, "ready")
         self.answers: dict[str, tuple[int, Any]] = dict.fromkeys(names, (200, ANSWER))
         self.stats: dict[str, Any] = {"config_digest": "g1", "unit_digest": "ug", "pid": os.getpid()}
-        self.prompts: list[str] = []
+        self.asked: list[dict[str, Any]] = []
         self.looks = 0
         """How often the gate asked the gateway what it sees: once a round."""
         (root / "run").mkdir(parents=True)
@@ -83,8 +84,13 @@ class GateHost:
             return 200, {**self.stats, "models": {each: {"state": state} for each, state in self.states.items()}}
         return self.health[name], b""
 
+    @property
+    def prompts(self) -> list[str]:
+        """The models that were asked, in order."""
+        return [asked["model"] for asked in self.asked]
+
     def post(self, asked: dict[str, Any]) -> tuple[int, Any]:
-        self.prompts.append(asked["model"])
+        self.asked.append(asked)
         return self.answers[asked["model"]]
 
     def wait_for_rounds(self, count: int) -> None:
@@ -110,7 +116,7 @@ class GateHost:
         pipe = subprocess.PIPE
         process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
         assert process.stdin is not None
-        source = script("gate.py").decode()
+        source = bundle("gate.py", "answer.py").decode()
         assert "POLL_S = 0.5\n" in source
         process.stdin.write(source.replace("POLL_S = 0.5\n", "POLL_S = 0.05\n"))
         process.stdin.close()

@@ -35,6 +35,8 @@ class Behaviour:
     token_delay_s: float = 0.0
     error: str = ""
     """Answer every prompt with 500 and these words."""
+    token: str | None = None
+    """What it says again and again, instead of its name."""
 
     @classmethod
     def of(cls, checkpoint: Path) -> "Behaviour":
@@ -58,7 +60,8 @@ def serve(arguments: dict[str, Any]) -> int:
         run_core(write)
     worker = int(os.read(read, 32))
     time.sleep(behaviour.load_s)
-    engine = FakeEngine(name=name, token=f"{name} ", max_model_len=arguments["max-model-len"])
+    token = f"{name} " if behaviour.token is None else behaviour.token
+    engine = FakeEngine(name=name, token=token, max_model_len=arguments["max-model-len"])
     engine.token_delay_s = behaviour.token_delay_s
     app = engine.app()
     if behaviour.error:
