@@ -51,7 +51,7 @@ async def account(request: web.Request, handler: Handler) -> web.StreamResponse:
             exchange.bytes_sent = response.content_length or 0
             response.headers["X-Request-Id"] = exchange.request_id
             if exchange.model is not None:
-                response.headers["X-Served-Model"] = exchange.model
+                response.headers["X-Served-Model"] = exchange.served or exchange.model
         return response
     except asyncio.CancelledError:
         exchange.is_cancelled = True

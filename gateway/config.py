@@ -32,6 +32,8 @@ class ServedModel(Frozen):
     domain: str = "general"
     description: str = ""
     socket: Path
+    adapters: tuple[str, ...] = ()
+    """LoRA adapters that the engine serves beside the model, under names of their own."""
     owned_by: str = "local"
 
 
@@ -69,7 +71,7 @@ class GatewayConfig(Frozen):
         sockets: dict[Path, str] = {}
         problems: list[str] = []
         for model in self.models:
-            for name in (model.name, *model.aliases):
+            for name in (model.name, *model.aliases, *model.adapters):
                 if name in owner:
                     problems.append(f"{name!r} names both {owner[name]} and {model.name}. Give it to one of them.")
                 owner.setdefault(name, model.name)

@@ -27,6 +27,8 @@ class Exchange:
     started: float = field(default_factory=time.monotonic)
     """Not the event loop's clock, which under uvloop stands still within a millisecond and longer."""
     model: str | None = None
+    served: str | None = None
+    """What the engine is asked for: the model, or an adapter of it."""
     status: int = 0
     error: str | None = None
     bytes_sent: int = 0

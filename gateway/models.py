@@ -9,20 +9,22 @@ from gateway.probe import State
 from gateway.upstream import Upstream
 
 
-def model_card(model: ServedModel, upstream: Upstream, *, created: int) -> dict[str, object]:
-    """Return what is told about one served model."""
+def model_card(
+    model: ServedModel, upstream: Upstream, *, created: int, adapter: str | None = None
+) -> dict[str, object]:
+    """Return what is told about one served model, or about one of its adapters."""
     card: dict[str, object] = {
-        "id": model.name,
+        "id": adapter or model.name,
         "object": "model",
         "created": created,
         "owned_by": model.owned_by,
         "permission": [],
-        "root": model.name,
-        "parent": None,
+        "root": adapter or model.name,
+        "parent": model.name if adapter else None,
         "description": model.description,
         "domain": model.domain,
         "status": "loaded" if upstream.state is State.READY else "available",
-        "aliases": list(model.aliases),
+        "aliases": [] if adapter else list(model.aliases),
     }
     if upstream.max_model_len:
         card["max_model_len"] = upstream.max_model_len
@@ -30,21 +32,25 @@ def model_card(model: ServedModel, upstream: Upstream, *, created: int) -> dict[
 
 
 async def list_models(request: web.Request) -> web.Response:
-    """All served models, in the configuration's order."""
+    """All served models, in the configuration's order, each followed by its adapters."""
     gateway = request.app[GATEWAY]
-    cards = [_card(gateway, name) for name in gateway.fleet.upstreams]
+    models = gateway.fleet.registry.models
+    cards = [
+        _card(gateway, name, adapter) for name in gateway.fleet.upstreams for adapter in (None, *models[name].adapters)
+    ]
     return web.json_response({"object": "list", "data": cards})
 
 
 async def one_model(request: web.Request) -> web.Response:
-    """One served model, by its name or by an alias."""
+    """One served model, by its name or by an alias, or one adapter."""
     gateway = request.app[GATEWAY]
     asked = request.match_info["id"]
     name = gateway.fleet.registry.resolve(asked)
     if name is None:
         raise model_not_found(asked, gateway.fleet.upstreams)
-    return web.json_response(_card(gateway, name))
+    return web.json_response(_card(gateway, name, asked if asked in gateway.fleet.registry.adapters else None))
 
 
-def _card(gateway: Gateway, name: str) -> dict[str, object]:
-    return model_card(gateway.fleet.registry.models[name], gateway.fleet.upstreams[name], created=gateway.created)
+def _card(gateway: Gateway, name: str, adapter: str | None) -> dict[str, object]:
+    model, upstream = gateway.fleet.registry.models[name], gateway.fleet.upstreams[name]
+    return model_card(model, upstream, created=gateway.created, adapter=adapter)

@@ -60,7 +60,8 @@ async def _relay(request: web.Request, exchange: Exchange, gateway: Gateway) -> 
     if model is None:
         raise model_not_found(asked.model or "", fleet.upstreams)
     gateway.exchanges.attribute(exchange, model)
-    body = raw if asked.model == model else with_model(raw, model)
+    exchange.served = served = fleet.registry.served_name(asked.model, model)
+    body = raw if asked.model == served else with_model(raw, served)
     headers = for_engine(request.headers.items(), request_id=exchange.request_id)
 
     async def ask(upstream: Upstream) -> web.StreamResponse:
@@ -163,7 +164,7 @@ def _close_if_endless(request: web.Request, out: web.StreamResponse) -> None:
 
 
 def _head(exchange: Exchange, upstream: Upstream, answer: aiohttp.ClientResponse) -> CIMultiDict[str]:
-    return for_client(answer.headers.items(), model=upstream.name, request_id=exchange.request_id)
+    return for_client(answer.headers.items(), model=exchange.served or upstream.name, request_id=exchange.request_id)
 
 
 def _refuse_for_engine(exchange: Exchange, upstream: Upstream, status: int, body: bytes) -> None:

@@ -17,6 +17,8 @@ class Registry:
     models: Mapping[str, ServedModel]
     owner: Mapping[str, str]
     default: str
+    adapters: frozenset[str] = frozenset()
+    """Names that are answered by the engine of the model that owns them, and under which it is asked."""
 
     def resolve(self, asked: str | None) -> str | None:
         """Return the canonical name, None if nobody serves the name. A configured alias beats a default word."""
@@ -27,12 +29,17 @@ class Registry:
             return self.default
         return found
 
+    def served_name(self, asked: str | None, model: str) -> str:
+        """Return the name under which the engine of `model`, to which `asked` resolved, serves what was asked for."""
+        return asked if asked in self.adapters else model
+
 
 def registry_of(config: GatewayConfig) -> Registry:
     """Index a configuration by name."""
-    owner = {name: model.name for model in config.models for name in (model.name, *model.aliases)}
+    owner = {name: model.name for model in config.models for name in (model.name, *model.aliases, *model.adapters)}
     return Registry(
         models=MappingProxyType({model.name: model for model in config.models}),
         owner=MappingProxyType(owner),
         default=config.default_model,
+        adapters=frozenset(name for model in config.models for name in model.adapters),
     )

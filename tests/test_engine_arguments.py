@@ -13,14 +13,15 @@ from deployment.obsolete import ENGINE_KEYS
 from deployment.quantities import GIB, MIB
 from deployment.render import Place
 from deployment.spec import Deployment
-from tests.deployments import SHAPE, deployment, model
+from tests.deployments import deployment, model
+from tests.hollow import checkpoint
 from tests.test_deployment_render import LAPTOP, demonstration, production, rendered
 
 pytestmark = pytest.mark.engine
 
 EVERYTHING: dict[str, Any] = {
     "dtype": "bfloat16",
-    "quantization": "awq",
+    "quantization": "axion_w4",
     "max_model_len": 1536,
     "max_num_seqs": 3,
     "max_num_batched_tokens": 640,
@@ -33,7 +34,27 @@ EVERYTHING: dict[str, Any] = {
     "max_num_queued_reqs": 17,
     "shutdown_timeout": 45,
     "trust_remote_code": True,
+    "speculative_config": {
+        "method": "ngram",
+        "num_speculative_tokens": 4,
+        "prompt_lookup_max": 5,
+        "prompt_lookup_min": 2,
+    },
+    "enable_auto_tool_choice": True,
+    "tool_call_parser": "pythonic",
+    "reasoning_parser": "deepseek_r1",
+    "chat_template": "own.jinja",
+    "max_lora_rank": 32,
+    "max_loras": 3,
+    "extra_args": {
+        "seed": 11,
+        "hf-overrides": {"rope_theta": 5.0},
+        "cudagraph_capture_sizes": [1, 2],
+        "max_logprobs": 7,
+    },
 }
+UNSAID = ("chat_template", "extra_args")
+"""vLLM's own name for what these become is another."""
 PLAIN = {"dtype": "float32", "max_model_len": 512, "kv_cache_memory_bytes": "64MiB"}
 GONE = sorted(key for key, advice in ENGINE_KEYS.items() if advice.startswith("Gone from vLLM"))
 STILL_KNOWN = {
@@ -45,19 +66,39 @@ Parsed = Mapping[str, dict[str, Any] | str]
 
 
 def bent() -> Deployment:
-    pictured = {**SHAPE, "name": "Gemma3ForConditionalGeneration"}
-    every = model(engine=EVERYTHING, architecture=pictured, weights={"path": "x", "group_size": 64}, aliases=["first"])
-    return deployment({"every-thing_1": every, "plain": model(engine=PLAIN)})
+    pictured = checkpoint(architectures=["Gemma3ForConditionalGeneration"])
+    every = model(
+        engine=EVERYTHING, weights={"path": "x"}, aliases=["first"], lora={"sql": {"path": "adapters/it's sql"}}
+    )
+    return deployment({"every-thing_1": every, "plain": model(engine=PLAIN)}, {"every-thing_1": pictured})
+
+
+def ask_parser(engine_python: str, paths: list[str]) -> dict[str, Any]:
+    """Run vLLM's parser on files; under "names" is what it knows besides."""
+    script = Path(__file__).with_name("fakes") / "argument_parser.py"
+    done = subprocess.run(
+        [engine_python, "-I", str(script)],
+        input=json.dumps(paths),
+        env={**os.environ, "VLLM_LOGGING_LEVEL": "ERROR", "VLLM_NO_USAGE_STATS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=180,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return answer
 
 
 @pytest.fixture(scope="module")
 def parsed(engine_python: str, tmp_path_factory: pytest.TempPathFactory) -> Parsed:
     """All files at once: importing vLLM takes seconds."""
     directory = tmp_path_factory.mktemp("engines")
+    root = directory / "a b"  # vLLM looks whether a chat template is there
     sets = {
         "vm": production(),
         "local": demonstration(),
-        "bent": rendered(bent(), LAPTOP, Place(root="/srv/a b", runner="supervisor")),
+        "bent": rendered(bent(), LAPTOP, Place(root=str(root), runner="supervisor"), {"every-thing_1": "{{ text }}"}),
     }
     texts = {
         f"{name}/{path}": text for name, files in sets.items() for path, text in files.items() if path.endswith(".yaml")
@@ -70,19 +111,10 @@ def parsed(engine_python: str, tmp_path_factory: pytest.TempPathFactory) -> Pars
     for path, text in texts.items():
         (directory / path).parent.mkdir(parents=True, exist_ok=True)
         (directory / path).write_text(text)
-    script = Path(__file__).with_name("fakes") / "argument_parser.py"
-    done = subprocess.run(
-        [engine_python, "-I", str(script)],
-        input=json.dumps([str(directory / path) for path in texts]),
-        env={**os.environ, "VLLM_LOGGING_LEVEL": "ERROR", "VLLM_NO_USAGE_STATS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=180,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    answer = json.loads(done.stdout.splitlines()[-1])
-    return {path: answer[str(directory / path)] for path in texts}
+    (root / "current" / "engines").mkdir(parents=True)
+    (root / "current" / "engines" / "every-thing_1.jinja").write_text(sets["bent"]["engines/every-thing_1.jinja"])
+    answer = ask_parser(engine_python, [str(directory / path) for path in texts])
+    return {"root": str(root), **{path: answer[str(directory / path)] for path in texts}}
 
 
 def understood(got: dict[str, Any] | str) -> dict[str, Any]:
@@ -97,10 +129,10 @@ def differences(parsed: dict[str, Any] | str, expected: dict[str, Any]) -> dict[
 
 
 PRODUCTION = {
-    "gemma3_multimodal": ("awq", 24576, 4, 12 * GIB, {"image": 2}),
-    "mistral_balanced": ("awq", 8192, 8, 6 * GIB, {}),
-    "qwen_coder": ("awq", 8192, 8, 5 * GIB, {}),
-    "phi4_fast": (None, 4096, 8, 3 * GIB, {}),
+    "gemma3_multimodal": (None, 24576, 4, 12 * GIB, {"image": 2}),
+    "mistral_balanced": (None, 8192, 8, 6 * GIB, {}),
+    "qwen_coder": (None, 8192, 8, 5 * GIB, {}),
+    "phi4_fast": ("axion_w4", 4096, 8, 3 * GIB, {}),
 }
 
 
@@ -146,10 +178,17 @@ def test_demonstration_engines_start_with_what_their_file_says(parsed: Parsed, n
 
 def test_every_field_reaches_vllm_with_its_value(parsed: Parsed) -> None:
     expected = {
-        **EVERYTHING,
+        **{key: value for key, value in EVERYTHING.items() if key not in UNSAID},
+        "chat_template": f"{parsed['root']}/current/engines/every-thing_1.jinja",
+        "enable_lora": True,
+        "lora_modules": [["sql", f"{parsed['root']}/models/every-thing_1/sql"]],
+        "seed": 11,
+        "hf_overrides": {"rope_theta": 5.0},
+        "cudagraph_capture_sizes": [1, 2],
+        "max_logprobs": 7,
         "kv_cache_memory_bytes": 100_663_296,
-        "model": "/srv/a b/models/every-thing_1",
-        "uds": "/srv/a b/run/every-thing_1.sock",
+        "model": f"{parsed['root']}/models/every-thing_1",
+        "uds": f"{parsed['root']}/run/every-thing_1.sock",
         "served_model_name": ["every-thing_1"],
     }
     assert differences(parsed["bent/engines/every-thing_1.yaml"], expected) == {}
@@ -166,6 +205,14 @@ def test_fields_left_out_are_vllms_own_defaults(parsed: Parsed) -> None:
         "limit_mm_per_prompt": {},
         "max_num_queued_reqs": None,
         "trust_remote_code": False,
+        "speculative_config": None,
+        "enable_auto_tool_choice": True,
+        "tool_call_parser": "hermes",
+        "reasoning_parser": "",
+        "chat_template": None,
+        "enable_lora": None,
+        "lora_modules": None,
+        "max_lora_rank": 16,
     }
     assert differences(parsed["bent/engines/plain.yaml"], expected) == {}
 

@@ -145,3 +145,23 @@ async def test_the_model_list_keeps_the_keys_that_earlier_clients_read(tmp_path:
 async def test_a_model_whose_engine_is_absent_is_listed_as_available(tmp_path: Path) -> None:
     async with gateway_on_stage(config_json(tmp_path, "a")) as stage:
         assert (await stage.json("/v1/models"))["data"][0]["status"] == "available"
+
+
+async def test_an_adapter_is_listed_asked_and_answered_under_its_own_name(tmp_path: Path) -> None:
+    engine = FakeEngine(name="a", adapters=("sql",))
+    models = [{"name": "a", "aliases": ["b"], "adapters": ["sql"], "socket": str(tmp_path / "a.sock")}]
+    async with staged(tmp_path, engine, models=models) as stage:
+        cards = (await stage.json("/v1/models"))["data"]
+        assert [(card["id"], card["parent"], card["aliases"]) for card in cards] == [
+            ("a", None, ["b"]),
+            ("sql", "a", []),
+        ]
+        assert (await stage.json("/v1/models/sql"))["id"] == "sql"
+        raw = b'{"model": "sql", "messages": []}'
+        async with stage.session.post(CHAT, data=raw) as answer:
+            assert (answer.status, answer.headers["X-Served-Model"]) == (200, "sql")
+        assert engine.received[0].body == raw
+        async with stage.chat("b") as answer:
+            assert answer.headers["X-Served-Model"] == "a"
+        assert json.loads(engine.received[1].body)["model"] == "a"
+        assert list((await stage.json("/stats"))["models"]) == ["a"]

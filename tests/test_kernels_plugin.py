@@ -20,7 +20,7 @@ def test_without_a_choice_what_helps_is_on(text: str | None, monkeypatch: pytest
     monkeypatch.delenv("AXION_KERNELS", raising=False)
     if text is not None:
         monkeypatch.setenv("AXION_KERNELS", text)
-    assert Switches.from_environment() == Switches(enabled=frozenset(BY_DEFAULT), explicit=False)
+    assert Switches.from_environment() == Switches(enabled=frozenset(BY_DEFAULT))
 
 
 @pytest.mark.parametrize(
@@ -34,15 +34,40 @@ def test_without_a_choice_what_helps_is_on(text: str | None, monkeypatch: pytest
 )
 def test_a_choice_is_taken_literally(text: str, enabled: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AXION_KERNELS", text)
-    assert Switches.from_environment() == Switches(enabled=frozenset(enabled), explicit=True)
+    assert Switches.from_environment() == Switches(enabled=frozenset(enabled), named=frozenset(enabled))
+
+
+@pytest.mark.parametrize(
+    ("text", "enabled", "named"),
+    [
+        ("+lm_head", BY_DEFAULT | {"lm_head"}, {"lm_head"}),
+        ("-sampler", BY_DEFAULT - {"sampler"}, set()),
+        (" +rotary_embedding, -rms_norm ,", BY_DEFAULT - {"rms_norm"} | {"rotary_embedding"}, {"rotary_embedding"}),
+        ("+silu_and_mul", BY_DEFAULT, {"silu_and_mul"}),
+    ],
+)
+def test_signs_change_the_default_and_name_only_what_they_add(
+    text: str, enabled: set[str], named: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AXION_KERNELS", text)
+    assert Switches.from_environment() == Switches(enabled=frozenset(enabled), named=frozenset(named))
+
+
+@pytest.mark.parametrize("text", ["+lm_head,sampler", "+lm_head,-lm_head"])
+def test_a_list_and_changes_do_not_mix(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AXION_KERNELS", text)
+    with pytest.raises(ValueError, match=r"^AXION_KERNELS: neither a list nor changes"):
+        Switches.from_environment()
 
 
 def test_without_vector_instructions_activations_are_left_to_torch() -> None:
-    default = Switches(enabled=frozenset(BY_DEFAULT), explicit=False)
+    default = Switches(enabled=frozenset(BY_DEFAULT))
     assert default.on("neon") == default
     assert default.on("portable").enabled == BY_DEFAULT - {"silu_and_mul", "gelu_and_mul"}
-    chosen = Switches(enabled=frozenset({"silu_and_mul"}), explicit=True)
+    chosen = Switches(enabled=frozenset({"silu_and_mul"}), named=frozenset({"silu_and_mul"}))
     assert chosen.on("portable") == chosen
+    one_of_two = Switches(enabled=frozenset(BY_DEFAULT), named=frozenset({"silu_and_mul"}))
+    assert one_of_two.on("portable").enabled == BY_DEFAULT - {"gelu_and_mul"}
 
 
 def test_an_unknown_kernel_is_refused_with_the_names_that_there_are(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,6 +59,7 @@ class FakeEngine:
     is_healthy: bool = True
     max_model_len: int = 4096
     embeds: bool = False
+    adapters: tuple[str, ...] = ()
     server_load: int | None = None
     """What /load says, instead of the requests that are really being answered."""
     steps: int | None = None
@@ -111,7 +112,7 @@ class FakeEngine:
 
     async def _answer(self, request: web.Request, received: Received) -> web.StreamResponse:
         asked = json.loads(received.body)
-        if asked.get("model") not in (self.name, None):  # without a name vLLM takes the one it serves
+        if asked.get("model") not in (self.name, *self.adapters, None):  # without a name vLLM takes the one it serves
             message = f"The model `{asked.get('model')}` does not exist. Valid aliases: {self.name}"
             return _error(404, message, "NotFoundError", "model")
         if asked.get("temperature", 0) > 2:
@@ -125,10 +126,10 @@ class FakeEngine:
         if asked.get("stream"):
             return await self._stream(request, received, asked)
         await asyncio.sleep(self.first_token_delay_s + self.token_delay_s * self.tokens)
-        return await self._whole(request, received)
+        return await self._whole(request, received, best=int(asked.get("top_logprobs", 0)))
 
-    async def _whole(self, request: web.Request, received: Received) -> web.StreamResponse:
-        body = json.dumps(whole_answer(request.path, self.name, self.token, self.tokens)).encode()
+    async def _whole(self, request: web.Request, received: Received, *, best: int) -> web.StreamResponse:
+        body = json.dumps(whole_answer(request.path, self.name, self.token, self.tokens, best=best)).encode()
         headers = {"Content-Type": "application/json", **self.response_headers}
         if self.failure != "die_mid_body":
             received.pieces = [body]

@@ -19,13 +19,13 @@ from axion_kernels.switches import Switches
 
 TYPES = (torch.bfloat16, torch.float32)
 
-_compiled_too = False
+_compiled_too: frozenset[str] = frozenset()
 
 
 def install(switches: Switches) -> None:
     """Replace the enabled classes by their subclasses here, wherever vLLM constructs one."""
     global _compiled_too  # noqa: PLW0603  # vLLM constructs the layers and passes them nothing of ours
-    _compiled_too = switches.explicit
+    _compiled_too = switches.named
     for stock, ours in REPLACEMENTS.items():
         if stock.name in switches.enabled:
             name = stock.name
@@ -38,7 +38,9 @@ class _Axion(CustomOp):  # vLLM's classes have no types here
 
     def _is_ours(self) -> bool:
         if not hasattr(self, "_ours"):
-            self._ours = _compiled_too or get_cached_compilation_config().mode == CompilationMode.NONE
+            self._ours = (
+                type(self).name in _compiled_too or get_cached_compilation_config().mode == CompilationMode.NONE
+            )
             if self._ours:
                 report.count_layer(type(self).name)
         return self._ours

@@ -28,27 +28,39 @@ NEED_VECTORS = frozenset({"silu_and_mul", "gelu_and_mul"})
 @dataclass(frozen=True, slots=True)
 class Switches:
     enabled: frozenset[str]
-    # Named by the user rather than on by default: then also where torch.compile would have fused the operation.
-    explicit: bool
+    # By the user rather than on by default: then also where torch.compile would have fused the operation.
+    named: frozenset[str] = frozenset()
 
     @classmethod
     def from_environment(cls) -> "Switches":
-        """Read `all`, `none` or a comma-separated list; unset and empty mean the default."""
+        """Read `all`, `none`, a comma-separated list, or changes of the default such as `+lm_head,-sampler`.
+
+        Unset and empty mean the default.
+        """
         text = os.environ.get(VARIABLE, "").strip()
         if not text:
-            return cls(enabled=DEFAULT, explicit=False)
+            return cls(enabled=DEFAULT)
         if text in ("all", "none"):
-            return cls(enabled=frozenset(KERNELS if text == "all" else ()), explicit=True)
-        names = frozenset(name.strip() for name in text.split(",")) - {""}
+            text = ",".join(KERNELS if text == "all" else ())
+        words = frozenset(word.strip() for word in text.split(",")) - {""}
+        names = frozenset(word.lstrip("+-") for word in words)
         if unknown := names - KERNELS.keys():
             raise ValueError(
                 f"{VARIABLE}: no such kernel, got {', '.join(sorted(unknown))}. "
                 f"Use all, none, or a comma-separated list of {', '.join(KERNELS)}."
             )
-        return cls(enabled=names, explicit=True)
+        changes = {word for word in words if word[0] in "+-"}
+        if not changes:
+            return cls(enabled=names, named=names)
+        if changes != words or len(names) < len(words):
+            raise ValueError(
+                f"{VARIABLE}: neither a list nor changes of the default, got {text}. Use + or - on each once."
+            )
+        added = frozenset(word[1:] for word in words if word[0] == "+")
+        return cls(enabled=DEFAULT - names | added, named=added)
 
     def on(self, isa: str) -> "Switches":
         """Leave out what is only on by default and does not help with these instructions."""
-        if self.explicit or isa != "portable":
+        if isa != "portable":
             return self
-        return Switches(enabled=self.enabled - NEED_VECTORS, explicit=False)
+        return Switches(enabled=self.enabled - (NEED_VECTORS - self.named), named=self.named)
