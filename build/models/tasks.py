@@ -1,17 +1,85 @@
-"""The task that downloads checkpoints; a deployment downloads what is missing by itself."""
+"""The tasks of checkpoints: what of them models.yaml names, what the lock file knows, what is on a host."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from fabric import task
 
 from build.activation import Host
+from build.errors import DeployError
 from build.lock import host_lock
-from build.models.pull import choose_source, hub_models, pull_models
-from build.tasking import HostTask, help_for, models_path, on_hosts, one_after_another
-from build.tasks import MODELS_HELP
-from deployment.load import load_deployment
+from build.models.pull import Means, Source, choose_source, hub_models, pull_models
+from build.models.reading import Reading, pinned, say_added, size_of
+from build.models.stanzas import CORES, name_for, new_stanza, save
+from build.provide import provide_environment
+from build.tasking import HostTask, help_for, models_path, on_hosts, one_after_another, problems_are_messages
+from build.tasks import ENGINE_HELP, MODELS_HELP
+from deployment.checkpoint.lock import lock_path, read_lock
+from deployment.load import load_deployment, read_models_text
 from deployment.quantities import shown_bytes
+from deployment.stanza import add_stanza, remove_stanza
+
+ADD_HELP = {
+    "what": "a repository of the hub, such as Qwen/Qwen2.5-7B-Instruct-AWQ, or a directory as `path` would say it",
+    "models": MODELS_HELP,
+    "name": "how clients and units call it (default: made of the repository's name)",
+    "revision": "a branch, tag or commit; what it is now gets pinned (default: main)",
+    "cores": "how many cores its engine computes on (default: 4)",
+}
+
+
+@task(klass=HostTask, positional=["what"], help=help_for(**ADD_HELP))
+@on_hosts
+def models_add(
+    hosts: Sequence[Host],
+    what: str,
+    models: str | None = None,
+    name: str | None = None,
+    revision: str | None = None,
+    cores: int = CORES,
+) -> None:
+    """Read what a checkpoint is, pin that in the lock file, and write a stanza that serves it. No weights are read."""
+    file = models_path(models)
+    reading, chosen = Reading(file, hosts[0]), name or name_for(what)
+    found = reading.described(what, revision)
+    text = add_stanza(reading.text, chosen, new_stanza(found, cores=cores))
+    reading.save(text, {chosen: found.locked})
+    say_added(hosts[0], chosen, found, file)
+
+
+@task(
+    klass=HostTask,
+    positional=["names"],
+    help=help_for(
+        names="the models, separated by commas, or all",
+        models=MODELS_HELP,
+        revision="pin one model to what this branch, tag or commit is now (default: the file's own commits)",
+    ),
+)
+@on_hosts
+def models_update(hosts: Sequence[Host], names: str, models: str | None = None, revision: str | None = None) -> None:
+    """Read what the checkpoints of the models file are into its lock file; pin another commit where one is given."""
+    reading = Reading(models_path(models), hosts[0])
+    chosen = reading.chosen(names)
+    if revision is not None and len(chosen) != 1:
+        raise DeployError(f"--revision: is one model's, got {len(chosen)} of them. Name the one that it is meant for.")
+    text, found = reading.text, {}
+    for name in chosen:
+        found[name] = reading.again(name, revision)
+        text = pinned(text, name, found[name].locked)
+        hosts[0].reporter.say(f"{name}: {found[name].locked}, {size_of(found[name])}")
+    reading.save(text, {name: each.locked for name, each in found.items()})
+
+
+@task(positional=["name"], help={"name": "the model", "models": MODELS_HELP})
+@problems_are_messages
+def models_remove(_context: Any, name: str, models: str | None = None) -> None:
+    """Take a model out of the models file and of its lock file. What is on hosts goes with the next deployment."""
+    file = models_path(models)
+    text, lock = read_models_text(file), read_lock(lock_path(file))
+    save(file, remove_stanza(text, name), lock.without([name]))
+    print(f"{name}: gone from {file.name} and {lock_path(file).name}. `fab plan` says what that changes.")
 
 
 @task(
@@ -20,27 +88,35 @@ from deployment.quantities import shown_bytes
         models=MODELS_HELP,
         source="a directory of the host, or gs://BUCKET/PATH, that holds <hub>/<revision>/ (default: the hub)",
         verify="read every file of models that are there and compare checksums",
+        engine=ENGINE_HELP,
     ),
 )
 @on_hosts
 def models_pull(
-    hosts: Sequence[Host], models: str | None = None, source: str | None = None, verify: bool = False
+    hosts: Sequence[Host],
+    models: str | None = None,
+    source: str | None = None,
+    verify: bool = False,
+    engine: str | None = None,
 ) -> None:
     """Download the checkpoints of the models file at their pinned revisions, verified; goes on where it stopped."""
-    file = models_path(models)
-    one_after_another(hosts, lambda host: run_models_pull(host, file, source, is_thorough=verify))
+    file, chosen = models_path(models), choose_source(source)
+    one_after_another(hosts, lambda host: run_models_pull(host, file, chosen, engine, is_thorough=verify))
 
 
-def run_models_pull(host: Host, models_file: Path, place: str | None, *, is_thorough: bool) -> None:
+def run_models_pull(host: Host, models_file: Path, source: Source, engine: str | None, *, is_thorough: bool) -> None:
     """Pull under the lock: an engine may be about to read what is replaced."""
-    deployment, source = load_deployment(models_file), choose_source(place)
-    names = hub_models(deployment)
+    deployment = load_deployment(models_file)
+    names, python = hub_models(deployment), host.target.python
     if not names:
         host.reporter.say(f"Nothing to download: every model of {models_file.name} has a path.")
         return
     with host_lock(host, "fab models-pull"):
-        found = pull_models(host, deployment, models_file, names, source=source, is_thorough=is_thorough)
+        if source.kind == "hub":
+            python = str(provide_environment(host, deployment, engine=engine).python)
+        means = Means(python=python, source=source, is_thorough=is_thorough)
+        found = pull_models(host, deployment, models_file, names, means)
     for name, model in found.items():
         size = shown_bytes(sum(file.size for file in model.files.values()))
-        host.reporter.say(f"{name}: {model.hub} at {model.commit[:12]}, {len(model.files)} files, {size}")
+        host.reporter.say(f"{name}: {model.hub} at {str(model.commit)[:12]}, {len(model.files)} files, {size}")
     host.reporter.say(f"{len(found)} models are on {host.target.name} after {host.reporter.elapsed_s:.1f} s")

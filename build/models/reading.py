@@ -1,0 +1,100 @@
+"""The models file as tasks change it: what it names is described anew, and both files are written together."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from build.activation import Host
+from build.models.described import BRANCH, Found, from_directory, from_hub
+from build.models.stanzas import save
+from build.prepare import path_on
+from deployment.checkpoint.lock import LockedModel, ModelLock, lock_path, read_lock
+from deployment.document import parse_document
+from deployment.errors import ConfigError
+from deployment.load import read_models_text
+from deployment.quantities import shown_bytes
+from deployment.stanza import set_revision
+
+ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A models file, and the host on which its directories lie."""
+
+    file: Path
+    host: Host
+
+    @property
+    def text(self) -> str:
+        return read_models_text(self.file)
+
+    @property
+    def weights(self) -> Mapping[str, Mapping[str, Any]]:
+        """Where each model's checkpoint is, whatever else is wrong with the file. Raises ConfigError."""
+        data = parse_document(self.text, self.file.name).data
+        models = data.get("models") if isinstance(data, dict) else None
+        found = {name: each.get("weights") for name, each in (models or {}).items() if isinstance(each, dict)}
+        return {str(name): each for name, each in found.items() if isinstance(each, dict)}
+
+    def chosen(self, names: str) -> tuple[str, ...]:
+        """Take the models that were named, or all of them. Raises ConfigError for one that is not there."""
+        known = tuple(self.weights)
+        wanted = known if names == ALL else tuple(name.strip() for name in names.split(","))
+        unknown = [name for name in wanted if name not in known]
+        if unknown:
+            raise ConfigError(
+                [f"models.{name}: no such model, got {name}. Use {', '.join(known)}." for name in unknown]
+            )
+        return wanted
+
+    def described(self, what: str, revision: str | None) -> Found:
+        """Describe a directory that is there, else a repository of the hub."""
+        directory = path_on(self.host.target, what, self.file)
+        is_path = what.startswith(("/", ".", "~")) or what.count("/") != 1 or Path(directory).is_dir()
+        if is_path:
+            return from_directory(self.host, directory, what)
+        return from_hub(what, revision or BRANCH)
+
+    def again(self, name: str, revision: str | None) -> Found:
+        """Describe what a model of the file names."""
+        weights = self.weights[name]
+        if weights.get("path") is not None:
+            if revision is not None:
+                raise ConfigError([f"models.{name}: a directory has no revision, got {revision}. Leave it out."])
+            return self.described_at(str(weights["path"]))
+        return from_hub(str(weights.get("hub")), revision or str(weights.get("revision") or BRANCH))
+
+    def described_at(self, path: str) -> Found:
+        return from_directory(self.host, path_on(self.host.target, path, self.file), path)
+
+    def save(self, text: str, found: Mapping[str, LockedModel]) -> None:
+        """Write both files. Files of a commit that were known with more digests stay known."""
+        lock = self.lock
+        kept = {name: each.with_digests_of(lock.models.get(name)) for name, each in found.items()}
+        save(self.file, text, lock.with_models(kept))
+
+    @property
+    def lock(self) -> ModelLock:
+        return read_lock(lock_path(self.file))
+
+
+def pinned(text: str, name: str, locked: LockedModel) -> str:
+    """Write the commit that was found where it stands."""
+    return set_revision(text, name, locked.commit) if locked.commit else text
+
+
+def size_of(found: Found) -> str:
+    """How large its tensors are, in the files."""
+    return f"{shown_bytes(found.locked.checkpoint.tensors.size)} of tensors"
+
+
+def say_added(host: Host, name: str, found: Found, file: Path) -> None:
+    """Tell what became of it, and what comes next."""
+    checkpoint = found.locked.checkpoint
+    method = checkpoint.quantization.method if checkpoint.quantization else checkpoint.shape.dtype
+    kind = f"{checkpoint.shape.architecture}, {method}, {size_of(found)}"
+    read = f"; {shown_bytes(found.read_bytes)} read" if found.read_bytes else ""
+    host.reporter.say(f"{name}: {found.locked}, {kind}{read}")
+    host.reporter.say(f"It is in {file.name} and {lock_path(file).name}; `fab plan` says whether it fits.")
