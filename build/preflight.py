@@ -7,9 +7,9 @@ from build.engine.origin import missing_features
 from build.engine.toolchain import memory_problem
 from build.facts import Facts
 from build.pins import Origin
-from deployment.checkpoint import mismatches
+from deployment.checkpoint.facts import differences
 from deployment.quantities import GIB, shown_bytes
-from deployment.spec import Deployment
+from deployment.spec import Deployment, Model, adapter_key
 
 # An engine environment with torch's CPU build takes 3.4 GB, with the accelerator build 6.2; wheels pass through
 # the temporary directory meanwhile (measured on x86-64).
@@ -81,6 +81,11 @@ def _served_addresses(facts: Facts) -> frozenset[str]:
 def kernel_problems(deployment: Deployment, *, machine: str) -> Iterator[str]:
     """Report models that only our kernels can serve. `machine` has an environment without them."""
     for name, model in deployment.models.items():
+        if model.kernels.variable is not None:
+            yield (
+                f"models.{name}.kernels: the environment has none of our kernels, got {machine}. "
+                f'Add "{machine}" to kernels.machines in build/pins.toml, or delete it.'
+            )
         if model.engine.quantization == "axion_w4":
             yield (
                 f"models.{name}.engine.quantization: axion_w4 is one of our kernels, and the environment has none, got "
@@ -102,14 +107,27 @@ def checkpoint_problems(
         if found is None:
             where = f" on {elsewhere}" if elsewhere else ""
             yield f"models.{name}.weights.path: no such directory{where}, got {json.dumps(path)}. {_step(elsewhere)}"
-        elif found.config is None or not found.has_weights:
-            missing = "config.json" if found.config is None else "*.safetensors"
+        elif found.problems:
+            yield from (f"models.{name}.weights: {path}: {problem}" for problem in found.problems)
+        elif different := differences(deployment.checkpoints[name], found.texts, found.digest):
             yield (
-                f"models.{name}.weights: no checkpoint without {missing}, got {json.dumps(path)}. "
-                "Point it at a directory with config.json, a tokenizer and *.safetensors."
+                f"models.{name}.weights: {path} is not what the lock file says, got {'; '.join(different)}. "
+                f"Point weights at the right checkpoint, or run `fab models-update {name}`."
             )
+        yield from _adapter_problems(name, model, facts, paths, elsewhere)
+
+
+def _adapter_problems(
+    name: str, model: Model, facts: Facts, paths: Mapping[str, str], elsewhere: str | None
+) -> Iterator[str]:
+    where = f" on {elsewhere}" if elsewhere else ""
+    for adapter in model.lora:
+        key, at = adapter_key(name, adapter), f"models.{name}.lora.{adapter}.path"
+        found = facts.checkpoints.get(key)
+        if found is None:
+            yield f"{at}: no such directory{where}, got {json.dumps(paths[key])}. {_step(elsewhere)}"
         else:
-            yield from mismatches(name, model, found.config, path)
+            yield from (f"{at}: {paths[key]}: {problem}" for problem in found.problems)
 
 
 def _step(elsewhere: str | None) -> str:

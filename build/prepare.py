@@ -22,12 +22,13 @@ from build.pins import load_pins
 from build.preflight import build_problems, checkpoint_problems, host_problems, kernel_problems
 from build.target import REPOSITORY, Target
 from build.work import is_underway
+from deployment.chat_template import chat_templates
 from deployment.errors import ConfigError
 from deployment.load import load_deployment
-from deployment.release import GATEWAY_CODE, Release, RenderedFile, compose
+from deployment.release import GATEWAY_CODE, Release, RenderedFile, compose, digest_of
 from deployment.render import Place, render
 from deployment.sizing import HostFacts, Plan, plan
-from deployment.spec import Deployment
+from deployment.spec import Deployment, adapter_key
 
 PINS = REPOSITORY / "build" / "pins.toml"
 CONSTRAINTS = REPOSITORY / "build" / "engine-constraints.txt"
@@ -90,7 +91,7 @@ def prepare(
         raise DeployError(*error.problems, *problems) from None
     if problems:
         raise DeployError(*problems)
-    release = make_release(deployment, sized, target, checkpoints, recipe, facts)
+    release = make_release(deployment, sized, target, models_file, recipe, facts)
     stamp = (now or datetime.now(UTC)).strftime("%Y%m%dT%H%M%S")
     name = release_name(release, facts, stamp=stamp)
     wanted = Wanted.rendered(release, name, deployment.gateway.listen[0])
@@ -165,34 +166,51 @@ def look(deployment: Deployment, target: Target, executor: Executor, checkpoints
 
 
 def checkpoint_paths(deployment: Deployment, target: Target, models_file: Path) -> dict[str, str]:
-    """Say where each model's checkpoint lies on the host.
+    """Say where each model's checkpoint lies on the host, and each of its adapters.
 
     Here `path` counts from the models file. On another host it counts there, from the directory of the models: what
     lies beside the file here is of no use to it.
     """
-    return {
-        name: _path_on(target, model.weights.path, models_file)
+    adapters = {
+        adapter_key(name, each): path_on(target, adapter.path, models_file)
+        for name, model in deployment.models.items()
+        for each, adapter in model.lora.items()
+    }
+    return adapters | {
+        name: path_on(target, model.weights.path, models_file)
         if model.weights.path is not None
         else target.checkpoint(name, model.weights.revision or "")
         for name, model in deployment.models.items()
     }
 
 
-def _path_on(target: Target, path: str, models_file: Path) -> str:
+def path_on(target: Target, path: str, models_file: Path) -> str:
+    """Say where a path of the models file is on a host."""
     if target.is_here:
         return str((models_file.resolve().parent / path).resolve())
     return posixpath.normpath(posixpath.join(target.root, "models", path))
 
 
 def make_release(
-    deployment: Deployment, sized: Plan, target: Target, checkpoints: Mapping[str, str], recipe: Recipe, facts: Facts
+    deployment: Deployment, sized: Plan, target: Target, models_file: Path, recipe: Recipe, facts: Facts
 ) -> Release:
     """Render all files, the gateway's code among them, and digest them."""
     oldest = recipe.pins.compiler.runtime_min(facts.machine)
     place = Place(root=target.root, runner=target.runner, cxx=runtime_compiler(facts.system.compilers, oldest))
-    files = [*render(deployment, sized, place, checkpoints), *gateway_code()]
-    fingerprints = {name: found.fingerprint for name, found in facts.checkpoints.items() if found is not None}
+    checkpoints = checkpoint_paths(deployment, target, models_file)
+    templates = chat_templates(deployment, models_file.parent)
+    files = [*render(deployment, sized, place, checkpoints, templates), *gateway_code()]
+    fingerprints = {name: fingerprint(name, deployment, facts) for name in deployment.models}
     return compose(files, build=recipe.digest, engines=deployment.models, fingerprints=fingerprints)
+
+
+def fingerprint(name: str, deployment: Deployment, facts: Facts) -> str:
+    """Stand for the bytes that one engine loads: its checkpoint's, and those of its adapters."""
+    own = facts.checkpoints.get(name)
+    base = own.fingerprint if own is not None else ""
+    keys = [adapter_key(name, each) for each in deployment.models[name].lora]
+    found = [facts.checkpoints.get(key) for key in keys]
+    return digest_of(base, *(each.fingerprint if each else "" for each in found)) if keys else base
 
 
 def gateway_code() -> list[RenderedFile]:

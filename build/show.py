@@ -52,9 +52,9 @@ def steps(prepared: Prepared) -> list[str]:
     said = [f"install packages that bring {', '.join(lacking)}"] if lacking else []
     if prepared.is_installing and not lacking:
         said.append("install a newer compiler for our kernels, if the distribution has one")
-    said += [f"download {name}: {each.hub} at {str(each.revision)[:12]}" for name, each in weights.items()]
     if change.is_build:
         said.append(f"build the engine environment {wanted.build}")
+    said += [f"download {name}: {each.hub} at {str(each.revision)[:12]}" for name, each in weights.items()]
     if change.is_upload:
         said.append(f"make release {wanted.release} of {len(prepared.release.files)} files:")
         said += [f"    {how} {path}" for path, how in _summary(prepared.files).items()]
@@ -72,6 +72,16 @@ def steps(prepared: Prepared) -> list[str]:
     return said
 
 
+def unchecked(prepared: Prepared) -> list[str]:
+    """Say which arguments nobody has looked at before vLLM does."""
+    extra = {name: model.engine.extra_args for name, model in prepared.deployment.models.items()}
+    return [
+        f"{name} passes on to vLLM unchecked: {', '.join(f'{key} {json.dumps(value)}' for key, value in given.items())}"
+        for name, given in extra.items()
+        if given
+    ]
+
+
 def change_as_json(prepared: Prepared) -> dict[str, Any]:
     """Return the plan for programs."""
     change = prepared.change
@@ -87,6 +97,7 @@ def change_as_json(prepared: Prepared) -> dict[str, Any]:
         "restart": list(change.restart),
         "stop": list(change.stop),
         "gateway": change.gateway,
+        "unchecked": {name: model.engine.extra_args for name, model in prepared.deployment.models.items()},
         "engines": {
             name: {"cores": engine.core_list, "memory_bytes": engine.footprint.total, "socket": engine.socket}
             for name, engine in prepared.plan.engines.items()

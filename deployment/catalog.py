@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from deployment.spec import Frozen
+from deployment.frozen import Frozen
 
 TABLE = Path(__file__).with_name("catalog.toml")
 MACHINE_TYPE = re.compile(r"(?P<series>[a-z]\w*)-(?P<kind>[a-z]+)-(?P<vcpus>\d+)(?P<lssd>-lssd)?")

@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from deployment.checkpoint.facts import Checkpoint
+from deployment.option_arguments import Brought, option_arguments
 from deployment.sizing import EnginePlan
 from deployment.spec import Model
 
@@ -16,15 +18,20 @@ OFFLINE = {
 }
 
 
-def engine_arguments(name: str, model: Model, plan: EnginePlan, checkpoint: str) -> list[tuple[str, str]]:
-    """Pair each `vllm serve` flag, without its dashes, with a JSON value. Unset optional arguments are left out."""
+def engine_arguments(
+    model: Model, checkpoint: Checkpoint, plan: EnginePlan, directory: str, brought: Brought
+) -> list[tuple[str, str]]:
+    """Pair each `vllm serve` flag, without its dashes, with a JSON value. Unset optional arguments are left out.
+
+    `directory` is where the checkpoint lies on the host.
+    """
     engine = model.engine
     arguments: dict[str, Any] = {
-        "model": checkpoint,
-        "served-model-name": [name],
+        "model": directory,
+        "served-model-name": [plan.name],
         "uds": plan.socket,
         "dtype": engine.dtype,
-        "quantization": engine.quantization,
+        "quantization": engine.quantization or (checkpoint.quantization and checkpoint.quantization.argument),
         "max-model-len": engine.max_model_len,
         "max-num-seqs": engine.max_num_seqs,
         "max-num-batched-tokens": engine.max_num_batched_tokens,
@@ -43,12 +50,13 @@ def engine_arguments(name: str, model: Model, plan: EnginePlan, checkpoint: str)
         "enable-request-id-headers": True,
         # The only count of requests that a hanging engine cannot falsify: the watchdog reads it (gateway/watchdog.py).
         "enable-server-load-tracking": True,
+        **option_arguments(model, checkpoint, brought),
     }
     return [(flag, json.dumps(value)) for flag, value in arguments.items() if value is not None]
 
 
-def engine_variables(plan: EnginePlan, policy: str, state: str) -> list[tuple[str, str]]:
-    """Name the environment of one engine. `state` is its own directory for caches."""
+def engine_variables(plan: EnginePlan, policy: str, state: str, kernels: str | None = None) -> list[tuple[str, str]]:
+    """Name the environment of one engine. `state` is its own directory for caches, `kernels` the plug-in's switches."""
     threads: Mapping[str, str] = {
         "VLLM_CPU_OMP_THREADS_BIND": plan.thread_binding,
         "OMP_NUM_THREADS": str(plan.compute_threads),
@@ -62,4 +70,5 @@ def engine_variables(plan: EnginePlan, policy: str, state: str) -> list[tuple[st
         "XDG_CACHE_HOME": f"{state}/cache",
         "HF_HOME": f"{state}/huggingface",
     }
-    return list({**OFFLINE, **threads, **waiting, **caches}.items())
+    switches = {"AXION_KERNELS": kernels} if kernels is not None else {}
+    return list({**OFFLINE, **threads, **waiting, **caches, **switches}.items())

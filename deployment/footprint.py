@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from deployment.checkpoint.facts import Checkpoint
 from deployment.kv_cache import ELEMENT_BYTES
 from deployment.quantities import MIB, shown_bytes
 from deployment.spec import Model
@@ -12,9 +13,6 @@ RUNTIME_BYTES = 1536 * MIB
 # What the kernel may count against an engine beyond the terms below before it is stopped: page cache of a
 # loading checkpoint, allocator slack. Estimated.
 HEADROOM = 0.15
-SCALE_BYTES, ZERO_POINT_BITS = 2, 4
-# axion_w4 takes the largest of 128, 64 and 32 that divides a layer's width: counted as if it were always the smallest.
-SMALLEST_GROUP = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,33 +44,20 @@ class Footprint:
         return ", ".join(f"{name} {shown_bytes(size)}" for name, size in terms.items())
 
 
-def weight_bytes(model: Model) -> int:
-    """Bytes of a checkpoint's parameters as loaded.
-
-    Int4 formats store the projections of attention and MLP in 4 bits plus, per group, a 16-bit scale and a 4-bit
-    zero point; embeddings, output head, norms, biases and an image tower stay in 16 bits (AutoAWQ's layout).
-    """
-    shape, element = model.architecture, ELEMENT_BYTES[model.engine.dtype]
-    group_size = model.weights.group_size or SMALLEST_GROUP
-    if model.engine.quantization is None:
-        return shape.parameters * element
-    bits_per_group = 4 * group_size + 8 * SCALE_BYTES + ZERO_POINT_BITS
-    packed = shape.linear_parameters // group_size * bits_per_group // 8
-    return packed + (shape.parameters - shape.linear_parameters) * element
-
-
-def footprint(model: Model) -> Footprint:
+def footprint(model: Model, checkpoint: Checkpoint) -> Footprint:
     """Count what one engine will hold."""
-    shape, engine = model.architecture, model.engine
+    shape, engine = checkpoint.shape, model.engine
     element = ELEMENT_BYTES[engine.dtype]
+    is_online_int4 = engine.quantization == "axion_w4"
     # oneDNN packs the head for its matrix product and vLLM keeps the original beside it (vLLM 0.32, lm_head is
-    # loaded with remove_weight=False).
-    head = shape.vocab_size * shape.hidden_size * element
+    # loaded with remove_weight=False); with our int8 head the copy has a byte for each weight.
+    each = 0 if checkpoint.has_packed_head else 1 if model.kernels.lm_head else element
+    head = shape.vocab_size * shape.hidden_size * each
     # One layer's live tensors for a full step, and fp32 logits with one working copy. Estimated.
     step = engine.max_num_batched_tokens * (4 * shape.hidden_size + 3 * shape.intermediate_size) * element
     logits = engine.max_num_seqs * shape.vocab_size * 4 * 2
     return Footprint(
-        weights=weight_bytes(model),
+        weights=checkpoint.tensors.loaded_bytes(element, is_online_int4=is_online_int4),
         output_head_copy=head,
         kv_cache=int(engine.kv_cache_memory_bytes),
         activations=step + logits,

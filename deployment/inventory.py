@@ -11,8 +11,8 @@ from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, mode
 
 from deployment.document import Document
 from deployment.errors import ConfigError
+from deployment.frozen import Frozen
 from deployment.problems import describe, shown
-from deployment.spec import Frozen
 
 SCHEMA: Literal["axion.inventory/1"] = "axion.inventory/1"
 

@@ -6,28 +6,39 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from deployment.chat_template import template_problem
+from deployment.checkpoint.facts import Checkpoint
+from deployment.checkpoint.lock import ModelLock, lock_path, read_lock
 from deployment.document import Document, Path, parse_document
 from deployment.errors import ConfigError
+from deployment.option_arguments import parser_problems
 from deployment.problems import NAME_RULE, describe, shown, unknown_key
 from deployment.rules import findings
-from deployment.spec import NAME_ADAPTER, Deployment, Gateway, Host, Model
+from deployment.spec import NAME_ADAPTER, Deployment, Gateway, Host, Model, ModelsFile, Weights
 
 T = TypeVar("T", bound=BaseModel)
 
 
 def load_deployment(file: FilePath) -> Deployment:
-    """Read, parse and check a models file. Raises ConfigError with every problem found."""
+    """Read, parse and check a models file and the lock beside it. Raises ConfigError with every problem found."""
+    return parse_deployment(read_models_text(file), file.name, read_lock(lock_path(file)), file.parent)
+
+
+def read_models_text(file: FilePath) -> str:
+    """Read a models file. Raises ConfigError."""
     try:
-        text = file.read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ConfigError([f"{file}: no such file, got nothing. Name a models file, such as models.yaml."]) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError([f"{file}: cannot be read, got {error}. Give a readable UTF-8 file."]) from None
-    return parse_deployment(text, file.name)
 
 
-def parse_deployment(text: str, file: str) -> Deployment:
-    """Check the text of a models file; `file` is how problems call it. Raises ConfigError."""
+def parse_deployment(text: str, file: str, lock: ModelLock, directory: FilePath | None = None) -> Deployment:
+    """Check the text of a models file; `file` is how problems call it. Raises ConfigError.
+
+    `directory` is where the files lie that it names; without one they are not looked at.
+    """
     try:
         document = parse_document(text, file)
     except yaml.MarkedYAMLError as error:
@@ -37,14 +48,14 @@ def parse_deployment(text: str, file: str) -> Deployment:
         raise ConfigError([f"{file}: not YAML, got {error}. Correct it."]) from None
     if not isinstance(document.data, dict):
         raise ConfigError([f"{file}: not a mapping, got {shown(document.data)}. Give models: and default_model:."])
-    return _Reader(document).read()
+    return _Reader(document, lock, directory).read()
 
 
 class _Reader:
     """Checks one document piece by piece, so that a mistake in one model hides no mistake of another."""
 
-    def __init__(self, document: Document) -> None:
-        self.document = document
+    def __init__(self, document: Document, lock: ModelLock, directory: FilePath | None) -> None:
+        self.document, self.lock, self.directory = document, lock, directory
         self.problems = [
             f"{document.where(path)}: written twice, got two values. Keep one." for path in document.duplicates
         ]
@@ -55,11 +66,32 @@ class _Reader:
         host = self._piece(Host, data.get("host", {}), ("host",))
         gateway = self._piece(Gateway, data.get("gateway", {}), ("gateway",))
         self._top(data)
-        self.problems += findings(self.document)
+        checkpoints = self._checkpoints(data.get("models"))
+        for name in models.keys() & checkpoints.keys():
+            self._parsers(name, models[name], checkpoints[name])
+        self.problems += findings(self.document, checkpoints)
         if self.problems:
             raise ConfigError(self.problems)
         assert host is not None and gateway is not None, "a piece without problems was read"
-        return Deployment(default_model=data["default_model"], models=models, gateway=gateway, host=host)
+        default = data["default_model"]
+        return Deployment(default_model=default, models=models, gateway=gateway, host=host, checkpoints=checkpoints)
+
+    def _checkpoints(self, models: Any) -> dict[str, Checkpoint]:
+        """Take each model's facts from the lock, if it has those of the very checkpoint that the file names."""
+        found: dict[str, Checkpoint] = {}
+        for name, piece in models.items() if isinstance(models, dict) else ():
+            wanted = _weights(piece)
+            if wanted is None:
+                continue  # which is a problem of its own
+            locked = self.lock.models.get(name)
+            if locked is None:
+                self._problem(("models", name), f"not in the lock file, got no facts. Run `fab models-update {name}`.")
+            elif locked.source != (wanted.hub, wanted.revision, wanted.path):
+                what = f"the lock file holds the facts of {locked}, got {wanted}. Run `fab models-update {name}`."
+                self._problem(("models", name, "weights"), what)
+            else:
+                found[name] = locked.checkpoint
+        return found
 
     def _models(self, data: Any) -> dict[str, Model]:
         if not isinstance(data, dict) or not data:
@@ -75,6 +107,17 @@ class _Reader:
                 read[name] = model
         return read
 
+    def _parsers(self, name: str, model: Model, checkpoint: Checkpoint) -> None:
+        """The chat template, and the parsers, of which it may decide."""
+        said, template = model.engine.chat_template, None
+        if said is not None and self.directory is not None:
+            if problem := template_problem(self.directory / said, said):
+                self._problem(("models", name, "engine", "chat_template"), problem)
+                return
+            template = (self.directory / said).read_text(encoding="utf-8")
+        for key, what in parser_problems(model, checkpoint, template):
+            self._problem(("models", name, "engine", key), what)
+
     def _piece(self, kind: type[T], data: Any, at: Path) -> T | None:
         try:
             return kind.model_validate(data)
@@ -84,8 +127,8 @@ class _Reader:
 
     def _top(self, data: dict[str, Any]) -> None:
         """Unknown top-level keys, and the default model's own type; its meaning is a cross-check."""
-        for key in [key for key in data if key not in Deployment.model_fields]:
-            self.problems.append(unknown_key(self.document, (str(key),), data[key], Deployment))
+        for key in [key for key in data if key not in ModelsFile.model_fields]:
+            self.problems.append(unknown_key(self.document, (str(key),), data[key], ModelsFile))
         default = data.get("default_model")
         if not isinstance(default, str):
             what = "missing" if default is None else "not text"
@@ -93,6 +136,16 @@ class _Reader:
 
     def _problem(self, path: Path, sentence: str) -> None:
         self.problems.append(f"{self.document.where(path)}: {sentence}")
+
+
+def _weights(model: Any) -> Weights | None:
+    """Read where a model's checkpoint is, whatever else is wrong with it."""
+    try:
+        found = Weights.model_validate(model["weights"])
+    except (ValidationError, TypeError, LookupError):
+        return None
+    is_one = (found.hub is None) != (found.path is None) and (found.hub is None) == (found.revision is None)
+    return found if is_one else None
 
 
 def _is_name(name: Any) -> bool:

@@ -31,6 +31,7 @@ ENGINE_KEYS: Mapping[str, str] = {
 }
 
 MODEL_KEYS: Mapping[str, str] = {
+    "architecture": "Its checkpoint says it. Delete the key; `fab models-update NAME` reads it",
     "dtype": "It belongs under engine",
     "enforce_eager": "It belongs under engine",
     "expert_id": "The model's key in models.yaml is its id",
@@ -49,6 +50,10 @@ MODEL_KEYS: Mapping[str, str] = {
     "use_v2_block_manager": "Gone from vLLM: the V1 engine has one block manager. Delete the key",
 }
 
+WEIGHTS_KEYS: Mapping[str, str] = {
+    "group_size": "The checkpoint says it. Delete the key",
+}
+
 TOP_KEYS: Mapping[str, str] = {
     "consensus_model": "There is no consensus of models. Delete the key",
     "experts": "List models under models, as a mapping from name to model",
@@ -64,6 +69,6 @@ def replacement(path: tuple[str | int, ...]) -> str | None:
         return TOP_KEYS.get(key)
     if path[0] == "models" and len(path) == 3:
         return MODEL_KEYS.get(key)
-    if path[0] == "models" and len(path) == 4 and path[2] == "engine":
-        return ENGINE_KEYS.get(key)
+    if path[0] == "models" and len(path) == 4:
+        return {"engine": ENGINE_KEYS, "weights": WEIGHTS_KEYS}.get(str(path[2]), {}).get(key)
     return None

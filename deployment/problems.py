@@ -78,7 +78,8 @@ WORDS = {
 
 def _what(item: Any) -> str:
     if item["type"] == "literal_error":
-        return f"not one of {item['ctx']['expected'].replace(chr(39), '')}"
+        expected = item["ctx"]["expected"].replace("'", "")
+        return f"not one of {expected}" if " or " in expected else f"not {expected}"
     if item["type"] == "value_error":
         return str(item["ctx"]["error"])
     return WORDS.get(item["type"], str(item["msg"]).lower())

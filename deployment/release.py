@@ -24,6 +24,11 @@ def order_path(engine: str) -> str:
     return f"systemd/vllm@{engine}.service.d/20-order.conf"
 
 
+def template_path(engine: str) -> str:
+    """Name the chat template that an engine has of its own."""
+    return f"engines/{engine}.jinja"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenderedFile:
     """One file of a release, by its path below the release's directory."""
@@ -91,7 +96,7 @@ def compose(
             by_path[f"engines/{name}.env"],
             build,
             fingerprints.get(name, ""),
-            *_present(by_path, ENGINE_UNIT, resources_path(name)),
+            *_present(by_path, template_path(name), ENGINE_UNIT, resources_path(name)),
         )
         for name in engines
     }

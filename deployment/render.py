@@ -10,9 +10,10 @@ from typing import Any, Literal
 import jinja2
 
 from deployment.engine_files import engine_arguments, engine_variables
-from deployment.release import GATEWAY_CONFIG, RenderedFile, order_path, resources_path
+from deployment.option_arguments import Brought
+from deployment.release import GATEWAY_CONFIG, RenderedFile, order_path, resources_path, template_path
 from deployment.sizing import EnginePlan, Plan
-from deployment.spec import MAX_DRAIN_S, Deployment
+from deployment.spec import MAX_DRAIN_S, Deployment, adapter_key
 from gateway.config import GatewayConfig, Listen, ServedModel, Timeouts
 
 TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
@@ -49,11 +50,27 @@ class Place:
         return f"{self.root}/current/build/venv/bin/python"
 
 
-def render(deployment: Deployment, plan: Plan, place: Place, checkpoints: Mapping[str, str]) -> list[RenderedFile]:
-    """Render every file but the gateway's code. `checkpoints` are the models' directories on the host."""
+def render(
+    deployment: Deployment,
+    plan: Plan,
+    place: Place,
+    checkpoints: Mapping[str, str],
+    templates: Mapping[str, str] | None = None,
+) -> list[RenderedFile]:
+    """Render every file but the gateway's code.
+
+    `checkpoints` are the directories on the host of models and, as MODEL/ADAPTER, of their adapters; `templates` the
+    texts of the chat templates that models have of their own.
+    """
     files = [gateway_file(deployment, plan)]
     for name, engine in plan.engines.items():
-        files += _engine_files(deployment, engine, place, checkpoints[name])
+        text = (templates or {}).get(name)
+        brought = Brought(
+            template=text,
+            template_path=f"{place.root}/current/{template_path(name)}" if text is not None else None,
+            adapters={each: checkpoints[adapter_key(name, each)] for each in deployment.models[name].lora},
+        )
+        files += _engine_files(deployment, engine, place, checkpoints[name], brought)
     runner = _supervisor_files if place.runner == "supervisor" else _systemd_files
     return [*files, *runner(deployment, plan, place)]
 
@@ -70,11 +87,13 @@ def gateway_file(deployment: Deployment, plan: Plan) -> RenderedFile:
                 domain=model.domain,
                 description=model.description,
                 socket=Path(plan.engines[name].socket),
+                adapters=tuple(model.lora),
             )
             for name, model in deployment.models.items()
         ),
         max_body_bytes=int(deployment.gateway.max_body),
-        timeouts=Timeouts(drain_s=deployment.gateway.drain_s, hold_s=deployment.gateway.hold_s),
+        max_held=deployment.gateway.max_held,
+        timeouts=Timeouts(**deployment.gateway.model_dump(include=set(Timeouts.model_fields))),
     )
     return RenderedFile(path=GATEWAY_CONFIG, text=json.dumps(config.model_dump(mode="json"), indent=1) + "\n")
 
@@ -96,17 +115,22 @@ def _environment() -> jinja2.Environment:
     )
 
 
-def _engine_files(deployment: Deployment, engine: EnginePlan, place: Place, checkpoint: str) -> list[RenderedFile]:
+def _engine_files(
+    deployment: Deployment, engine: EnginePlan, place: Place, checkpoint: str, brought: Brought
+) -> list[RenderedFile]:
     model = deployment.models[engine.name]
     stop_s = model.engine.shutdown_timeout + LAUNCHER_STOP_MARGIN_S
-    variables = engine_variables(engine, deployment.host.core_policy, f"{place.root}/state/{engine.name}")
+    state = f"{place.root}/state/{engine.name}"
+    variables = engine_variables(engine, deployment.host.core_policy, state, model.kernels.variable)
     if model.engine.enforce_eager:
         # Without it a request for logprobs starts a compiler, and where there is none the engine dies of it.
         variables.append(("TORCH_COMPILE_DISABLE", "1"))
     elif place.cxx is not None:
         variables.append(("CXX", place.cxx))
-    arguments = engine_arguments(engine.name, model, engine, checkpoint)
+    arguments = engine_arguments(model, deployment.checkpoints[engine.name], engine, checkpoint, brought)
+    own = [RenderedFile(path=template_path(engine.name), text=brought.template)] if brought.template is not None else []
     return [
+        *own,
         RenderedFile(
             path=f"engines/{engine.name}.yaml",
             text=render_template("engine.yaml.j2", {"name": engine.name, "arguments": arguments}),

@@ -8,26 +8,31 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from deployment.architecture import Architecture
+from deployment.checkpoint.facts import Checkpoint
+from deployment.checkpoint.shape import Shape
 from deployment.document import Document, Path
 from deployment.kv_cache import ELEMENT_BYTES, sequence_bytes
+from deployment.option_rules import option_findings
 from deployment.problems import joined, shown
 from deployment.quantities import shown_bytes
 from deployment.spec import RESERVED_ALIASES, RESERVED_NAMES, SIZE_ADAPTER, Engine
 
-QUANTIZATIONS = ("awq", "gptq", "compressed-tensors")
 Finding = tuple[Path, str]
 
 
-def findings(document: Document) -> list[str]:
-    """Check names across models, and each model against itself."""
+def findings(document: Document, checkpoints: Mapping[str, Checkpoint]) -> list[str]:
+    """Check names across models, and each model against itself and against its checkpoint, where that is known."""
     models = document.data.get("models")
     if not isinstance(models, dict):
         return []
-    found = [*_default_model(document.data.get("default_model"), models), *_name_clashes(models)]
+    found = [
+        *_default_model(document.data.get("default_model"), models),
+        *_name_clashes(models),
+        *_adapter_clashes(models),
+    ]
     for name, model in models.items():
         if isinstance(model, dict):
-            found += [(("models", name, *path), what) for path, what in _model(model)]
+            found += [(("models", name, *path), what) for path, what in _model(model, checkpoints.get(name))]
     return [f"{document.where(path)}: {what}" for path, what in found]
 
 
@@ -56,20 +61,34 @@ def _name_clashes(models: Mapping[Any, Any]) -> Iterator[Finding]:
                 owner[alias] = str(name)
 
 
-def _model(model: Mapping[str, Any]) -> Iterator[Finding]:
-    weights, engine, shape = (_mapping(model, key) for key in ("weights", "engine", "architecture"))
-    yield from _source(weights, engine.get("quantization"))
-    yield from _shape(shape)
+def _adapter_clashes(models: Mapping[Any, Any]) -> Iterator[Finding]:
+    """An adapter is a model to clients: its name is nobody else's."""
+    owner = {str(name): str(name) for name in models}
+    for name, model in models.items():
+        aliases = model.get("aliases") if isinstance(model, dict) else None
+        owner |= {str(alias): str(name) for alias in (aliases if isinstance(aliases, list) else [])}
+    for name, model in models.items():
+        for adapter in _mapping(model, "lora") if isinstance(model, dict) else ():
+            path: Path = ("models", name, "lora", str(adapter))
+            if adapter in RESERVED_ALIASES:
+                yield path, f"means the default model already, got {shown(adapter)}. Choose another name."
+            elif adapter in owner:
+                yield path, f"already names {owner[adapter]}, got {shown(adapter)}. Choose another name."
+            owner.setdefault(str(adapter), f"an adapter of {name}")
+
+
+def _model(model: Mapping[str, Any], checkpoint: Checkpoint | None) -> Iterator[Finding]:
+    engine = _mapping(model, "engine")
+    yield from _source(_mapping(model, "weights"))
     yield from _step(engine)
-    try:
-        architecture = Architecture.model_validate(shape)
-    except ValidationError:
-        return
-    yield from _context(architecture, engine)
-    yield from _pictures(architecture, engine)
+    yield from option_findings(model, checkpoint)
+    if checkpoint is not None:
+        yield from _precision(checkpoint, engine)
+        yield from _context(checkpoint.shape, engine)
+        yield from _pictures(checkpoint.shape, engine)
 
 
-def _source(weights: Mapping[str, Any], quantization: Any) -> Iterator[Finding]:
+def _source(weights: Mapping[str, Any]) -> Iterator[Finding]:
     hub, path, revision = (weights.get(key) for key in ("hub", "path", "revision"))
     if weights and (hub is None) == (path is None):
         yield ("weights",), f"one source is needed, got {'both' if hub else 'neither'}. Give hub and revision, or path."
@@ -78,28 +97,6 @@ def _source(weights: Mapping[str, Any], quantization: Any) -> Iterator[Finding]:
         yield ("weights", "revision"), what
     elif path is not None and revision is not None:
         yield ("weights", "revision"), f"a directory has none, got {shown(revision)}. Delete it."
-    group_size = weights.get("group_size")
-    if quantization in QUANTIZATIONS and weights and group_size is None:
-        yield ("weights", "group_size"), f"missing for {quantization}, got nothing. Give 32, 64 or 128."
-    if quantization == "axion_w4" and group_size is not None:
-        yield ("weights", "group_size"), f"axion_w4 chooses the groups itself, got {group_size}. Delete it."
-    if quantization is None and group_size is not None:
-        what = f"only quantized weights have groups, got {group_size}. Set engine.quantization or delete it."
-        yield ("weights", "group_size"), what
-
-
-def _shape(shape: Mapping[str, Any]) -> Iterator[Finding]:
-    heads, key_value_heads = _int(shape, "num_attention_heads"), _int(shape, "num_key_value_heads")
-    if heads and key_value_heads and heads % key_value_heads:
-        what = f"does not divide num_attention_heads {heads}, got {key_value_heads}. Copy both from config.json."
-        yield ("architecture", "num_key_value_heads"), what
-    full, layers = _int(shape, "full_attention_layers"), _int(shape, "num_hidden_layers")
-    if full and layers and full > layers:
-        what = f"more than num_hidden_layers {layers}, got {full}. Count the layers that are not windowed."
-        yield ("architecture", "full_attention_layers"), what
-    if full is not None and shape.get("sliding_window") is None:
-        what = f"without a sliding_window every layer is full, got {full}. Give sliding_window or delete it."
-        yield ("architecture", "full_attention_layers"), what
 
 
 def _step(engine: Mapping[str, Any]) -> Iterator[Finding]:
@@ -111,17 +108,30 @@ def _step(engine: Mapping[str, Any]) -> Iterator[Finding]:
     if longest and threshold and threshold > longest:
         what = f"more than max_model_len {longest}, got {threshold}. vLLM refuses that: lower it, or delete it."
         yield ("engine", "long_prefill_token_threshold"), what
-    if engine.get("quantization") is not None and engine.get("dtype", "bfloat16") == "float32":
+
+
+def _precision(checkpoint: Checkpoint, engine: Mapping[str, Any]) -> Iterator[Finding]:
+    """Quantized layers compute in bfloat16; weights stored in float32 would lose bits that nobody asked to lose."""
+    method = checkpoint.quantization.method if checkpoint.quantization else None
+    dtype, quantization = engine.get("dtype", "bfloat16"), engine.get("quantization")
+    if quantization == "axion_w4" and method is not None:
+        what = f"the checkpoint is quantized already, with {method}, got {shown(quantization)}. "
+        yield ("engine", "quantization"), f"{what}Delete it, or take the bfloat16 original."
+    if dtype == "float32" and (method or quantization) is not None:
         yield ("engine", "dtype"), 'quantized layers compute in bfloat16, got "float32". Set bfloat16.'
+    if checkpoint.shape.dtype == "float32" and dtype == "bfloat16" and (method or quantization) is None:
+        what = 'the checkpoint is float32, got "bfloat16". Set float32, or convert the checkpoint to bfloat16.'
+        yield ("engine", "dtype"), what
 
 
-def _pictures(shape: Architecture, engine: Mapping[str, Any]) -> Iterator[Finding]:
+def _pictures(shape: Shape, engine: Mapping[str, Any]) -> Iterator[Finding]:
     limits = engine.get("limit_mm_per_prompt")
     if isinstance(limits, Mapping) and any(limits.values()) and not shape.takes_pictures:
-        yield ("engine", "limit_mm_per_prompt"), f"{shape.name} takes no pictures, got {shown(limits)}. Delete it."
+        what = f"{shape.architecture} takes no pictures, got {shown(limits)}. Delete it."
+        yield ("engine", "limit_mm_per_prompt"), what
 
 
-def _context(shape: Architecture, engine: Mapping[str, Any]) -> Iterator[Finding]:
+def _context(shape: Shape, engine: Mapping[str, Any]) -> Iterator[Finding]:
     tokens, longest = _int(engine, "max_model_len"), shape.max_position_embeddings
     if tokens is None:
         return
@@ -137,7 +147,7 @@ def _context(shape: Architecture, engine: Mapping[str, Any]) -> Iterator[Finding
         return
     if dtype not in ELEMENT_BYTES:
         return
-    needed = sequence_bytes(shape, dtype, tokens=tokens, step_tokens=step)
+    needed = sequence_bytes(shape.attention, dtype, tokens=tokens, step_tokens=step)
     if needed > given:
         what = (
             f"one sequence of max_model_len {tokens} needs {shown_bytes(needed)}, got {shown_bytes(given)}. "

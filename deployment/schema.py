@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ByteSize, TypeAdapter
 
-from deployment.spec import SIZE, Deployment
+from deployment.spec import SIZE, ModelsFile
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 # Pydantic's own pattern for sizes has no end: an editor would accept `12 apples`.
@@ -22,7 +22,7 @@ DATA = frozenset({"default", "enum", "examples", "required"})
 
 def models_schema() -> dict[str, Any]:
     """Return the schema of a models file."""
-    schema: dict[str, Any] = _for_editors(Deployment.model_json_schema())
+    schema: dict[str, Any] = _for_editors(ModelsFile.model_json_schema())
     return {"$schema": DIALECT, **schema, "title": "models.yaml"}
 
 

@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from deployment.checkpoint.facts import Checkpoint
 from deployment.errors import ConfigError
 from deployment.footprint import Footprint, footprint
-from deployment.kv_cache import sequence_bytes
+from deployment.kv_cache import sequences_at_once
 from deployment.problems import joined
 from deployment.quantities import shown_bytes
 from deployment.spec import Deployment, Model
@@ -58,7 +59,7 @@ class Plan:
 
 def plan(deployment: Deployment, host: HostFacts, root: str) -> Plan:
     """Give every engine its cores, socket and memory. Raises ConfigError naming each term when it does not fit."""
-    footprints = {name: footprint(model) for name, model in deployment.models.items()}
+    footprints = {name: footprint(model, deployment.checkpoints[name]) for name, model in deployment.models.items()}
     problems = [
         *_cores_problems(deployment, host),
         *_memory_problems(deployment, host, footprints),
@@ -75,7 +76,7 @@ def plan(deployment: Deployment, host: HostFacts, root: str) -> Plan:
             thread_binding=_thread_binding(cores[name], deployment.host.core_policy),
             socket=socket_path(root, name),
             footprint=footprints[name],
-            full_length_sequences=_full_length_sequences(model),
+            full_length_sequences=_full_length_sequences(model, deployment.checkpoints[name]),
         )
         for name, model in deployment.models.items()
     }
@@ -166,12 +167,15 @@ def _thread_binding(cores: tuple[int, ...], policy: str) -> str:
     return _core_list(cores[1:] or cores)
 
 
-def _full_length_sequences(model: Model) -> int:
+def _full_length_sequences(model: Model, checkpoint: Checkpoint) -> int:
     engine = model.engine
-    each = sequence_bytes(
-        model.architecture, engine.dtype, tokens=engine.max_model_len, step_tokens=engine.max_num_batched_tokens
+    return sequences_at_once(
+        checkpoint.shape.attention,
+        engine.dtype,
+        tokens=engine.max_model_len,
+        step_tokens=engine.max_num_batched_tokens,
+        kv_bytes=int(engine.kv_cache_memory_bytes),
     )
-    return int(engine.kv_cache_memory_bytes) // each
 
 
 def _core_list(cores: tuple[int, ...]) -> str:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from deployment.checkpoint.facts import Checkpoint
 from tests.deployments import model
 from tests.local_deployment import LocalDeployment, Ran, eventually, free_port
 from tests.machines.machine import Machine, booted
@@ -31,6 +32,7 @@ class HostDeployment(LocalDeployment):
         self.file = base / "models.yaml"
         self.port = free_port()
         self.models: dict[str, Any] = {}
+        self.facts: dict[str, Checkpoint] = {}
         self.rest: dict[str, Any] = {}
         self.inventory = machine.inventory()
         for name in names:

@@ -21,6 +21,7 @@ import pytest
 import yaml
 
 from tests import processes
+from tests.deployments import demonstration_checkpoints, write_models
 from tests.processes import Process
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -80,7 +81,7 @@ class LiveDeployment:
         tiny = document["models"][TINY]
         tiny["engine"] = {**tiny["engine"], **tiny_engine}
         document["gateway"]["listen"] = [f"127.0.0.1:{self.port}"]
-        self.models_file.write_text(yaml.safe_dump(document), encoding="utf-8")
+        write_models(self.models_file, document, demonstration_checkpoints())
 
     def fab(self, *arguments: str, timeout_s: float = 2 * LOAD_S) -> str:
         """Run a task as a person does, and return what it printed; fails with all of it."""

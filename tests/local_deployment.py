@@ -16,9 +16,12 @@ from typing import Any
 
 import yaml
 
-from tests.deployments import SHAPE, model
+from deployment.checkpoint.facts import Checkpoint
+from deployment.checkpoint.lock import lock_path, write_lock
+from tests.deployments import lock_of, model
 from tests.fakes.engine_environment import REPOSITORY, add_environment
 from tests.fakes.vllm_engine import DIRECTIONS
+from tests.hollow import SHARD, write_checkpoint
 from tests.processes import Process, belonging_to, kill
 
 FAB = Path(sys.executable).with_name("fab")
@@ -49,6 +52,7 @@ class LocalDeployment:
         self.file = base / "models.yaml"
         self.port = free_port()
         self.models: dict[str, Any] = {}
+        self.facts: dict[str, Checkpoint] = {}
         self.rest: dict[str, Any] = {}
         add_environment(self.root)
         for name in ("alpha", "beta", "gamma"):
@@ -64,15 +68,10 @@ class LocalDeployment:
     def checkpoint(self, name: str, **behaviour: Any) -> Path:
         """Make a checkpoint, or leave the one that is there; a behaviour makes it a strange one."""
         directory = self.checkpoints() / name
-        directory.mkdir(parents=True, exist_ok=True)
-        shape = {key: value for key, value in SHAPE.items() if key != "name"}
-        wanted = {"config.json": {"architectures": [SHAPE["name"]], **shape, "torch_dtype": "bfloat16"}}
-        if behaviour:
-            wanted[DIRECTIONS] = behaviour
-        texts = {"model.safetensors": "\0" * 8, **{file: json.dumps(content) for file, content in wanted.items()}}
-        for file, text in texts.items():
-            if not (directory / file).exists():  # written again it would count as other weights
-                (directory / file).write_text(text)
+        if not (directory / SHARD).exists():  # written again it would count as other weights
+            write_checkpoint(directory)
+        if behaviour and not (directory / DIRECTIONS).exists():
+            (directory / DIRECTIONS).write_text(json.dumps(behaviour))
         return directory
 
     def checkpoints(self) -> Path:
@@ -89,7 +88,9 @@ class LocalDeployment:
         return {**base, **self.rest}
 
     def write(self, text: str | None = None) -> None:
-        self.file.write_text(text or yaml.safe_dump(self.document(), sort_keys=False))
+        document = self.document()
+        self.file.write_text(text or yaml.safe_dump(document, sort_keys=False))
+        write_lock(lock_path(self.file), lock_of(document, self.facts))
 
     def popen(self, *words: str) -> "subprocess.Popen[str]":
         """Start a task. The terminal's settings must not reach it: what it prints is compared."""

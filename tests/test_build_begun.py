@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from build.command import Command, Result
 from build.errors import DeployError
@@ -13,7 +12,7 @@ from build.executor import LocalExecutor, OnLine
 from build.prepare import Prepared, prepare
 from build.target import Target
 from deployment.quantities import GIB
-from tests.deployments import document, model
+from tests.deployments import document, model, write_models
 from tests.hosts import empty_facts, system
 from tests.test_build_preflight import GOOD
 
@@ -34,7 +33,7 @@ class Busy(LocalExecutor):
 
 def prepared_on(host: Busy, folder: Path) -> Prepared:
     file = folder / "models.yaml"
-    file.write_text(yaml.safe_dump(document({"alpha": model()})))
+    write_models(file, document({"alpha": model()}))
     target = Target(name="main", root="/opt/axion", runner="systemd", python="/usr/bin/python3", user="axion")
     return prepare(file, target, host)
 

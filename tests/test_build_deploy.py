@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.asker import Asker
+from tests.checkpoints import names, safetensors
 from tests.local_deployment import LocalDeployment, local_deployment
 
 
@@ -110,7 +111,7 @@ def test_an_alias_reaches_the_gateway_by_a_reload(host: LocalDeployment) -> None
 
 def test_other_weights_in_the_same_place_restart_their_engine(host: LocalDeployment) -> None:
     before = host.pids()
-    (host.checkpoint("gamma") / "model.safetensors").write_bytes(b"\1" * 16)
+    (host.checkpoint("gamma") / "model.safetensors").write_bytes(safetensors(names(), size=5000))
     host.deploy()
     assert changed_pids(before, host.pids()) == {"gamma"}
     assert host.answers()

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-import yaml
 
 from build.activation import Host
 from build.command import Command, Result
@@ -17,7 +16,7 @@ from build.prepare import PINS as FILE
 from build.prepare import prepare
 from build.progress import Reporter
 from build.target import Target
-from tests.deployments import document, model
+from tests.deployments import document, model, write_models
 from tests.hosts import empty_facts, system
 from tests.test_build_preflight import GOOD
 
@@ -91,7 +90,7 @@ def test_what_the_models_file_says_is_what_pip_is_told_on_the_host(
     host: dict[str, str], flag: str | None, is_compiled: bool, tmp_path: Path
 ) -> None:
     file = tmp_path / "models.yaml"
-    file.write_text(yaml.safe_dump(document({"alpha": model()}, host={"reserved_cores": 0, **host})))
+    write_models(file, document({"alpha": model()}, host={"reserved_cores": 0, **host}))
     target = Target(name="main", root="/opt/axion", runner="systemd", python="/usr/bin/python3", user="axion")
     prepared = prepare(file, target, Asked(), engine=flag)
     assert prepared.needs.lacking(prepared.facts.system) == (("venv", "git") if is_compiled else ("venv",))

@@ -1,5 +1,6 @@
 """What would make a deployment fail half-way, in the words a person reads."""
 
+import json
 from typing import Any
 
 import pytest
@@ -8,15 +9,10 @@ from build.facts import Facts
 from build.pins import Origin
 from build.preflight import build_problems, checkpoint_problems, host_problems, kernel_problems
 from tests.deployments import deployment, model
+from tests.hollow import TINY
 from tests.hosts import empty_facts, facts, system
 
-CONFIG = {
-    "architectures": ["Qwen2ForCausalLM"],
-    "hidden_size": 64,
-    "num_attention_heads": 2,
-    "tie_word_embeddings": True,
-}
-GOOD = {"config": CONFIG, "has_weights": True, "fingerprint": "f"}
+GOOD = {"texts": {"config.json": json.dumps(TINY)}, "fingerprint": "f"}
 PATHS = {"alpha": "/m/alpha", "beta": "/m/beta"}
 SERVED = deployment()
 
@@ -80,6 +76,33 @@ def test_a_model_that_only_our_kernels_serve_needs_them_in_the_environment() -> 
     assert list(kernel_problems(SERVED, machine="x86_64")) == []
 
 
+def test_a_switch_of_our_kernels_needs_them_in_the_environment() -> None:
+    switched = deployment({"alpha": model(kernels={"lm_head": True}), "beta": model()})
+    assert list(kernel_problems(switched, machine="x86_64")) == [
+        "models.alpha.kernels: the environment has none of our kernels, got x86_64. "
+        'Add "x86_64" to kernels.machines in build/pins.toml, or delete it.'
+    ]
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ({"fingerprint": "f"}, []),
+        (None, ['models.alpha.lora.sql.path: no such directory, got "/m/sql". Make or download the checkpoint there,']),
+        (
+            {**GOOD, "problems": ["no adapter. Put one there."]},
+            ["models.alpha.lora.sql.path: /m/sql: no adapter. Put one"],
+        ),
+    ],
+)
+def test_an_adapter_must_be_there(found: Any, expected: list[str]) -> None:
+    served = deployment({"alpha": model(lora={"sql": {"path": "sql"}})})
+    host = empty_facts(checkpoints={"alpha": GOOD, "alpha/sql": found})
+    said = list(checkpoint_problems(served, host, {"alpha": "/m/alpha", "alpha/sql": "/m/sql"}))
+    assert len(said) == len(expected)
+    assert all(real.startswith(wanted) for real, wanted in zip(said, expected, strict=True))
+
+
 def test_an_address_of_another_program_is_named_with_how_to_find_that_one() -> None:
     assert problems(fresh(free_addresses=[])) == [
         'gateway.listen[0]: in use on this computer by another program, got "127.0.0.1:8080". '
@@ -116,21 +139,21 @@ def test_a_checkpoint_that_is_not_there_is_named_unless_the_deployment_downloads
     ]
 
 
-@pytest.mark.parametrize(
-    ("changes", "missing"), [({"config": None}, "config.json"), ({"has_weights": False}, "*.safetensors")]
-)
-def test_half_a_checkpoint_is_none(changes: dict[str, Any], missing: str) -> None:
-    assert problems(fresh(checkpoints={"alpha": {**GOOD, **changes}, "beta": GOOD})) == [
-        f'models.alpha.weights: no checkpoint without {missing}, got "/m/alpha". '
-        "Point it at a directory with config.json, a tokenizer and *.safetensors."
+def test_half_a_checkpoint_is_none() -> None:
+    half = {"problems": ["no config.json. Put a whole checkpoint there.", "another. Do so."], "fingerprint": "f"}
+    assert problems(fresh(checkpoints={"alpha": half, "beta": GOOD})) == [
+        "models.alpha.weights: /m/alpha: no config.json. Put a whole checkpoint there.",
+        "models.alpha.weights: /m/alpha: another. Do so.",
     ]
 
 
 def test_a_checkpoint_of_another_shape_is_refused_before_an_engine_starts() -> None:
-    other = {**GOOD, "config": {**CONFIG, "vocab_size": 1000}}
+    config = {**TINY, "vocab_size": 1000, "num_hidden_layers": 3}
+    other = {**GOOD, "texts": {"config.json": json.dumps(config)}}
     assert problems(fresh(checkpoints={"alpha": other, "beta": GOOD})) == [
-        "models.alpha.architecture.vocab_size: /m/alpha/config.json says 1000, got 512. "
-        "Copy the number from config.json."
+        "models.alpha.weights: /m/alpha is not what the lock file says, got num_hidden_layers 3 where 2 is locked; "
+        "vocab_size 1000 where 512 is locked. Point weights at the right checkpoint, or run "
+        "`fab models-update alpha`."
     ]
 
 

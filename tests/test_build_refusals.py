@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.deployments import SHAPE
+from tests.hollow import checkpoint
 from tests.local_deployment import LocalDeployment, free_port, local_deployment
 
 TEN_MISTAKES = Path(__file__).with_name("data") / "ten_mistakes.yaml"
+FIRST, SECOND = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
 Bend = Callable[[LocalDeployment], None]
 
 
@@ -28,6 +29,7 @@ def host(deployed: LocalDeployment) -> Iterator[LocalDeployment]:
     for name in ("alpha", "beta", "gamma"):
         deployed.add(name)
     deployed.rest.clear()
+    deployed.facts.clear()
     before = deployed.pids(), deployed.link("current"), deployed.link("confirmed"), deployed.files()
     assert deployed.answers()
     yield deployed
@@ -64,8 +66,15 @@ def no_weights(host: LocalDeployment) -> None:
     host.models["alpha"]["weights"]["path"] = "checkpoints/empty"
 
 
+def half_the_weights(host: LocalDeployment) -> None:
+    """Two files and no index: vLLM would load the one that is there, and answer nothing."""
+    whole = host.checkpoint("half") / "model.safetensors"
+    whole.rename(whole.with_name(FIRST))
+    host.models["alpha"]["weights"]["path"] = "checkpoints/half"
+
+
 def another_shape(host: LocalDeployment) -> None:
-    host.models["alpha"]["architecture"] = {**SHAPE, "num_hidden_layers": 3}
+    host.facts["alpha"] = checkpoint(num_hidden_layers=3)
 
 
 # The key of the sentence: what is wrong where, and what it was told.
@@ -73,8 +82,7 @@ REFUSALS: tuple[tuple[Bend, str], ...] = (
     (two_models_one_alias, 'models.beta.aliases[0]: already names alpha, got "fast". Give it to one model only.'),
     (
         unknown_quantization,
-        "models.alpha.engine.quantization: not one of awq, gptq, compressed-tensors or axion_w4, "
-        'got "q4_0". Give awq, gptq or ',
+        'models.alpha.engine.quantization: not axion_w4, got "q4_0". Give axion_w4 to make bfloat16 weights int4 ',
     ),
     (
         context_too_long,
@@ -86,8 +94,9 @@ REFUSALS: tuple[tuple[Bend, str], ...] = (
     ),
     (memory_too_small, "lower kv_cache_memory_bytes (largest: beta), serve fewer models, quantize, or take a larger"),
     (no_directory, "models.alpha.weights.path: no such directory, got "),
-    (no_weights, "models.alpha.weights: no checkpoint without *.safetensors, got "),
-    (another_shape, "/config.json says 2, got 3. Copy the number from config.json."),
+    (no_weights, "/checkpoints/empty: no *.safetensors, got 1 other files. Take a repository with config.json and "),
+    (half_the_weights, f"files are missing, got 1 of 2 without {SECOND}. Put a whole checkpoint there."),
+    (another_shape, " is not what the lock file says, got num_hidden_layers 2 where 3 is locked."),
 )
 
 
@@ -103,16 +112,17 @@ def test_ten_mistakes_are_told_at_once_each_with_its_line(host: LocalDeployment)
     places = {line.partition(": ")[0] for line in host.refuse("build-and-deploy").splitlines()}
     assert places == {
         "models.yaml:2 default_model",
+        "models.yaml:6 models.chat/fast",  # whose facts nobody has read, like those of the other
+        "models.yaml:16 models.coder",
         "models.yaml:4 gateway.listen[0]",
-        "models.yaml:6 models.chat/fast",
-        "models.yaml:20 models.chat/fast.cores",
-        "models.yaml:24 models.chat/fast.engine.quantization",
-        "models.yaml:25 models.chat/fast.engine.swap_space",
-        "models.yaml:26 models.coder.cores",  # missing, because its name is misspelt:
-        "models.yaml:31 models.coder.coers",
-        "models.yaml:28 models.coder.aliases[0]",
-        "models.yaml:33 models.coder.engine.max_model_len",
-        "models.yaml:34 models.coder.engine.kv_cache_memory_bytes",
+        "models.yaml:10 models.chat/fast.cores",
+        "models.yaml:14 models.chat/fast.engine.quantization",
+        "models.yaml:15 models.chat/fast.engine.swap_space",
+        "models.yaml:16 models.coder.cores",  # missing, because its name is misspelt:
+        "models.yaml:20 models.coder.coers",
+        "models.yaml:18 models.coder.aliases[0]",
+        "models.yaml:22 models.coder.engine.max_model_len",
+        "models.yaml:23 models.coder.engine.kv_cache_memory_bytes",
     }
 
 

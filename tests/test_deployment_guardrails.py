@@ -9,7 +9,7 @@ import yaml
 from deployment.errors import ConfigError
 from deployment.guardrails import CheckedStack, check
 from deployment.stack_file import read_file
-from tests.deployments import document, model
+from tests.deployments import document, model, write_models
 
 REPOSITORY = Path(__file__).parents[1]
 AT = "Pulumi.test.yaml"
@@ -18,7 +18,7 @@ AT = "Pulumi.test.yaml"
 def checked(directory: Path, stack: str = "test", host: dict[str, Any] | None = None, **changes: Any) -> CheckedStack:
     """A stack of one host that is right but for what a test changes."""
     if not (directory / "models.yaml").exists():
-        (directory / "models.yaml").write_text(yaml.safe_dump(document()))
+        write_models(directory / "models.yaml", document())
     main = {"machineType": "c4a-standard-8", **(host or {})}
     config = {
         "gcp:project": "a-project",
@@ -103,7 +103,8 @@ def test_a_region_that_does_not_have_the_machine_is_refused(tmp_path: Path) -> N
 
 
 def test_models_that_do_not_fit_the_machine_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "models.yaml").write_text((REPOSITORY / "models.yaml").read_text())
+    for file in ("models.yaml", "models.lock.json"):
+        (tmp_path / file).write_text((REPOSITORY / file).read_text())
     found = problems(tmp_path)
     assert [line.partition(": ")[2].split(",")[0] for line in found] == [
         "models: c4a-standard-8 has 8 cores", "models: c4a-standard-8 has 31.2 GiB of memory",
@@ -112,7 +113,7 @@ def test_models_that_do_not_fit_the_machine_are_refused(tmp_path: Path) -> None:
 
 
 def test_mistakes_of_the_models_file_come_with_the_others(tmp_path: Path) -> None:
-    (tmp_path / "models.yaml").write_text(yaml.safe_dump(document({"alpha": model(cores=0)})))
+    write_models(tmp_path / "models.yaml", document({"alpha": model(cores=0)}))
     found = problems(tmp_path, host={"dataDiskType": "pd-ssd"}, axion__maxHourlyUsd="much")
     assert len(found) == 3
     assert any(line.startswith("models.yaml:") and "models.alpha.cores: too small, got 0" in line for line in found)

@@ -1,29 +1,35 @@
 """models.yaml: what is refused, in which words, and all of it at once."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from deployment.checkpoint.facts import Checkpoint
+from deployment.checkpoint.lock import ModelLock
 from deployment.errors import ConfigError
 from deployment.load import load_deployment, parse_deployment
-from tests.deployments import document, model
+from tests.deployments import document, lock_of, model
+from tests.hollow import checkpoint
+from tests.published import CONFIGS
 
 REPOSITORY = Path(__file__).parents[1]
 DATA = Path(__file__).parent / "data"
 
 
-def problems_of(data: Any) -> list[str]:
+def problems_of(data: Any, checkpoints: Mapping[str, Checkpoint] | None = None) -> list[str]:
     text = data if isinstance(data, str) else yaml.safe_dump(data, sort_keys=False)
+    lock = lock_of(None if isinstance(data, str) else data, checkpoints)
     with pytest.raises(ConfigError) as caught:
-        parse_deployment(text, "models.yaml")
+        parse_deployment(text, "models.yaml", lock)
     return list(caught.value.problems)
 
 
-def only_problem(data: Any) -> str:
-    problems = problems_of(data)
+def only_problem(data: Any, checkpoints: Mapping[str, Checkpoint] | None = None) -> str:
+    problems = problems_of(data, checkpoints)
     assert len(problems) == 1, problems
     return problems[0]
 
@@ -32,7 +38,9 @@ def test_the_production_file_serves_the_four_targets_under_their_ids() -> None:
     deployment = load_deployment(REPOSITORY / "models.yaml")
     assert set(deployment.models) == {"phi4_fast", "qwen_coder", "mistral_balanced", "gemma3_multimodal"}
     quantized = {name: model.engine.quantization for name, model in deployment.models.items()}
-    assert quantized == {"phi4_fast": None, "qwen_coder": "awq", "mistral_balanced": "awq", "gemma3_multimodal": "awq"}
+    assert quantized == dict.fromkeys(deployment.models) | {"phi4_fast": "axion_w4"}
+    methods = {name: found.quantization and found.quantization.method for name, found in deployment.checkpoints.items()}
+    assert methods == dict.fromkeys(deployment.models, "awq") | {"phi4_fast": None}
 
 
 def test_the_names_that_existing_clients_use_reach_the_four_targets() -> None:
@@ -51,23 +59,23 @@ def test_loading_takes_less_than_half_a_second() -> None:
 
 
 def test_ten_mistakes_in_one_file_are_reported_together_each_with_its_line_and_what_to_do() -> None:
+    text = (DATA / "ten_mistakes.yaml").read_text()
     with pytest.raises(ConfigError) as caught:
-        load_deployment(DATA / "ten_mistakes.yaml")
+        parse_deployment(text, "ten_mistakes.yaml", lock_of(yaml.safe_load(text)))
     reported = "\n".join(caught.value.problems)
     for expected in (
         'ten_mistakes.yaml:2 default_model: no model has this key, got "nobody". Use chat/fast and coder.',
         'ten_mistakes.yaml:4 gateway.listen[0]: not of the expected form, got "everywhere". Give addresses such as',
         'ten_mistakes.yaml:6 models.chat/fast: not a usable name, got "chat/fast". Use up to 31 of a-z, 0-9, _ and -',
-        'ten_mistakes.yaml:20 models.chat/fast.cores: not a whole number, got "two". Give how many cores',
-        "ten_mistakes.yaml:24 models.chat/fast.engine.quantization: not one of awq, gptq, compressed-tensors or "
-        'axion_w4, got "q4_0". Give awq, gptq or compressed-tensors as the checkpoint is; axion_w4',
-        "ten_mistakes.yaml:25 models.chat/fast.engine.swap_space: unknown key, got 4. Gone from vLLM: preempted "
+        'ten_mistakes.yaml:10 models.chat/fast.cores: not a whole number, got "two". Give how many cores',
+        'ten_mistakes.yaml:14 models.chat/fast.engine.quantization: not axion_w4, got "q4_0". Give axion_w4 to make',
+        "ten_mistakes.yaml:15 models.chat/fast.engine.swap_space: unknown key, got 4. Gone from vLLM: preempted "
         "sequences are recomputed.",
-        'ten_mistakes.yaml:28 models.coder.aliases[0]: already names chat/fast, got "fast". Give it to one model only.',
-        "ten_mistakes.yaml:31 models.coder.coers: unknown key, got 1. Write cores, if that is meant.",
-        "ten_mistakes.yaml:33 models.coder.engine.max_model_len: longer than the checkpoint's context of 2048 tokens, "
+        'ten_mistakes.yaml:18 models.coder.aliases[0]: already names chat/fast, got "fast". Give it to one model only.',
+        "ten_mistakes.yaml:20 models.coder.coers: unknown key, got 1. Write cores, if that is meant.",
+        "ten_mistakes.yaml:22 models.coder.engine.max_model_len: longer than the checkpoint's context of 2048 tokens, "
         "got 4096. Give at most 2048.",
-        'ten_mistakes.yaml:34 models.coder.engine.kv_cache_memory_bytes: not a size, got "plenty". Give a size with',
+        'ten_mistakes.yaml:23 models.coder.engine.kv_cache_memory_bytes: not a size, got "plenty". Give a size with',
     ):
         assert expected in reported
     # The eleventh line is the consequence of the misspelt key: the one that it should have been is missing.
@@ -105,11 +113,13 @@ def bent(changes: dict[str, Any]) -> dict[str, Any]:
         (bent({"weights": {"hub": "a/b"}}), "weights.revision: missing, got nothing. Give the 40 hex digits"),
         (bent({"weights": {"hub": "a/b", "revision": "main"}}), 'not of the expected form, got "main"'),
         (bent({"weights": {"path": "x", "hub": "a/b"}}), "one source is needed, got both."),
-        (bent({"weights": {"group_size": None}}), "one source is needed, got neither."),
-        (bent({"engine": {"quantization": "awq"}}), "weights.group_size: missing for awq, got nothing."),
+        (bent({"weights": {"path": None}}), "one source is needed, got neither."),
+        (bent({"engine": {"quantization": "awq"}}), 'quantization: not axion_w4, got "awq". Give axion_w4 to make'),
+        (bent({"weights": {"path": "x", "group_size": 32}}), "weights.group_size: unknown key, got 32. The checkpoint"),
         (
-            bent({"engine": {"quantization": "axion_w4"}, "weights": {"path": "x", "group_size": 32}}),
-            "weights.group_size: axion_w4 chooses the groups itself, got 32. Delete it.",
+            bent({"architecture": {"name": "X"}}),
+            'models.alpha.architecture: unknown key, got {"name": "X"}. Its checkpoint says it. Delete the key; '
+            "`fab models-update NAME` reads it.",
         ),
         (bent({"engine": {"dtype": "float16"}}), 'not one of bfloat16 or float32, got "float16".'),
         (bent({"engine": {"max_num_batched_tokens": 4}}), "less than max_num_seqs 8, got 4."),
@@ -126,7 +136,7 @@ def bent(changes: dict[str, Any]) -> dict[str, Any]:
         (bent({"engine": {"enforce_eager": "yes"}}), 'enforce_eager: not true or false, got "yes".'),
         (bent({"engine": {"kv_cache_memory_bytes": "-1GiB"}}), "kv_cache_memory_bytes: not a size"),
         (bent({"engine": {"kv_cache_memory_bytes": 1.5}}), "kv_cache_memory_bytes: not a size, got 1.5."),
-        (bent({"engine": {"kv_cache_memory_bytes": "100KiB"}}), "one sequence of max_model_len 1024 needs 256.0 KiB"),
+        (bent({"engine": {"kv_cache_memory_bytes": "100KiB"}}), "one sequence of max_model_len 1024 needs 288.0 KiB"),
         (bent({"aliases": ["auto"]}), 'means the default model already, got "auto". Delete it.'),
         (bent({"aliases": ["with space"]}), 'not a usable alias, got "with space".'),
         (bent({"aliases": ["alpha"]}), 'already names alpha, got "alpha".'),
@@ -152,14 +162,61 @@ def test_one_mistake_gives_one_sentence(data: Any, expected: str) -> None:
     assert expected in only_problem(data)
 
 
-def test_a_head_count_that_key_value_heads_do_not_divide_is_refused() -> None:
-    shape = {**model()["architecture"], "num_key_value_heads": 3}
-    assert "does not divide num_attention_heads 2, got 3." in only_problem(bent({"architecture": shape}))
+@pytest.mark.parametrize(
+    ("engine", "facts", "expected"),
+    [
+        ({"dtype": "bfloat16"}, {"torch_dtype": "float32"}, 'the checkpoint is float32, got "bfloat16". Set float32'),
+        ({"dtype": "float32", "quantization": "axion_w4"}, {}, 'quantized layers compute in bfloat16, got "float32".'),
+        ({"max_model_len": 2049}, {}, "longer than the checkpoint's context of 2048 tokens, got 2049."),
+        ({"kv_cache_memory_bytes": "1MiB"}, {"num_key_value_heads": 2, "num_hidden_layers": 32}, "needs 9.0 MiB"),
+    ],
+)
+def test_the_engine_is_held_against_its_checkpoint(
+    engine: dict[str, Any], facts: dict[str, Any], expected: str
+) -> None:
+    assert expected in only_problem(bent({"engine": engine}), {"alpha": checkpoint(**facts)})
+
+
+def test_a_checkpoint_that_is_quantized_is_not_quantized_again() -> None:
+    facts = checkpoint(CONFIGS["qwen_coder"])
+    problem = only_problem(bent({"engine": {"quantization": "axion_w4"}}), {"alpha": facts})
+    assert "the checkpoint is quantized already, with awq, got" in problem
+
+
+def test_a_kernel_that_the_checkpoint_needs_cannot_be_off() -> None:
+    problem = only_problem(bent({"kernels": {"linear_w4": False}}), {"alpha": checkpoint(CONFIGS["qwen_coder"])})
+    assert "kernels.linear_w4: awq cannot be served on Arm without it, got false. Delete it." in problem
+
+
+def test_tools_cannot_be_asked_for_where_vllm_has_no_parser() -> None:
+    facts = checkpoint(architectures=["LlamaForCausalLM"])
+    problem = only_problem(bent({"engine": {"enable_auto_tool_choice": True}}), {"alpha": facts})
+    assert "enable_auto_tool_choice: vLLM has no tool parser for LlamaForCausalLM by itself, got true. Give" in problem
+
+
+def test_a_model_whose_facts_nobody_has_read_is_told_how() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_deployment(yaml.safe_dump(bent({}), sort_keys=False), "models.yaml", ModelLock())
+    assert caught.value.problems == (
+        "models.yaml:3 models.alpha: not in the lock file, got no facts. Run `fab models-update alpha`.",
+    )
+
+
+def test_facts_of_another_revision_are_not_taken() -> None:
+    at = {"hub": "a/b", "revision": "1" * 40}
+    lock = lock_of(bent({"weights": at}))
+    with pytest.raises(ConfigError) as caught:
+        parse_deployment(yaml.safe_dump(bent({"weights": {**at, "revision": "2" * 40}})), "models.yaml", lock)
+    (problem,) = caught.value.problems
+    assert problem.endswith(
+        "models.alpha.weights: the lock file holds the facts of a/b at 111111111111, got a/b at 222222222222. "
+        "Run `fab models-update alpha`."
+    )
 
 
 def test_a_key_written_twice_is_refused_where_it_stands_the_second_time() -> None:
     text = yaml.safe_dump(document(), sort_keys=False) + "default_model: beta\n"
-    problem = only_problem(text)
+    problem = problems_of(text)[0]
     assert problem.startswith(f"models.yaml:{len(text.splitlines())} default_model: written twice")
 
 

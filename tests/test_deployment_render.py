@@ -31,10 +31,11 @@ SHARED = {"core_policy": "shared", "reserved_cores": 0, "reserved_memory": "1GiB
 Files = Mapping[str, str]
 
 
-def rendered(served: Deployment, host: HostFacts, place: Place) -> Files:
+def rendered(served: Deployment, host: HostFacts, place: Place, templates: Files | None = None) -> Files:
     """Every file by its path; checkpoints lie in one directory."""
-    checkpoints = {name: f"{place.root}/models/{name}" for name in served.models}
-    files = render(served, plan(served, host, place.root), place, checkpoints)
+    names = [*served.models, *(f"{name}/{each}" for name, model in served.models.items() for each in model.lora)]
+    checkpoints = {name: f"{place.root}/models/{name}" for name in names}
+    files = render(served, plan(served, host, place.root), place, checkpoints, templates)
     assert len({file.path for file in files}) == len(files)
     return {file.path: file.text for file in files}
 
@@ -137,13 +138,13 @@ def test_no_two_engines_share_a_directory_for_caches() -> None:
 
 def test_only_what_a_model_says_reaches_its_engine() -> None:
     """Arguments at vLLM's default are left out; a false flag in a YAML file is dropped by vLLM without a word."""
-    arguments = yaml.safe_load(production()["engines/phi4_fast.yaml"])
+    arguments = yaml.safe_load(production()["engines/qwen_coder.yaml"])
     assert set(arguments) == {
         "model", "served-model-name", "uds", "dtype", "max-model-len", "max-num-seqs", "max-num-batched-tokens",
         "kv-cache-memory-bytes", "generation-config", "shutdown-timeout", "disable-uvicorn-access-log",
-        "enable-request-id-headers", "enable-server-load-tracking",
+        "enable-request-id-headers", "enable-server-load-tracking", "enable-auto-tool-choice", "tool-call-parser",
     }  # fmt: skip
-    assert arguments["kv-cache-memory-bytes"] == 3 * GIB
+    assert arguments["kv-cache-memory-bytes"] == 5 * GIB
     assert False not in arguments.values()
 
 

@@ -40,7 +40,7 @@ def test_the_schema_is_a_schema_that_names_its_dialect() -> None:
     assert SCHEMA["title"] == "models.yaml"
 
 
-@pytest.mark.parametrize("name", ["models.yaml", "examples/demo/models.yaml"])
+@pytest.mark.parametrize("name", ["models.yaml", "examples/demo/models.yaml", "examples/dev/models.yaml"])
 def test_the_files_of_the_checkout_are_valid_and_point_editors_at_the_schema(name: str) -> None:
     path = REPOSITORY / name
     assert complaints(yaml.safe_load(path.read_text())) == []
@@ -88,5 +88,7 @@ def test_every_field_is_described() -> None:
 
 
 def test_names_that_editors_complete_are_not_mistaken_for_made_up_titles() -> None:
-    assert set(SCHEMA["$defs"]) == {"Architecture", "Engine", "Gateway", "Host", "Model", "Weights"}
+    assert set(SCHEMA["$defs"]) == {
+        *("Adapter", "Engine", "Gateway", "Host", "Kernels", "Model", "Speculation", "Weights"),
+    }
     assert '"title": "Kv Cache' not in SCHEMA_FILE.read_text()

@@ -5,6 +5,7 @@ import re
 import socket
 import statistics
 import time
+from typing import Any
 
 import httpx
 import openai
@@ -37,6 +38,13 @@ def test_both_models_are_listed_with_what_their_engines_say(live: LiveDeployment
     assert list(cards) == ["smollm2", "tiny_gemma3"]
     assert {card["max_model_len"] for card in cards.values()} == {1024}
     assert {card["status"] for card in cards.values()} == {"loaded"}
+
+
+def test_tools_are_refused_by_an_engine_without_a_parser(live: LiveDeployment) -> None:
+    """What a family's default spares clients: vLLM has no parser for what Gemma 3 says."""
+    tool: Any = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}
+    with live.openai() as client, pytest.raises(openai.BadRequestError, match="enable-auto-tool-choice"):
+        client.chat.completions.create(model=TINY, messages=QUESTION, tools=[tool], max_tokens=1)  # type: ignore[arg-type] # a literal
 
 
 def test_logprobs_are_answered_where_there_is_no_compiler(live: LiveDeployment) -> None:

@@ -12,8 +12,12 @@ from typing import Any
 
 import pytest
 
+from build.models.described import checkpoint_of
+from build.onhost.completeness import TEMPLATES, examine_directory
+from deployment.checkpoint.lock import read_lock
 from examples.demo import make_models
 from examples.demo.make_models import CARD, MODELS, REAL, STAMP, is_finished, main, recipes, write_model
+from tests.deployments import DEMONSTRATION_LOCK
 
 SCRIPT = Path(make_models.__file__)
 TINY = [name for name in MODELS if name != REAL]
@@ -161,3 +165,12 @@ def test_the_real_model_answers_through_its_chat_template(
     subprocess.run(command, check=True, timeout=600, env=tools)
     ask = [engine_python, "-c", ANSWER, str(tmp_path / REAL)]
     assert "Paris" in subprocess.run(ask, check=True, capture_output=True, text=True, timeout=300).stdout
+
+
+@pytest.mark.engine
+def test_the_committed_lock_says_what_was_made(engine_python: str) -> None:
+    """Or the demonstration would be refused: what lies there is held against the lock file."""
+    for name, locked in read_lock(DEMONSTRATION_LOCK).models.items():
+        directory = DEMONSTRATION_LOCK.parent / str(locked.path)
+        examined = examine_directory(directory.resolve(), "Run `fab demo.prepare`.", also=TEMPLATES)
+        assert checkpoint_of(examined.as_data(), name) == locked.checkpoint

@@ -177,6 +177,7 @@ def test_an_open_gateway_and_an_external_address_have_their_lists_and_ports(tmp_
     listening = tmp_path / "models.yaml"
     text = (REPOSITORY / "models.yaml").read_text()
     listening.write_text(text.replace("127.0.0.1:8082", "0.0.0.0:8443"))
+    (tmp_path / "models.lock.json").write_text((REPOSITORY / "models.lock.json").read_text())
     changed = {
         **config_of("prod"),
         "axion:network": {"gatewayCidrs": ["10.9.0.0/16"]},

@@ -7,9 +7,6 @@ import sys
 import zipfile
 from pathlib import Path
 
-import yaml
-
-from deployment.load import parse_deployment
 from tests.arm.wheelhouse import pack
 from tests.emulated import served
 
@@ -30,9 +27,9 @@ def test_a_wheel_that_was_changed_is_one_that_pip_takes(tmp_path: Path) -> None:
     assert (tmp_path / "site" / "thing.py").read_text() == "value = 3\n"
 
 
-def test_one_model_is_in_awq_one_becomes_int4_while_it_loads_and_one_takes_pictures() -> None:
-    models = parse_deployment(yaml.safe_dump(served.document(8080)), "models.yaml").model_dump()["models"]
-    assert models["awq"]["engine"]["quantization"] == "awq"
+def test_one_model_becomes_int4_while_it_loads_and_all_are_eager() -> None:
+    models = served.document(8080)["models"]
+    assert set(models) == {"awq", "online", "pictures"}
     assert models["online"]["engine"]["quantization"] == "axion_w4"
-    assert models["pictures"]["architecture"]["name"] == "Gemma3ForConditionalGeneration"
+    assert models["pictures"]["engine"]["limit_mm_per_prompt"] == {"image": 1}
     assert all(model["engine"]["enforce_eager"] for model in models.values())

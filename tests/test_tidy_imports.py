@@ -18,6 +18,8 @@ LAYERS: dict[str, set[str]] = {
     "build/cloud/pulumi_cli.py": {"yaml", "build", "deployment"},
     "build/first_answer.py": {"openai", "build"},
     "build/onhost/": {"build.onhost"},
+    # Run by an engine environment's Python, whose packages these are.
+    "build/onhost/hub.py": {"huggingface_hub", "httpx2", "build.onhost"},
     # With the build tools on its path, which are what it looks at.
     "build/onhost/requirements.py": {"packaging"},
     # Inside an engine environment, which is what it proves.
@@ -37,7 +39,8 @@ LAYERS: dict[str, set[str]] = {
 # They run on a host before, or without, an environment: not even what the package around them may use.
 STANDARD_LIBRARY_ONLY = (
     "build/engine/proofs.py", "build/engine/standin.py",
-    *(f"build/onhost/{path.name}" for path in sorted((REPOSITORY / "build" / "onhost").glob("[a-z]*.py"))),
+    *(f"build/onhost/{path.name}" for path in sorted((REPOSITORY / "build" / "onhost").glob("[a-z]*.py"))
+      if path.name != "hub.py"),
 )  # fmt: skip
 LAUNCHER = ("__init__", "engine_unit", "launch", "leftovers", "notice", "notify", "process_tree", "watchdog")
 

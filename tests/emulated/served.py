@@ -14,7 +14,7 @@ ON_HOST = "/srv/models"
 PICTURES = "pictures"
 # By name: the demonstration's model that it is made from, and what of its entry in the models file changes.
 SOURCES: dict[str, tuple[str, dict[str, Any]]] = {
-    "awq": ("tiny_qwen2", {"quantization": "awq"}),
+    "awq": ("tiny_qwen2", {}),
     "online": ("tiny_phi3", {"quantization": "axion_w4"}),
     PICTURES: ("tiny_gemma3", {}),
 }
@@ -47,7 +47,6 @@ def document(port: int) -> dict[str, Any]:
     """The models file as data."""
     demo = yaml.safe_load(MODELS_FILE.read_text())["models"]
     models = {name: _model(demo[source], name, **engine) for name, (source, engine) in SOURCES.items()}
-    models["awq"]["weights"]["group_size"] = 32
     # A step must hold a picture whole, which is 256 tokens.
     models[PICTURES]["engine"] |= {"max_model_len": 512, "max_num_batched_tokens": 512}
     return {

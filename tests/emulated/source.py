@@ -116,6 +116,7 @@ class SourceRehearsal(Rehearsal):
     def run(self) -> None:
         """Raises StepError at the first step that is not as expected."""
         self.write_models()
+        self.fab("Read what its model is", "models-update", "all", expects="awq: /srv/models/awq")
         with self.step("Install what a host with a mirror has to have"):
             self.machine.output(*update_command().argv, timeout_s=APT_BOUND_S)
             packages = [*(need.package for need in (VENV, *TO_COMPILE)), "libnuma1", f"g++-{VERSION}"]

@@ -49,6 +49,7 @@ class Rehearsal(Transcript):
     def run(self) -> None:
         """Raises StepError at the first step that is not as expected."""
         (self.folder / "models.yaml").write_text(yaml.safe_dump(served.document(self.port), sort_keys=False))
+        self.fab("Read what its models are", "models-update", "all", expects="awq: /srv/models/awq")
         deploy = ("build-and-deploy", "--engine", "wheel")
         self.fab("Build and deploy", *deploy, "--timeout-s", str(GATE_S), expects=" serves ")
         self.proofs()

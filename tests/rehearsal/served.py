@@ -1,14 +1,16 @@
 """What a rehearsal serves: the demonstration's models with real vLLM, or, to be quick, stand-ins for engines."""
 
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import yaml
 
+from deployment.checkpoint.facts import Checkpoint
 from tests.arm.host import REPOSITORY
-from tests.deployments import SHAPE, model
+from tests.deployments import demonstration_checkpoints, model
+from tests.hollow import write_checkpoint
 from tests.machines.standin import standin_layers
 from tests.rehearsal.way_in import WayIn
 
@@ -32,6 +34,11 @@ class Served(Protocol):
 
     def document(self) -> dict[str, Any]:
         """The models file as data."""
+        ...
+
+    @property
+    def checkpoints(self) -> Mapping[str, Checkpoint]:
+        """The facts of the models that are not tiny stand-ins."""
         ...
 
     @property
@@ -61,6 +68,10 @@ class Demonstration:
             each["weights"] = {"path": f"{ON_HOST}/{Path(each['weights']['path']).name}"}
         return document
 
+    @property
+    def checkpoints(self) -> Mapping[str, Checkpoint]:
+        return demonstration_checkpoints()
+
     def prepare(self, host: WayIn) -> None:
         """Nothing: all of it is the deployment's work."""
 
@@ -80,18 +91,17 @@ class StandIns:
         return {"default_model": "alpha", "gateway": {"listen": ["127.0.0.1:8080"]}, "host": host, "models": models}
 
     @property
+    def checkpoints(self) -> Mapping[str, Checkpoint]:
+        return {}
+
+    @property
     def layers(self) -> tuple[Path, ...]:
         return standin_layers("amd64")
 
     @property
     def binds(self) -> tuple[str, ...]:
-        shape = {key: value for key, value in SHAPE.items() if key != "name"}
-        config = {"architectures": [SHAPE["name"]], **shape, "torch_dtype": "bfloat16"}
         for name in ("alpha", "beta"):
-            checkpoint = self.folder / "models" / name
-            checkpoint.mkdir(parents=True, exist_ok=True)
-            (checkpoint / "config.json").write_text(json.dumps(config))
-            (checkpoint / "model.safetensors").write_text("\0" * 8)
+            write_checkpoint(self.folder / "models" / name)
         environment = self.layers[0] / "opt" / "axion" / "builds"
         return (f"--bind-ro={self.folder / 'models'}:{ON_HOST}", f"--bind-ro={environment}:{BUILDS}")
 

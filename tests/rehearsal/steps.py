@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import yaml
 
+from tests.deployments import write_models
 from tests.rehearsal.leftovers import leftovers
 from tests.rehearsal.served import Served
 from tests.rehearsal.transcript import StepError, Transcript
@@ -106,6 +107,6 @@ class Rehearsal(Transcript):
     def _write_models(self) -> None:
         """Have the stack's file name the rehearsal's models, as a user's would name theirs."""
         folder = self.world.stack.folder
-        (folder / "models.yaml").write_text(yaml.safe_dump(self.served.document(), sort_keys=False))
+        write_models(folder / "models.yaml", self.served.document(), self.served.checkpoints)
         hosts = yaml.safe_load(self.world.stack.settings_file.read_text())["config"]["axion:hosts"]
         self.world.stack.config("hosts", {"main": {**hosts["main"], "models": "models.yaml"}})
