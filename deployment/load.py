@@ -25,9 +25,9 @@ def load_deployment(file: FilePath) -> Deployment:
 
 
 def read_models_text(file: FilePath) -> str:
-    """Read a models file. Raises ConfigError."""
+    """Read a models file, its line ends as they are. Raises ConfigError."""
     try:
-        return file.read_text(encoding="utf-8")
+        return file.read_bytes().decode("utf-8")
     except FileNotFoundError:
         raise ConfigError([f"{file}: no such file, got nothing. Name a models file, such as models.yaml."]) from None
     except (OSError, UnicodeDecodeError) as error:
@@ -39,6 +39,11 @@ def parse_deployment(text: str, file: str, lock: ModelLock, directory: FilePath 
 
     `directory` is where the files lie that it names; without one they are not looked at.
     """
+    return _Reader(read_document(text, file), lock, directory).read()
+
+
+def read_document(text: str, file: str) -> Document:
+    """Read a models file as plain data. Raises ConfigError where it is not YAML, or no mapping."""
     try:
         document = parse_document(text, file)
     except yaml.MarkedYAMLError as error:
@@ -48,7 +53,7 @@ def parse_deployment(text: str, file: str, lock: ModelLock, directory: FilePath 
         raise ConfigError([f"{file}: not YAML, got {error}. Correct it."]) from None
     if not isinstance(document.data, dict):
         raise ConfigError([f"{file}: not a mapping, got {shown(document.data)}. Give models: and default_model:."])
-    return _Reader(document, lock, directory).read()
+    return document
 
 
 class _Reader:
@@ -100,7 +105,7 @@ class _Reader:
             return {}
         read: dict[str, Model] = {}
         for name, piece in data.items():
-            if not _is_name(name):
+            if not is_name(name):
                 self._problem(("models", name), f"not a usable name, got {shown(name)}. {NAME_RULE}.")
             model = self._piece(Model, piece, ("models", name))
             if model is not None:
@@ -148,7 +153,8 @@ def _weights(model: Any) -> Weights | None:
     return found if is_one else None
 
 
-def _is_name(name: Any) -> bool:
+def is_name(name: Any) -> bool:
+    """Whether a model may be called so."""
     try:
         NAME_ADAPTER.validate_python(name)
     except ValidationError:

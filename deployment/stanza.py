@@ -1,6 +1,7 @@
 """Write into models.yaml as a person would: a model's lines come, change or go, and every other byte stays.
 
-PyYAML says where things stand; what it would write back has neither the comments nor the order of the file.
+PyYAML says where things stand; what it would write back has neither the comments nor the order of the file. What comes
+out is read again: it must say the same of everything else, or the file is left to its owner.
 """
 
 import re
@@ -17,19 +18,24 @@ COMMENT = re.compile(r"\s*#")
 def add_stanza(text: str, name: str, stanza: Mapping[str, Any]) -> str:
     """Append a model after the last one. `stanza`'s own mappings are written on one line each.
 
-    Raises ConfigError where the name is taken.
+    Raises ConfigError where the name is taken, or where the file is written in a way that leaves no room.
     """
     models = _models(text)
     if any(key.value == name for key, _ in models.value):
-        raise ConfigError([f"models.{name}: there already, got it again. Give another name with --name, or update it."])
-    lines = text.splitlines(keepends=True)
+        raise ConfigError(
+            [f"models.{name}: there already, got it again. Give another --name, or run `fab models-update {name}`."]
+        )
+    lines, newline = text.splitlines(keepends=True), "\r\n" if "\r\n" in text else "\n"
     last = _last_line(models, lines)
-    if not lines[last].endswith("\n"):
-        lines[last] += "\n"
+    if not lines[last].endswith(("\n", "\r")):
+        lines[last] += newline
     indent = " " * models.value[0][0].start_mark.column
-    is_airy = _has_blank_line_before(models, lines)
-    new = [f"{indent}{name}:\n", *(f"{indent}  {line}\n" for line in _lines_of(stanza))]
-    return "".join([*lines[: last + 1], *(["\n"] if is_airy else []), *new, *lines[last + 1 :]])
+    new = [f"{indent}{name}:{newline}", *(f"{indent}  {line}{newline}" for line in _lines_of(stanza))]
+    blank = [newline] if _has_blank_line_before(models, lines) else []
+    changed = "".join([*lines[: last + 1], *blank, *new, *lines[last + 1 :]])
+    expected = _data(text)
+    expected["models"] = {**expected["models"], name: dict(stanza)}
+    return _checked(changed, expected, name)
 
 
 def remove_stanza(text: str, name: str) -> str:
@@ -37,32 +43,64 @@ def remove_stanza(text: str, name: str) -> str:
     models = _models(text)
     key, value = _entry(models, name)
     lines = text.splitlines(keepends=True)
-    first, last = key.start_mark.line, _last_line(value, lines)
-    while COMMENT.match(lines[first - 1]):
+    first, last = key.start_mark.line, _last_line(_Pair(key, value), lines)
+    while first and COMMENT.match(lines[first - 1]):
         first -= 1
-    if not lines[first - 1].strip() and (last + 1 == len(lines) or not lines[last + 1].strip()):
+    if first and not lines[first - 1].strip() and (last + 1 == len(lines) or not lines[last + 1].strip()):
         first -= 1
-    rest = "".join(lines[:first] + lines[last + 1 :])
-    try:
-        yaml.compose(rest, yaml.SafeLoader)
-    except yaml.YAMLError as error:
-        got = getattr(error, "problem", None) or str(error)
-        raise ConfigError(
-            [f"models.{name}: other models repeat its lines by an anchor, got {got}. Write theirs out first."]
-        ) from None
-    return rest
+    expected = _data(text)
+    expected["models"] = {each: data for each, data in expected["models"].items() if each != name}
+    return _checked("".join(lines[:first] + lines[last + 1 :]), expected, name)
 
 
 def set_revision(text: str, name: str, revision: str) -> str:
     """Pin a model to another commit."""
-    models = _models(text)
-    _, value = _entry(models, name)
+    _, value = _entry(_models(text), name)
     node = _child(_child(value, "weights", name), "revision", name)
-    return text[: node.start_mark.index] + _inline(revision) + text[node.end_mark.index :]
+    expected = _data(text)
+    model = expected["models"][name]
+    if model["weights"]["revision"] == revision:
+        return text
+    expected["models"] = {
+        **expected["models"],
+        name: {**model, "weights": {**model["weights"], "revision": revision}},
+    }
+    return _checked(text[: node.start_mark.index] + _inline(revision) + text[node.end_mark.index :], expected, name)
+
+
+class _Pair:
+    """A key and its value, where no mapping around them matters."""
+
+    def __init__(self, key: yaml.Node, value: yaml.Node) -> None:
+        self.value, self.flow_style = [(key, value)], False
+
+
+def _checked(changed: str, expected: Mapping[str, Any], name: str) -> str:
+    try:
+        is_right = yaml.safe_load(changed) == expected
+    except yaml.YAMLError:
+        is_right = False
+    if not is_right:
+        raise ConfigError(
+            [
+                f"models.{name}: the file repeats lines by anchors, or ends a model in a form of its own, got no place "
+                "to write at without changing more. Write the lines out, or edit it by hand."
+            ]
+        )
+    return changed
+
+
+def _data(text: str) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(text)
+    return found
 
 
 def _models(text: str) -> yaml.MappingNode:
-    root = yaml.compose(text, yaml.SafeLoader)
+    try:
+        root = yaml.compose(text, yaml.SafeLoader)
+    except yaml.YAMLError as error:
+        got = getattr(error, "problem", None) or str(error)
+        raise ConfigError([f"models: not YAML, got {got}. Correct the file."]) from None
     found = [value for key, value in root.value if key.value == "models"] if isinstance(root, yaml.MappingNode) else []
     if not found or not isinstance(found[0], yaml.MappingNode) or found[0].flow_style or not found[0].value:
         raise ConfigError(["models: no mapping with a model on lines of its own, got none to write beside. Write one."])
@@ -86,11 +124,13 @@ def _child(node: yaml.Node, name: str, model: str) -> yaml.Node:
     raise ConfigError([f"models.{model}: has no {name}, got nothing to change. A directory has no revision."])
 
 
-def _last_line(node: yaml.Node, lines: list[str]) -> int:
+def _last_line(node: Any, lines: list[str]) -> int:
     """The last line with content: a block's own end is where the next thing begins, comments included."""
-    while isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
+    while not isinstance(node, yaml.ScalarNode) and not node.flow_style and node.value:
         last = node.value[-1]
-        node = last[1] if isinstance(last, tuple) else last
+        key, node = last if isinstance(last, tuple) else (node, last)
+        if node.start_mark.index < key.start_mark.index:  # an alias has the place of its anchor
+            return int(key.end_mark.line)
     line = int(node.end_mark.line)
     if node.end_mark.column == 0 or line >= len(lines):  # a text over several lines ends before the next line
         line -= 1
@@ -102,7 +142,7 @@ def _last_line(node: yaml.Node, lines: list[str]) -> int:
 def _has_blank_line_before(models: yaml.MappingNode, lines: list[str]) -> bool:
     """Whether the file sets its models apart."""
     line = models.value[-1][0].start_mark.line
-    while COMMENT.match(lines[line - 1]):
+    while line and COMMENT.match(lines[line - 1]):
         line -= 1
     return len(models.value) > 1 and not lines[line - 1].strip()
 

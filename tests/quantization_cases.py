@@ -1,6 +1,6 @@
 """Quantizations that people publish, and whether vLLM with the plug-in serves them where only our kernel is compiled.
 
-The unit tests ask `deployment.checkpoint.quantization`, the tests marked `kernels` ask vLLM itself: a verdict here that
+The unit tests ask `deployment.checkpoint.exports`, the tests marked `kernels` ask vLLM itself: a verdict here that
 either does not share fails.
 """
 

@@ -207,25 +207,3 @@ def test_what_cannot_be_served_is_refused_and_nothing_is_written(file: Path, fou
     assert f"{name}: " in said
     assert sentence in said
     assert (file.read_text(), locked(file)) == before
-
-
-@pytest.mark.parametrize(
-    ("words", "sentence"),
-    [
-        (("models-add", "org/nothing"), "org/nothing: no such repository, got 401."),
-        (("models-add", "./nowhere"), "./nowhere: no such directory, got"),
-        (("models-add", "tiny", "--name", "tiny"), "models.tiny: there already, got it again. Give another name with"),
-        (("models-add", "tiny", "--name", "Bad Name"), 'not a usable name, got "Bad Name".'),
-        (("models-update", "nobody"), "models.nobody: no such model, got nobody. Use tiny."),
-        (("models-update", "tiny", "--revision", "main"), "models.tiny: a directory has no revision, got main."),
-        (("models-remove", "nobody"), "models.nobody: no such model, got nobody. Use tiny."),
-        (("models-remove", "tiny"), "models"),
-    ],
-)
-def test_a_mistake_is_a_sentence_and_nothing_is_written(
-    file: Path, four: FakeHub, words: tuple[str, ...], sentence: str
-) -> None:
-    fab(file, four, "models-update", "all")
-    before = file.read_text(), locked(file)
-    assert sentence in fab(file, four, *words, status=1)
-    assert (file.read_text(), locked(file)) == before

@@ -19,7 +19,6 @@ import pytest
 from build.executor import LocalExecutor
 from build.facts import Facts, gather, probe_command
 from build.onhost import script
-from tests.hollow import TINY, write_checkpoint
 
 RELEASE, OLDER = "20260131T120000-aaaaaaaa", "20260101T120000-bbbbbbbb"
 
@@ -153,26 +152,6 @@ def test_a_gateway_configuration_edited_beyond_recognition_is_no_failure(root: P
     assert probe(root).gateway is None
 
 
-def test_a_checkpoint_is_told_by_its_files(tmp_path: Path) -> None:
-    directory = write(tmp_path / "m" / "config.json", dict(TINY)).parent
-
-    def seen() -> Any:
-        return probe(tmp_path, checkpoints={"alpha": str(directory)}).checkpoints["alpha"]
-
-    without = seen()
-    assert without.problems == (
-        "no *.safetensors, got 1 other files. Take a repository with config.json and *.safetensors.",
-    )
-    write_checkpoint(directory)
-    first = seen()
-    assert first.problems == ()
-    assert json.loads(first.texts["config.json"])["num_hidden_layers"] == 2
-    assert len(first.digest) == 16
-    assert seen().fingerprint == first.fingerprint
-    os.utime(directory / "model.safetensors", (1, 1))
-    assert seen().fingerprint != first.fingerprint != without.fingerprint
-
-
 def test_addresses_are_free_until_somebody_listens(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         taken = f"127.0.0.1:{server.getsockname()[1]}"
@@ -241,16 +220,3 @@ def test_the_scripts_need_nothing_of_this_project() -> None:
     for name in ("system.py", "offers.py", "answer.py", "runner.py"):
         assert b"from build" not in script(name)
         assert b"from gateway" not in script(name)
-
-
-def test_half_an_adapter_is_told_by_its_files(tmp_path: Path) -> None:
-    directory = write(tmp_path / "m" / "adapter_config.json", {}).parent
-
-    def seen() -> Any:
-        return probe(tmp_path, checkpoints={"alpha/sql": str(directory)}).checkpoints["alpha/sql"]
-
-    assert seen().problems == ("no adapter, got no adapter_model.safetensors. Put a whole adapter there.",)
-    (directory / "adapter_config.json").rename(directory / "adapter_model.safetensors")
-    assert seen().problems == ("no adapter, got no adapter_config.json. Put a whole adapter there.",)
-    write(directory / "adapter_config.json", {})
-    assert seen().problems == ()

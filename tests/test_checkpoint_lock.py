@@ -41,7 +41,7 @@ def test_a_lock_without_facts_is_told_how_to_get_them(tmp_path: Path) -> None:
         read_lock(path)
     assert caught.value.problems == (
         "models.lock.json: of an earlier version, without the checkpoints' facts, got axion.models.lock/1. "
-        "Remove it and run `fab models-update all`.",
+        "To go on, remove it and run `fab models-update all`.",
     )
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from deployment.checkpoint.quantization import Quantization, is_converted, read_quantization
+from deployment.checkpoint.exports import read_quantization
+from deployment.checkpoint.quantization import Quantization, is_converted
 from deployment.errors import ConfigError
 from tests.quantization_cases import AWQ, CASES, GPTQ, LAYERS, WEIGHTS, Case
 

@@ -72,7 +72,7 @@ def test_the_first_model_goes_and_the_second_keeps_its_comment() -> None:
 
 
 def test_a_model_that_others_repeat_by_an_anchor_stays() -> None:
-    with pytest.raises(ConfigError, match="other models repeat its lines by an anchor"):
+    with pytest.raises(ConfigError, match="the file repeats lines by anchors"):
         remove_stanza(FILE.replace("  two:\n", "  two:\n    <<: *small\n"), "one")
 
 
@@ -101,3 +101,31 @@ def test_a_file_without_models_on_lines_of_their_own_is_refused(text: str) -> No
 def test_a_model_that_is_not_there_is_named_with_those_that_are() -> None:
     with pytest.raises(ConfigError, match=r"models.tow: no such model, got tow. Use one, two."):
         remove_stanza(FILE, "tow")
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        "  two: {engine: *e}\n",
+        "  two:\n    engine: *e\n",
+        "  two:\n    cores: 2\n    engine:\n      <<: *e\n",
+        "  two:\n    description: |+\n      text\n\n\n",
+        "  ? two\n  : cores: 2\n",
+    ],
+)
+def test_a_stanza_stands_after_the_last_model_or_nowhere(last: str) -> None:
+    text = f"default_model: one\nmodels:\n  one:\n    engine: &e {{max_model_len: 8}}\n    cores: 1\n{last}more: 1\n"
+    before = yaml.safe_load(text)
+    try:
+        added = yaml.safe_load(add_stanza(text, "three", STANZA))
+    except ConfigError as error:
+        assert "got no place to write at" in str(error)
+    else:
+        assert added == {**before, "models": {**before["models"], "three": STANZA}}
+
+
+def test_a_file_of_another_system_keeps_its_line_ends() -> None:
+    text = FILE.replace("\n", "\r\n")
+    added = add_stanza(text, "three", STANZA)
+    assert added.count("\n") == added.count("\r\n")
+    assert remove_stanza(added, "three") == text

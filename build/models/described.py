@@ -10,7 +10,7 @@ from build.activation import Host
 from build.command import Command
 from build.errors import DeployError
 from build.executor import check
-from build.models.pull import choose_source
+from build.models.pull import HUB_SETTINGS, choose_source
 from build.onhost import COMPLETENESS, bundle
 from build.onhost.completeness import TEMPLATES, examine
 from deployment.checkpoint.facts import Checkpoint, read_checkpoint
@@ -42,7 +42,8 @@ def from_hub(repository: str, revision: str = BRANCH) -> Found:
 
     Of weights only the headers are read, by ranges.
     """
-    # Half a second of imports that no other task should pay.
+    os.environ.update(HUB_SETTINGS)
+    # Half a second of imports that no other task should pay, and which read those settings.
     from build.onhost.files import ListedFile, PullError  # noqa: PLC0415
     from build.onhost.hub import Hub  # noqa: PLC0415
 

@@ -1,6 +1,7 @@
 """The models file as tasks change it: what it names is described anew, and both files are written together."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,11 @@ from build.models.described import BRANCH, Found, from_directory, from_hub
 from build.models.stanzas import save
 from build.prepare import path_on
 from deployment.checkpoint.lock import LockedModel, ModelLock, lock_path, read_lock
-from deployment.document import parse_document
 from deployment.errors import ConfigError
-from deployment.load import read_models_text
+from deployment.load import is_name, read_document, read_models_text
+from deployment.problems import NAME_RULE
 from deployment.quantities import shown_bytes
-from deployment.stanza import set_revision
+from deployment.stanza import add_stanza, set_revision
 
 ALL = "all"
 
@@ -33,10 +34,28 @@ class Reading:
     @property
     def weights(self) -> Mapping[str, Mapping[str, Any]]:
         """Where each model's checkpoint is, whatever else is wrong with the file. Raises ConfigError."""
-        data = parse_document(self.text, self.file.name).data
-        models = data.get("models") if isinstance(data, dict) else None
-        found = {name: each.get("weights") for name, each in (models or {}).items() if isinstance(each, dict)}
-        return {str(name): each for name, each in found.items() if isinstance(each, dict)}
+        found = {name: each.get("weights") for name, each in self.models.items()}
+        return {name: each for name, each in found.items() if isinstance(each, dict)}
+
+    @property
+    def models(self) -> Mapping[str, Mapping[str, Any]]:
+        """The stanzas that are mappings. Raises ConfigError where the file is not YAML."""
+        models = read_document(self.text, self.file.name).data.get("models")
+        listed = models.items() if isinstance(models, dict) else ()
+        return {str(name): each for name, each in listed if isinstance(each, dict)}
+
+    @property
+    def aliases(self) -> Set[str]:
+        """What clients call models already."""
+        listed = [each.get("aliases") for each in self.models.values()]
+        return {str(alias) for aliases in listed if isinstance(aliases, list) for alias in aliases}
+
+    def check_room_for(self, name: str) -> None:
+        """See before anything is fetched that a model of this name can be written. Raises ConfigError."""
+        read_lock(lock_path(self.file))
+        if not is_name(name):
+            raise ConfigError([f"models.{name}: not a usable name, got {json.dumps(name)}. {NAME_RULE}."])
+        add_stanza(self.text, name, {"description": name})
 
     def chosen(self, names: str) -> tuple[str, ...]:
         """Take the models that were named, or all of them. Raises ConfigError for one that is not there."""

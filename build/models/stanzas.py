@@ -1,13 +1,15 @@
 """Add, update and remove models: models.yaml and its lock file change together, or neither does."""
 
 import re
-from collections.abc import Mapping
+import shutil
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from build.models.described import Found
 from deployment.checkpoint.facts import Checkpoint
 from deployment.checkpoint.lock import ModelLock, lock_path, write_lock
+from deployment.errors import ConfigError
 from deployment.kv_cache import sequence_bytes
 from deployment.load import parse_deployment
 from deployment.quantities import GIB, MIB
@@ -24,12 +26,15 @@ def name_for(source: str) -> str:
     return re.sub(r"[^a-z0-9_-]+", "-", last).strip("-_")[:NAME_LENGTH].strip("-_")
 
 
-def new_stanza(found: Found, *, cores: int = CORES) -> Mapping[str, Any]:
-    """Write a few lines that serve it: a context of 8192 tokens, and memory for four sequences of that length."""
+def new_stanza(found: Found, *, cores: int = CORES, taken: Collection[str] = ()) -> Mapping[str, Any]:
+    """Write a few lines that serve it: a context of 8192 tokens, and memory for four sequences of that length.
+
+    Clients may call it as the hub does, unless another model has that alias: `taken` are those in use.
+    """
     locked, checkpoint = found.locked, found.locked.checkpoint
     source = str(locked.hub or locked.path)
     weights = {"hub": locked.hub, "revision": locked.commit} if locked.hub else {"path": locked.path}
-    aliases = {"aliases": [locked.hub]} if locked.hub else {}
+    aliases = {"aliases": [locked.hub]} if locked.hub and locked.hub not in taken else {}
     return {
         "description": source.rstrip("/").rpartition("/")[2],
         **aliases,
@@ -60,7 +65,13 @@ def engine_for(checkpoint: Checkpoint) -> Mapping[str, Any]:
 def save(file: Path, text: str, lock: ModelLock) -> None:
     """Write both files, if they are right together. Raises ConfigError, and then nothing has changed."""
     parse_deployment(text, file.name, lock, file.parent)
-    draft = file.with_name(f".{file.name}.new")
-    draft.write_text(text, encoding="utf-8")
-    write_lock(lock_path(file), lock)
-    draft.replace(file)
+    real = file.resolve()  # a link stays one
+    try:
+        write_lock(lock_path(file), lock)
+        if real.read_bytes() != text.encode():
+            draft = real.with_name(f".{real.name}.new")
+            draft.write_bytes(text.encode())
+            shutil.copymode(real, draft)
+            draft.replace(real)
+    except OSError as error:
+        raise ConfigError([f"{file}: cannot be written, got {error}. Free some disk, or get the right to."]) from None

@@ -16,7 +16,7 @@ from build.provide import provide_environment
 from build.tasking import HostTask, help_for, models_path, on_hosts, one_after_another, problems_are_messages
 from build.tasks import ENGINE_HELP, MODELS_HELP
 from deployment.checkpoint.lock import lock_path, read_lock
-from deployment.load import load_deployment, read_models_text
+from deployment.load import load_deployment, read_document, read_models_text
 from deployment.quantities import shown_bytes
 from deployment.stanza import add_stanza, remove_stanza
 
@@ -42,8 +42,9 @@ def models_add(
     """Read what a checkpoint is, pin that in the lock file, and write a stanza that serves it. No weights are read."""
     file = models_path(models)
     reading, chosen = Reading(file, hosts[0]), name or name_for(what)
+    reading.check_room_for(chosen)
     found = reading.described(what, revision)
-    text = add_stanza(reading.text, chosen, new_stanza(found, cores=cores))
+    text = add_stanza(reading.text, chosen, new_stanza(found, cores=cores, taken=reading.aliases))
     reading.save(text, {chosen: found.locked})
     say_added(hosts[0], chosen, found, file)
 
@@ -61,7 +62,7 @@ def models_add(
 def models_update(hosts: Sequence[Host], names: str, models: str | None = None, revision: str | None = None) -> None:
     """Read what the checkpoints of the models file are into its lock file; pin another commit where one is given."""
     reading = Reading(models_path(models), hosts[0])
-    chosen = reading.chosen(names)
+    chosen, _ = reading.chosen(names), reading.lock  # both can be wrong, and that is said before anything is read
     if revision is not None and len(chosen) != 1:
         raise DeployError(f"--revision: is one model's, got {len(chosen)} of them. Name the one that it is meant for.")
     text, found = reading.text, {}
@@ -78,6 +79,8 @@ def models_remove(_context: Any, name: str, models: str | None = None) -> None:
     """Take a model out of the models file and of its lock file. What is on hosts goes with the next deployment."""
     file = models_path(models)
     text, lock = read_models_text(file), read_lock(lock_path(file))
+    if read_document(text, file.name).data.get("default_model") == name:
+        raise DeployError(f"models.{name}: the default model, got it as default_model. Name another one there first.")
     save(file, remove_stanza(text, name), lock.without([name]))
     print(f"{name}: gone from {file.name} and {lock_path(file).name}. `fab plan` says what that changes.")
 

@@ -19,7 +19,10 @@ from build.onhost.safetensors_header import POINTER_MAX_BYTES, Header, HeaderErr
 
 INDEX = "model.safetensors.index.json"
 # Where older exports say how they were quantized; vLLM asks for them in this order where config.json says nothing.
-BESIDE = ("quant_config.json", "quantize_config.json")
+BESIDE = ("quant_config.json", "quantize_config.json", "hf_quant_config.json")
+# Published ones have a few kilobytes, an index of a large model some megabytes; a repository is anybody's.
+LONGEST = {INDEX: 1 << 26, **dict.fromkeys((CONFIG, *BESIDE), 1 << 20)}
+MOST_SHARDS = 10_000
 TEMPLATES = ("chat_template.jinja", "chat_template.json", "tokenizer_config.json")
 SHARD = re.compile(r"(?P<kind>.+)-(?P<number>\d+)-of-(?P<count>\d+)\.safetensors")
 NOT_NEEDED_BELOW = ("original", "onnx", "openvino", "coreml", "gguf")
@@ -55,7 +58,10 @@ def examine(sizes: Mapping[str, int], read: Read, remedy: str, *, also: Sequence
 
     `remedy` is the advice that ends each sentence for which there is no better one; `also` names further texts to read.
     """
-    texts = {path: read(path, 0, sizes[path]) for path in (CONFIG, INDEX, *BESIDE, *also) if path in sizes}
+    if long := [f"{path} is too long to be one, got {sizes[path]} bytes" for path in LONGEST if _is_long(path, sizes)]:
+        return Examined(tuple(f"{each}. {remedy}" for each in long))
+    asked = [path for path in (CONFIG, INDEX, *BESIDE, *also) if path in sizes and not _is_long(path, sizes)]
+    texts = {path: read(path, 0, sizes[path]) for path in asked}
     try:
         named = weight_map(texts.get(INDEX))
     except ValueError:
@@ -72,7 +78,9 @@ def examine(sizes: Mapping[str, int], read: Read, remedy: str, *, also: Sequence
     found = problems(sizes, texts.get(CONFIG), texts.get(INDEX), header, remedy=remedy, small=small | texts)
     if found:
         return Examined(tuple(found))
-    said = {path: text.decode(errors="replace") for path, text in texts.items() if path != INDEX}
+    said = {
+        path: text.decode(json.detect_encoding(text), errors="replace") for path, text in texts.items() if path != INDEX
+    }
     tensors = {name: tensor for each in headers.values() for name, tensor in each.items()}
     return Examined((), tuple(chosen), said, tensors)
 
@@ -170,6 +178,10 @@ def needed(paths: Iterable[str], named: Mapping[str, str]) -> list[str]:
     return sorted({*weights, *filter(is_read, all_paths)})
 
 
+def _is_long(path: str, sizes: Mapping[str, int]) -> bool:
+    return sizes.get(path, 0) > LONGEST.get(path, 1 << 24)
+
+
 def _kind(path: str) -> str:
     """What stands before the number: `model` of model-00001-of-00002.safetensors, `model.fp16` of its copies."""
     match = SHARD.fullmatch(path)
@@ -207,6 +219,9 @@ def _unlisted(sizes: Mapping[str, int], named: Mapping[str, str]) -> Iterator[st
     for match in filter(None, map(SHARD.fullmatch, [] if named else shards(sizes, named))):
         sets.setdefault((match["kind"], match["count"]), set()).add(int(match["number"]))
     for (kind, count), numbers in sorted(sets.items()):
+        if int(count) > MOST_SHARDS:
+            yield f"a number of files that no checkpoint has, got {count}"
+            continue
         wanted = set(range(1, int(count) + 1)) if 0 not in numbers else set(range(int(count)))
         if lacking := [f"{kind}-{number:0{len(count)}}-of-{count}{ENDING}" for number in sorted(wanted - numbers)]:
             yield f"files are missing, got {len(numbers)} of {int(count)} without {some(lacking)}"

@@ -12,6 +12,7 @@ TEXT = ("text_config", "llm_config", "language_config")
 COUNTS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 KINDS = ("layer_types", "layers_block_type")
 EMBEDDING, HEAD = re.compile(r"emb|wte"), re.compile(r"lm_head|embed_out|(^|\.)(output|head)\.")
+MOST_LAYERS = 1000
 RARE = 2
 """Layers cut in two by a file that is missing: the last one before it and the first one after it."""
 Layers = Mapping[int, frozenset[str]]
@@ -25,6 +26,9 @@ def layer_problems(config: Mapping[str, Any], tensors: Iterable[str]) -> Iterato
     spoken = {prefix: layers for prefix, layers in towers.items() if not BESIDE.search(prefix)} or towers
     main = max(spoken, key=lambda prefix: len(spoken[prefix]), default="")
     count = next((text[key] for key in COUNTS if isinstance(text.get(key), int)), 0)
+    if count > MOST_LAYERS:
+        yield f"a number of layers that no model has, got {count}"
+        return
     if main or count > 1:
         towers.setdefault(main, {})
     for prefix, layers in sorted(towers.items()):

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from xml.parsers.expat import ExpatError
 
-from build.onhost.completeness import examine_directory
+from build.onhost.lying import judge
 from build.onhost.system import look
 
 
@@ -91,37 +91,6 @@ def digests(release: Path) -> "dict[str, str]":
         path for path in found if path.parts[0] not in ("build", "release.json") and "__pycache__" not in path.parts
     )
     return {str(path): hashlib.sha256((release / path).read_bytes()).hexdigest() for path in ours}
-
-
-def checkpoint(directory: str) -> "dict[str, Any] | None":
-    """A checkpoint's configuration, what it lacks, and a fingerprint that changes when any of its files is replaced."""
-    path = Path(directory)
-    if not path.is_dir():
-        return None
-    examined = examine_directory(path, "Put a whole checkpoint there.")
-    return {
-        "texts": dict(examined.texts),
-        "digest": examined.digest,
-        "problems": examined.problems,
-        "fingerprint": fingerprint(path),
-    }
-
-
-def adapter(directory: str) -> "dict[str, Any] | None":
-    """The same of a LoRA adapter, which has one file of weights and no layers of its own."""
-    path = Path(directory)
-    if not path.is_dir():
-        return None
-    lacking = [name for name in ("adapter_config.json", "adapter_model.safetensors") if not (path / name).is_file()]
-    problems = [f"no adapter, got no {name}. Put a whole adapter there." for name in lacking]
-    return {"problems": problems, "fingerprint": fingerprint(path)}
-
-
-def fingerprint(directory: Path) -> str:
-    """Changes when any of its files is replaced."""
-    files = sorted(entry for entry in directory.iterdir() if entry.is_file())
-    listing = [f"{file.name} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files]
-    return hashlib.sha256("\n".join(listing).encode()).hexdigest()[:16]
 
 
 def is_free(address: str) -> bool:
@@ -239,10 +208,7 @@ def main() -> None:
                 "engines": running(root),
                 "runner": runner_state(root),
                 "gateway": gateway_state(root),
-                "checkpoints": {
-                    name: adapter(path) if "/" in name else checkpoint(path)
-                    for name, path in wanted["checkpoints"].items()
-                },
+                "checkpoints": {name: judge(name, path) for name, path in wanted["checkpoints"].items()},
                 "free_addresses": [address for address in wanted["listen"] if is_free(address)],
             }
         )

@@ -91,14 +91,15 @@ def read_lock(path: Path) -> ModelLock:
     except (OSError, ValidationError, UnicodeDecodeError) as error:
         if isinstance(error, ValidationError) and '"axion.models.lock/1"' in text:
             what = "of an earlier version, without the checkpoints' facts"
-            raise ConfigError([f"{path.name}: {what}, got axion.models.lock/1. {ANEW}"]) from None
-        first = str(error).splitlines()[-1 if isinstance(error, OSError) else 0]
+            raise ConfigError([f"{path.name}: {what}, got axion.models.lock/1. To go on, {ANEW}"]) from None
+        said = str(error).splitlines()
+        got = ": ".join(each.strip() for each in said[1:3]) if isinstance(error, ValidationError) else said[-1]
         raise ConfigError(
-            [f"{path.name}: cannot be read, got {first}. Restore it from version control, or write it anew: {ANEW}"]
+            [f"{path.name}: cannot be read, got {got}. Restore it from version control, or {ANEW}"]
         ) from None
 
 
-ANEW = "Remove it and run `fab models-update all`."
+ANEW = "remove it and run `fab models-update all`."
 
 
 def write_lock(path: Path, lock: ModelLock) -> None:

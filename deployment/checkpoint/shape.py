@@ -1,9 +1,9 @@
 """The shape of a decoder-only transformer, as vLLM will see it: config.json with what its class says of absent keys."""
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from deployment.frozen import Frozen
 from deployment.kv_cache import Attention
@@ -71,6 +71,7 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 }
 # For these an environment needs torchvision, which their image processors import.
 TAKE_PICTURES = frozenset({"Gemma3ForConditionalGeneration"})
+MOST_LAYERS, LONGEST_CONTEXT = 1000, 1 << 30
 COUNTS = (
     *("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"),
     *("vocab_size", "max_position_embeddings"),
@@ -98,6 +99,12 @@ class Shape(Frozen):
     dtype: str
     """What the weights that are not quantized were stored in."""
 
+    @model_validator(mode="after")
+    def _has_windows_where_it_says(self) -> Self:
+        if self.sliding_layers > self.num_hidden_layers or bool(self.sliding_layers) != bool(self.sliding_window):
+            raise ValueError("the window, and the layers that have one, do not agree")
+        return self
+
     @property
     def attention(self) -> Attention:
         """What decides the KV cache."""
@@ -124,25 +131,34 @@ def text_part(config: Mapping[str, Any]) -> Mapping[str, Any]:
 def shape_problems(config: Mapping[str, Any]) -> Iterator[str]:
     """Say what of a config.json cannot be understood; `read_shape` needs one without problems."""
     architectures = config.get("architectures")
-    names = architectures if isinstance(architectures, list) else []
-    if not any(name in DEFAULTS for name in names):
+    if not architecture_of(config):
         yield f"not an architecture that is served here, got {shown(architectures)}. Use one of {joined(DEFAULTS)}."
         return
     known = with_defaults(config)
-    for key in COUNTS:
-        if not _is_count(known[key]):
-            yield f"{key} is no positive whole number, got {shown(known[key])}. Take a checkpoint that loads elsewhere."
+    wrong = [key for key in COUNTS if not _is_count(known[key])]
+    for key in wrong:
+        yield f"{key} is no positive whole number, got {shown(known[key])}. Take a checkpoint that loads elsewhere."
+    if wrong:
+        return
     heads, groups = known["num_attention_heads"], known["num_key_value_heads"]
     if groups is not None and (not _is_count(groups) or not _is_count(heads) or heads % groups):
         yield f"num_key_value_heads does not divide num_attention_heads {heads}, got {shown(groups)}. Take another."
+    if known["num_hidden_layers"] > MOST_LAYERS or known["max_position_embeddings"] > LONGEST_CONTEXT:
+        got = f"{known['num_hidden_layers']} layers and a context of {known['max_position_embeddings']}"
+        yield f"numbers that no model has, got {got}. Take a checkpoint that loads elsewhere."
+    if _dtype(config) not in ("", "bfloat16", "float16", "float32"):
+        yield f"dtype: weights of a type that is not served here, got {shown(_dtype(config))}. Take a bfloat16 one."
     kinds = known.get("layer_types")
     if kinds is not None and (not isinstance(kinds, list) or len(kinds) != known["num_hidden_layers"]):
-        got = len(kinds) if isinstance(kinds, list) else shown(kinds)
-        yield f"layer_types names each of num_hidden_layers {known['num_hidden_layers']}, got {got}. Take another."
+        found = len(kinds) if isinstance(kinds, list) else shown(kinds)
+        yield f"layer_types names each of num_hidden_layers {known['num_hidden_layers']}, got {found}. Take another."
 
 
-def read_shape(config: Mapping[str, Any], context: int | None = None) -> Shape:
-    """Read the shape from a config.json without problems. `context` is the longest one, where scaling changes it."""
+def read_shape(config: Mapping[str, Any], context: int | None = None, plain_type: str = "bfloat16") -> Shape:
+    """Read the shape from a config.json without problems.
+
+    `context` is the longest one, where scaling changes it; `plain_type` that of the weights, where it is not said.
+    """
     known = with_defaults(config)
     heads = known["num_attention_heads"]
     window, sliding = windows(known)
@@ -159,14 +175,18 @@ def read_shape(config: Mapping[str, Any], context: int | None = None) -> Shape:
         tie_word_embeddings=bool(_tied(config)),
         sliding_window=window,
         sliding_layers=sliding,
-        dtype=_dtype(config),
+        dtype=_dtype(config) or plain_type,
     )
 
 
 def architecture_of(config: Mapping[str, Any]) -> str:
     """Name the first class of config.json that is served here; empty where there is none."""
     names = config.get("architectures")
-    return next((name for name in names if name in DEFAULTS), "") if isinstance(names, list) else ""
+    return (
+        next((name for name in names if isinstance(name, str) and name in DEFAULTS), "")
+        if isinstance(names, list)
+        else ""
+    )
 
 
 def with_defaults(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -203,7 +223,7 @@ def _dtype(config: Mapping[str, Any]) -> str:
     """transformers 5 writes `dtype`, older ones `torch_dtype`; a multimodal config may say it of its text part."""
     parts = (config, text_part(config))
     found = [part[key] for part in parts for key in ("dtype", "torch_dtype") if isinstance(part.get(key), str)]
-    return str(found[0]).removeprefix("torch.") if found else "float32"
+    return str(found[0]).removeprefix("torch.") if found and found[0] != "auto" else ""
 
 
 def _is_count(value: Any) -> bool:

@@ -141,14 +141,14 @@ def tensor_problems(tensors: Mapping[str, Tensor], quantization: Quantization | 
     if quantization is None:
         if packed:
             yield (
-                f"4-bit tensors, but config.json has no quantization_config, got {_few(packed)}. "
+                f"4-bit tensors, but config.json has no quantization_config, got {few(packed)}. "
                 "Take a checkpoint that says how it was quantized."
             )
         return
     wanted = PACKED[quantization.method][0]
     left = {module for module in packed if not is_converted(module, quantization)}
     if left:
-        yield f"4-bit tensors of layers that config.json leaves out, got {_few(left)}. Take another export."
+        yield f"4-bit tensors of layers that config.json leaves out, got {few(left)}. Take another export."
     if not any(wanted in names for names in modules.values()):
         yield f"config.json says {quantization.method}, but no layer is packed, got no {wanted}. Take another export."
         return
@@ -181,8 +181,13 @@ def _group_problems(tensors: Mapping[str, Tensor], quantization: Quantization) -
 def width_of(packed: Tensor, quantization: Quantization) -> int:
     """Return how many inputs a packed layer has."""
     _, axis = PACKED[quantization.method]
-    inputs = 1 if quantization.method == "compressed-tensors" else 0
+    inputs = inputs_axis(quantization)
     return packed.shape[inputs] * (PER_WORD if inputs == axis else 1)
+
+
+def inputs_axis(quantization: Quantization) -> int:
+    """Along which axis of a packed tensor a layer's inputs lie."""
+    return 1 if quantization.method == "compressed-tensors" else 0
 
 
 def loaded_group(width: int, group_size: int) -> int:
@@ -213,6 +218,7 @@ def _modules(tensors: Iterable[str]) -> dict[str, set[str]]:
     return found
 
 
-def _few(names: Iterable[str]) -> str:
+def few(names: Iterable[str]) -> str:
+    """Name the first two, and how many more there are."""
     ordered: Sequence[str] = sorted(names)
     return ", ".join(ordered[:2]) + (f" and {len(ordered) - 2} more" if len(ordered) > 2 else "")
