@@ -72,6 +72,18 @@ def steps(prepared: Prepared) -> list[str]:
     return said
 
 
+def stretched(prepared: Prepared) -> list[str]:
+    """Say whose short prompts are answered otherwise because their context is a long one."""
+    served = prepared.deployment
+    found = {name: each.long_from for name, each in served.checkpoints.items() if each.long_from is not None}
+    return [
+        f"{name} answers short prompts otherwise than its publisher shows: above {tokens} tokens of max_model_len "
+        "longrope's long factors are taken for all of them"
+        for name, tokens in found.items()
+        if served.models[name].engine.max_model_len > tokens
+    ]
+
+
 def unchecked(prepared: Prepared) -> list[str]:
     """Say which arguments nobody has looked at before vLLM does."""
     extra = {name: model.engine.extra_args for name, model in prepared.deployment.models.items()}

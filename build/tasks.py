@@ -56,7 +56,7 @@ def _print_plan(prepared: Prepared) -> None:
     console.print(show.sizes(prepared))
     for step in show.steps(prepared) or [nothing_to_do(prepared)]:
         console.print(step, markup=False)
-    for line in show.unchecked(prepared):
+    for line in (*show.stretched(prepared), *show.unchecked(prepared)):
         console.print(line, style="yellow", markup=False)
 
 

@@ -72,6 +72,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "num_key_value_heads": 8,
         "original_max_position_embeddings": 4096,
         "partial_rotary_factor": 0.75,
+        "rope_scaling": {"long_factor": [1.0] * 48, "short_factor": [1.0] * 48, "type": "longrope"},
         "sliding_window": 262144,
         "tie_word_embeddings": True,
         "torch_dtype": "bfloat16",

@@ -55,6 +55,19 @@ def context(config: Config) -> int:
     return int(longest * (factor or 1))
 
 
+def long_from(config: Config) -> int | None:
+    """Return the context above which longrope changes the answers to short prompts as well; None without longrope.
+
+    vLLM 0.32 takes the long factors for every position once max_model_len is longer than the original context.
+    """
+    text = _text(config)
+    for rope in _ropes(text):
+        if _rope_type(rope, text) == "longrope":
+            key = "original_max_position_embeddings"
+            return int(rope.get(key) or text.get(key) or CONTEXTS["phi3"])
+    return None
+
+
 def hf_overrides(config: Config) -> dict[str, int]:
     """What vLLM must be told for the length that YaRN gives, where max_position_embeddings is the unscaled one.
 

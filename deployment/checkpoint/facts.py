@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from deployment.checkpoint.context import config_problems, context, hf_overrides
+from deployment.checkpoint.context import config_problems, context, hf_overrides, long_from
 from deployment.checkpoint.exports import read_quantization
 from deployment.checkpoint.quantization import Quantization
 from deployment.checkpoint.shape import LONGEST_CONTEXT, Shape, read_shape, shape_problems
@@ -32,6 +32,8 @@ class Checkpoint(Frozen):
     tensors: Tensors
     hf_overrides: Mapping[str, int] = {}
     """What vLLM must be told of the context that it does not see in config.json."""
+    long_from: int | None = None
+    """The context above which longrope changes answers to short prompts too: tokens."""
     parsers: Family = Family()
     """Of tool calls and of reasoning, as far as vLLM has them for what the chat template taught the model."""
 
@@ -55,6 +57,7 @@ def read_checkpoint(texts: Mapping[str, str], tensors: Mapping[str, Tensor], dig
             quantization=quantization,
             tensors=weigh(tensors, quantization, is_tied=shape.tie_word_embeddings, digest=digest),
             hf_overrides=hf_overrides(config),
+            long_from=long_from(config),
             parsers=defaults_for(shape.architecture, _chat_template(texts)),
         )
 
