@@ -113,7 +113,7 @@ def probe_command(
     return Command(
         argv=(python, "-I", "-", wanted),
         what="look at the host",
-        stdin=bundle("probe.py", *COMPLETENESS, "lying.py", "system.py"),
+        stdin=bundle("probe.py", *COMPLETENESS, "checkpoints.py", "system.py"),
         timeout_s=300,
     )
 

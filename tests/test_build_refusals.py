@@ -97,7 +97,7 @@ REFUSALS: tuple[tuple[Bend, str], ...] = (
     ),
     (memory_too_small, "lower kv_cache_memory_bytes (largest: beta), serve fewer models, quantize, or take a larger"),
     (no_directory, "models.alpha.weights.path: no such directory, got "),
-    (no_weights, "/checkpoints/empty: no *.safetensors, got 1 other files. Take a repository with config.json and "),
+    (no_weights, "/checkpoints/empty: no *.safetensors, got 2 other files. Take a repository with config.json and "),
     (half_the_weights, f"files are missing, got 1 of 2 without {SECOND}. Put a whole checkpoint there."),
     (another_shape, " is not what the lock file says, got num_hidden_layers 2 where 3 is locked."),
 )

@@ -103,7 +103,10 @@ def test_weights_in_8_bits_without_a_word_about_them_are_refused() -> None:
         name: Tensor("F8_E4M3", each.shape) if name.endswith("proj.weight") else each
         for name, each in tensors_of(TINY).items()
     }
-    assert said(TINY, eight)
+    assert said(TINY, eight) == [
+        "weights that no engine here computes with as they are, got F8_E4M3. Take another export of the model, in "
+        "bfloat16."
+    ]
 
 
 def test_a_quantization_beside_the_configuration_is_read_wherever_it_is() -> None:

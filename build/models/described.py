@@ -19,6 +19,8 @@ from deployment.checkpoint.tensors import Tensor
 from deployment.errors import ConfigError
 
 BRANCH = "main"
+# What transformers and mistral-common read; vocab.json is of byte-pair ones, beside merges.txt.
+TOKENIZERS = frozenset({"tokenizer.json", "tokenizer.model", "tekken.json", "vocab.json", "spiece.model"})
 WHOLE = "Take a whole one."
 
 
@@ -87,6 +89,8 @@ def from_directory(host: Host, directory: str, path: str) -> Found:
 def checkpoint_of(said: Mapping[str, Any], where: str) -> Checkpoint:
     """Judge a description. Raises ConfigError, each sentence beginning with `where`."""
     problems: Iterable[str] = said["problems"]
+    if not problems and not TOKENIZERS & set(said["files"]):
+        problems = [f"no tokenizer, got none of {', '.join(sorted(TOKENIZERS))}. Take a repository that has one."]
     if not problems:
         tensors = {name: Tensor(dtype, tuple(shape)) for name, (dtype, shape) in said["tensors"].items()}
         try:

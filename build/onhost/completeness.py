@@ -44,7 +44,8 @@ class Examined:
     def as_data(self) -> dict[str, Any]:
         """For the other end of a connection."""
         tensors = {name: (tensor.dtype, tensor.shape) for name, tensor in self.tensors.items()}
-        return {"problems": self.problems, "texts": self.texts, "tensors": tensors, "digest": self.digest}
+        said = {"problems": self.problems, "files": self.needed, "texts": self.texts}
+        return {**said, "tensors": tensors, "digest": self.digest}
 
     @property
     def digest(self) -> str:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 from xml.parsers.expat import ExpatError
 
-from build.onhost.lying import judge
+from build.onhost.checkpoints import judge
 from build.onhost.system import look
 
 

@@ -6,13 +6,24 @@ Absent and null keys mean what transformers 5.19's classes of these families mak
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from deployment.checkpoint.shape import DEFAULTS, QWEN2
 from deployment.problems import joined, shown
 
 Config = Mapping[str, Any]
 
 # max_position_embeddings where it is absent, by model_type.
-CONTEXTS = {"gemma3": 131072, "gemma3_text": 131072, "llama": 2048, "mistral": 131072, "phi3": 4096, "qwen2": 32768,
-            "qwen3": 32768}  # fmt: skip
+CONTEXTS = {
+    kind: DEFAULTS[architecture]["max_position_embeddings"]
+    for kind, architecture in {
+        "gemma3": "Gemma3ForConditionalGeneration",
+        "gemma3_text": "Gemma3ForCausalLM",
+        "llama": "LlamaForCausalLM",
+        "mistral": "MistralForCausalLM",
+        "phi3": "Phi3ForCausalLM",
+        "qwen2": "Qwen2ForCausalLM",
+        "qwen3": "Qwen3ForCausalLM",
+    }.items()
+}
 # vLLM takes the smallest that is there (transformers_utils/model_arch_config_convertor.py), before model_max_length.
 LENGTHS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "max_sequence_length",
            "max_seq_length", "seq_len", "max_target_positions")  # fmt: skip
@@ -29,7 +40,6 @@ ROPE_NEEDS: Mapping[str, tuple[str, ...]] = {
 # Of these max_position_embeddings is the scaled length already; vLLM multiplies others by their factor.
 SCALED = ("longrope", "llama3", "yarn")
 HEAD_SIZES = (32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512)  # csrc/cpu/generate_cpu_attn_dispatch.py
-QWEN2_LAYERS, QWEN2_FULL_LAYERS, QWEN2_WINDOW = 32, 28, 4096  # transformers' Qwen2Config
 
 
 def config_problems(config: Config) -> list[str]:
@@ -106,9 +116,11 @@ def _rope_type(rope: Config, text: Config) -> str:
 
 def _mixed_windows(text: Config) -> Iterator[str]:
     """vLLM's Qwen2 and Qwen3 assert that the layers look back equally far."""
-    layers = text.get("num_hidden_layers", QWEN2_LAYERS)
-    full = text.get("max_window_layers", QWEN2_FULL_LAYERS)
-    has_window = text.get("use_sliding_window", False) and text.get("sliding_window", QWEN2_WINDOW) is not None
+    layers = text.get("num_hidden_layers", QWEN2["num_hidden_layers"])
+    full = text.get("max_window_layers", QWEN2["max_window_layers"])
+    has_window = (
+        text.get("use_sliding_window", False) and text.get("sliding_window", QWEN2["sliding_window"]) is not None
+    )
     kinds = text.get("layer_types") or [
         "sliding_attention" if has_window and layer >= full else "full_attention" for layer in range(layers)
     ]

@@ -13,7 +13,7 @@ from deployment.checkpoint.context import config_problems, context, hf_overrides
 from deployment.checkpoint.exports import read_quantization
 from deployment.checkpoint.quantization import Quantization
 from deployment.checkpoint.shape import LONGEST_CONTEXT, Shape, read_shape, shape_problems
-from deployment.checkpoint.stored import stored_problems
+from deployment.checkpoint.stored import stored_problems, type_problems
 from deployment.checkpoint.tensors import Tensor, Tensors, tensor_problems, weigh
 from deployment.errors import ConfigError
 from deployment.families import Family, defaults_for
@@ -50,7 +50,9 @@ def read_checkpoint(texts: Mapping[str, str], tensors: Mapping[str, Tensor], dig
     """
     with _strange_files_refused():
         shape, quantization, config = _described(texts, _plain_type(tensors))
-        if problems := [*tensor_problems(tensors, quantization)] or [*stored_problems(tensors, shape, quantization)]:
+        # In this order, and the first alone: what is of another type is also of another size.
+        problems = [*tensor_problems(tensors, quantization)] or [*type_problems(tensors)]
+        if problems := problems or [*stored_problems(tensors, shape, quantization)]:
             raise ConfigError(problems)
         return Checkpoint(
             shape=shape,

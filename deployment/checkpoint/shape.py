@@ -5,11 +5,9 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from deployment.frozen import Frozen
+from deployment.frozen import Count, Frozen
 from deployment.kv_cache import Attention
 from deployment.problems import joined, shown
-
-Count = Annotated[int, Field(gt=0, strict=True)]
 
 LLAMA = {
     "vocab_size": 32000,

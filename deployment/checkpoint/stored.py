@@ -48,6 +48,13 @@ def stored_problems(tensors: Mapping[str, Tensor], shape: Shape, quantization: Q
         yield f"layers that vLLM computes as one are quantized in part, got {few(halves)} in 16 bits. {TAKE}."
 
 
+def type_problems(tensors: Mapping[str, Tensor]) -> Iterator[str]:
+    """Say where weights that are not packed are of a type that only quantized ones have."""
+    found = {name["weight"].dtype for name in _modules(tensors).values() if "weight" in name}
+    if strange := sorted(found - PLAIN):
+        yield f"weights that no engine here computes with as they are, got {', '.join(strange)}. {TAKE}, in bfloat16."
+
+
 def linears(shape: Shape) -> Iterator[tuple[str, int, int]]:
     """Name the projections of one layer, as published checkpoints of these classes do, with outputs and inputs."""
     hidden, head = shape.hidden_size, shape.head_dim
@@ -85,7 +92,7 @@ def _size(found: Mapping[str, Tensor], quantization: Quantization | None) -> tup
     """Outputs and inputs of a linear layer with all that belongs to it; None where something is not there."""
     plain = found.get("weight")
     if plain is not None:
-        return (plain.shape[0], plain.shape[1]) if len(plain.shape) == 2 and plain.dtype in PLAIN else (0, 0)
+        return (plain.shape[0], plain.shape[1]) if len(plain.shape) == 2 else (0, 0)
     if quantization is None:
         return None
     last, axis = PACKED[quantization.method]
