@@ -1,6 +1,7 @@
 """Everything that the cloud can answer: importing this registers it."""
 
 from tests.fakes.cloud import (
+    addresses,
     buckets,
     disks,
     identities,
@@ -11,6 +12,7 @@ from tests.fakes.cloud import (
     places,
     policies,
     secrets,
+    snapshots,
     watching,
 )
 from tests.fakes.cloud.call import ANSWERS, Call
@@ -19,8 +21,8 @@ from tests.fakes.cloud.documents import methods
 __all__ = ["ANSWERS", "Call"]
 
 _PARTS = (
-    *(buckets, disks, identities, instance_changes, instances, networks, operations, places),
-    *(policies, secrets, watching),
+    *(addresses, buckets, disks, identities, instance_changes, instances, networks, operations, places),
+    *(policies, secrets, snapshots, watching),
 )
 for _extra in set(ANSWERS) - set(methods()):
     del ANSWERS[_extra]  # collections register verbs that Google does not have for them

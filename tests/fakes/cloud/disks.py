@@ -1,4 +1,4 @@
-"""Disks, snapshots, and the schedules that make them."""
+"""Disks: what an insert checks and makes, how they change, and what is written on them."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,32 +7,25 @@ from tests.fakes.cloud import places, rules
 from tests.fakes.cloud.call import Call, answers, fingerprint, same_bytes, start_operation
 from tests.fakes.cloud.errors import ApiError, invalid, invalid_field, not_found
 from tests.fakes.cloud.operations import Collection
-from tests.fakes.cloud.state import PREFIX
+from tests.fakes.cloud.state import PREFIX, now
 
 Json = dict[str, Any]
+SOURCES = ("sourceImage", "sourceSnapshot", "sourceDisk", "sourceInstantSnapshot", "sourceStorageObject")
 
 
 def new_disk(call: Call, body: Json, field: str = "resource") -> Json:
     """What a disk looks like once it exists, or why it cannot."""
     kind = body.get("type", "pd-standard").rpartition("/")[2]
-    source: Json = {}
-    image_gb = 0
-    if body.get("sourceImage"):
-        image = places.image(call.resolve(body["sourceImage"]))
-        image_gb = int(image["diskSizeGb"])
-        if body.get("architecture", image["architecture"]) != image["architecture"]:
-            same = f"must be the same as the source resource architecture ({image['architecture']})."
-            raise invalid_field(f"{field}.architecture", body["architecture"], f"Requested architecture {same}")
-        source = {"sourceImage": image["selfLink"], "sourceImageId": image["id"], "architecture": image["architecture"]}
-        source["guestOsFeatures"] = image["guestOsFeatures"]
-    size_gb = int(body.get("sizeGb") or image_gb or 100)
-    if size_gb < image_gb:
-        message = f"Requested disk size cannot be smaller than the image size ({image_gb} GB)"
+    source, least_gb, noun = _source(call, body, field)
+    size_gb = int(body.get("sizeGb") or least_gb or 100)
+    if size_gb < least_gb:
+        message = f"Requested disk size cannot be smaller than the {noun} size ({least_gb} GB)"
         raise invalid_field(f"{field}.diskSizeGb", size_gb, message)
     rules.check_disk(kind, size_gb, body)
     policies = [_schedule(call, reference) for reference in body.get("resourcePolicies", [])]
     provisioned = {"provisionedIops": "3000", "provisionedThroughput": "140"} if kind == "hyperdisk-balanced" else {}
     return {
+        "id": call.state.number(),
         "status": "READY",
         "physicalBlockSizeBytes": "4096",
         "enableConfidentialCompute": False,
@@ -47,6 +40,51 @@ def new_disk(call: Call, body: Json, field: str = "resource") -> Json:
     }
 
 
+def _source(call: Call, body: Json, field: str) -> tuple[Json, int, str]:
+    """What a disk takes over from its image or snapshot, how large it must be for that, and what that is called."""
+    given = [name for name in SOURCES if body.get(name)]
+    if len(given) > 1:
+        raise invalid(f"At most one source may be given for a disk, got {', '.join(given)}.")
+    if not given:
+        return {}, 0, ""
+    [name] = given
+    if name not in ("sourceImage", "sourceSnapshot"):
+        raise invalid_field(f"{field}.{name}", body[name], "This cloud makes disks of images and snapshots only.")
+    noun = name.removeprefix("source").lower()
+    if noun == "image":
+        origin = places.image(call.resolve(body[name]))
+    else:
+        path = call.resolve(body[name], "global/snapshots")
+        origin = call.state.get(path)
+        if origin["status"] != "READY":
+            raise ApiError(400, "resourceNotReady", f"The resource '{path}' is not ready")
+    architecture = origin.get("architecture", "")
+    if architecture and body.get("architecture", architecture) != architecture:
+        same = f"must be the same as the source resource architecture ({architecture})."
+        raise invalid_field(f"{field}.architecture", body["architecture"], f"Requested architecture {same}")
+    kept: Json = {key: origin[key] for key in ("architecture", "guestOsFeatures") if key in origin}
+    return {name: origin["selfLink"], f"{name}Id": origin["id"], **kept}, int(origin["diskSizeGb"]), noun
+
+
+def fill(call: Call, disk: Json) -> None:
+    """A disk of a snapshot has on it what that has; any other is empty."""
+    kept = call.state.contents.get(disk.get("sourceSnapshotId", ""))
+    if kept is not None:
+        call.state.contents[disk["id"]] = kept
+
+
+def use(disk: Json, user: str) -> None:
+    """A disk is attached."""
+    disk.setdefault("users", []).append(PREFIX + user)
+    disk["lastAttachTimestamp"] = now()
+
+
+def release(disk: Json, user: str) -> None:
+    """A disk is detached."""
+    disk["users"] = [one for one in disk.get("users", []) if one != PREFIX + user]
+    disk["lastDetachTimestamp"] = now()
+
+
 def _schedule(call: Call, reference: str) -> str:
     region = call.parameters["zone"].rpartition("-")[0]
     path = call.resolve(reference, f"regions/{region}/resourcePolicies")
@@ -57,7 +95,9 @@ def _schedule(call: Call, reference: str) -> str:
 
 def _disk(call: Call, path: str, body: Json) -> Json:
     places.check_place(call)
-    return new_disk(call, body)
+    disk = new_disk(call, body)
+    fill(call, disk)
+    return disk
 
 
 def _disk_users(call: Call, path: str) -> Iterator[str]:
@@ -80,7 +120,6 @@ def _policy_users(call: Call, path: str) -> Iterator[str]:
 
 
 DISKS = Collection(name="disks", singular="disk", prepare=_disk, users=_disk_users).register()
-SNAPSHOTS = Collection(name="snapshots", singular="snapshot").register()
 POLICIES = Collection(
     name="resourcePolicies", singular="resourcePolicy", prepare=_policy, users=_policy_users
 ).register()
@@ -156,15 +195,3 @@ def remove_policies(call: Call) -> Json:
     away = {_schedule(call, reference) for reference in call.body.get("resourcePolicies", [])}
     left = [one for one in disk.get("resourcePolicies", []) if one not in away]
     return start_operation(call, path, finish=lambda: disk.update(resourcePolicies=left))
-
-
-@answers("compute.disks.createSnapshot")
-def create_snapshot(call: Call) -> Json:
-    """Make a snapshot; the disk's labels are not copied, the request's are kept."""
-    disk_path = DISKS.path(call)
-    disk = call.state.get(disk_path)
-    path = f"projects/{call.project}/global/snapshots/{call.body.get('name', '')}"
-    facts = {"diskSizeGb": disk["sizeGb"], "sourceDisk": disk["selfLink"], "status": "READY", "storageBytes": "0"}
-    head = {"kind": "compute#snapshot", "id": call.state.number(), "selfLink": PREFIX + path}
-    call.state.add(path, {**head, **call.body, **facts})
-    return start_operation(call, disk_path, undo=lambda: call.state.remove(path))

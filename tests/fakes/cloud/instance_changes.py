@@ -6,7 +6,7 @@ from typing import Any
 from tests.fakes.cloud import rules
 from tests.fakes.cloud.call import Call, answers, fingerprint, same_bytes, start_operation
 from tests.fakes.cloud.cards import access_config
-from tests.fakes.cloud.disks import set_labels
+from tests.fakes.cloud.disks import release, set_labels, use
 from tests.fakes.cloud.errors import ApiError, in_use, invalid, invalid_field
 from tests.fakes.cloud.instances import INSTANCES, attached_disk, machine_of, stamped_metadata
 from tests.fakes.cloud.state import PREFIX
@@ -120,7 +120,7 @@ def attach_disk(call: Call) -> Json:
 
     def change(instance: Json) -> None:
         instance["disks"].append(attached)
-        disk.setdefault("users", []).append(PREFIX + path)
+        use(disk, path)
 
     return _change(call, change)
 
@@ -143,7 +143,7 @@ def detach_disk(call: Call) -> Json:
 
     def change(instance: Json) -> None:
         instance["disks"] = [one for one in instance["disks"] if one["deviceName"] != attached["deviceName"]]
-        disk["users"] = [user for user in disk.get("users", []) if user != PREFIX + path]
+        release(disk, path)
 
     return _change(call, change)
 

@@ -7,7 +7,7 @@ from tests.fakes.cloud import places, rules
 from tests.fakes.cloud.boot import boot, shut_down
 from tests.fakes.cloud.call import Call, answers, fingerprint, start_operation
 from tests.fakes.cloud.cards import new_card
-from tests.fakes.cloud.disks import new_disk
+from tests.fakes.cloud.disks import SOURCES, fill, new_disk, release, use
 from tests.fakes.cloud.errors import ApiError, already_exists, in_use, invalid, invalid_field, not_found
 from tests.fakes.cloud.operations import Collection
 from tests.fakes.cloud.state import PREFIX, now
@@ -42,9 +42,10 @@ def _instance(call: Call, path: str, body: Json) -> Json:
     rules.check_scheduling(scheduling)
     for disk_path, disk in made.items():
         call.state.add(disk_path, disk)
+        fill(call, disk)
     for disk in disks:
         if "source" in disk:
-            call.state.get(call.resolve(disk["source"])).setdefault("users", []).append(PREFIX + path)
+            use(call.state.get(call.resolve(disk["source"])), path)
     return {
         "status": "PROVISIONING",
         "canIpForward": False,
@@ -122,12 +123,12 @@ def _new_attached(call: Call, name: str, index: int, given: Json) -> tuple[str, 
     path = f"{call.parent}/disks/{disk_name}"
     if path in call.state.resources:
         raise already_exists(path)
-    kept = ("labels", "provisionedIops", "provisionedThroughput", "resourcePolicies", "architecture", "sourceImage")
+    kept = ("labels", "provisionedIops", "provisionedThroughput", "resourcePolicies", "architecture", *SOURCES)
     body = {key: wanted[key] for key in kept if key in wanted}
     body |= {"name": disk_name, **({"type": wanted["diskType"]} if "diskType" in wanted else {})}
     body |= {"sizeGb": wanted["diskSizeGb"]} if "diskSizeGb" in wanted else {}
     disk = new_disk(call, body, f"resource.disks[{index}].initializeParams")
-    head = {"kind": "compute#disk", "id": call.state.number(), "creationTimestamp": now(), "selfLink": PREFIX + path}
+    head = {"kind": "compute#disk", "creationTimestamp": now(), "selfLink": PREFIX + path}
     return path, {**head, **disk, "zone": PREFIX + call.parent}
 
 
@@ -154,8 +155,7 @@ def release_disks(call: Call, path: str) -> None:
     """What happens to the disks of an instance that goes away."""
     for attached in call.state.get(path)["disks"]:
         disk_path = call.resolve(attached["source"])
-        disk = call.state.resources.get(disk_path, {"users": []})
-        disk["users"] = [user for user in disk.get("users", []) if user != PREFIX + path]
+        release(call.state.resources.get(disk_path, {}), path)
         if attached["autoDelete"]:
             call.state.remove(disk_path)
 

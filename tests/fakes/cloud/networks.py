@@ -108,12 +108,6 @@ def _firewall(call: Call, path: str, body: Json) -> Json:
     }
 
 
-def _address(call: Call, path: str, body: Json) -> Json:
-    check_place(call)
-    number = sum(1 for _ in call.state.under(f"projects/{call.project}", "addresses")) + 10
-    return {"address": f"203.0.113.{number}", "addressType": "EXTERNAL", "status": "RESERVED", **body}
-
-
 def _instances_in(call: Call, path: str) -> Iterator[str]:
     for user, one in call.state.under(f"projects/{call.project}", "instances"):
         if any(card.get("subnetwork") == PREFIX + path for card in one["networkInterfaces"]):
@@ -146,7 +140,6 @@ SUBNETWORKS = Collection(
 ).register()
 ROUTERS = Collection(name="routers", singular="router", prepare=_router).register()
 FIREWALLS = Collection(name="firewalls", singular="firewall", prepare=_firewall).register()
-ADDRESSES = Collection(name="addresses", singular="address", prepare=_address).register()
 
 
 def patch(call: Call, collection: Collection) -> Json:

@@ -21,11 +21,11 @@ OFFERED: dict[str, tuple[str, ...]] = {
             "subnetworks": "insert get list aggregatedList patch delete expandIpCidrRange setPrivateIpGoogleAccess",
             "routers": "insert get list aggregatedList patch delete",
             "firewalls": "insert get list patch delete",
-            "addresses": "insert get list aggregatedList delete",
+            "addresses": "insert get list aggregatedList delete setLabels",
             "resourcePolicies": "insert get list aggregatedList patch delete",
             "disks": "insert get list aggregatedList delete resize setLabels update"
             " addResourcePolicies removeResourcePolicies createSnapshot",
-            "snapshots": "get list delete",
+            "snapshots": "insert get list delete setLabels",
             "instances": "insert get list aggregatedList delete start stop reset setMachineType setLabels setMetadata"
             " setTags setScheduling setDeletionProtection setServiceAccount updateShieldedInstanceConfig attachDisk"
             " detachDisk setDiskAutoDelete addAccessConfig deleteAccessConfig getGuestAttributes getIamPolicy"

@@ -68,6 +68,8 @@ class State:
         self.policies: dict[str, Json] = {}
         self.payloads: dict[str, str] = {}
         self.guest_attributes: dict[str, dict[str, str]] = {}
+        self.contents: dict[str, str] = {}
+        """What is written on each disk and kept in each snapshot, by numeric id: a namesake is another, and empty."""
         self.operations: dict[str, Json] = {}
         self.pending: list[Pending] = []
         self.machines: Machines | None = None
@@ -92,9 +94,17 @@ class State:
         self.resources[path] = resource
         return resource
 
+    def write(self, path: str, text: str) -> None:
+        """What a host does with a disk: a test leaves its marker there."""
+        self.contents[self.get(path)["id"]] = text
+
+    def written(self, path: str) -> str:
+        """What is on a disk or in a snapshot; nothing on a new one."""
+        return self.contents.get(self.get(path)["id"], "")
+
     def remove(self, path: str) -> None:
-        """Forget a resource and its policy."""
-        self.resources.pop(path, None)
+        """Forget a resource, its policy, and what was on it."""
+        self.contents.pop(self.resources.pop(path, {}).get("id", ""), None)
         self.policies.pop(path, None)
         self.guest_attributes.pop(path, None)
         if self.machines is not None:
@@ -129,5 +139,6 @@ class State:
             "policies": self.policies,
             "secrets": {path: len(payload) for path, payload in self.payloads.items()},
             "guestAttributes": self.guest_attributes,
+            "contents": self.contents,
             "operations": self.operations,
         }

@@ -1,6 +1,7 @@
 """Disk, ResourcePolicy, DiskResourcePolicyAttachment."""
 
 import re
+import time
 from typing import Any, ClassVar
 
 from tests.fakes.provider.fields import f, int64, last, nested, only, to_rest
@@ -9,6 +10,7 @@ from tests.fakes.provider.labels import SECRET_OUTPUTS
 from tests.fakes.provider.rest import Rest, RestError
 
 Json = dict[str, Any]
+PREFIX_LETTERS = 48
 VERSIONED = re.compile(r"-v?\d{8}\w*$")
 
 
@@ -24,6 +26,14 @@ def image_path(rest: Rest, project: str, reference: str) -> str:
         if rest.get(f"compute/v1/{candidate}") is not None:
             return candidate
     raise RestError(404, "notFound", f"Could not find image or family {reference}")
+
+
+def snapshot_path(project: str, reference: str) -> str:
+    """The path of a snapshot from what users write: a link, a part of one, or a name alone."""
+    path = reference.split("/compute/v1/", 1)[-1].strip("/")
+    if path.startswith("projects/"):
+        return path
+    return f"projects/{project}/global/snapshots/{last(path)}"
 
 
 def same_image(new: object, old: object) -> bool:
@@ -54,7 +64,7 @@ def _provision(name: str) -> Step:
 
 
 class Disk(Kind):
-    """A disk; it grows in place and is made anew to shrink."""
+    """A disk; it grows in place and is made anew to shrink: the old one is detached and deleted, wherever it was."""
 
     token = "gcp:compute/disk:Disk"
     item = "projects/{project}/zones/{zone}/disks/{name}"
@@ -82,6 +92,8 @@ class Disk(Kind):
     )
     has_labels = True
     secret_outputs = SECRET_OUTPUTS
+    empty_when_absent = frozenset({"snapshot", "image"})
+    """What the cloud says a disk was made of is in its state, whoever made it: left out, that makes a new disk."""
     filled_in = frozenset(
         {
             *("provisionedIops", "provisionedThroughput", "physicalBlockSizeBytes", "resourcePolicies", "size"),
@@ -102,15 +114,37 @@ class Disk(Kind):
         body = to_rest(self.fields, inputs)
         where = "projects/{project}/zones/{zone}".format_map(inputs)
         body["type"] = f"{where}/diskTypes/{last(inputs['type'])}"
+        if "snapshot" in inputs:
+            body["sourceSnapshot"] = snapshot_path(inputs["project"], inputs["snapshot"])
         if "image" in inputs:
             body["sourceImage"] = image_path(rest, inputs["project"], inputs["image"])
         return body
 
-    def check(self, inputs: Json) -> list[tuple[str, str]]:
-        """A snapshot on the way out is not offered."""
-        if inputs.get("createSnapshotBeforeDestroy"):
-            return [("createSnapshotBeforeDestroy", "not offered by the stand-in, got true. Leave it out.")]
-        return []
+    def delete(self, rest: Rest, resource_id: str, state: Json) -> None:
+        """Take it off every instance that uses it, running or not, and delete it, as resource_compute_disk.go does.
+
+        A snapshot comes first if the state asks for one; it has no labels, and its name has the seconds too.
+        """
+        there = rest.call("GET", self.api + resource_id)
+        if state.get("createSnapshotBeforeDestroy"):
+            self._snapshot(rest, resource_id, state)
+        for user in there.get("users", []):
+            path = user.split("/compute/v1/", 1)[-1]
+            for attached in (rest.get(self.api + path) or {"disks": []})["disks"]:
+                if attached.get("source") == there["selfLink"]:
+                    rest.compute("POST", f"{path}/detachDisk", query={"deviceName": attached["deviceName"]})
+        super().delete(rest, resource_id, state)
+
+    def _snapshot(self, rest: Rest, resource_id: str, state: Json) -> None:
+        given = state.get("createSnapshotBeforeDestroyPrefix")
+        prefix, origin = given or state["name"], "create_snapshot_before_destroy_prefix" if given else "disk"
+        if len(prefix) > PREFIX_LETTERS:
+            raise ValueError(
+                f"Your {origin} name is too long to perform this action. The max is {PREFIX_LETTERS} characters. "
+                'Please use "create_snapshot_before_destroy_prefix" to set a custom name for the snapshot.'
+            )
+        body = {"name": f"{prefix}-{time.strftime('%Y%m%d-%H%M%S')}", "sourceDisk": resource_id}
+        rest.compute("POST", f"projects/{state['project']}/global/snapshots", body)
 
 
 class ResourcePolicy(Kind):

@@ -1,0 +1,81 @@
+"""The stand-in provider ends a disk as unkindly as the real one, and makes and reads disks of snapshots."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.cloud.server import Cloud
+from tests.pulumi_stack import PulumiStack
+from tests.standing_stack import changes
+
+PROGRAM = """
+import pulumi
+import pulumi_gcp as gcp
+
+config = pulumi.Config()
+network = gcp.compute.Network("network", name="axion-net", auto_create_subnetworks=False)
+subnet = gcp.compute.Subnetwork(
+    "subnet", name="axion-subnet", network=network.id, ip_cidr_range="10.1.0.0/24", region="us-central1"
+)
+data = gcp.compute.Disk(
+    "data", name="axion-data", size=config.require_int("size"), type="hyperdisk-balanced",
+    snapshot=config.get("snapshot"), create_snapshot_before_destroy=True,
+)
+initial = gcp.compute.InstanceBootDiskInitializeParamsArgs(
+    image="ubuntu-os-cloud/ubuntu-2404-lts-arm64", size=20, type="hyperdisk-balanced"
+)
+host = gcp.compute.Instance(
+    "host", name="axion-host", machine_type="c4a-standard-8", allow_stopping_for_update=True,
+    boot_disk=gcp.compute.InstanceBootDiskArgs(initialize_params=initial),
+    attached_disks=[gcp.compute.InstanceAttachedDiskArgs(source=data.self_link, device_name="data")],
+    network_interfaces=[gcp.compute.InstanceNetworkInterfaceArgs(subnetwork=subnet.id, nic_type="GVNIC")],
+)
+"""
+BASE = "projects/axion-test"
+DISK = f"{BASE}/zones/us-central1-a/disks/axion-data"
+
+
+@pytest.fixture
+def stack(tmp_path: Path, pulumi_cli: Path, cloud: Cloud) -> PulumiStack:
+    return PulumiStack.create(tmp_path, pulumi_cli, cloud, PROGRAM).config("size", 50)
+
+
+def snapshots(cloud: Cloud) -> list[str]:
+    return [path for path in cloud.state.resources if "/snapshots/" in path]
+
+
+def disks_of(cloud: Cloud) -> list[object]:
+    return list(cloud.state.resources[f"{BASE}/zones/us-central1-a/instances/axion-host"]["disks"])
+
+
+def test_a_smaller_disk_is_a_new_one_and_what_was_on_the_old_one_is_in_its_last_snapshot(
+    stack: PulumiStack, cloud: Cloud
+) -> None:
+    stack.up()
+    cloud.state.write(DISK, "weights")
+    cloud.requests.clear()
+    stack.config("size", 40)
+    assert stack.plan()["data"] == "replace"
+    stack.up()
+    [snapshot] = snapshots(cloud)
+    assert [one.partition(" ")[0] for one in changes(cloud)] == [
+        *("snapshots.insert", "instances.detachDisk", "disks.delete", "disks.insert")
+    ]
+    assert (cloud.state.written(DISK), cloud.state.written(snapshot)) == ("", "weights")
+    # The new disk has the old one's link, so nothing has changed for the instance: it runs without, until a refresh.
+    assert [len(disks_of(cloud)), stack.plan()] == [1, {}]
+    stack.refresh()
+    stack.up()
+    assert len(disks_of(cloud)) == 2
+
+    # Made of that snapshot, which must be said for as long as the disk lives: left out, it is made anew once more.
+    stack.config("snapshot", snapshot.rpartition("/")[2]).config("size", 50).up()
+    assert cloud.state.written(DISK) == "weights"
+    assert stack.resources()["data"]["outputs"]["snapshot"].endswith(snapshot)
+    assert stack.plan() == {}
+    stack.config("snapshot", f"{BASE}/global/snapshots/{snapshot.rpartition('/')[2]}")
+    assert stack.plan() == {}
+    stack.refresh()
+    without = stack.settings_file.read_text().replace(f"axion:snapshot: {BASE}/global", "axion:other: global")
+    stack.settings_file.write_text(without)
+    assert stack.plan()["data"] == "replace"
