@@ -41,7 +41,7 @@ store = ModelStore(
         zones={name: settings.zone_of(name) for name in settings.hosts},
         disks={name: disks["data"] for name, disks in checked.disks.items()},
         bucket=settings.bucket,
-        protect=settings.protect_data,
+        deletable=settings.delete_data,
     ),
 )
 stop_role = StopRole("stop", naming)

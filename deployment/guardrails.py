@@ -6,6 +6,7 @@ from pathlib import Path as FilePath
 
 from deployment.addresses import IAP_RANGE, LARGEST_SUBNET_PREFIX, overlap, prefix_length
 from deployment.catalog import Catalog, Shape, load_catalog
+from deployment.data import data_problems
 from deployment.disks import disk_problems, disk_uses
 from deployment.errors import ConfigError
 from deployment.load import load_deployment
@@ -90,7 +91,9 @@ class _Guard:
         for name, host in self.settings.hosts.items():
             found += [f"{self.where('axion:hosts', name, *path)}: {what}" for path, what in self._host(name, host)]
             found += self._models(name, host)
-        found += [f"{self.where(*path)}: {what}" for path, what in (*self._stack(), *self._network(), *self._price())]
+        data = data_problems(self.stack, self.settings)
+        rest = (*self._stack(), *data, *self._network(), *self._price())
+        found += [f"{self.where(*path)}: {what}" for path, what in rest]
         return found
 
     def _stack(self) -> Iterator[tuple[tuple[str, ...], str]]:

@@ -40,7 +40,9 @@ class HostSettings(Settings):
 
     machine_type: str = Field(description="a machine type such as c4a-standard-32")
     zone: str | None = Field(None, description="a zone of the stack's region")
+    zones: tuple[str, ...] = Field((), description="zones of the stack's region, for `fab up` to try in turn")
     spot: bool = Field(False, description="true or false")
+    on_demand_fallback: bool = Field(False, description="true or false: whether `fab up` may give up spot")
     max_run_hours: Annotated[int, Field(gt=0, le=2880)] | None = Field(
         None, description="whole hours, up to 2880, after which Google stops it whatever happens"
     )
@@ -108,7 +110,9 @@ class StackSettings(BaseModel):
     budget: BudgetSettings | None = Field(None, description="a mapping with monthlyUsd and billingAccount")
     alerts: AlertSettings | None = Field(None, description="a mapping such as {email: me@example.com}")
     labels: dict[LabelKey, LabelValue] = Field({}, description="a mapping of lower-case keys and values")
-    protect_data: bool = Field(True, description="true or false")
+    delete_data: tuple[str, ...] = Field(
+        (), description="names of data disks, and of the bucket, that Pulumi may delete with all that is on them"
+    )
 
     @field_validator("budget", "alerts", mode="before")
     @classmethod
@@ -118,4 +122,5 @@ class StackSettings(BaseModel):
 
     def zone_of(self, host: str) -> str:
         """Where a host stands."""
-        return self.hosts[host].zone or self.zone
+        settings = self.hosts[host]
+        return settings.zone or (settings.zones[0] if settings.zones else self.zone)

@@ -25,6 +25,7 @@ SECRETS = ("axion:gatewayApiKeys", "axion:hubToken")
 # Values that Pulumi passes as they are; all others are JSON text.
 PLAIN = frozenset({"gcp:project", "gcp:zone", "gcp:region", *SECRETS})
 NAMES = tuple(field.alias or name for name, field in StackSettings.model_fields.items())
+DELETE = "axion:deleteData"
 SALVAGE_ROUNDS = 8
 # What may stand in for a wrong value while the others are checked: no rule between values reads them.
 IMMATERIAL = {"gcp:project": "some-project", "axion:maxHourlyUsd": 1e9}
@@ -86,6 +87,10 @@ def _read(stack: str, values: Mapping[str, Any], document: Document, secret_keys
             say = f"written in clear, got {len(str(data[key]))} characters. Run `pulumi config set --secret {key}`."
             problems.append(f"{document.where(('config', key))}: {say}")
         data[key] = bool(data.get(key))
+    if "axion:protectData" in data:
+        kept = shown(data.pop("axion:protectData"))
+        say = f"no setting any more, got {kept}: data is always protected. Delete it; what may go, name in {DELETE}."
+        problems.append(f"{document.where(('config', 'axion:protectData'))}: {say}")
     region = _region(data)
     data.setdefault("gcp:region", region or SOMEWHERE)
     settings, found = _validated(data, document, {**IMMATERIAL, **_place(region or SOMEWHERE)})

@@ -1,6 +1,6 @@
 """Where weights, builds and releases outlive a machine: a data disk for each host, and a bucket if wanted."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import pulumi
@@ -25,11 +25,12 @@ class ModelStoreArgs:
     disks: Mapping[str, DiskUse]
     """Data disks by host."""
     bucket: bool
-    protect: bool
+    deletable: Collection[str]
+    """Names of the disks, and of the bucket, that Pulumi may delete."""
 
 
 class ModelStore(pulumi.ComponentResource):
-    """Protected Hyperdisks with daily snapshots, and a private bucket."""
+    """Hyperdisks with daily snapshots, and a private bucket. Pulumi deletes only what a person has named."""
 
     disks: Mapping[str, compute.Disk]
     bucket: pulumi.Output[str] | None
@@ -68,16 +69,21 @@ class ModelStore(pulumi.ComponentResource):
 
     def _disk(self, name: str, host: str, args: ModelStoreArgs, schedule: compute.ResourcePolicy) -> compute.Disk:
         use, zone = args.disks[host], args.zones[host]
+        called = args.naming.name("data", host)
+        is_kept = called not in args.deletable
         disk = compute.Disk(
             f"{name}-data-{host}",
-            name=args.naming.name("data", host),
+            name=called,
             zone=zone,
             type=use.type,
             size=use.size_gib,
             provisioned_iops=use.iops,
             provisioned_throughput=use.throughput_mib_s,
             labels=args.naming.labelled("model-store"),
-            opts=owned_by(self, protect=args.protect),
+            # Protection ends where somebody unprotects it by hand; then Google's provider makes a snapshot first.
+            create_snapshot_before_destroy=is_kept,
+            # `fab move` makes the disk of another zone from a snapshot, which the provider reads back.
+            opts=owned_by(self, protect=is_kept, ignore_changes=["snapshot"]),
         )
         compute.DiskResourcePolicyAttachment(
             f"{name}-data-{host}-snapshots", name=schedule.name, disk=disk.name, zone=zone, opts=owned_by(self)
@@ -86,10 +92,12 @@ class ModelStore(pulumi.ComponentResource):
 
     def _bucket(self, name: str, args: ModelStoreArgs) -> pulumi.Output[str]:
         old = storage.BucketLifecycleRuleConditionArgs(days_since_noncurrent_time=NONCURRENT_DAYS)
+        # Bucket names are the world's: a project's id makes this one ours.
+        called = args.naming.name(args.project)
+        is_kept = called not in args.deletable
         bucket = storage.Bucket(
             f"{name}-bucket",
-            # Bucket names are the world's: a project's id makes this one ours.
-            name=args.naming.name(args.project),
+            name=called,
             location=args.region.upper(),
             uniform_bucket_level_access=True,
             public_access_prevention="enforced",
@@ -99,10 +107,10 @@ class ModelStore(pulumi.ComponentResource):
                     action=storage.BucketLifecycleRuleActionArgs(type="Delete"), condition=old
                 )
             ],
-            # What is in it was downloaded or built and can be again: without protection it goes with its objects.
-            force_destroy=not args.protect,
+            # Who names it means what is in it, too.
+            force_destroy=not is_kept,
             labels=args.naming.labelled("model-store"),
-            opts=owned_by(self, protect=args.protect),
+            opts=owned_by(self, protect=is_kept),
         )
         name_of_it: pulumi.Output[str] = bucket.name
         return name_of_it

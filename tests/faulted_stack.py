@@ -67,7 +67,7 @@ def everything(base: Path, cli: Path, cloud: Cloud) -> PulumiStack:
     """The prod example with every optional part switched on: all 21 types."""
     stack = PulumiStack.of_checkout(base, cli, cloud, name="prod")
     for key, value in {
-        "protectData": False,
+        "deleteData": ["axion-prod-data-main", "axion-prod-axion-test"],
         "maxHourlyUsd": 10,
         "alerts": {"email": "me@example.com"},
         "budget": {"monthlyUsd": 900, "billingAccount": "012345-6789AB-CDEF01"},

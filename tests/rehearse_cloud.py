@@ -51,8 +51,8 @@ STEPS = (
         expects="~ 1 updated",
     ),
     Step(
-        title="protectData: false in Pulumi.prod.yaml, or the data would stay",
-        before=lambda stack: stack.config("protectData", False),
+        title="deleteData in Pulumi.prod.yaml names the disk and the bucket, or the data would stay",
+        before=lambda stack: stack.config("deleteData", ["axion-prod-data-main", "axion-prod-axion-test"]),
         words=("up", *QUIET, "--suppress-outputs"),
         expects="~ 1 updated",
     ),

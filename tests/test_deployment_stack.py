@@ -43,7 +43,7 @@ def test_the_least_that_a_stack_says(tmp_path: Path) -> None:
     assert settings is not None
     assert (settings.project, settings.zone, settings.region) == ("a-project", "us-central1-a", "us-central1")
     assert settings.hosts["main"].boot_disk_type == "hyperdisk-balanced"
-    assert (settings.protect_data, settings.allow_unknown_prices, settings.bucket) == (True, False, False)
+    assert (settings.delete_data, settings.allow_unknown_prices, settings.bucket) == ((), False, False)
     assert settings.hosts["main"].public_ip is None
     assert settings.zone_of("main") == "us-central1-a"
 
@@ -103,7 +103,7 @@ def test_every_mistake_is_reported_at_once_with_its_line(tmp_path: Path) -> None
         "Give dollars an hour that all hosts may cost.",
         "Pulumi.test.yaml:5 config.axion:foo: unknown key, got 3. Delete it; known here: gcp:project, gcp:zone, "
         "gcp:region, axion:hosts, axion:maxHourlyUsd, axion:allowUnknownPrices, axion:network, axion:gatewayApiKeys, "
-        "axion:hubToken, axion:bucket, axion:budget, axion:alerts, axion:labels, axion:protectData.",
+        "axion:hubToken, axion:bucket, axion:budget, axion:alerts, axion:labels, axion:deleteData.",
         "Pulumi.test.yaml:8 config.axion:hosts.main.machineType: missing, got nothing. "
         "Give a machine type such as c4a-standard-32.",
         'Pulumi.test.yaml:9 config.axion:hosts.main.machineTyp: unknown key, got "c4a-standard-32". '

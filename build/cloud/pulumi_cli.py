@@ -2,15 +2,16 @@
 
 import json
 import os
+import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import yaml
 
-from build.command import Command
+from build.command import Command, Result
 from build.errors import DeployError
 from build.executor import Executor
 from build.target import REPOSITORY
@@ -18,6 +19,7 @@ from deployment.cloud_errors import CloudError, classify
 
 QUICK_TIMEOUT_S = 60.0
 REFRESH_TIMEOUT_S = 900.0
+ENDING_TIMEOUT_S = 60.0
 ENVIRONMENT = {"PULUMI_SKIP_UPDATE_CHECK": "1", "PULUMI_SKIP_CONFIRMATIONS": "true"}
 
 
@@ -85,6 +87,18 @@ class Pulumi:
             timeout_s=REFRESH_TIMEOUT_S,
         )
 
+    def set_config(self, path: str, value: str) -> None:
+        """Set one value in the stack's file; its comments and order stay."""
+        self._run(f"set {path}", "config", "set", "--path", path, value, *self._on)
+
+    def preview(self) -> Result:
+        """`pulumi preview`, as a person reads it."""
+        return self._watched("preview", *self._on, "--non-interactive")
+
+    def up(self) -> Result:
+        """`pulumi up` without a question, as a person reads it; its own preview comes first."""
+        return self._watched("up", *self._on, "--yes", "--non-interactive")
+
     def planned_creates(self) -> list[Mapping[str, Any]]:
         """What the next `up` would create, as the state would hold it; secrets are masked. Needs no lock."""
         words = ("preview", *self._on, "--json", "--non-interactive")
@@ -120,6 +134,37 @@ class Pulumi:
         if not result.succeeded:
             raise PulumiError(what, pulumi_error(result.stderr, result.stdout))
         return result.stdout
+
+    def _watched(self, *words: str) -> Result:
+        """Run it in the foreground: an interrupt reaches it, and it ends as it should, with its state written."""
+        try:
+            process = subprocess.Popen(
+                ("pulumi", *words, "--color=never"),
+                cwd=self.directory,
+                env={**os.environ, **ENVIRONMENT},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+            )
+        except OSError as error:
+            raise DeployError(f"pulumi {words[0]}: cannot start, got {error}. Run `fab doctor`.") from None
+        said: list[str] = []
+        assert process.stdout is not None, "it is a pipe"
+        try:
+            _read(process.stdout, said)
+        except KeyboardInterrupt:
+            _read(process.stdout, said)
+            process.wait(ENDING_TIMEOUT_S)
+            raise
+        return Result(status=process.wait(ENDING_TIMEOUT_S), stdout="".join(said), stderr="")
+
+
+def _read(stream: IO[str], said: list[str]) -> None:
+    for line in stream:
+        said.append(line)
+        print(line, end="", flush=True)
 
 
 def pulumi_error(stderr: str, stdout: str) -> CloudError:

@@ -1,0 +1,70 @@
+"""A host's data disk: where Pulumi's state has it, what Google says of it, and whether anything can be on it."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from build.cloud.adopt import resources_of
+from build.cloud.gcloud import Gcloud
+from build.cloud.kinds import last
+
+Item = Mapping[str, Any]
+DISK = "gcp:compute/disk:Disk"
+NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateDisk:
+    """A data disk as the state has it."""
+
+    urns: tuple[str, ...]
+    """Its own, then that of its snapshot schedule."""
+    name: str
+    zone: str
+
+
+def state_disk(checkpoint: Item, host: str) -> StateDisk | None:
+    """Find a host's data disk in a checkpoint. Pure."""
+    found = {str(each["urn"]).rpartition("::")[2]: each for each in resources_of(checkpoint)}
+    disk, schedule = found.get(f"models-data-{host}"), found.get(f"models-data-{host}-snapshots")
+    if disk is None or disk["type"] != DISK:
+        return None
+    known = {**(disk.get("inputs") or {}), **(disk.get("outputs") or {})}
+    urns = tuple(str(each["urn"]) for each in (disk, schedule) if each is not None)
+    return StateDisk(urns=urns, name=str(known["name"]), zone=last(known["zone"]))
+
+
+def pointed_at(checkpoint: Item, disk: StateDisk, zone: str) -> dict[str, Any]:
+    """The checkpoint with the disk of the same name in another zone; a refresh reads the rest of it. Pure."""
+    result: dict[str, Any] = copy.deepcopy(dict(checkpoint))
+    for each in result["deployment"]["resources"]:
+        if each["urn"] == disk.urns[0] and not each.get("delete"):
+            each["id"] = str(each["id"]).replace(f"/zones/{disk.zone}/", f"/zones/{zone}/")
+            each["inputs"]["zone"] = each["outputs"]["zone"] = zone
+    return result
+
+
+def described(gcloud: Gcloud, name: str, zone: str) -> Item | None:
+    """Ask for a disk; None where there is none."""
+    found: Item | None = gcloud.ask_or_none(f"disk {name}", "compute", "disks", "describe", name, f"--zone={zone}")
+    return found
+
+
+def is_empty(disk: Item) -> bool:
+    """Whether nothing was ever written on it: made from nothing, and attached to no machine since. Pure."""
+    made_from = any(disk.get(key) for key in ("sourceSnapshot", "sourceDisk", "sourceImage"))
+    return not (made_from or disk.get("lastAttachTimestamp") or disk.get("users"))
+
+
+def made_from(disk: Item, snapshots: Sequence[Item]) -> str | None:
+    """The number of the disk that a disk was copied from, by way of one of these snapshots. Pure."""
+    by_id = {str(each["id"]): str(each.get("sourceDiskId")) for each in snapshots}
+    return by_id.get(str(disk.get("sourceSnapshotId")))
+
+
+def moment(item: Item, key: str) -> datetime:
+    """One of Google's time stamps; the beginning of time where there is none."""
+    stamp = item.get(key)
+    return datetime.fromisoformat(str(stamp)).astimezone(UTC) if stamp else NEVER

@@ -1,0 +1,130 @@
+"""`pulumi up`, and where a zone has no machine free, again in the next one: as long as nothing is on the data disk.
+
+A disk that holds something stays where it is: `fab move` takes it along, and a person decides on that.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from build.cloud.data_disk import StateDisk, described, is_empty, state_disk
+from build.cloud.gcloud import Gcloud, in_parallel
+from build.cloud.pulumi_cli import Pulumi
+from build.errors import DeployError
+from deployment.cloud_errors import Kind
+from deployment.diagnostics import explained, failures
+from deployment.stack import HostSettings, StackSettings
+
+DELETE_TIMEOUT_S = 300.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Try:
+    """Where a host is to be tried next, and how it is bought."""
+
+    host: str
+    zone: str
+    spot: bool
+
+    def sentence(self) -> str:
+        how = " spot" if self.spot else " on demand"
+        return f"{self.host}: trying {self.zone}{how}"
+
+
+def tries(name: str, host: HostSettings, zone: str) -> list[Try]:
+    """Everything that a host's settings allow, in their order, from where it is now on. Pure."""
+    zones = [zone, *(each for each in host.zones if each != zone)]
+    bought = [True, False] if host.spot and host.on_demand_fallback else [host.spot]
+    return [Try(host=name, zone=each, spot=spot) for spot in bought for each in zones]
+
+
+def out_of_stock(output: str, hosts: Mapping[str, HostSettings]) -> set[str]:
+    """Hosts whose machine, or one of whose disks, was not to be had. Pure."""
+    found = set()
+    for failure in failures(output):
+        if failure.error.kind is Kind.STOCKOUT:
+            names = (name for name in hosts if _is_of(failure.name, name))
+            found |= set(names)
+    return found
+
+
+def _is_of(resource: str, host: str) -> bool:
+    own = (f"models-data-{host}", f"host-{host}-instance", f"host-{host}-boot")
+    return resource in own or resource.startswith(f"host-{host}-boot-")
+
+
+def up(pulumi: Pulumi, gcloud: Gcloud, settings: StackSettings) -> Iterator[str]:
+    """Run it until it succeeds or nothing is left to try; yields what is done between two runs.
+
+    Raises DeployError with what Pulumi failed at and what to do about it.
+    """
+    left = {name: tries(name, host, settings.zone_of(name)) for name, host in settings.hosts.items()}
+    now = {name: each[0] for name, each in left.items()}
+    for _ in range(sum(len(each) for each in left.values())):
+        yield from let_go_of_empty_disks(pulumi, gcloud, {name: each.zone for name, each in now.items()})
+        result = pulumi.up()
+        if result.succeeded:
+            return
+        exhausted = out_of_stock(result.stdout, settings.hosts)
+        problems = explained(result.stdout) or (f"{pulumi.stack}: `pulumi up` failed, got the message above.",)
+        if not exhausted:
+            raise DeployError(*problems)
+        for host in sorted(exhausted):
+            left[host] = left[host][1:]
+            if not left[host]:
+                raise DeployError(*problems)
+            _check_empty(pulumi, gcloud, host, problems)
+            now[host] = left[host][0]
+            yield now[host].sentence()
+            pulumi.set_config(f"axion:hosts.{host}.zone", now[host].zone)
+            if now[host].spot != settings.hosts[host].spot:
+                pulumi.set_config(f"axion:hosts.{host}.spot", "false")
+
+
+def let_go_of_empty_disks(pulumi: Pulumi, gcloud: Gcloud, zones: Mapping[str, str]) -> Iterator[str]:
+    """Delete data disks of other zones than the hosts' that nothing was ever written on.
+
+    Raises DeployError where something was.
+    """
+    checkpoint = pulumi.export()
+    disks = {host: disk for host in zones if (disk := state_disk(checkpoint, host)) is not None}
+    stray = {host: disk for host, disk in disks.items() if disk.zone != zones[host]}
+    held = _asked(gcloud, stray)
+    full = [host for host, found in held.items() if found is not None and not is_empty(found)]
+    if full:
+        raise DeployError(*(_must_move(pulumi, host, stray[host], zones[host]) for host in full))
+    for host, disk in stray.items():
+        yield f"{host}: {disk.name} in {disk.zone} was never used; it goes, and comes again in {zones[host]}"
+        if held[host] is not None:
+            gcloud.ask(
+                f"delete the empty {disk.name}",
+                *("compute", "disks", "delete", disk.name, f"--zone={disk.zone}"),
+                timeout_s=DELETE_TIMEOUT_S,
+            )
+    if stray:
+        # A deleted disk's schedule goes out of the state with it.
+        pulumi.refresh([urn for disk in stray.values() for urn in disk.urns])
+
+
+def _asked(gcloud: Gcloud, disks: Mapping[str, StateDisk]) -> dict[str, Any]:
+    answers = in_parallel({host: partial(described, gcloud, disk.name, disk.zone) for host, disk in disks.items()})
+    refused = [problem for each in answers.values() if isinstance(each, DeployError) for problem in each.problems]
+    if refused:
+        raise DeployError(*refused)
+    return dict(answers)
+
+
+def _check_empty(pulumi: Pulumi, gcloud: Gcloud, host: str, problems: tuple[str, ...]) -> None:
+    """Raises DeployError where the host's data disk holds something: then another zone means to move it."""
+    disk = state_disk(pulumi.export(), host)
+    found = described(gcloud, disk.name, disk.zone) if disk else None
+    if found is not None and not is_empty(found):
+        raise DeployError(*problems)
+
+
+def _must_move(pulumi: Pulumi, host: str, disk: StateDisk, zone: str) -> str:
+    return (
+        f"{disk.name}: holds data in {disk.zone}, got {zone} as the zone of {host}. Run `fab move --stack "
+        f"{pulumi.stack} --host {host} --zone {zone}`, or set the zone back to {disk.zone}."
+    )
