@@ -39,5 +39,3 @@ def data_problems(stack: str, settings: StackSettings) -> Iterator[Finding]:
                 f"not one of zones, got {host.zone} and {joined(host.zones)}. Add it there, or delete one of the two."
             )
             yield (*at, "zone"), what
-        if host.on_demand_fallback and not host.spot:
-            yield (*at, "onDemandFallback"), "nothing to fall back from, got true without spot. Set spot: true."

@@ -50,7 +50,8 @@ def failures(output: str) -> tuple[Failure, ...]:
 def _blocks(output: str) -> Iterator[tuple[str, str, str]]:
     kind = name = ""
     lines: list[str] = []
-    for line in [*output.partition(f"\n{SECTION}\n")[2].splitlines(), "end"]:
+    # The preview that `up` begins with has a section of its own.
+    for line in [*output.rpartition(f"\n{SECTION}\n")[2].splitlines(), "end"]:
         head = HEAD.match(line)
         if (head or END.match(line)) and name:
             text = "\n".join(lines).strip()

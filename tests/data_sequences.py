@@ -29,7 +29,7 @@ from tests.pulumi_stack import PulumiStack, find_cli
 from tests.requirements.tools import GCLOUD, put_on_path
 
 Json = dict[str, Any]
-ZONES = ("us-central1-a", "us-central1-b", "us-central1-f")
+ZONES = ("us-central1-a", "us-central1-b", "us-central1-c")
 MARKER = "what a person cannot have again"
 DISK, VM = "axion-dev-data-main", "axion-dev-main"
 FOLLOWED = re.compile(r"`((?:fab|pulumi|gcloud) [^`]+)`")
@@ -51,7 +51,7 @@ class Life:
     """One stack, what became of it, and where its marker is."""
 
     stack: PulumiStack
-    chance: random.Random
+    chance: random.Random = field(default_factory=random.Random)
     said: str = ""
     """What the last command printed: advice stands in it."""
     steps: list[str] = field(default_factory=list)
@@ -143,11 +143,8 @@ def move(life: Life) -> str:
 
 def run_out(life: Life) -> str:
     """Some zones have no machine until the next step of this kind."""
-    life.cloud.faults.clear()
     zones = life.chance.sample(ZONES, life.chance.choice([0, 1, 1, 2]))
-    for zone in zones:
-        for verb in ("insert", "start"):
-            life.cloud.plant(method=rf"compute\.instances\.{verb}", path=f"/zones/{zone}/", kind="stockout", nth=0)
+    life.cloud.state.settings.stockout_zones = set(zones)
     return f"out of stock: {', '.join(zones) or 'nowhere'}"
 
 

@@ -99,7 +99,7 @@ def test_no_connection_is_refused_whatever_goes_on_behind_the_address(host: Host
         assert_serves(host)
         run(host, "systemctl restart gateway.service")  # a socket that systemd gave up shows when the gateway lets go
         assert_serves(host)
-    assert outcomes["open"] > 50
+    assert outcomes["open"] > 20
     assert set(outcomes) == {"open"}
 
 

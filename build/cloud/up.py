@@ -3,6 +3,7 @@
 A disk that holds something stays where it is: `fab move` takes it along, and a person decides on that.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +18,7 @@ from deployment.diagnostics import explained, failures
 from deployment.stack import HostSettings, StackSettings
 
 DELETE_TIMEOUT_S = 300.0
+NOT_OFFERED = re.compile(r"/(machineTypes|diskTypes)/")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,13 +41,13 @@ def tries(name: str, host: HostSettings, zone: str) -> list[Try]:
     return [Try(host=name, zone=each, spot=spot) for spot in bought for each in zones]
 
 
-def out_of_stock(output: str, hosts: Mapping[str, HostSettings]) -> set[str]:
-    """Hosts whose machine, or one of whose disks, was not to be had. Pure."""
+def not_to_be_had(output: str, hosts: Mapping[str, HostSettings]) -> set[str]:
+    """Hosts of which a part was out of stock, or is not offered in the zone at all. Pure."""
     found = set()
     for failure in failures(output):
-        if failure.error.kind is Kind.STOCKOUT:
-            names = (name for name in hosts if _is_of(failure.name, name))
-            found |= set(names)
+        is_out = failure.error.kind is Kind.STOCKOUT
+        if is_out or (failure.error.kind is Kind.NOT_FOUND and NOT_OFFERED.search(failure.text)):
+            found |= {name for name in hosts if _is_of(failure.name, name)}
     return found
 
 
@@ -66,7 +68,7 @@ def up(pulumi: Pulumi, gcloud: Gcloud, settings: StackSettings) -> Iterator[str]
         result = pulumi.up()
         if result.succeeded:
             return
-        exhausted = out_of_stock(result.stdout, settings.hosts)
+        exhausted = not_to_be_had(result.stdout, settings.hosts)
         problems = explained(result.stdout) or (f"{pulumi.stack}: `pulumi up` failed, got the message above.",)
         if not exhausted:
             raise DeployError(*problems)

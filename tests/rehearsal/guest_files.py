@@ -94,6 +94,7 @@ def _texts(name: str, certificate: google.Certificate) -> Mapping[str, str]:
     return {
         "etc/hostname": f"{name}\n",
         "etc/hosts": "".join(f"{address} {names}\n" for address, names in addresses.items()),
+        "etc/apt/apt.conf.d/way-out.conf": f'Acquire::http::Proxy "{way_out.URL}";\n',
         "etc/pip.conf": pip_conf({**pip_settings(), "proxy": way_out.URL}),
         "etc/ssh/sshd_config.d/image.conf": SSHD,
         f"etc/ssl/certs/{certificate.name}": certificate.file.read_text(),

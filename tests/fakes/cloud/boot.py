@@ -24,6 +24,8 @@ def boot(call: Call, instance: Json) -> None:
     if zone in settings.stockout_zones:
         raise faults.stockout(zone, machine.name)
     instance.update(status="RUNNING", lastStartTimestamp=now())
+    for attached in instance["disks"]:
+        call.state.get(attached["source"].removeprefix(PREFIX))["lastAttachTimestamp"] = now()
     if call.state.machines is None:
         _publish_host_keys(call, instance)
     else:

@@ -74,9 +74,8 @@ def fill(call: Call, disk: Json) -> None:
 
 
 def use(disk: Json, user: str) -> None:
-    """A disk is attached."""
+    """A disk is attached; when, it says once the machine is there."""
     disk.setdefault("users", []).append(PREFIX + user)
-    disk["lastAttachTimestamp"] = now()
 
 
 def release(disk: Json, user: str) -> None:
