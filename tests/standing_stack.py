@@ -11,7 +11,10 @@ from tests.fakes.cloud.server import Cloud
 from tests.pulumi_stack import PulumiStack
 
 Json = dict[str, Any]
-REMEMBERED = ("settings", "resources", "policies", "payloads", "guest_attributes", "contents", "operations", "owners")
+REMEMBERED = (
+    *("settings", "resources", "policies", "payloads", "guest_attributes", "contents", "happened", "addresses_given"),
+    *("operations", "owners"),
+)
 FOLDERS = ("program", "state")
 READING = frozenset({"get", "list", "aggregatedList", "wait", "getFromFamily", "getIamPolicy", "access"})
 

@@ -79,3 +79,61 @@ def test_a_smaller_disk_is_a_new_one_and_what_was_on_the_old_one_is_in_its_last_
     without = stack.settings_file.read_text().replace(f"axion:snapshot: {BASE}/global", "axion:other: global")
     stack.settings_file.write_text(without)
     assert stack.plan()["data"] == "replace"
+
+
+HOST = """
+import pulumi
+import pulumi_gcp as gcp
+
+config = pulumi.Config()
+network = gcp.compute.Network("network", name="axion-net", auto_create_subnetworks=False)
+subnet = gcp.compute.Subnetwork(
+    "subnet", name="axion-subnet", network=network.id, ip_cidr_range="10.1.0.0/24", region="us-central1"
+)
+address = gcp.compute.Address("address", name="axion-address", region="us-central1", labels={"axion-stack": "dev"})
+data = gcp.compute.Disk(
+    "data", name="axion-data", size=100, type="hyperdisk-balanced",
+    provisioned_iops=config.require_int("iops"), provisioned_throughput=config.require_int("throughput"),
+)
+initial = gcp.compute.InstanceBootDiskInitializeParamsArgs(
+    image="ubuntu-os-cloud/ubuntu-2404-lts-arm64", size=20, type="hyperdisk-balanced"
+)
+local = [gcp.compute.InstanceScratchDiskArgs(interface="NVME", size=375) for _ in range(config.require_int("ssds"))]
+host = gcp.compute.Instance(
+    "host", name="axion-host", machine_type=config.require("machine"), allow_stopping_for_update=True,
+    boot_disk=gcp.compute.InstanceBootDiskArgs(initialize_params=initial), scratch_disks=local or None,
+    network_interfaces=[gcp.compute.InstanceNetworkInterfaceArgs(
+        subnetwork=subnet.id, nic_type="GVNIC",
+        access_configs=[gcp.compute.InstanceNetworkInterfaceAccessConfigArgs(nat_ip=address.address)],
+    )],
+)
+pulumi.export("address", host.network_interfaces[0].access_configs[0].nat_ip)
+"""
+
+
+def test_local_ssds_are_named_or_the_host_is_replaced_and_the_provider_cannot_stop_it(
+    tmp_path: Path, pulumi_cli: Path, cloud: Cloud
+) -> None:
+    stack = PulumiStack.create(tmp_path, pulumi_cli, cloud, HOST)
+    stack.config("ssds", 2).config("machine", "c4a-standard-8-lssd").config("iops", 10_000).config("throughput", 1_000)
+    stack.up()
+    assert stack.outputs() == {"address": "203.0.113.10"}
+    assert stack.plan() == {}
+    stack.config("ssds", 0)
+    assert stack.plan() == {"host": "replace"}
+
+    stack.config("ssds", 2).config("machine", "c4a-standard-16-lssd")
+    refused = stack.up(check=False)
+    assert "VM has a Local SSD attached but an undefined value for `discard-local-ssd`" in refused.said
+
+    # Both at once: the lower IOPS alone would not carry the throughput that is there.
+    cloud.requests.clear()
+    stack.config("machine", "c4a-standard-8-lssd").config("iops", 3_000).config("throughput", 140)
+    assert stack.plan() == {"data": "update"}
+    stack.up()
+    [changed] = [one["path"] for one in cloud.requests if one["method"] == "compute.disks.update"]
+    assert changed.endswith("/disks/axion-data?paths=provisionedIops&paths=provisionedThroughput")
+    refused = stack.config("iops", 4_000).up(check=False)
+    assert "it can be changed once in 4 hours" in refused.said
+    stack.destroy()
+    assert snapshots(cloud) == []

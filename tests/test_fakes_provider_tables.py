@@ -24,6 +24,7 @@ SCHEMAS = {
     "gcp:compute/router:Router": ("compute.routers.insert", "Router"),
     "gcp:compute/routerNat:RouterNat": ("compute.routers.insert", "RouterNat"),
     FIREWALL: ("compute.firewalls.insert", "Firewall"),
+    "gcp:compute/address:Address": ("compute.addresses.insert", "Address"),
     "gcp:compute/resourcePolicy:ResourcePolicy": ("compute.resourcePolicies.insert", "ResourcePolicy"),
     DISK: ("compute.disks.insert", "Disk"),
     INSTANCE: ("compute.instances.insert", "Instance"),
@@ -42,7 +43,7 @@ SCHEMAS = {
     ),
 }
 # The provider takes these apart itself before it sends them.
-TAKEN_APART = {"bootDisk", "attachedDisks", "serviceAccount"}
+TAKEN_APART = {"bootDisk", "attachedDisks", "scratchDisks", "serviceAccount"}
 
 
 def in_sdk(fields: Sequence[Field], shape: dict[str, Any], where: str) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from tests.fakes.cloud import (
     addresses,
     buckets,
+    disk_changes,
     disks,
     identities,
     instance_changes,
@@ -11,6 +12,7 @@ from tests.fakes.cloud import (
     operations,
     places,
     policies,
+    schedules,
     secrets,
     snapshots,
     watching,
@@ -21,8 +23,8 @@ from tests.fakes.cloud.documents import methods
 __all__ = ["ANSWERS", "Call"]
 
 _PARTS = (
-    *(addresses, buckets, disks, identities, instance_changes, instances, networks, operations, places),
-    *(policies, secrets, snapshots, watching),
+    *(addresses, buckets, disk_changes, disks, identities, instance_changes, instances, networks, operations, places),
+    *(policies, schedules, secrets, snapshots, watching),
 )
 for _extra in set(ANSWERS) - set(methods()):
     del ANSWERS[_extra]  # collections register verbs that Google does not have for them

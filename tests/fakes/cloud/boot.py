@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Callable
 from typing import Any
 
-from tests.fakes.cloud import faults, rules
+from tests.fakes.cloud import addresses, faults, rules
 from tests.fakes.cloud.call import Call
 from tests.fakes.cloud.state import PREFIX, now
 
@@ -23,6 +23,7 @@ def boot(call: Call, instance: Json) -> None:
             raise faults.quota_exceeded(region, limit)
     if zone in settings.stockout_zones:
         raise faults.stockout(zone, machine.name)
+    addresses.give_ephemeral(call.state, instance)
     instance.update(status="RUNNING", lastStartTimestamp=now())
     for attached in instance["disks"]:
         call.state.get(attached["source"].removeprefix(PREFIX))["lastAttachTimestamp"] = now()

@@ -3,7 +3,7 @@
 import ipaddress
 from typing import Any
 
-from tests.fakes.cloud import rules
+from tests.fakes.cloud import addresses, rules
 from tests.fakes.cloud.call import Call, fingerprint
 from tests.fakes.cloud.errors import ApiError, invalid_field
 from tests.fakes.cloud.networks import referenced
@@ -25,22 +25,23 @@ def new_card(call: Call, path: str, index: int, card: Json, machine: rules.Machi
     card["network"] = subnet["network"]
     card["networkIP"] = _free_address(call, subnet, card.get("networkIP"), f"{field}.networkIP")
     for number, config in enumerate(card.get("accessConfigs", [])):
-        card["accessConfigs"][number] = access_config(call, path, config)
+        card["accessConfigs"][number] = access_config(call, path, config, f"{field}.accessConfigs[{number}].natIP")
     return {"kind": "compute#networkInterface", "name": f"nic{index}", "stackType": "IPV4_ONLY", **card} | {
         "fingerprint": fingerprint(card)
     }
 
 
-def access_config(call: Call, path: str, given: Json) -> Json:
-    """A public address: reserved by the request or taken from a pool."""
-    taken = sum(1 for _ in call.state.under(f"projects/{call.project}", "instances"))
+def access_config(call: Call, path: str, given: Json, field: str = "natIP") -> Json:
+    """A public address: a reserved one, or whatever the next start brings."""
     defaults = {
         "kind": "compute#accessConfig",
         "type": "ONE_TO_ONE_NAT",
         "name": "external-nat",
         "networkTier": "PREMIUM",
     }
-    return {**defaults, "natIP": f"198.51.100.{10 + taken}", **given}
+    if given.get("natIP"):
+        addresses.take(call, path, given["natIP"], field)
+    return {**defaults, **given}
 
 
 def _free_address(call: Call, subnet: Json, wanted: str | None, field: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from tests.fakes.cloud import places, rules
+from tests.fakes.cloud import disk_rules, places
 from tests.fakes.cloud.call import Call, answers, fingerprint, same_bytes, start_operation
 from tests.fakes.cloud.errors import ApiError, invalid, invalid_field, not_found
 from tests.fakes.cloud.operations import Collection
@@ -11,6 +11,7 @@ from tests.fakes.cloud.state import PREFIX, now
 
 Json = dict[str, Any]
 SOURCES = ("sourceImage", "sourceSnapshot", "sourceDisk", "sourceInstantSnapshot", "sourceStorageObject")
+BURST = (6, 3_600.0)
 
 
 def new_disk(call: Call, body: Json, field: str = "resource") -> Json:
@@ -21,16 +22,17 @@ def new_disk(call: Call, body: Json, field: str = "resource") -> Json:
     if size_gb < least_gb:
         message = f"Requested disk size cannot be smaller than the {noun} size ({least_gb} GB)"
         raise invalid_field(f"{field}.diskSizeGb", size_gb, message)
-    rules.check_disk(kind, size_gb, body)
+    disk_rules.check_disk(kind, size_gb, body)
+    if source:
+        disk_rules.check_source(kind, body)
     policies = [_schedule(call, reference) for reference in body.get("resourcePolicies", [])]
-    provisioned = {"provisionedIops": "3000", "provisionedThroughput": "140"} if kind == "hyperdisk-balanced" else {}
     return {
         "id": call.state.number(),
         "status": "READY",
         "physicalBlockSizeBytes": "4096",
         "enableConfidentialCompute": False,
         "accessMode": "READ_WRITE_SINGLE",
-        **provisioned,
+        **disk_rules.provisioned(kind, size_gb),
         **body,
         **source,
         "sizeGb": str(size_gb),
@@ -73,6 +75,24 @@ def fill(call: Call, disk: Json) -> None:
         call.state.contents[disk["id"]] = kept
 
 
+def check_rate(call: Call, what: str, source: str) -> None:
+    """Six times in an hour a disk may be made a snapshot of, and a snapshot a disk.
+
+    Google, "Best practices for disk snapshots"; the code by GoogleCloudPlatform/gcpdiag's ERR/2024_001, the sentence by
+    those who met it.
+    """
+    if not call.state.may_happen(what, *BURST):
+        message = f"Operation rate exceeded for resource '{source.removeprefix(PREFIX)}'. "
+        raise ApiError(
+            429, "RESOURCE_OPERATION_RATE_EXCEEDED", f"{message}Too frequent operations from the source resource."
+        )
+
+
+def _made(call: Call, disk: Json) -> None:
+    if "sourceSnapshotId" in disk:
+        check_rate(call, f"disks of snapshot {disk['sourceSnapshotId']}", disk["sourceSnapshot"])
+
+
 def use(disk: Json, user: str) -> None:
     """A disk is attached; when, it says once the machine is there."""
     disk.setdefault("users", []).append(PREFIX + user)
@@ -104,56 +124,7 @@ def _disk_users(call: Call, path: str) -> Iterator[str]:
         yield user.removeprefix(PREFIX)
 
 
-def _policy(call: Call, path: str, body: Json) -> Json:
-    places.check_place(call)
-    schedule = body.get("snapshotSchedulePolicy", {}).get("schedule", {})
-    if "snapshotSchedulePolicy" in body and len(schedule) != 1:
-        raise invalid_field("resource.snapshotSchedulePolicy.schedule", "", "Exactly one schedule is required.")
-    return {"status": "READY", **body}
-
-
-def _policy_users(call: Call, path: str) -> Iterator[str]:
-    for user, one in call.state.under(f"projects/{call.project}", "disks"):
-        if PREFIX + path in one.get("resourcePolicies", []):
-            yield user
-
-
-DISKS = Collection(name="disks", singular="disk", prepare=_disk, users=_disk_users).register()
-POLICIES = Collection(
-    name="resourcePolicies", singular="resourcePolicy", prepare=_policy, users=_policy_users
-).register()
-
-
-@answers("compute.resourcePolicies.patch")
-def patch_policy(call: Call) -> Json:
-    """Change a snapshot schedule."""
-    path = POLICIES.path(call)
-    resource = call.state.get(path)
-    return start_operation(call, path, finish=lambda: resource.update(call.body))
-
-
-@answers("compute.disks.resize")
-def resize(call: Call) -> Json:
-    """Grow a disk; it cannot shrink."""
-    path = DISKS.path(call)
-    disk = call.state.get(path)
-    new, old = int(call.body.get("sizeGb", 0)), int(disk["sizeGb"])
-    if new <= old:
-        raise invalid_field("sizeGb", new, f"New disk size '{new}' GB must be larger than existing size '{old}' GB.")
-    rules.check_disk(disk["type"].rpartition("/")[2], new, disk)
-    return start_operation(call, path, finish=lambda: disk.update(sizeGb=str(new)))
-
-
-@answers("compute.disks.update")
-def update(call: Call) -> Json:
-    """Change what a Hyperdisk is provisioned with."""
-    path = DISKS.path(call)
-    disk = call.state.get(path)
-    masked = call.parameters.get("updateMask") or call.parameters.get("paths") or ""
-    names = [name for name in masked.replace("_", "").lower().split(",") if name]
-    changes = {key: value for key, value in call.body.items() if not names or key.lower() in names}
-    rules.check_disk(disk["type"].rpartition("/")[2], int({**disk, **changes}["sizeGb"]), {**disk, **changes})
-    return start_operation(call, path, finish=lambda: disk.update(changes))
+DISKS = Collection(name="disks", singular="disk", prepare=_disk, finish=_made, users=_disk_users).register()
 
 
 def set_labels(call: Call, collection: Collection) -> Json:

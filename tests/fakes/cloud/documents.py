@@ -55,7 +55,7 @@ class Method:
             if known is None:
                 continue
             _check_parameter(name, values[-1], known)
-            chosen[name] = values[-1]
+            chosen[name] = ",".join(values) if known.get("repeated") else values[-1]
         missing = [name for name, known in self.parameters.items() if known.get("required") and name not in chosen]
         if missing:
             raise ApiError(400, "required", f"Required parameter: {missing[0]}")

@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from typing import Any
 
-from tests.fakes.cloud import places, rules
+from tests.fakes.cloud import addresses, local_ssds, places, rules
 from tests.fakes.cloud.boot import boot, shut_down
 from tests.fakes.cloud.call import Call, answers, fingerprint, start_operation
 from tests.fakes.cloud.cards import new_card
-from tests.fakes.cloud.disks import SOURCES, fill, new_disk, release, use
-from tests.fakes.cloud.errors import ApiError, already_exists, in_use, invalid, invalid_field, not_found
+from tests.fakes.cloud.disks import fill, release, use
+from tests.fakes.cloud.errors import ApiError, invalid, invalid_field, not_found
+from tests.fakes.cloud.instance_disks import instance_disks
 from tests.fakes.cloud.operations import Collection
 from tests.fakes.cloud.state import PREFIX, now
 
@@ -23,16 +24,11 @@ def machine_of(call: Call, reference: str) -> rules.Machine:
     return rules.machine_in(call.resolve(reference, f"{call.scope}/machineTypes"))
 
 
-def disk_kind(call: Call, reference: str) -> str:
-    """The type of an existing disk."""
-    return str(call.state.get(call.resolve(reference))["type"].rpartition("/")[2])
-
-
 def _instance(call: Call, path: str, body: Json) -> Json:
     places.check_place(call)
     machine = machine_of(call, body.get("machineType", ""))
     rules.check_features(machine, body)
-    disks, made = _disks(call, path, body, machine)
+    disks, made = instance_disks(call, path, body, machine)
     cards = [
         new_card(call, path, index, dict(card), machine) for index, card in enumerate(body.get("networkInterfaces", []))
     ]
@@ -40,6 +36,7 @@ def _instance(call: Call, path: str, body: Json) -> Json:
         raise invalid("At least one network interface is required.")
     scheduling = body.get("scheduling", {})
     rules.check_scheduling(scheduling)
+    local_ssds.check_scheduling(machine, scheduling)
     for disk_path, disk in made.items():
         call.state.add(disk_path, disk)
         fill(call, disk)
@@ -92,68 +89,13 @@ def stamped_metadata(metadata: Json) -> Json:
     return {"kind": "compute#metadata", "items": items, "fingerprint": fingerprint(items)}
 
 
-def _disks(call: Call, path: str, body: Json, machine: rules.Machine) -> tuple[list[Json], dict[str, Json]]:
-    """The instance's list of disks, and the disks to be made for it."""
-    name, attached, made, kinds = path.rpartition("/")[2], list[Json](), dict[str, Json](), list[str]()
-    if sum(1 for disk in body.get("disks", []) if disk.get("boot")) != 1:
-        raise invalid("Exactly one boot disk is required.")
-    for index, given in enumerate(body["disks"]):
-        if ("source" in given) == ("initializeParams" in given):
-            raise invalid(f"Disk {index} must have exactly one of 'source' and 'initializeParams'.")
-        if "initializeParams" in given:
-            disk_path, disk = _new_attached(call, name, index, given)
-            made[disk_path] = {**disk, "users": []}
-        else:
-            disk_path = call.resolve(given["source"])
-            disk = call.state.get(disk_path)
-            if disk.get("users") and given.get("mode") != "READ_ONLY":
-                raise in_use(disk_path, disk["users"][0].removeprefix(PREFIX))
-        kinds.append(disk["type"].rpartition("/")[2])
-        if given.get("boot"):
-            features = [feature["type"] for feature in disk.get("guestOsFeatures", [])]
-            rules.check_image(machine, disk.get("architecture", "X86_64"), features)
-        attached.append(attached_disk(given, disk_path, disk, index))
-    rules.check_disks(machine, kinds)
-    return attached, made
-
-
-def _new_attached(call: Call, name: str, index: int, given: Json) -> tuple[str, Json]:
-    wanted = given["initializeParams"]
-    disk_name = wanted.get("diskName", name if index == 0 else f"{name}-{index}")
-    path = f"{call.parent}/disks/{disk_name}"
-    if path in call.state.resources:
-        raise already_exists(path)
-    kept = ("labels", "provisionedIops", "provisionedThroughput", "resourcePolicies", "architecture", *SOURCES)
-    body = {key: wanted[key] for key in kept if key in wanted}
-    body |= {"name": disk_name, **({"type": wanted["diskType"]} if "diskType" in wanted else {})}
-    body |= {"sizeGb": wanted["diskSizeGb"]} if "diskSizeGb" in wanted else {}
-    disk = new_disk(call, body, f"resource.disks[{index}].initializeParams")
-    head = {"kind": "compute#disk", "creationTimestamp": now(), "selfLink": PREFIX + path}
-    return path, {**head, **disk, "zone": PREFIX + call.parent}
-
-
-def attached_disk(given: Json, path: str, disk: Json, index: int) -> Json:
-    """How an instance shows one of its disks."""
-    kept = {key: value for key, value in given.items() if key != "initializeParams"}
-    return {
-        "kind": "compute#attachedDisk",
-        "type": "PERSISTENT",
-        "mode": "READ_WRITE",
-        "boot": False,
-        "autoDelete": False,
-        "interface": "NVME",
-        "deviceName": f"persistent-disk-{index}",
-        **kept,
-        "index": index,
-        "source": PREFIX + path,
-        "diskSizeGb": disk["sizeGb"],
-        **({"architecture": disk["architecture"]} if "architecture" in disk else {}),
-    }
-
-
-def release_disks(call: Call, path: str) -> None:
-    """What happens to the disks of an instance that goes away."""
-    for attached in call.state.get(path)["disks"]:
+def let_go(call: Call, path: str) -> None:
+    """What happens to the disks and addresses of an instance that goes away."""
+    instance = call.state.get(path)
+    addresses.let_go(call.state, path, addresses.configs_of(instance))
+    for attached in instance["disks"]:
+        if local_ssds.is_local(attached):
+            continue
         disk_path = call.resolve(attached["source"])
         release(call.state.resources.get(disk_path, {}), path)
         if attached["autoDelete"]:
@@ -170,7 +112,7 @@ INSTANCES = Collection(
     prepare=_instance,
     finish=boot,
     users=_nobody,
-    gone=release_disks,
+    gone=let_go,
     leave=shut_down,
 ).register()
 
@@ -180,11 +122,17 @@ def stop(call: Call) -> Json:
     """Stop: disks stay and keep costing."""
     path = INSTANCES.path(call)
     instance = call.state.get(path)
+    local_ssds.check_stop(call, instance)
+
+    def finish() -> None:
+        addresses.drop_ephemeral(call.state, instance)
+        instance.update(status="TERMINATED", lastStopTimestamp=now())
+
     instance["status"] = "STOPPING" if instance["status"] == "RUNNING" else instance["status"]
     return start_operation(
         call,
         path,
-        finish=lambda: instance.update(status="TERMINATED", lastStopTimestamp=now()),
+        finish=finish,
         is_ready=shut_down(call, path),
     )
 

@@ -4,7 +4,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Any
 
-from tests.fakes.cloud import rules
+from tests.fakes.cloud import disk_rules, rules
 from tests.fakes.cloud.call import Call, answers
 from tests.fakes.cloud.errors import not_found
 from tests.fakes.cloud.filters import matches
@@ -132,7 +132,7 @@ def _all(call: Call, collection: str) -> Iterator[tuple[str, Json]]:
             if collection == "machineTypes":
                 yield from ((name, machine_type(call.project, name, one)) for one in rules.machines_in(name))
             else:
-                yield from ((name, disk_type(call.project, name, one)) for one in rules.DISK_TYPES)
+                yield from ((name, disk_type(call.project, name, one)) for one in disk_rules.DISK_TYPES)
 
 
 def _list(kind: str, call: Call, items: list[Json]) -> Json:

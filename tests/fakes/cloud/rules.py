@@ -35,12 +35,11 @@ HYPERDISKS = {
         *("hyperdisk-balanced", "hyperdisk-balanced-high-availability"),
         *("hyperdisk-throughput", "hyperdisk-extreme", "hyperdisk-ml"),
     },
-    "n4a": {"hyperdisk-balanced", "hyperdisk-balanced-high-availability", "hyperdisk-throughput"},
+    # Hyperdisk ML since 2026-04-14 (Google's release notes of Compute Engine).
+    "n4a": {"hyperdisk-balanced", "hyperdisk-balanced-high-availability", "hyperdisk-throughput", "hyperdisk-ml"},
 }
-PERSISTENT = ("pd-standard", "pd-balanced", "pd-ssd", "pd-extreme")
-DISK_TYPES = (*PERSISTENT, "local-ssd", *sorted(HYPERDISKS["c4a"]))
-DISK_GB = {"hyperdisk-balanced": (4, 65_536), "hyperdisk-throughput": (2_048, 32_768), "hyperdisk-ml": (4, 65_536)}
 EXTREME_CPUS = 64
+MOST_EXTREME = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +60,18 @@ class Machine:
     def is_arm(self) -> bool:
         """Whether it is Axion."""
         return self.series in SIZES
+
+    @property
+    def most_disks(self) -> int:
+        """How many Hyperdisks it takes, the boot disk included."""
+        if not self.is_arm or 16 <= self.cpus < EXTREME_CPUS:
+            return 32
+        return 16 if self.cpus < 16 else 64
+
+    @property
+    def most_disk_gb(self) -> int:
+        """What all its disks may have together."""
+        return (512 if self.cpus >= 32 else 257) * 1_024
 
     @property
     def architecture(self) -> str:
@@ -103,41 +114,26 @@ def machine_in(path: str) -> Machine:
     raise not_found(path)
 
 
-def check_disk(kind: str, size_gb: int, disk: Json) -> None:
-    """Limits of a disk by itself."""
-    if kind not in DISK_TYPES or kind == "local-ssd":
-        raise invalid_field("resource.type", kind, "Disk type is not available in this zone.")
-    low, high = DISK_GB.get(kind, (4 if kind.startswith("hyper") else 10, 65_536))
-    if not low <= size_gb <= high:
-        raise invalid(
-            f"Disk size: '{size_gb} GB' is not supported for {kind}; it must be between {low} GB and {high} GB."
-        )
-    iops, throughput = disk.get("provisionedIops"), disk.get("provisionedThroughput")
-    if kind.startswith("pd-") and kind != "pd-extreme" and iops is not None:
-        raise invalid(f"Provisioned IOPS cannot be specified with disk type {kind}.")
-    if kind.startswith("pd-") and throughput is not None:
-        raise invalid(f"Provisioned throughput cannot be specified with disk type {kind}.")
-    if kind == "hyperdisk-balanced":
-        most = min(160_000, max(3_000, 500 * size_gb))
-        if iops is not None and not 3_000 <= int(iops) <= most:
-            raise invalid(f"Requested provisioned IOPS {iops} must be between 3000 and {most} for a {size_gb} GB disk.")
-        top = min(2_400, max(140, int(iops or 3_000) // 4))
-        if throughput is not None and not 140 <= int(throughput) <= top:
-            raise invalid(
-                f"Requested provisioned throughput {throughput} must be between 140 and {top} MiB per second."
-            )
+def check_disks(machine: Machine, disks: list[Json], action: str = "creating instance") -> None:
+    """Which disks a machine takes, how many and how much of them: "General-purpose machine family", C4A and N4A.
 
-
-def check_disks(machine: Machine, kinds: list[str], action: str = "creating instance") -> None:
-    """Which disks a machine takes."""
+    What a machine can move is no rule: a disk provisioned with more than that is made, paid and never reached
+    ("Hyperdisk volumes can't reach the provisioned performance unless the compute instance supports it").
+    """
     allowed = HYPERDISKS.get(machine.series)
+    kinds = [disk["type"].rpartition("/")[2] for disk in disks]
     for kind in kinds:
         refused = allowed is not None and kind not in allowed
         if refused or (kind == "hyperdisk-extreme" and machine.cpus < EXTREME_CPUS):
             message = f"[{kind}, {machine.name}] features are not compatible for {action}."
             raise ApiError(400, "badRequest", message)
-    if len(kinds) > 32:
-        raise invalid(f"Cannot attach more than 32 disks to machine type {machine.name}.")
+    if len(kinds) > machine.most_disks:
+        raise invalid(f"Cannot attach more than {machine.most_disks} disks to machine type {machine.name}.")
+    if kinds.count("hyperdisk-extreme") > MOST_EXTREME:
+        raise invalid(f"Cannot attach more than {MOST_EXTREME} hyperdisk-extreme disks to {machine.name}.")
+    total_gb = sum(int(disk["sizeGb"]) for disk in disks)
+    if total_gb > machine.most_disk_gb:
+        raise invalid(f"The disks of {machine.name} may have {machine.most_disk_gb} GB together, got {total_gb} GB.")
 
 
 def check_image(machine: Machine, architecture: str, features: list[str]) -> None:
@@ -183,7 +179,3 @@ def check_features(machine: Machine, instance: Json) -> None:
     """What Axion does not have."""
     if machine.is_arm and instance.get("advancedMachineFeatures", {}).get("enableNestedVirtualization"):
         raise ApiError(400, "badRequest", f"Nested virtualization is not supported for machine type {machine.name}.")
-    if machine.is_arm and any(disk.get("type") == "SCRATCH" for disk in instance.get("disks", [])):
-        raise ApiError(
-            400, "badRequest", f"Local SSDs cannot be attached to {machine.name}; use an -lssd machine type."
-        )

@@ -4,7 +4,7 @@ from typing import Any
 
 from tests.fakes.cloud import places
 from tests.fakes.cloud.call import Call, answers, fingerprint, start_operation
-from tests.fakes.cloud.disks import DISKS, set_labels
+from tests.fakes.cloud.disks import DISKS, check_rate, set_labels
 from tests.fakes.cloud.errors import invalid_field
 from tests.fakes.cloud.operations import Collection
 from tests.fakes.cloud.state import PREFIX, State, now
@@ -27,7 +27,9 @@ def snapshot_of(state: State, disk: Json, body: Json) -> Json:
         "storageBytesStatus": "UP_TO_DATE",
         "storageLocations": [MULTI_REGIONS.get(region.partition("-")[0], region)],
         "labelFingerprint": fingerprint(body.get("labels", {})),
-        **{**sizes, **body, **kept},
+        **sizes,
+        **body,
+        **kept,
         "status": "CREATING",
         "diskSizeGb": disk["sizeGb"],
         "sourceDisk": disk["selfLink"],
@@ -47,6 +49,7 @@ def _snapshot(call: Call, path: str, body: Json) -> Json:
 
 
 def _ready(call: Call, snapshot: Json) -> None:
+    check_rate(call, f"snapshots of disk {snapshot['sourceDiskId']}", snapshot["sourceDisk"])
     snapshot["status"] = "READY"
 
 

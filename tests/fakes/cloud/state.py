@@ -44,6 +44,8 @@ class Settings:
     default_cpu_limit: float = 500.0
     stockout_zones: set[str] = field(default_factory=set)
     services: set[str] = field(default_factory=lambda: {f"{name}.googleapis.com" for name in SERVICES})
+    clock_ahead_s: float = 0.0
+    """How far a test has moved time on, for what may happen only once in some hours."""
     billing_accounts: tuple[str, ...] = ("012345-6789AB-CDEF01",)
 
 
@@ -70,6 +72,10 @@ class State:
         self.guest_attributes: dict[str, dict[str, str]] = {}
         self.contents: dict[str, str] = {}
         """What is written on each disk and kept in each snapshot, by numeric id: a namesake is another, and empty."""
+        self.happened: dict[str, list[float]] = {}
+        """When something was last done that Google allows only so often: what, and the times."""
+        self.addresses_given = 0
+        """How many ephemeral addresses there have been: the next one is another."""
         self.operations: dict[str, Json] = {}
         self.pending: list[Pending] = []
         self.machines: Machines | None = None
@@ -101,6 +107,13 @@ class State:
     def written(self, path: str) -> str:
         """What is on a disk or in a snapshot; nothing on a new one."""
         return self.contents.get(self.get(path)["id"], "")
+
+    def may_happen(self, what: str, most: int, seconds: float) -> bool:
+        """Whether something may be done once more, and that it is done now."""
+        now_s = time.time() + self.settings.clock_ahead_s
+        recent = [one for one in self.happened.get(what, []) if one > now_s - seconds]
+        self.happened[what] = recent if len(recent) >= most else [*recent, now_s]
+        return len(recent) < most
 
     def remove(self, path: str) -> None:
         """Forget a resource, its policy, and what was on it."""

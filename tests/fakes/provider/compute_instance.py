@@ -27,6 +27,7 @@ BOOT_DISK = nested(
     nested("initializeParams", *INITIAL),
 )
 ATTACHED = (f("source"), f("deviceName"), f("mode"), f("forceAttach"))
+SCRATCH = (f("interface"), f("deviceName"), int64("size", "diskSizeGb"))
 CARDS = nested(
     "networkInterfaces",
     *(f("network"), f("subnetwork"), f("networkIp", "networkIP"), f("nicType"), f("stackType"), f("queueCount")),
@@ -50,6 +51,7 @@ FIELDS = (
     f("machineType", back=last),
     BOOT_DISK,
     nested("attachedDisks", *ATTACHED, is_list=True),
+    nested("scratchDisks", *SCRATCH, is_list=True),
     CARDS,
     SCHEDULING,
     f(
@@ -106,12 +108,28 @@ class Instance(Kind):
                 for name in ("networkIp", "name", "network", "subnetwork", "stackType", "nicType")
             ),
             *("networkInterfaces.accessConfigs.natIp", "networkInterfaces.accessConfigs.networkTier"),
-            *("attachedDisks.deviceName", "scheduling", "shieldedInstanceConfig", "minCpuPlatform"),
-            *("confidentialInstanceConfig", "reservationAffinity", "keyRevocationActionType"),
+            *(
+                "attachedDisks.deviceName",
+                "scratchDisks.deviceName",
+                "scheduling",
+                "shieldedInstanceConfig",
+                "minCpuPlatform",
+            ),
+            *("minCpuPlatform", "confidentialInstanceConfig", "reservationAffinity", "keyRevocationActionType"),
         }
     )
+    # scratch_disk is read back and ForceNew (resource_compute_instance.go): a machine type that brings local SSDs which
+    # the program does not name is replaced at every update (GoogleCloudPlatform/cloud-foundation-fabric #4148).
     empty_when_absent = frozenset(
-        {"attachedDisks", "tags", "metadata", "networkInterfaces.accessConfigs", "serviceAccount", "resourcePolicies"}
+        {
+            "attachedDisks",
+            "scratchDisks",
+            "tags",
+            "metadata",
+            "networkInterfaces.accessConfigs",
+            "serviceAccount",
+            "resourcePolicies",
+        }
     )
 
     def updatable(self) -> frozenset[str]:
@@ -144,13 +162,15 @@ class Instance(Kind):
         if "metadataStartupScript" in inputs:
             metadata["startup-script"] = inputs["metadataStartupScript"]
         body = to_rest(self.fields, {**inputs, "metadata": metadata})
-        boot, attached = body.pop("bootDisk"), body.pop("attachedDisks", [])
+        boot, attached, scratch = body.pop("bootDisk"), body.pop("attachedDisks", []), body.pop("scratchDisks", [])
         if "initializeParams" in boot:
             initial = boot["initializeParams"]
             initial["diskType"] = f"{zone}/diskTypes/{last(initial.get('diskType', 'pd-standard'))}"
             if "sourceImage" in initial:
                 initial["sourceImage"] = image_path(rest, inputs["project"], initial["sourceImage"])
         body["disks"] = [{"autoDelete": True, **boot, "boot": True}]
+        local = {"autoDelete": True, "type": "SCRATCH", "initializeParams": {"diskType": f"{zone}/diskTypes/local-ssd"}}
+        body["disks"] += [{"diskSizeGb": "375", **disk, **local} for disk in scratch]
         body["disks"] += [{**disk, "autoDelete": False} for disk in attached]
         body["machineType"] = f"{zone}/machineTypes/{last(inputs['machineType'])}"
         if "serviceAccount" in body:
@@ -177,6 +197,7 @@ class Instance(Kind):
         boot = next(disk for disk in disks if disk["boot"])
         body["bootDisk"] = {**boot, "initializeParams": self._made_from(rest, boot["source"])}
         body["attachedDisks"] = [disk for disk in disks if not disk["boot"] and disk["type"] == "PERSISTENT"]
+        body["scratchDisks"] = [disk for disk in disks if disk["type"] == "SCRATCH"]
         if body.get("serviceAccounts"):
             body["serviceAccount"] = body["serviceAccounts"][0]
         found = {**self.variables(resource_id), **from_rest(self.fields, body)}

@@ -1,6 +1,14 @@
 """All kinds by their token."""
 
-from tests.fakes.provider import compute_disk, compute_instance, compute_network, members, plain_kinds, stored_kinds
+from tests.fakes.provider import (
+    compute_address,
+    compute_disk,
+    compute_instance,
+    compute_network,
+    members,
+    plain_kinds,
+    stored_kinds,
+)
 from tests.fakes.provider.kinds import Kind
 
 _CLASSES: tuple[type[Kind], ...] = (
@@ -9,6 +17,7 @@ _CLASSES: tuple[type[Kind], ...] = (
     compute_network.Router,
     compute_network.RouterNat,
     compute_network.Firewall,
+    compute_address.Address,
     compute_disk.ResourcePolicy,
     compute_disk.Disk,
     compute_disk.DiskResourcePolicyAttachment,

@@ -6,6 +6,7 @@ TOKENS = (
     "gcp:compute/router:Router",
     "gcp:compute/routerNat:RouterNat",
     "gcp:compute/firewall:Firewall",
+    "gcp:compute/address:Address",
     "gcp:compute/resourcePolicy:ResourcePolicy",
     "gcp:compute/disk:Disk",
     "gcp:compute/diskResourcePolicyAttachment:DiskResourcePolicyAttachment",
