@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.cloud_calls import ZONE, booted, done, get, post
+from tests.cloud_calls import COMPUTE, ZONE, booted, disk, done, get, post
 from tests.fakes.cloud.server import Cloud
 
 VM = "projects/axion-test/zones/us-central1-a/instances/vm"
@@ -28,6 +28,9 @@ class Recorded:
 
     def reset(self, path: str) -> None:
         self.told.append(("reset", path))
+
+    def copied(self, source: str, target: str) -> None:
+        self.told.append((f"copied to {target.rpartition('/')[2]}", source))
 
     def removed(self, path: str) -> None:
         self.told.append(("removed", path))
@@ -75,3 +78,15 @@ def test_an_instance_is_gone_once_its_machine_is_and_its_disks_go_as_they_should
     assert machines.told[1:] == [("off", VM), ("removed", f"{zone}/disks/vm"), ("removed", VM)]
     done(cloud, "DELETE", f"{ZONE}/disks/data")
     assert machines.told[-1] == ("removed", f"{zone}/disks/data")
+
+
+def test_what_is_on_a_disk_goes_into_a_snapshot_and_from_there_onto_a_new_disk(
+    cloud: Cloud, machines: Recorded
+) -> None:
+    data = f"{VM.rpartition('/instances/')[0]}/disks/data"
+    done(cloud, "POST", f"{COMPUTE}/global/snapshots", {"name": "snap", "sourceDisk": data})
+    done(cloud, "POST", f"{ZONE}/disks", disk("copy", sourceSnapshot="global/snapshots/snap"))
+    assert machines.told[1:] == [
+        ("copied to snap", data),
+        ("copied to copy", "projects/axion-test/global/snapshots/snap"),
+    ]

@@ -45,11 +45,14 @@ class Datacenter:
         if path in self.guests:
             self.guests[path].reset()
 
+    def copied(self, source: str, target: str) -> None:
+        self._disk(source).copy_to(self._disk(target))
+
     def removed(self, path: str) -> None:
         if path in self.guests:
             self.guests.pop(path).remove()
             self._running.pop(path)
-        if path.split("/")[-2] == "disks":
+        if path.split("/")[-2] in ("disks", "snapshots"):
             self._disk(path).remove()
 
     def connect(self, path: str, port: int) -> socket.socket:
@@ -78,7 +81,8 @@ class Datacenter:
         return self.folder / "disks"
 
     def _disk(self, path: str) -> Disk:
-        return Disk(self._disks / f"{path.rpartition('/')[2]}.img")
+        # Disks of one name may be in two zones.
+        return Disk(self._disks / f"{'-'.join(path.split('/')[-3:])}.img")
 
     def _guest(self, path: str, instance: Json) -> Guest:
         attached = {

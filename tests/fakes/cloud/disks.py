@@ -68,11 +68,10 @@ def _source(call: Call, body: Json, field: str) -> tuple[Json, int, str]:
     return {name: origin["selfLink"], f"{name}Id": origin["id"], **kept}, int(origin["diskSizeGb"]), noun
 
 
-def fill(call: Call, disk: Json) -> None:
+def fill(call: Call, path: str, disk: Json) -> None:
     """A disk of a snapshot has on it what that has; any other is empty."""
-    kept = call.state.contents.get(disk.get("sourceSnapshotId", ""))
-    if kept is not None:
-        call.state.contents[disk["id"]] = kept
+    if "sourceSnapshot" in disk:
+        call.state.copy(disk["sourceSnapshot"].removeprefix(PREFIX), path, disk)
 
 
 def check_rate(call: Call, what: str, source: str) -> None:
@@ -115,7 +114,7 @@ def _schedule(call: Call, reference: str) -> str:
 def _disk(call: Call, path: str, body: Json) -> Json:
     places.check_place(call)
     disk = new_disk(call, body)
-    fill(call, disk)
+    fill(call, path, disk)
     return disk
 
 

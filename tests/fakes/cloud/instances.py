@@ -39,7 +39,7 @@ def _instance(call: Call, path: str, body: Json) -> Json:
     local_ssds.check_scheduling(machine, scheduling)
     for disk_path, disk in made.items():
         call.state.add(disk_path, disk)
-        fill(call, disk)
+        fill(call, disk_path, disk)
     for disk in disks:
         if "source" in disk:
             use(call.state.get(call.resolve(disk["source"])), path)

@@ -21,6 +21,10 @@ class Machines(Protocol):
         """Cut the power and boot again."""
         ...
 
+    def copied(self, source: str, target: str) -> None:
+        """A snapshot takes what is on a disk, or a new disk what is in a snapshot."""
+        ...
+
     def removed(self, path: str) -> None:
         """A resource is gone: an instance's machine, which is off by then, or what was on a disk."""
         ...

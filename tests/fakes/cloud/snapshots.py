@@ -35,8 +35,8 @@ def snapshot_of(state: State, disk: Json, body: Json) -> Json:
         "sourceDisk": disk["selfLink"],
         "sourceDiskId": disk["id"],
     }
-    if disk["id"] in state.contents:
-        state.contents[found["id"]] = state.contents[disk["id"]]
+    source = disk["selfLink"].removeprefix(PREFIX)
+    state.copy(source, f"projects/{source.split('/')[1]}/global/snapshots/{body['name']}", found)
     return found
 
 

@@ -108,6 +108,14 @@ class State:
         """What is on a disk or in a snapshot; nothing on a new one."""
         return self.contents.get(self.get(path)["id"], "")
 
+    def copy(self, source: str, target: str, resource: Json) -> None:
+        """A resource that is about to be at `target` begins with what the one at `source` holds."""
+        origin = self.get(source)["id"]
+        if origin in self.contents:
+            self.contents[resource["id"]] = self.contents[origin]
+        if self.machines is not None:
+            self.machines.copied(source, target)
+
     def may_happen(self, what: str, most: int, seconds: float) -> bool:
         """Whether something may be done once more, and that it is done now."""
         now_s = time.time() + self.settings.clock_ahead_s
