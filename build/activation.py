@@ -22,6 +22,7 @@ from build.onhost import bundle
 from build.progress import Phase, Reporter
 from build.target import Target
 from build.upload import confirm_commands, switch_commands
+from deployment.render import KEYS_FILE
 
 # From nothing to a first answer. A 27B checkpoint takes minutes to read, and its first start compiles for one to four.
 GATE_TIMEOUT_S = 1200.0
@@ -103,6 +104,7 @@ def gate_command(
         "engines": dict(engines),
         "ended": list(ended),
         "timeout_s": timeout_s,
+        "keys": KEYS_FILE if target.keys else None,
     }
     return Command(
         argv=(target.python, "-I", "-", json.dumps(arguments)),

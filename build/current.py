@@ -4,11 +4,14 @@ from build.activation import Host
 from build.change import Wanted
 from build.errors import DeployError
 from build.facts import Facts, gather, probe_command
+from build.preflight import refuse_unmounted
 
 
 def look(host: Host) -> Facts:
-    """Gather the facts that depend on no models file."""
-    return gather(host.executor, probe_command(host.target.root, {}, [], python=host.target.python))
+    """Gather the facts that depend on no models file. Raises DeployError where the data disk is away."""
+    facts = gather(host.executor, probe_command(host.target.root, {}, [], python=host.target.python))
+    refuse_unmounted(host.target, facts)
+    return facts
 
 
 def current(host: Host) -> tuple[Facts, Wanted]:

@@ -18,6 +18,7 @@ from build.models.pull import Means, choose_source, pull_models
 from build.onhost import bundle, script
 from build.packages import install_packages, refuse_lacking
 from build.prepare import Prepared, prepare
+from build.systemd import keys_commands
 from build.target import Target
 from build.upload import remove_commands, stale_builds, stale_releases, upload_commands
 
@@ -54,6 +55,8 @@ def run_build_and_deploy(
             prepared = look_again()  # a checkpoint decides on digests and on what fits
         if prepared.change.is_nothing:
             provide_environment(prepared, host)
+            for command in keys_commands(host.target):
+                check(host.executor, command)
             host.reporter.say(f"{nothing_to_do(prepared)} {host.reporter.elapsed_s:.1f} s")
             return
         lock.note(release=prepared.wanted.release, is_change=True)

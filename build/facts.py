@@ -59,6 +59,8 @@ class Facts(Frozen):
     cores: int
     memory_bytes: int
     disk_free_bytes: int
+    is_mount: bool = True
+    """Whether something is mounted just where everything of ours lies."""
     system: System
     current: str | None
     """Name of the release that `current` points to."""

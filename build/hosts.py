@@ -34,9 +34,17 @@ class Selection:
     inventory: str | None = None
     host: str | None = None
 
+    def words(self, host: str) -> str:
+        """What names one of these hosts on a command line."""
+        source = f"--stack {self.stack}" if self.stack is not None else f"--inventory {self.inventory}"
+        return f"{source} --host {host}"
+
     @contextmanager
-    def hosts(self) -> Iterator[tuple[Host, ...]]:
-        """The hosts, in the inventory's order; each is connected to when it is first used. Connections end after."""
+    def hosts(self, known: Inventory | None = None) -> Iterator[tuple[Host, ...]]:
+        """The hosts, in the inventory's order; each is connected to when it is first used. Connections end after.
+
+        `known` is the inventory where it was read already.
+        """
         reporter = Reporter()
         if self.stack is None and self.inventory is None:
             if self.host is not None:
@@ -45,8 +53,11 @@ class Selection:
                 )
             yield (Host(local_target(), LocalExecutor(), reporter),)
             return
-        inventory = self.read(reporter, LocalExecutor())
-        executors = {name: ssh_executor(inventory, host, reporter) for name, host in self._chosen(inventory).items()}
+        inventory = known or self.read(reporter, LocalExecutor())
+        executors = {
+            name: ssh_executor(inventory, host, reporter, self.words(name))
+            for name, host in self._chosen(inventory).items()
+        }
         try:
             yield tuple(
                 Host(remote_target(inventory, inventory.hosts[name]), executor, reporter)
@@ -120,13 +131,14 @@ def _cached(cache: Path, error: DeployError, reporter: Reporter) -> Inventory:
     return inventory
 
 
-def ssh_executor(inventory: Inventory, host: InventoryHost, reporter: Reporter) -> SshExecutor:
-    """Commands on a host of an inventory. Nothing is asked or connected before the first one."""
+def ssh_executor(inventory: Inventory, host: InventoryHost, reporter: Reporter, words: str) -> SshExecutor:
+    """Commands on a host of an inventory, which `words` name. Nothing is asked or connected before the first one."""
     if host.is_google:
         google = GoogleHost(
             gcloud=Gcloud(LocalExecutor(), inventory.project),
             host=host,
             key_directory=project_directory() / "out" / "inventory" / "host_keys",
+            words=words,
         )
         way = Way(name=host.name, route=google.route, patience_s=BOOT_PATIENCE_S)
     else:

@@ -5,8 +5,10 @@ from collections.abc import Iterator, Mapping
 
 from build.engine.origin import missing_features
 from build.engine.toolchain import memory_problem
+from build.errors import DeployError
 from build.facts import Facts
 from build.pins import Origin
+from build.target import Target
 from deployment.checkpoint.facts import differences
 from deployment.quantities import GIB, shown_bytes
 from deployment.spec import Deployment, Model, adapter_key
@@ -29,6 +31,22 @@ def host_problems(
         *_addresses(deployment, facts, name),
         *_disk(facts.disk_free_bytes + cleared_bytes, is_build=is_build, name=name),
     ]
+
+
+class UnmountedError(DeployError):
+    """The data disk is not where it belongs. At a boot it may still come."""
+
+
+def refuse_unmounted(target: Target, facts: Facts) -> None:
+    """Refuse a host whose data disk is away: whatever went to its place would be hidden, or lost, once it is back.
+
+    Raises UnmountedError, and alone: all else that such a host shows is about the wrong disk.
+    """
+    if target.boot_log is not None and not facts.is_mount:
+        raise UnmountedError(
+            f"{target.name}: the data disk is not mounted, got the boot disk at {target.root}. Read what its startup "
+            f"script says (lines with `axion:`), `{target.boot_log}`, correct that, and start the host anew."
+        )
 
 
 PYTHON_MIN, PYTHON_MAX = (3, 11), (3, 14)

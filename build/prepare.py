@@ -17,9 +17,11 @@ from build.errors import DeployError
 from build.executor import Executor
 from build.facts import Facts, gather, probe_command
 from build.needs import Building, Needs, needs_of
+from build.onhost import script
 from build.packages import missing_problem
 from build.pins import load_pins
-from build.preflight import build_problems, checkpoint_problems, host_problems, kernel_problems
+from build.preflight import build_problems, checkpoint_problems, host_problems, kernel_problems, refuse_unmounted
+from build.systemd import USER
 from build.target import REPOSITORY, Target
 from build.work import is_underway
 from deployment.chat_template import chat_templates
@@ -161,8 +163,11 @@ def host_facts(target: Target, facts: Facts) -> HostFacts:
 
 
 def look(deployment: Deployment, target: Target, executor: Executor, checkpoints: Mapping[str, str]) -> Facts:
-    """Gather the facts that this deployment depends on."""
-    return gather(executor, probe_command(target.root, checkpoints, deployment.gateway.listen, python=target.python))
+    """Gather the facts that this deployment depends on. Raises DeployError where the data disk is away."""
+    command = probe_command(target.root, checkpoints, deployment.gateway.listen, python=target.python)
+    facts = gather(executor, command)
+    refuse_unmounted(target, facts)
+    return facts
 
 
 def checkpoint_paths(deployment: Deployment, target: Target, models_file: Path) -> dict[str, str]:
@@ -196,10 +201,17 @@ def make_release(
 ) -> Release:
     """Render all files, the gateway's code among them, and digest them."""
     oldest = recipe.pins.compiler.runtime_min(facts.machine)
-    place = Place(root=target.root, runner=target.runner, cxx=runtime_compiler(facts.system.compilers, oldest))
+    place = Place(
+        root=target.root,
+        runner=target.runner,
+        cxx=runtime_compiler(facts.system.compilers, oldest),
+        user=target.user or USER,
+        allowed_clients=target.clients,
+        keys=target.keys,
+    )
     checkpoints = checkpoint_paths(deployment, target, models_file)
     templates = chat_templates(deployment, models_file.parent)
-    files = [*render(deployment, sized, place, checkpoints, templates), *gateway_code()]
+    files = [*render(deployment, sized, place, checkpoints, templates), *gateway_code(), *_key_reader(target)]
     fingerprints = {name: fingerprint(name, deployment, facts) for name in deployment.models}
     return compose(files, build=recipe.digest, engines=deployment.models, fingerprints=fingerprints)
 
@@ -211,6 +223,12 @@ def fingerprint(name: str, deployment: Deployment, facts: Facts) -> str:
     keys = [adapter_key(name, each) for each in deployment.models[name].lora]
     found = [facts.checkpoints.get(key) for key in keys]
     return digest_of(base, *(each.fingerprint if each else "" for each in found)) if keys else base
+
+
+def _key_reader(target: Target) -> list[RenderedFile]:
+    """What gateway-keys.service runs, at boots as well: it has to be on the host."""
+    path = "onhost/secrets.py"
+    return [RenderedFile(path=path, text=script("secrets.py").decode())] if target.keys else []
 
 
 def gateway_code() -> list[RenderedFile]:

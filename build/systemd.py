@@ -30,12 +30,22 @@ def change_commands(target: Target, change: Change) -> list[Command]:
         "restart": [["restart", "gateway"]],
     }[change.gateway]
     coming = [["start", *change.start]] if change.start else []
-    return [tell(target, [["install"], *gateway, ["leave"], *coming], "tell systemd what changed")]
+    return [tell(target, [["install"], *keys(target), *gateway, ["leave"], *coming], "tell systemd what changed")]
 
 
 def start_command(target: Target) -> Command:
     """Start everything, one engine after another, now and at every boot."""
-    return tell(target, [["install"], ["start"]], "start engines and gateway")
+    return tell(target, [["install"], *keys(target), ["start"]], "start engines and gateway")
+
+
+def keys(target: Target) -> Sequence[Sequence[str]]:
+    """Bring the gateway's keys, where clients must send one; a running gateway takes them over by itself."""
+    return [["keys"]] if target.keys else []
+
+
+def keys_commands(target: Target) -> list[Command]:
+    """What a deployment does that changes nothing else: the keys may be others."""
+    return [tell(target, keys(target), "bring the keys of the gateway")] if target.keys else []
 
 
 def restart_command(target: Target, name: str) -> Command:

@@ -24,7 +24,6 @@ class Cloud:
     zone: str
     bucket: str | None
     hub_token_secret: str | None
-    gateway_keys_secret: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +42,12 @@ class Target:
     """Who engines and gateway run as on a host of their own; None for the caller."""
     cloud: Cloud | None = None
     """What the host may use of its cloud; None on this computer."""
+    boot_log: str | None = None
+    """The command that shows why `root` is no mount, on a host where it has to be one; None where a directory does."""
+    clients: tuple[str, ...] = ()
+    """The ranges from which the gateway may be reached, besides the host itself."""
+    keys: str | None = None
+    """What holds the keys that clients must send: a secret, or a file of the host. None: no key is asked for."""
 
     @property
     def is_here(self) -> bool:
@@ -68,14 +73,21 @@ def remote_target(inventory: Inventory, host: InventoryHost) -> Target:
         runner="systemd",
         python=REMOTE_PYTHON,
         user="axion",
+        boot_log=boot_log_command(inventory.project, host) if host.has_data_disk else None,
+        clients=host.gateway_clients,
+        keys=host.gateway_keys,
         cloud=Cloud(
             project=inventory.project,
             zone=host.zone,
             bucket=inventory.bucket,
             hub_token_secret=inventory.secret_ids.hub_token,
-            gateway_keys_secret=inventory.secret_ids.gateway_api_keys,
         ),
     )
+
+
+def boot_log_command(project: str, host: InventoryHost) -> str:
+    """What to type to see what the startup script of an instance did."""
+    return f"gcloud compute instances get-serial-port-output {host.name} --project={project} --zone={host.zone}"
 
 
 def local_target(root: Path | None = None) -> Target:

@@ -25,6 +25,12 @@ def public_range(text: str) -> str:
     return text
 
 
+def client_range(text: str) -> str:
+    """Refuse what is neither private nor a public range that is no wider than it may be."""
+    is_private = any(_network(text).subnet_of(private) for private in PRIVATE)
+    return text if is_private else public_range(text)
+
+
 def overlap(one: str, other: str) -> bool:
     """Say whether two ranges share an address."""
     return IPv4Network(one).overlaps(IPv4Network(other))

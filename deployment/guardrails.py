@@ -167,6 +167,12 @@ class _Guard:
             if overlap(cidr, IAP_RANGE):
                 yield (at, "gatewayCidrs", index), f"holds the range of IAP, got {cidr}. Give clients' own ranges."
         opened = bool(network.gateway_cidrs) or any(host.public_ip for host in self.settings.hosts.values())
+        if opened and not self.settings.gateway_api_keys:
+            yield (
+                ("axion:gatewayApiKeys",),
+                "missing where gatewayCidrs or publicIp open the gateway, got nothing. Run `pulumi config set --secret "
+                "axion:gatewayApiKeys` and give the keys that clients must send, one a line; or open nothing.",
+            )
         if opened and self.deployments and not _ports(self.deployments):
             heard = sorted({item for each in self.deployments.values() for item in each.gateway.listen})
             yield (

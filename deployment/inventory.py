@@ -5,10 +5,11 @@ Pulumi knows no files on a host and Fabric knows nothing of Google: this is all 
 
 import json
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
+from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
+from deployment.addresses import client_range
 from deployment.document import Document
 from deployment.errors import ConfigError
 from deployment.frozen import Frozen
@@ -23,7 +24,15 @@ class DevicePaths(Frozen):
     data: str = Field(pattern=r"^/dev/disk/by-id/google-[a-z0-9-]+$", description="a path below /dev/disk/by-id")
 
 
-HAND_WRITTEN = {"ssh_address": None, "ssh_port": 22, "known_hosts": None, "identity_file": None}
+# Left out where they say nothing: an inventory looks to older checkouts as it did before there were these fields.
+LEFT_OUT: Mapping[str, object] = {
+    "ssh_address": None,
+    "ssh_port": 22,
+    "known_hosts": None,
+    "identity_file": None,
+    "gateway_clients": [],
+    "gateway_keys": None,
+}
 
 
 class InventoryHost(Frozen):
@@ -36,8 +45,19 @@ class InventoryHost(Frozen):
     internal_ip: str = Field(description="its address in the stack's network")
     external_ip: str | None = Field(description="its address outside, or null")
     ssh_user: str | None = Field(description="who to log in as, or null where OS Login decides")
-    device_paths: DevicePaths = Field(description="a mapping such as {data: /dev/disk/by-id/google-axion-data}")
-    data_mount: str = Field(description="where the data disk is mounted")
+    device_paths: DevicePaths | None = Field(
+        description="a mapping such as {data: /dev/disk/by-id/google-axion-data}, or null without a data disk"
+    )
+    data_mount: str = Field(pattern="^/", description="where the data disk is mounted, or a directory to use instead")
+    # Absent in inventories older than these fields: closed, and no key is asked for.
+    gateway_clients: tuple[Annotated[str, AfterValidator(client_range)], ...] = Field(
+        (), description="the ranges whose clients may connect to the gateway, such as [10.20.0.0/24]"
+    )
+    gateway_keys: str | None = Field(
+        None,
+        min_length=1,
+        description="what holds the keys that clients must send: a secret's full name, a file of the host, or null",
+    )
     # Only for inventories that people write, of hosts that are not reached as Google's are. Absent means null.
     ssh_address: str | None = Field(None, description="an address to connect to directly, or null for IAP")
     ssh_port: int = Field(22, ge=1, le=65535, description="a port number")
@@ -49,11 +69,15 @@ class InventoryHost(Frozen):
         """Whether Google knows this host: a hand-written one that gives address and keys needs no cloud."""
         return self.ssh_address is None or self.known_hosts is None
 
+    @property
+    def has_data_disk(self) -> bool:
+        """Whether `data_mount` has to be a mount: on what Google runs. Elsewhere a directory does, be it `/`."""
+        return self.is_google and self.device_paths is not None
+
     @model_serializer(mode="wrap")
     def _without_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A stack's output stays as it was before there were hand-written fields."""
         data: dict[str, Any] = handler(self)
-        return {key: value for key, value in data.items() if key not in HAND_WRITTEN or value != HAND_WRITTEN[key]}
+        return {key: value for key, value in data.items() if key not in LEFT_OUT or value != LEFT_OUT[key]}
 
 
 class SecretIds(Frozen):
@@ -100,6 +124,15 @@ def inventory_from(data: Mapping[str, Any] | Any, source: str = "inventory") -> 
         what = f"not a version that is understood here, got {shown(data.get('schema'))}"
         raise ConfigError([f"{source} schema: {what}. Give {SCHEMA}: run `pulumi up` of this checkout."])
     try:
-        return Inventory.model_validate(data)
+        inventory = Inventory.model_validate(data)
     except ValidationError as error:
         raise ConfigError(describe(error, (), Document(source, data, {}, ()), Inventory)) from None
+    open_to_all = [
+        f"{source} hosts.{name}.gateway_clients: open to whoever is there, got no gateway_keys. Give the keys that "
+        "clients must send: axion:gatewayApiKeys of the stack, or a file of the host."
+        for name, host in inventory.hosts.items()
+        if host.gateway_clients and host.gateway_keys is None
+    ]
+    if open_to_all:
+        raise ConfigError(open_to_all)
+    return inventory

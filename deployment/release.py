@@ -11,7 +11,7 @@ GATEWAY_CODE = "lib/gateway/"
 DESCRIPTION = "release.json"
 # Of a host under systemd: these units are part of what a process runs, so that a change of them restarts it.
 ENGINE_UNIT = "systemd/vllm@.service"
-GATEWAY_UNITS = ("gateway.service", "gateway.socket", "gateway-handover.service")
+GATEWAY_UNITS = ("gateway.service", "gateway.socket", "gateway-handover.service", "gateway-keys.service")
 
 
 def resources_path(engine: str) -> str:

@@ -33,6 +33,11 @@ UNITS = (
 )
 
 
+KEYS_UNITS = (("gateway-keys.service", "systemd/gateway-keys.service"),)
+# In memory and outside every release: no disk, no snapshot and no list of files holds a key.
+KEYS_FILE = "/run/axion/gateway-keys"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
     """Where a release will run."""
@@ -41,6 +46,8 @@ class Place:
     runner: Literal["supervisor", "systemd"]
     user: str = "axion"
     allowed_clients: tuple[str, ...] = ()
+    keys: str | None = None
+    """What holds the keys that clients must send: a secret's full name, or a file of the host."""
     cxx: str | None = None
     """The compiler that models are compiled with, where torch would not find it by itself."""
 
@@ -154,16 +161,19 @@ def _systemd_files(deployment: Deployment, plan: Plan, place: Place) -> list[Ren
 
 
 def _shared_units(deployment: Deployment, plan: Plan, place: Place) -> list[RenderedFile]:
+    listen = [_numeric(address) for address in deployment.gateway.listen]
     values = {
         **_shared_values(plan, place),
         "user": place.user,
-        "listen": [_numeric(address) for address in deployment.gateway.listen],
-        "allowed_clients": list(place.allowed_clients),
+        "listen": listen,
+        "allowed_clients": [*place.allowed_clients, *_own(listen)],
+        "keys": KEYS_FILE if place.keys else "",
+        "source": place.keys or "",
         "memory_max_bytes": plan.host.memory_bytes - int(deployment.host.reserved_memory),
         "cores": _system_cores(plan),
     }
     files = []
-    for source, path in UNITS:
+    for source, path in (*UNITS, *(KEYS_UNITS if place.keys else ())):
         own = {**values, "unit": "handover" if path == HANDOVER else "gateway"}
         files.append(RenderedFile(path=path, text=render_template(f"systemd/{source}.j2", own)))
     return files
@@ -199,6 +209,12 @@ def _shared_values(plan: Plan, place: Place) -> dict[str, Any]:
 
 def _system_cores(plan: Plan) -> str:
     return ",".join(str(core) for core in plan.system_cores) or "0"
+
+
+def _own(listen: list[str]) -> list[str]:
+    """Addresses of the host itself that it listens on: it asks its own gateway there, and that is no localhost."""
+    hosts = {address.rpartition(":")[0] for address in listen}
+    return sorted(host for host in hosts if not host.startswith("127.") and host != "0.0.0.0")  # noqa: S104 - compared
 
 
 def _numeric(address: str) -> str:

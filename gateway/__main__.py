@@ -30,12 +30,12 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(args.config, loaded, listeners))
+        runner.run(_serve(args.config, loaded, listeners, args.keys))
     return 0
 
 
-async def _serve(path: Path, loaded: LoadedConfig, listeners: Sequence[socket.socket]) -> None:
-    await Server(path, loaded, listeners).run()
+async def _serve(path: Path, loaded: LoadedConfig, listeners: Sequence[socket.socket], keys: Path | None) -> None:
+    await Server(path, loaded, listeners, keys).run()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -45,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", help="listen here instead of where the file says")
     parser.add_argument("--port", type=int, help="listen here instead of where the file says; 0 lets the system choose")
     parser.add_argument("--inherit", action="store_true", help="listen on systemd's sockets or end: never on others")
+    parser.add_argument("--keys", type=Path, help="a file with the keys that clients must send, one a line")
     parser.add_argument("--log-level", default="info", choices=("debug", "info", "warning", "error"))
     parser.add_argument("--version", action="version", version=__version__)
     return parser

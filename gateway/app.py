@@ -62,6 +62,7 @@ async def account(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 async def _answered(request: web.Request, handler: Handler, exchange: Exchange) -> web.StreamResponse:
     try:
+        request.app[GATEWAY].keys.check(request, exchange.route)
         response: web.StreamResponse = await handler(request)
         return response
     except ApiError as error:

@@ -49,6 +49,8 @@ class ApiError(Exception):
         )
         if self.retry_after_s is not None:
             response.headers["Retry-After"] = str(self.retry_after_s)
+        if self.status == 401:  # RFC 9110 section 15.5.2
+            response.headers["WWW-Authenticate"] = "Bearer"
         if self.close:
             response.force_close()
         return response
@@ -71,6 +73,19 @@ def shown(value: object) -> str:
 def bad_request(message: str, *, param: str | None = None) -> ApiError:
     """The body cannot be understood."""
     return ApiError(400, "invalid_request", message, param=param)
+
+
+def wrong_key(*, is_given: bool) -> ApiError:
+    """No key, or one that is none of ours; the connection ends, for a body that is not wanted may follow."""
+    what = "Incorrect API key provided." if is_given else "You did not provide an API key."
+    message = f"{what} Send one that the operator of this server gave you, as `Authorization: Bearer KEY`."
+    return ApiError(401, "invalid_api_key", message, close=True)
+
+
+def keys_missing() -> ApiError:
+    """Keys are asked for, and the gateway has not got them yet."""
+    message = "The server cannot check keys at present. Ask again in a moment."
+    return ApiError(503, "keys_unavailable", message, retry_after_s=LOADING_RETRY_S, close=True)
 
 
 def body_too_large(limit_bytes: int) -> ApiError:

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from gateway.exchange import Exchange, Exchanges
 from gateway.fleet import Fleet
+from gateway.keys import Keys
 from gateway.metrics import Metrics
 from gateway.stats import Stats
 
@@ -17,6 +18,7 @@ class Gateway:
     """Everything that handlers share. One per process; tests make many."""
 
     fleet: Fleet
+    keys: Keys = field(default_factory=lambda: Keys(None))
     stats: Stats = field(default_factory=Stats)
     metrics: Metrics = field(default_factory=Metrics)
     exchanges: Exchanges = field(init=False)

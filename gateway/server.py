@@ -16,6 +16,7 @@ from gateway.config_file import ConfigError, LoadedConfig, load_config
 from gateway.events import log_event, log_failure
 from gateway.fleet import Fleet
 from gateway.gateway import Gateway
+from gateway.keys import Keys
 from gateway.listeners import BACKLOG, inherited_count
 
 KEEP_ALIVE_S = 75.0
@@ -47,10 +48,12 @@ def runner_of(gateway: Gateway) -> web.AppRunner:
 class Server:
     """One gateway process, from its first listening socket to its last request."""
 
-    def __init__(self, path: Path, loaded: LoadedConfig, listeners: Sequence[socket.socket]) -> None:
+    def __init__(
+        self, path: Path, loaded: LoadedConfig, listeners: Sequence[socket.socket], keys: Path | None = None
+    ) -> None:
         self._path = path
         self._listeners = listeners
-        self._gateway = Gateway(Fleet(loaded))
+        self._gateway = Gateway(Fleet(loaded), Keys(keys))
         self._stop = asyncio.Event()
         self._stop_now = asyncio.Event()
         self._reload = asyncio.Event()

@@ -41,6 +41,11 @@ def _inventory(checked: CheckedStack, known: Mapping[str, Any]) -> dict[str, Any
             "ssh_user": None,
             "device_paths": {"data": DATA_PATH},
             "data_mount": HOST_ROOT,
+            "gateway_clients": [
+                *settings.network.gateway_cidrs,
+                *(host.public_ip.allow_cidrs if host.public_ip else ()),
+            ],
+            "gateway_keys": known["secrets"]["gateway-api-keys"] if settings.gateway_api_keys else None,
         }
         for name, host in settings.hosts.items()
     }
@@ -75,14 +80,12 @@ def price(checked: CheckedStack) -> dict[str, Any]:
 def next_commands(checked: CheckedStack) -> list[str]:
     """Return what to type next, in order."""
     settings = checked.settings
-    missing = [] if settings.gateway_api_keys else ["pulumi config set --secret axion:gatewayApiKeys && pulumi up"]
     connect = [
         f"gcloud compute ssh axion-{checked.stack}-{name} --tunnel-through-iap --project={settings.project} "
         f"--zone={settings.zone_of(name)} -- -N -L 8080:localhost:8080"
         for name in settings.hosts
     ]
     return [
-        *missing,
         f"fab doctor --stack {checked.stack}",
         f"fab build-and-deploy --stack {checked.stack}",
         *connect,

@@ -12,6 +12,7 @@ from tests.replayed_gcloud import Answer, ReplayedGcloud, refuses, says
 from tests.ssh_inventory import INSTANCE, host_entry
 from tests.ssh_server import SshServer
 
+WORDS = "--stack dev --host main"
 AT = "--project=a-project --zone=us-central1-a"
 RUNNING = {"id": INSTANCE, "status": "RUNNING", "lastStartTimestamp": "2026-01-31T12:00:00.000-08:00"}
 NO_KEYS = refuses(
@@ -31,7 +32,9 @@ class Google:
     def host(self, **changes: Any) -> GoogleHost:
         given = {"identity_file": str(self.server.identity), **changes}
         host = InventoryHost.model_validate(host_entry(**given))
-        return GoogleHost(gcloud=Gcloud(LocalExecutor(), "a-project"), host=host, key_directory=self.folder / "keys")
+        return GoogleHost(
+            gcloud=Gcloud(LocalExecutor(), "a-project"), host=host, key_directory=self.folder / "keys", words=WORDS
+        )
 
     def keys(self) -> Answer:
         type_, value = self.server.public_key.split()

@@ -110,7 +110,7 @@ def test_a_source_is_a_directory_a_bucket_or_the_hub(monkeypatch: pytest.MonkeyP
 
 def test_the_token_of_a_host_is_the_stacks_secret_else_the_callers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "planted-7c1d")
-    cloud = Cloud(project="p", zone="z", bucket=None, hub_token_secret="projects/p/secrets/s", gateway_keys_secret="k")
+    cloud = Cloud(project="p", zone="z", bucket=None, hub_token_secret="projects/p/secrets/s")
     there = Target(name="main", root="/opt/axion", runner="systemd", python="/usr/bin/python3", cloud=cloud)
     here = Target(name="here", root="/opt/axion", runner="systemd", python="/usr/bin/python3")
     source = Means(python="/venv/bin/python", source=choose_source("/models"))

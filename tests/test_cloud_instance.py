@@ -61,19 +61,29 @@ def test_a_task_finds_the_host_of_a_stack_and_looks_at_it_through_the_tunnel(goo
     """All of it as a person types it: pulumi's output, the instance's state and keys, OS Login, tunnel, sshd."""
     folder = google.gcloud.folder
     entry = host_entry(identity_file=str(google.server.identity), data_mount=str(google.folder / "root"))
-    (folder / "outputs.json").write_text(json.dumps({"inventory": inventory(main=entry)}))
+    no_disk = {**entry, "device_paths": None}
+    (folder / "outputs.json").write_text(json.dumps({"inventory": inventory(main=no_disk)}))
     (folder / "pulumi").write_text(PULUMI.format(folder=shlex.quote(str(folder))))
     (folder / "pulumi").chmod(0o755)
     ran = fab("releases", "--stack", "dev", "--json", project=google.folder, environment={})
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "[]\n", "")
     assert (folder / "pulumi-calls.txt").read_text() == "stack output --json --stack dev --color=never\n"
     assert (google.folder / "out" / "inventory" / "host_keys" / INSTANCE).is_file()
+    (folder / "outputs.json").write_text(json.dumps({"inventory": inventory(main=entry)}))
+    (google.folder / "root").mkdir()
+    for task in ("build-and-deploy", "plan", "status", "rollback"):
+        ran = fab(task, "--stack", "dev", project=google.folder, environment={})
+        assert (ran.returncode, ran.stderr) == (
+            1,
+            f"axion-dev-main: the data disk is not mounted, got the boot disk at {google.folder}/root. Read what its "
+            "startup script says (lines with `axion:`), `gcloud compute instances get-serial-port-output "
+            f"axion-dev-main {AT}`, correct that, and start the host anew.\n",
+        )
     google.answers(says("instances describe", {**RUNNING, "status": "TERMINATED"}))
     ran = fab("status", "--stack", "dev", project=google.folder, environment={})
     assert (ran.returncode, ran.stderr) == (
         1,
-        "axion-dev-main: does not run, got TERMINATED. Start it: "
-        f"`gcloud compute instances start axion-dev-main {AT}`.\n",
+        "axion-dev-main: does not run, got TERMINATED. Start it: `fab start --stack dev --host main`.\n",
     )
 
 
@@ -118,8 +128,8 @@ def test_a_replaced_instance_has_keys_of_its_own(google: Google) -> None:
 @pytest.mark.parametrize(
     ("status", "said"),
     [
-        ("TERMINATED", f"got TERMINATED. Start it: `gcloud compute instances start axion-dev-main {AT}`."),
-        ("SUSPENDED", f"got SUSPENDED. Start it: `gcloud compute instances resume axion-dev-main {AT}`."),
+        ("TERMINATED", "got TERMINATED. Start it: `fab start --stack dev --host main`."),
+        ("SUSPENDED", "got SUSPENDED. Start it: `fab start --stack dev --host main`."),
         ("STOPPING", "got STOPPING. Wait a minute, then run the same command again."),
     ],
 )

@@ -13,6 +13,7 @@ from tests.deployments import document, model, write_models
 
 REPOSITORY = Path(__file__).parents[1]
 AT = "Pulumi.test.yaml"
+WITH_KEYS: dict[str, Any] = {"axion__gatewayApiKeys": {"secure": "v1:AAAA"}}
 
 
 def checked(directory: Path, stack: str = "test", host: dict[str, Any] | None = None, **changes: Any) -> CheckedStack:
@@ -182,17 +183,17 @@ def test_a_region_must_be_the_zones(tmp_path: Path) -> None:
     ],
 )
 def test_a_network_that_could_not_work_is_refused(tmp_path: Path, network: dict[str, Any], said: str) -> None:
-    (found,) = problems(tmp_path, axion__network=network)
+    (found,) = problems(tmp_path, axion__network=network, **WITH_KEYS)
     assert f"config.axion:network.{said}" in found
 
 
 def test_a_public_address_needs_somebody_to_listen(tmp_path: Path) -> None:
     public = {"publicIp": {"allowCidrs": ["203.0.113.0/28"]}}
-    (found,) = problems(tmp_path, host=public)
+    (found,) = problems(tmp_path, host=public, **WITH_KEYS)
     assert "nobody could connect: the gateway listens on loopback only, got 127.0.0.1:8080" in found
     listening = document(gateway={"listen": ["127.0.0.1:8080", "0.0.0.0:8443"]})
     (tmp_path / "models.yaml").write_text(yaml.safe_dump(listening))
-    assert checked(tmp_path, host=public).gateway_ports == ("8443",)
+    assert checked(tmp_path, host=public, **WITH_KEYS).gateway_ports == ("8443",)
 
 
 def test_a_public_address_without_a_list_is_refused(tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ def test_an_inventory_survives_being_written_and_read() -> None:
     read = parse_inventory(json.dumps(PROD))
     assert read.as_data() == PROD
     assert parse_inventory(read.dump()) == read
+    assert read.hosts["main"].device_paths is not None
     assert read.hosts["main"].device_paths.data == "/dev/disk/by-id/google-axion-data"
 
 

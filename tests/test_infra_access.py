@@ -69,7 +69,8 @@ def test_a_secret_goes_into_its_version_and_nowhere_else(full: Recording) -> Non
 def test_keys_may_come_later_and_a_token_is_not_needed(prod: Recording) -> None:
     assert [each.inputs["secretId"] for each in prod.of_type("Secret")] == ["axion-prod-gateway-api-keys"]
     assert prod.of_type("SecretVersion") == []
-    assert prod.outputs["next"][0] == "pulumi config set --secret axion:gatewayApiKeys && pulumi up"
+    assert prod.outputs["next"][0] == "fab doctor --stack prod"
+    assert prod.outputs["inventory"]["hosts"]["main"].keys() & {"gateway_clients", "gateway_keys"} == set()
 
 
 def test_the_inventory_is_what_its_definition_says(full: Recording) -> None:

@@ -181,16 +181,20 @@ def test_an_open_gateway_and_an_external_address_have_their_lists_and_ports(tmp_
     changed = {
         **config_of("prod"),
         "axion:network": {"gatewayCidrs": ["10.9.0.0/16"]},
+        "axion:gatewayApiKeys": KEYS,
         "axion:hosts": {"main": {**HOST, "models": str(listening), "publicIp": {"allowCidrs": ["203.0.113.0/28"]}}},
     }
-    recording = run_program(changed)
+    recording = run_program(changed, secrets=("axion:gatewayApiKeys",))
     assert recording.errors == ""
     rules = {each.inputs["name"]: each.inputs for each in recording.of_type("Firewall")}
     assert rules["axion-prod-allow-gateway"]["sourceRanges"] == ["10.9.0.0/16"]
     assert rules["axion-prod-allow-gateway"]["allows"] == [{"protocol": "tcp", "ports": ["8443"]}]
     assert rules["axion-prod-allow-public-main"]["sourceRanges"] == ["203.0.113.0/28"]
     assert rules["axion-prod-allow-public-main"]["targetTags"] == ["axion-prod-host-main"]
-    assert recording.outputs["inventory"]["hosts"]["main"]["external_ip"] == "203.0.113.9"
+    host = recording.outputs["inventory"]["hosts"]["main"]
+    assert host["external_ip"] == "203.0.113.9"
+    assert host["gateway_clients"] == ["10.9.0.0/16", "203.0.113.0/28"]
+    assert host["gateway_keys"] == "id-of-secrets-gateway-api-keys"
 
 
 def test_problems_end_the_program_before_any_resource() -> None:

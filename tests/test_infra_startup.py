@@ -102,6 +102,18 @@ def test_a_first_boot_makes_a_file_system_mounts_it_and_publishes_the_keys(machi
     assert fstab[1] == f"{machine.device} {machine.root}/mnt ext4 noatime,nofail,x-systemd.before=axion.target 0 2"
 
 
+def test_the_keys_that_say_ready_are_published_only_when_the_disk_is_mounted(machine: Machine) -> None:
+    curl = machine.root / "bin" / "curl"
+    real = shutil.which("curl")
+    curl.write_text(STAND_IN.format(log=machine.root / "commands", body=f'exec {real} "$@"'))
+    curl.chmod(0o755)
+    assert machine.boot().returncode == 0
+    named = [command.split()[0] for command in machine.commands]
+    assert (named.count("mount"), named.count("curl")) == (1, 2)
+    assert named.index("mount") < named.index("curl")
+    assert len(machine.metadata.written) == 2
+
+
 def test_a_second_boot_keeps_the_data_and_publishes_the_keys_again(machine: Machine) -> None:
     assert machine.boot().returncode == 0
     before = machine.device.read_bytes()

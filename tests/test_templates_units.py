@@ -33,6 +33,8 @@ VM: Mapping[str, object] = {
     "stop_s": 70,
     "gateway_stop_s": 60,
     "allowed_clients": ["10.20.0.0/24", "10.30.0.7"],
+    "keys": "/run/axion/gateway-keys",
+    "source": "projects/a-project/secrets/axion-prod-gateway-api-keys",
 }
 HANDOVER = {**VM, "unit": "handover"}
 LOCAL = {**VM, "root": "/home/me/it's 100% mine/out/local", "python": "/home/me/it's 100% mine/py/bin/python"}
@@ -46,6 +48,7 @@ CASES = [
     ("systemd/gateway.socket.j2", VM, "gateway.socket"),
     ("systemd/gateway.service.j2", HANDOVER, "gateway-handover.service"),
     ("systemd/gateway-restart.service.j2", VM, "gateway-restart.service"),
+    ("systemd/gateway-keys.service.j2", VM, "gateway-keys.service"),
     ("systemd/axion.slice.j2", VM, "axion.slice"),
     ("systemd/axion.target.j2", VM, "axion.target"),
 ]

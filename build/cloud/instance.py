@@ -16,11 +16,8 @@ from deployment.cloud_errors import Kind
 from deployment.inventory import InventoryHost
 
 COMING_UP = ("PROVISIONING", "STAGING", "RUNNING", "REPAIRING")
-STARTS = {
-    "TERMINATED": "gcloud compute instances start",
-    "STOPPED": "gcloud compute instances start",
-    "SUSPENDED": "gcloud compute instances resume",
-}
+STARTS = {"TERMINATED": "start", "STOPPED": "start", "SUSPENDED": "resume"}
+"""What starts an instance again, by its state."""
 # OS Login answers only once Google's agent has set it up; until then a right key is refused.
 FRESH_S = 180.0
 GOOGLE_KEY = "google_compute_engine"
@@ -33,6 +30,8 @@ class GoogleHost:
     gcloud: Gcloud
     host: InventoryHost
     key_directory: Path
+    words: str
+    """What names this host on `fab`'s command line."""
 
     def route(self) -> Route:
         """Ask Google for everything at once. Raises DeployError, NotYet while the instance boots."""
@@ -68,7 +67,7 @@ class GoogleHost:
         described = self.gcloud.ask(
             what, "compute", "instances", "describe", self.host.name, f"--zone={self.host.zone}"
         )
-        problem = state_problem(self.host, self.gcloud.project, described)
+        problem = state_problem(self.host, self.words, described)
         if problem is not None:
             raise DeployError(problem)
         return dict(described)
@@ -136,17 +135,24 @@ def command_to_type(command: str, host: InventoryHost, project: str) -> str:
     return f"{command} {shlex.quote(host.name)} --project={shlex.quote(project)} --zone={shlex.quote(host.zone)}"
 
 
-def state_problem(host: InventoryHost, project: str, described: Mapping[str, Any]) -> str | None:
-    """Say why this instance cannot be connected to, now or ever. Pure."""
-    state, instance = str(described.get("status", "UNKNOWN")), str(described.get("id", ""))
-    if instance != host.instance_id:
-        return (
-            f"{host.name}: another instance than the inventory's, got number {instance or 'none'} where it says "
-            f"{host.instance_id}. It was replaced: run `pulumi refresh`, then `pulumi up`, and try again."
-        )
+def another_instance(host: InventoryHost, described: Mapping[str, Any]) -> str | None:
+    """Say that an instance is not the one that the inventory knows, if so. Pure."""
+    instance = str(described.get("id", ""))
+    if instance == host.instance_id:
+        return None
+    return (
+        f"{host.name}: another instance than the inventory's, got number {instance or 'none'} where it says "
+        f"{host.instance_id}. It was replaced: run `pulumi refresh`, then `pulumi up`, and try again."
+    )
+
+
+def state_problem(host: InventoryHost, words: str, described: Mapping[str, Any]) -> str | None:
+    """Say why this instance cannot be connected to, now or ever. `words` name it on a command line. Pure."""
+    state = str(described.get("status", "UNKNOWN"))
+    if problem := another_instance(host, described):
+        return problem
     if state in STARTS:
-        line = command_to_type(STARTS[state], host, project)
-        return f"{host.name}: does not run, got {state}. Start it: `{line}`."
+        return f"{host.name}: does not run, got {state}. Start it: `fab start {words}`."
     if state not in COMING_UP:
         return f"{host.name}: does not run, got {state}. Wait a minute, then run the same command again."
     return None

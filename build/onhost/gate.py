@@ -1,7 +1,7 @@
 """Wait until every model of a release answers a real prompt; print what happens as JSON lines.
 
 Input: {"root": str, "gateway": "host:port", "config_digest": str, "unit_digest": str,
-"engines": {model: unit digest}, "ended": [pid, ...], "timeout_s": number}.
+"engines": {model: unit digest}, "ended": [pid, ...], "timeout_s": number, "keys": file or null}.
 Events: {"model", "state", "after_s"} as states change; at the end {"result": {model: answer or null},
 "problems": {model: text}}. Exit status 0 when all answered.
 
@@ -41,16 +41,27 @@ class UnixConnection(http.client.HTTPConnection):
         self.sock.connect(str(self.path))
 
 
-def call(connection: http.client.HTTPConnection, method: str, path: str, body: Any = None) -> tuple[int, bytes]:
+def call(
+    connection: http.client.HTTPConnection, method: str, path: str, body: Any = None, key: str | None = None
+) -> tuple[int, bytes]:
     """One request; status 0 when nobody answers."""
+    headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})}
     try:
-        connection.request(method, path, json.dumps(body) if body else None, {"Content-Type": "application/json"})
+        connection.request(method, path, json.dumps(body) if body else None, headers)
         response = connection.getresponse()
         return response.status, response.read()
     except (OSError, http.client.HTTPException) as error:
         return 0, str(error).encode()
     finally:
         connection.close()
+
+
+def first_key(file: str | None) -> str | None:
+    """A key that the gateway takes; None where it asks for none, or has none yet."""
+    try:
+        return next(line.strip() for line in Path(file).read_text().splitlines() if line.strip()) if file else None
+    except (OSError, StopIteration):
+        return None
 
 
 class Runner:
@@ -112,8 +123,8 @@ def tell(**event: object) -> None:
 class Engine:
     """One model on its way from started to answered."""
 
-    def __init__(self, root: Path, name: str, digest: str, ended: list[int]) -> None:
-        self.root, self.name, self.digest, self.ended = root, name, digest, ended
+    def __init__(self, root: Path, name: str, digest: str, ended: list[int], keys: str | None) -> None:
+        self.root, self.name, self.digest, self.ended, self.keys = root, name, digest, ended, keys
         self.state: str | None = None
         self.pids: list[int] = []
         self.problem: str | None = None
@@ -157,6 +168,7 @@ class Engine:
             "POST",
             "/v1/chat/completions",
             {**QUESTION, "model": self.name},
+            first_key(self.keys),
         )
         if status in (0, 502, 503):  # the gateway is restarting, or has seen the engine go
             return
@@ -182,7 +194,8 @@ def gateway_states(wanted: dict[str, Any]) -> dict[str, str] | None:
 def wait(wanted: dict[str, Any], runner: Runner) -> dict[str, Engine]:
     """Poll until the gateway is the release's and every engine answered, or one cannot."""
     root, ended = Path(wanted["root"]), wanted["ended"]
-    engines = {name: Engine(root, name, digest, ended) for name, digest in wanted["engines"].items()}
+    keys = wanted.get("keys")
+    engines = {name: Engine(root, name, digest, ended, keys) for name, digest in wanted["engines"].items()}
     began = time.monotonic()
     while time.monotonic() < began + wanted["timeout_s"]:
         states = gateway_states(wanted)

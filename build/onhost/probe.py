@@ -197,6 +197,7 @@ def main() -> None:
                 "cores": len(os.sched_getaffinity(0)),
                 "memory_bytes": memory_bytes(),
                 "disk_free_bytes": disk.free,
+                "is_mount": os.path.ismount(root),
                 "system": look(wanted["system"]),
                 "current": current,
                 "confirmed": target_of(root / "confirmed"),

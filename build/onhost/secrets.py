@@ -1,8 +1,13 @@
-"""Read Secret Manager as this machine's service account, and hand values to a unit as systemd credentials."""
+"""Read Secret Manager as this machine's service account, and hand values to a unit as systemd credentials.
+
+As a program, `secrets.py SOURCE FILE USER`, what gateway-keys.service runs: put the keys that clients must send, from
+a secret or a file of the host, into a file that only the gateway's user can read.
+"""
 
 import base64
 import json
 import os
+import pwd
 import sys
 import urllib.error
 import urllib.request
@@ -52,3 +57,24 @@ def vault(directory: Path, values: Mapping[str, str]) -> Iterator[list[str]]:
         for path in directory.iterdir():
             path.unlink()
         directory.rmdir()
+
+
+def install_keys(source: str, file: Path, user: str) -> None:
+    """Replace a file in one step; nothing is written while the source cannot be read, or holds no key."""
+    try:
+        text = Path(source).read_text(encoding="utf-8") if source.startswith("/") else read_secret(source)
+        account = pwd.getpwnam(user)
+    except (OSError, ValueError, KeyError) as error:
+        sys.exit(f"{source}: cannot be read for {user}, got {error}. Give a file of lines, one key each.")
+    if not text.strip():
+        sys.exit(f"{source}: holds no key, got nothing. Give one key a line.")
+    file.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    draft = file.with_name(f".{file.name}.new")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as out:
+        os.fchown(out.fileno(), account.pw_uid, account.pw_gid)
+        out.write(text.strip() + "\n")
+    draft.replace(file)
+
+
+if __name__ == "__main__":
+    install_keys(sys.argv[1], Path(sys.argv[2]), sys.argv[3])

@@ -2,6 +2,7 @@
 
 Input: {"root": str, "user": str, "do": [[verb, argument, ...], ...]} with the verbs
   ["install"]          account, directories, and the units of `<root>/current`; reads the configuration again if needed
+  ["keys"]             bring the keys that clients must send, if the release asks for any
   ["start", name, ...] start what does not run: engines, "gateway", or nothing named for all; does not wait
   ["restart", name]    restart an engine, does not wait; the gateway: hand over to a second one, and wait
   ["reload"]           have the gateway read its configuration again
@@ -24,6 +25,7 @@ UNITS = Path("/etc/systemd/system")
 ETC = Path("/etc")
 OURS = "# rendered from templates/systemd/"
 TARGET = "axion.target"
+KEYS = "gateway-keys.service"
 GATEWAYS = ("gateway.socket", "gateway-restart.service", "gateway-handover.service", "gateway.service")
 CALL_TIMEOUT_S = 700
 """A stop waits for requests in flight, as long as the configuration allows."""
@@ -127,6 +129,11 @@ def write(path: Path, text: str) -> bool:
     return True
 
 
+def bring_keys() -> None:
+    if (UNITS / KEYS).is_file():
+        systemctl("restart", KEYS)  # and not start: one that failed is waiting for its next try
+
+
 def start(names: list[str]) -> None:
     units = [
         unit
@@ -178,7 +185,7 @@ def leave(root: Path) -> None:
 
 
 def shutdown() -> None:
-    systemctl("stop", *GATEWAYS)
+    systemctl("stop", *GATEWAYS, *([KEYS] if (UNITS / KEYS).is_file() else []))
     systemctl("stop", TARGET, "vllm@*", "axion.slice")
     systemctl("reset-failed", *GATEWAYS, "vllm@*", is_needed=False)
 
@@ -191,6 +198,7 @@ def main() -> None:
         "start": lambda *names: start(list(names)),
         "restart": lambda name: restart(root, name),
         "reload": lambda: systemctl("reload", "gateway.service"),
+        "keys": bring_keys,
         "leave": lambda: leave(root),
         "shutdown": shutdown,
     }

@@ -55,6 +55,8 @@ mount_data_disk() {
 
 failed=0
 install_files || { say "installing files failed"; failed=1; }
-publish_host_keys || { say "publishing host keys failed"; failed=1; }
 mount_data_disk || { say "mounting the data disk failed"; failed=1; }
+# Last, for they say that the host is ready. After a mount that failed as well, so that a person can get in and look:
+# `fab` refuses such a host by itself.
+publish_host_keys || { say "publishing host keys failed"; failed=1; }
 exit "$failed"
