@@ -115,6 +115,11 @@ class _Guard:
         zone = self.settings.zone_of(name)
         if self.has_region and zone.rpartition("-")[0] != self.settings.region:
             yield ("zone",), f"outside {self.settings.region}, where the subnet is, got {zone}. Use another stack."
+        if host.preemption_notice_seconds is not None and not host.spot:
+            yield (
+                ("preemptionNoticeSeconds",),
+                f"only spot hosts are taken back, got {host.preemption_notice_seconds}. Set spot, or delete it.",
+            )
         if not _is_arm(host.image or self.catalog.images.default, self.catalog):
             example = self.catalog.images.default
             yield ("image",), f"not built for arm64, which Axion needs, got {shown(host.image)}. Use {example}."

@@ -43,6 +43,9 @@ class HostSettings(Settings):
     zones: tuple[str, ...] = Field((), description="zones of the stack's region, for `fab up` to try in turn")
     spot: bool = Field(False, description="true or false")
     on_demand_fallback: bool = Field(False, description="true or false: whether `fab up` may give up spot")
+    preemption_notice_seconds: Annotated[int, Field(gt=0, le=120)] | None = Field(
+        None, description="seconds, up to 120, that a spot host hears before Google takes it, beside the usual 30"
+    )
     max_run_hours: Annotated[int, Field(gt=0, le=2880)] | None = Field(
         None, description="whole hours, up to 2880, after which Google stops it whatever happens"
     )

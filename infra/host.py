@@ -126,14 +126,17 @@ def image_mark(settings: HostSettings) -> tuple[str, ...]:
 
 def metadata(settings: HostSettings, startup_script: str) -> dict[str, str]:
     """What the instance reads of itself. Everybody who may look at it can read it: no secret, no model."""
-    idle = {} if settings.idle_stop_minutes is None else {"axion-idle-stop-minutes": str(settings.idle_stop_minutes)}
+    ours = {
+        "axion-idle-stop-minutes": settings.idle_stop_minutes,
+        "axion-preemption-notice-seconds": settings.preemption_notice_seconds,
+    }
     return {
         "enable-oslogin": "TRUE",
         "enable-guest-attributes": "TRUE",
         "block-project-ssh-keys": "TRUE",
         "serial-port-enable": "FALSE",
         "startup-script": startup_script,
-        **idle,
+        **{key: str(value) for key, value in ours.items() if value is not None},
     }
 
 
@@ -147,7 +150,7 @@ def _interface(args: AxionHostArgs) -> compute.InstanceNetworkInterfaceArgs:
 
 
 def _scheduling(settings: HostSettings, *, has_local_ssd: bool) -> compute.InstanceSchedulingArgs:
-    limit = settings.max_run_hours
+    limit, notice = settings.max_run_hours, settings.preemption_notice_seconds
     discard = compute.InstanceSchedulingOnInstanceStopActionArgs(discard_local_ssd=True)
     return compute.InstanceSchedulingArgs(
         provisioning_model="SPOT" if settings.spot else "STANDARD",
@@ -158,4 +161,8 @@ def _scheduling(settings: HostSettings, *, has_local_ssd: bool) -> compute.Insta
         instance_termination_action="STOP" if settings.spot or limit else None,
         max_run_duration=compute.InstanceSchedulingMaxRunDurationArgs(seconds=limit * 3600) if limit else None,
         on_instance_stop_action=discard if limit and has_local_ssd else None,
+        # Before the power button, to whoever asks the metadata server: infra/onhost/preemption.py.
+        preemption_notice_duration=compute.InstanceSchedulingPreemptionNoticeDurationArgs(seconds=notice)
+        if notice
+        else None,
     )

@@ -2,8 +2,6 @@
 
 import json
 import os
-import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,7 +12,6 @@ import pytest
 
 from infra.onhost.host_metrics import memory_used, series
 from infra.onhost.idle_stop import Look, Record, judge
-from tests.fakes.metadata import wait_until
 from tests.simulated_host import Host, simulated_host
 
 
@@ -130,46 +127,6 @@ def test_requests_are_counted_where_the_gateway_listens(host: Host) -> None:
         host.idle_stop()
         assert json.loads((host.root / "idle.json").read_text())["requests"] == 5
         server.shutdown()
-
-
-def test_the_notice_drains_the_models_once(host: Host) -> None:
-    host.metadata.values["instance/preempted"] = "FALSE"
-    watcher = subprocess.Popen(host.argv("preemption.py"), env=host.env, stdout=subprocess.PIPE, text=True)
-    try:
-        time.sleep(0.5)
-        assert (watcher.poll(), host.commands) == (None, [])
-        host.metadata.change("instance/preempted", "TRUE")
-        assert watcher.wait(timeout=10) == 0
-    finally:
-        watcher.kill()
-        watcher.communicate()
-    assert host.commands == ["stop axion.target"]
-
-
-def test_a_notice_that_came_before_anybody_listened_is_heard(host: Host) -> None:
-    host.metadata.values["instance/preempted"] = "TRUE"
-    assert host.run("preemption.py").returncode == 0
-    assert host.commands == ["stop axion.target"]
-
-
-def test_a_notice_between_two_questions_is_heard(host: Host) -> None:
-    host.metadata.values["instance/preempted"] = "FALSE"
-    host.metadata.replaced_once_asked["instance/preempted"] = "TRUE"
-    began = time.monotonic()
-    assert host.run("preemption.py").returncode == 0
-    assert time.monotonic() - began < 10
-    assert host.commands == ["stop axion.target"]
-
-
-def test_the_watcher_survives_a_metadata_server_that_is_away(host: Host) -> None:
-    watcher = subprocess.Popen(host.argv("preemption.py"), env=host.env, stderr=subprocess.PIPE, text=True)
-    try:
-        time.sleep(0.5)  # it is told 404: there is no such value yet
-        host.metadata.change("instance/preempted", "TRUE")
-        wait_until(lambda: host.commands == ["stop axion.target"])
-    finally:
-        watcher.send_signal(signal.SIGKILL)
-        watcher.communicate()
 
 
 def test_figures_are_reported_under_the_names_that_the_alerts_ask_for(host: Host) -> None:
