@@ -10,6 +10,7 @@ from deployment.data import data_problems
 from deployment.disks import disk_problems, disk_uses
 from deployment.errors import ConfigError
 from deployment.load import load_deployment
+from deployment.local_ssd import unused_disks
 from deployment.pricing import Bill, DiskUse, HostUse, bill
 from deployment.problems import joined, shown
 from deployment.sizing import HostFacts, plan
@@ -136,6 +137,8 @@ class _Guard:
                     f"Use {joined(regions)}, or add the region and its prices to deployment/catalog.toml."
                 ),
             )
+        if paid := unused_disks(host, shape, self.settings.region, self.catalog):
+            yield ("machineType",), paid
         for which, disk in disk_uses(host, self.catalog).items():
             for field, what in disk_problems(shape, which, disk, self.catalog):
                 yield (f"{which}Disk{field}",), what

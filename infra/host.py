@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_gcp import compute
 
-from deployment.catalog import LOCAL_SSD_GIB, Shape
 from deployment.pricing import DiskUse
 from deployment.stack import HostSettings
 from infra.naming import Naming, owned_by
@@ -25,7 +24,6 @@ class AxionHostArgs:
     host: str
     zone: str
     settings: HostSettings
-    shape: Shape
     boot_disk: DiskUse
     data_disk: pulumi.Output[str]
     image: str
@@ -48,6 +46,7 @@ class AxionHost(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: AxionHostArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("axion:infra:AxionHost", name, None, opts)
+        self._address = self._reserved(name, args) if args.settings.public_ip is not None else None
         instance = self._instance(name, args, self._boot_disk(name, args))
         compute.InstanceIAMMember(
             f"{name}-stops-itself",
@@ -58,12 +57,20 @@ class AxionHost(pulumi.ComponentResource):
             opts=owned_by(self),
         )
         self.instance_name, self.instance_id = instance.name, instance.instance_id
-        first = instance.network_interfaces[0]
-        self.internal_ip = first.network_ip
-        self.external_ip = pulumi.Output.from_input(None)
-        if args.settings.public_ip is not None:
-            self.external_ip = first.access_configs[0].nat_ip
+        self.internal_ip = instance.network_interfaces[0].network_ip
+        self.external_ip = self._address.address if self._address else pulumi.Output.from_input(None)
         self.register_outputs({"instanceId": self.instance_id, "internalIp": self.internal_ip})
+
+    def _reserved(self, name: str, args: AxionHostArgs) -> compute.Address:
+        """An address that stays through stops: an ephemeral one is another after each, and clients would lose it."""
+        return compute.Address(
+            f"{name}-address",
+            name=args.naming.name("address", args.host),
+            region=args.zone.rpartition("-")[0],
+            network_tier="PREMIUM",
+            labels=args.naming.labelled("host"),
+            opts=owned_by(self),
+        )
 
     def _boot_disk(self, name: str, args: AxionHostArgs) -> compute.Disk:
         """A disk of its own: an image that is missing or not for Arm is refused here, while the old instance runs."""
@@ -86,10 +93,6 @@ class AxionHost(pulumi.ComponentResource):
     def _instance(self, name: str, args: AxionHostArgs, boot: compute.Disk) -> compute.Instance:
         naming, settings = args.naming, args.settings
         labels = naming.labelled("host")
-        scratch = [
-            compute.InstanceScratchDiskArgs(interface="NVME", size=LOCAL_SSD_GIB)
-            for _ in range(args.shape.local_ssd_disks)
-        ]
         return compute.Instance(
             f"{name}-instance",
             name=naming.name(args.host),
@@ -99,9 +102,8 @@ class AxionHost(pulumi.ComponentResource):
             allow_stopping_for_update=True,
             boot_disk=compute.InstanceBootDiskArgs(source=boot.self_link, auto_delete=False, device_name="axion-boot"),
             attached_disks=[compute.InstanceAttachedDiskArgs(source=args.data_disk, device_name=DATA_DEVICE)],
-            scratch_disks=scratch or None,
-            network_interfaces=[_interface(args)],
-            scheduling=_scheduling(settings, has_local_ssd=bool(scratch)),
+            network_interfaces=[_interface(args, self._address)],
+            scheduling=_scheduling(settings),
             service_account=compute.InstanceServiceAccountArgs(email=args.email, scopes=SCOPES),
             shielded_instance_config=compute.InstanceShieldedInstanceConfigArgs(
                 enable_secure_boot=True, enable_vtpm=True, enable_integrity_monitoring=True
@@ -140,18 +142,19 @@ def metadata(settings: HostSettings, startup_script: str) -> dict[str, str]:
     }
 
 
-def _interface(args: AxionHostArgs) -> compute.InstanceNetworkInterfaceArgs:
-    external = [compute.InstanceNetworkInterfaceAccessConfigArgs(network_tier="PREMIUM")]
+def _interface(args: AxionHostArgs, address: compute.Address | None) -> compute.InstanceNetworkInterfaceArgs:
+    external = address and [
+        compute.InstanceNetworkInterfaceAccessConfigArgs(nat_ip=address.address, network_tier="PREMIUM")
+    ]
     return compute.InstanceNetworkInterfaceArgs(
         subnetwork=args.subnetwork,
         nic_type="GVNIC",  # the only one that C4A and N4A have
-        access_configs=external if args.settings.public_ip is not None else None,
+        access_configs=external,
     )
 
 
-def _scheduling(settings: HostSettings, *, has_local_ssd: bool) -> compute.InstanceSchedulingArgs:
+def _scheduling(settings: HostSettings) -> compute.InstanceSchedulingArgs:
     limit, notice = settings.max_run_hours, settings.preemption_notice_seconds
-    discard = compute.InstanceSchedulingOnInstanceStopActionArgs(discard_local_ssd=True)
     return compute.InstanceSchedulingArgs(
         provisioning_model="SPOT" if settings.spot else "STANDARD",
         preemptible=settings.spot,
@@ -160,7 +163,6 @@ def _scheduling(settings: HostSettings, *, has_local_ssd: bool) -> compute.Insta
         # Stopped rather than deleted: the next `pulumi up` and start find everything in its place.
         instance_termination_action="STOP" if settings.spot or limit else None,
         max_run_duration=compute.InstanceSchedulingMaxRunDurationArgs(seconds=limit * 3600) if limit else None,
-        on_instance_stop_action=discard if limit and has_local_ssd else None,
         # Before the power button, to whoever asks the metadata server: infra/onhost/preemption.py.
         preemption_notice_duration=compute.InstanceSchedulingPreemptionNoticeDurationArgs(seconds=notice)
         if notice

@@ -20,7 +20,6 @@ FULL: dict[str, Any] = {
         "alpha": {**HOST, "image": "projects/mine/global/images/axion-arm64-v3"},
         "beta": {
             **HOST,
-            "machineType": "c4a-standard-32-lssd",
             "zone": "us-central1-b",
             "spot": True,
             "maxRunHours": 2,

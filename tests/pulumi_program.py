@@ -98,8 +98,9 @@ def main(request: str, answer: str) -> None:
             made = {**args.inputs, "name": name, "selfLink": f"https://cloud/{name}", "email": f"{args.name}@cloud"}
             made |= {"instanceId": "4711", "member": f"serviceAccount:{args.name}@cloud"}
             if args.typ.endswith(":Instance"):
-                interface = {"networkIp": "10.20.0.2", "accessConfigs": [{"natIp": "203.0.113.9"}]}
-                made["networkInterfaces"] = [{**made["networkInterfaces"][0], **interface}]
+                made["networkInterfaces"] = [{**made["networkInterfaces"][0], "networkIp": "10.20.0.2"}]
+            if args.typ.endswith(":Address"):
+                made["address"] = "203.0.113.77"
             return f"id-of-{args.name}", made
 
     class Monitor(mocks.MockMonitor):

@@ -107,6 +107,7 @@ def test_each_kind_is_asked_for_in_its_own_words(
 def test_every_type_that_the_project_uses_can_be_recovered() -> None:
     used = {"compute/network:Network", "compute/subnetwork:Subnetwork", "compute/router:Router", "compute/disk:Disk",
             "compute/routerNat:RouterNat", "compute/firewall:Firewall", "compute/resourcePolicy:ResourcePolicy",
+                "compute/address:Address",
             "compute/diskResourcePolicyAttachment:DiskResourcePolicyAttachment", "compute/instance:Instance",
             "compute/instanceIAMMember:InstanceIAMMember", "serviceaccount/account:Account",
             "projects/iAMMember:IAMMember", "projects/iAMCustomRole:IAMCustomRole", "secretmanager/secret:Secret",

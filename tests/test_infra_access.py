@@ -87,8 +87,8 @@ def test_the_inventory_is_what_its_definition_says(full: Recording) -> None:
 def test_prices_are_outputs(prod: Recording, dev: Recording, full: Recording) -> None:
     assert (prod.outputs["hourlyUsd"], prod.outputs["monthlyUsd"]["total"]) == (1.4784, 1079.26)
     assert (dev.outputs["hourlyUsd"], dev.outputs["monthlyUsd"]["total"]) == (0.1713, 125.06)
-    # The price of local SSD on spot is unknown, and so is the sum.
-    assert (full.outputs["hourlyUsd"], full.outputs["monthlyUsd"]["total"]) == (None, None)
+    # 1.4368 and, on spot, 32 x 0.01387 + 128 x 0.001578 an hour; four disks of 50 and 200 GiB at 0.08 a month.
+    assert (full.outputs["hourlyUsd"], full.outputs["monthlyUsd"]["total"]) == (2.1374, 1560.32)
 
 
 def test_alerts_go_to_one_address_and_do_not_mourn_hosts_that_may_stop(full: Recording) -> None:

@@ -8,7 +8,7 @@ import pytest
 from tests.example_stacks import HOST, KEYS, TOKEN, recorded
 from tests.pulumi_program import REPOSITORY, Recording, config_of, run_program
 
-LABELABLE = ("Instance", "Disk", "Secret", "Bucket")
+LABELABLE = ("Instance", "Disk", "Secret", "Bucket", "Address")
 
 
 @pytest.fixture
@@ -149,14 +149,6 @@ def test_the_boot_disk_is_made_first_for_arm_and_stays_when_the_instance_goes(pr
     assert (boot.inputs["architecture"], boot.inputs["size"], boot.protect) == ("ARM64", 50, False)
 
 
-def test_local_ssds_come_with_the_machine_and_are_given_up_at_a_stop(full: Recording) -> None:
-    alpha, beta = sorted(full.of_type("Instance"), key=lambda each: each.name)
-    assert "scratchDisks" not in alpha.inputs
-    assert beta.inputs["scratchDisks"] == [{"interface": "NVME", "size": 375}] * 6
-    assert beta.inputs["scheduling"]["onInstanceStopAction"] == {"discardLocalSsd": True}
-    assert beta.inputs["zone"] == "us-central1-b"
-
-
 def test_the_firewall_lets_in_iap_and_nobody_else(prod: Recording) -> None:
     firewall = prod.one("Firewall").inputs
     assert firewall["sourceRanges"] == ["35.235.240.0/20"]
@@ -191,8 +183,12 @@ def test_an_open_gateway_and_an_external_address_have_their_lists_and_ports(tmp_
     assert rules["axion-prod-allow-gateway"]["allows"] == [{"protocol": "tcp", "ports": ["8443"]}]
     assert rules["axion-prod-allow-public-main"]["sourceRanges"] == ["203.0.113.0/28"]
     assert rules["axion-prod-allow-public-main"]["targetTags"] == ["axion-prod-host-main"]
+    address = recording.one("Address")
+    assert (address.inputs["name"], address.inputs["region"]) == ("axion-prod-address-main", "us-central1")
+    (interface,) = recording.one("Instance").inputs["networkInterfaces"]
+    assert interface["accessConfigs"] == [{"natIp": "203.0.113.77", "networkTier": "PREMIUM"}]
     host = recording.outputs["inventory"]["hosts"]["main"]
-    assert host["external_ip"] == "203.0.113.9"
+    assert host["external_ip"] == "203.0.113.77"
     assert host["gateway_clients"] == ["10.9.0.0/16", "203.0.113.0/28"]
     assert host["gateway_keys"] == "id-of-secrets-gateway-api-keys"
 

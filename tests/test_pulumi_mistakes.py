@@ -53,7 +53,7 @@ MISTAKES = [
     ),
     Mistake(
         name="a provisioning model in the wrong case",
-        right="_scheduling(settings, has_local_ssd=bool(scratch))",
+        right="_scheduling(settings)",
         wrong='compute.InstanceSchedulingArgs(provisioning_model="spot", automatic_restart=False)',
         says="Invalid value at 'resource.scheduling.provisioning_model' "
         '(type.googleapis.com/google.cloud.compute.Scheduling.ProvisioningModel), "spot"',

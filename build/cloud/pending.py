@@ -117,6 +117,7 @@ KNOWN: Mapping[str, Known] = {
         find=_member("nats", "{project}/{region}/{router}/{name}"),
     ),
     "gcp:compute/firewall:Firewall": _compute("firewall-rules", "firewalls", GLOBAL),
+    "gcp:compute/address:Address": _compute("addresses", "addresses", REGION),
     "gcp:compute/resourcePolicy:ResourcePolicy": _compute("resource-policies", "resourcePolicies", REGION),
     "gcp:compute/disk:Disk": _compute("disks", "disks", ZONE),
     "gcp:compute/diskResourcePolicyAttachment:DiskResourcePolicyAttachment": Known(
