@@ -19,7 +19,7 @@ from build.progress import Reporter
 from build.tasking import HostTask, help_for, one_after_another, problems_are_messages
 from deployment.cloud_errors import Kind
 from deployment.errors import ConfigError
-from deployment.inventory import Inventory, InventoryHost
+from deployment.inventory import InventoryHost
 
 # Google answers when the machine runs, after half a minute; from a suspension it copies the memory back first.
 START_TIMEOUT_S = 600.0
@@ -39,18 +39,20 @@ def start(
     """Start hosts that are stopped, and wait until their models answer."""
     selection = Selection(stack=stack, inventory=inventory, host=host)
     if stack is None and inventory is None:
-        raise ConfigError(["start: no host named, got nothing. Add --stack NAME; `fab build-and-deploy` is for here."])
+        raise ConfigError(
+            ["start: no host named, got nothing. Add --stack NAME, and --host NAME for one of its hosts."]
+        )
     read = selection.read(Reporter(), LocalExecutor())
+    known = {each.name: (each, selection.words(key)) for key, each in read.hosts.items()}
     with selection.hosts(read) as hosts:
-        one_after_another(hosts, lambda each: wake(each, read, selection.words(each.target.name), float(timeout_s)))
+        one_after_another(hosts, lambda each: wake(each, *known[each.target.name], read.project, float(timeout_s)))
 
 
-def wake(host: Host, inventory: Inventory, words: str, timeout_s: float) -> None:
+def wake(host: Host, written: InventoryHost, words: str, project: str, timeout_s: float) -> None:
     """Bring one host from whatever state to serving. `words` name it on a command line. Raises DeployError."""
     name = host.target.name
-    written = next(each for each in inventory.hosts.values() if each.name == name)
     if written.is_google:
-        started = _start(host, Gcloud(LocalExecutor(), inventory.project), written, words)
+        started = _start(host, Gcloud(LocalExecutor(), project), written, words)
         host.reporter.say(f"{name}: {started}")
     facts = _booted(host)
     description = facts.release(facts.current)
