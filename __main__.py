@@ -7,7 +7,7 @@ from infra.alerts import Alerts, AlertsArgs
 from infra.budget import Budget, BudgetArgs
 from infra.configuration import checked_stack, secret_values
 from infra.host import AxionHost, AxionHostArgs
-from infra.identity import Identity, IdentityArgs, StopRole
+from infra.identity import Identity, IdentityArgs
 from infra.model_store import ModelStore, ModelStoreArgs
 from infra.naming import Naming
 from infra.network import Network, NetworkArgs
@@ -23,15 +23,21 @@ network = Network(
     "network",
     NetworkArgs(
         naming=naming,
+        project=settings.project,
         region=settings.region,
         cidr=settings.network.cidr,
         flow_logs=settings.network.flow_logs,
         gateway_ports=checked.gateway_ports,
         gateway_cidrs=settings.network.gateway_cidrs,
         public_cidrs={name: host.public_ip.allow_cidrs for name, host in settings.hosts.items() if host.public_ip},
+        given_subnetwork=settings.subnetwork,
+        given_vpc=settings.network.vpc,
     ),
 )
-secrets = Secrets("secrets", SecretsArgs(naming=naming, values=secret_values(checked)))
+secrets = Secrets(
+    "secrets",
+    SecretsArgs(naming=naming, values=secret_values(checked), regions=settings.replicas, kms_key=settings.kms_key),
+)
 store = ModelStore(
     "models",
     ModelStoreArgs(
@@ -42,16 +48,24 @@ store = ModelStore(
         disks={name: disks["data"] for name, disks in checked.disks.items()},
         bucket=settings.bucket,
         deletable=settings.delete_data,
+        kms_key=settings.kms_key,
     ),
 )
-stop_role = StopRole("stop", naming)
 startup = startup_script()
 
 hosts: dict[str, AxionHost] = {}
 for name, host in settings.hosts.items():
     identity = Identity(
         f"identity-{name}",
-        IdentityArgs(naming=naming, host=name, project=settings.project, secrets=secrets.ids, bucket=store.bucket),
+        IdentityArgs(
+            naming=naming,
+            host=name,
+            project=settings.project,
+            secrets=secrets.ids,
+            bucket=store.bucket,
+            given_account=host.service_account,
+            given_stop_role=settings.stop_role,
+        ),
     )
     hosts[name] = AxionHost(
         f"host-{name}",
@@ -67,8 +81,10 @@ for name, host in settings.hosts.items():
             egress=network.egress,
             email=identity.email,
             member=identity.member,
-            stop_role=stop_role.name,
+            stop_role=identity.stop_role,
             startup_script=startup,
+            secure_boot=settings.secure_boot,
+            kms_key=settings.kms_key,
         ),
     )
 

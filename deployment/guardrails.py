@@ -11,6 +11,7 @@ from deployment.disks import disk_problems, disk_uses
 from deployment.errors import ConfigError
 from deployment.load import load_deployment
 from deployment.local_ssd import unused_disks
+from deployment.organisation import organisation_problems
 from deployment.pricing import Bill, DiskUse, HostUse, bill
 from deployment.problems import joined, shown
 from deployment.sizing import HostFacts, plan
@@ -93,8 +94,8 @@ class _Guard:
             found += [f"{self.where('axion:hosts', name, *path)}: {what}" for path, what in self._host(name, host)]
             found += self._models(name, host)
         data = data_problems(self.stack, self.settings)
-        rest = (*self._stack(), *data, *self._network(), *self._price())
-        found += [f"{self.where(*path)}: {what}" for path, what in rest]
+        whole = (*self._stack(), *data, *self._network(), *organisation_problems(self.settings), *self._price())
+        found += [f"{self.where(*path)}: {what}" for path, what in whole]
         return found
 
     def _stack(self) -> Iterator[tuple[tuple[str, ...], str]]:

@@ -12,11 +12,21 @@ from deployment.addresses import private_range, public_range
 STACK_NAME = r"^[a-z][a-z0-9]*$"
 HOST_NAME = r"^[a-z][a-z0-9]{0,11}$"
 LABEL_KEY, LABEL_VALUE = r"^[a-z][a-z0-9_-]{0,62}$", r"^[a-z0-9_-]{0,63}$"
+REGION = r"^[a-z]+-[a-z]+\d+$"
+# What somebody else made: in any project, also one of an organisation's domain (`example.com:project`).
+PROJECT = r"(?:[a-z][a-z0-9.-]*:)?[a-z][a-z0-9-]{4,28}[a-z0-9]"
+RESOURCE = r"[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?"
+SUBNETWORK = rf"^(?:projects/{PROJECT}/regions/[a-z]+-[a-z]+\d+/subnetworks/)?{RESOURCE}$"
+KMS_KEY = rf"^projects/{PROJECT}/locations/[a-z0-9-]+/keyRings/[\w-]{{1,63}}/cryptoKeys/[\w-]{{1,63}}$"
+# Not Google's default accounts, which end otherwise: those may edit the whole project.
+ACCOUNT = r"^[a-z0-9][a-z0-9-]{4,28}[a-z0-9]@[a-z0-9.-]+\.iam\.gserviceaccount\.com$"
+ROLE = rf"^(?:projects/{PROJECT}|organizations/\d+)/roles/[\w.]{{3,64}}$"
 
 Count = Annotated[int, Field(gt=0)]
 HostName = Annotated[str, Field(pattern=HOST_NAME)]
 LabelKey = Annotated[str, Field(pattern=LABEL_KEY)]
 LabelValue = Annotated[str, Field(pattern=LABEL_VALUE)]
+Region = Annotated[str, Field(pattern=REGION)]
 PrivateRange = Annotated[str, AfterValidator(private_range)]
 PublicRange = Annotated[str, AfterValidator(public_range)]
 
@@ -61,6 +71,9 @@ class HostSettings(Settings):
         None, description="minutes without a request, from 5 to 1440, after which it stops itself"
     )
     models: str = Field("models.yaml", description="the models file that it will serve")
+    service_account: str | None = Field(
+        None, pattern=ACCOUNT, description="an account that exists, such as serving@my-project.iam.gserviceaccount.com"
+    )
 
     @property
     def stays_on(self) -> bool:
@@ -69,11 +82,19 @@ class HostSettings(Settings):
 
 
 class NetworkSettings(Settings):
-    """The stack's own network."""
+    """The stack's own network, or a subnet that exists already."""
 
     cidr: PrivateRange = Field("10.20.0.0/24", description="a private range such as 10.20.0.0/24")
     flow_logs: bool = Field(False, description="true or false")
     gateway_cidrs: tuple[PrivateRange, ...] = Field((), description="private ranges that may reach the gateway")
+    subnetwork: str | None = Field(
+        None,
+        pattern=SUBNETWORK,
+        description="a subnet that exists: its name, or projects/HOST-PROJECT/regions/REGION/subnetworks/NAME",
+    )
+    vpc: str | None = Field(
+        None, pattern=f"^{RESOURCE}$", description="the name of that subnet's VPC, where the firewall shall be opened"
+    )
 
 
 class BudgetSettings(Settings):
@@ -102,7 +123,7 @@ class StackSettings(BaseModel):
 
     project: str = Field(pattern=r"^[a-z][a-z0-9-]{4,28}[a-z0-9]$", description="a Google Cloud project id")
     zone: str = Field(pattern=r"^[a-z]+-[a-z]+\d+-[a-z]$", description="a zone such as us-central1-a")
-    region: str = Field(pattern=r"^[a-z]+-[a-z]+\d+$", description="the region of the zone, or leave it out")
+    region: str = Field(pattern=REGION, description="the region of the zone, or leave it out")
     hosts: dict[HostName, HostSettings] = Field(min_length=1, description="a mapping from host name to host")
     max_hourly_usd: Annotated[float, Field(gt=0)] = Field(description="dollars an hour that all hosts may cost")
     allow_unknown_prices: bool = Field(False, description="true or false")
@@ -116,12 +137,33 @@ class StackSettings(BaseModel):
     delete_data: tuple[str, ...] = Field(
         (), description="names of data disks, and of the bucket, that Pulumi may delete with all that is on them"
     )
+    secure_boot: bool = Field(True, description="true or false")
+    secret_regions: tuple[Region, ...] = Field((), description="regions such as [europe-west4], or leave it out")
+    kms_key: str | None = Field(
+        None, pattern=KMS_KEY, description="projects/PROJECT/locations/REGION/keyRings/RING/cryptoKeys/KEY"
+    )
+    stop_role: str | None = Field(
+        None, pattern=ROLE, description="projects/PROJECT/roles/ROLE or organizations/NUMBER/roles/ROLE"
+    )
 
-    @field_validator("budget", "alerts", mode="before")
+    @field_validator("budget", "alerts", "kms_key", "stop_role", mode="before")
     @classmethod
     def _empty_is_none(cls, value: Any) -> Any:
-        """Pulumi.yaml can only declare an optional mapping by giving it an empty default."""
-        return None if value == {} else value
+        """Pulumi.yaml can only declare an optional value by giving it an empty default."""
+        return None if value in ({}, "") else value
+
+    @property
+    def subnetwork(self) -> str | None:
+        """The full name of the subnet that exists, or None where the stack makes its own."""
+        given = self.network.subnetwork
+        if given is None or "/" in given:
+            return given
+        return f"projects/{self.project}/regions/{self.region}/subnetworks/{given}"
+
+    @property
+    def replicas(self) -> tuple[str, ...]:
+        """Where secrets are kept; none means that Google chooses. A key encrypts only what lies where it lies."""
+        return self.secret_regions or ((self.region,) if self.kms_key else ())
 
     def zone_of(self, host: str) -> str:
         """Where a host stands."""

@@ -8,6 +8,7 @@ from pulumi.runtime.config import CONFIG
 
 from deployment.errors import ConfigError
 from deployment.guardrails import CheckedStack, check
+from deployment.organisation import brought_along
 from deployment.stack_file import SECRETS, read_pulumi
 
 # Pulumi's own exit code for "a message that the user can act on was shown": no traceback, no second error.
@@ -15,14 +16,21 @@ SHOWN_TO_USER = 32
 
 
 def checked_stack() -> CheckedStack:
-    """Read and check the stack's configuration; problems end the program, each on a line of its own."""
+    """Read and check the stack's configuration; problems end the program, each on a line of its own.
+
+    A preview also says what the stack expects to find, as nothing else would show it.
+    """
     values = {key: str(value) for key, value in CONFIG.get().items()}
     secret_keys = frozenset(key for key in SECRETS if pulumi.runtime.is_config_secret(key))
     try:
-        return check(read_pulumi(pulumi.get_stack(), values, secret_keys, Path()), Path())
+        checked = check(read_pulumi(pulumi.get_stack(), values, secret_keys, Path()), Path())
     except ConfigError as error:
         pulumi.log.error("\n".join(error.problems))
         sys.exit(SHOWN_TO_USER)
+    if pulumi.runtime.is_dry_run():
+        for sentence in brought_along(checked.settings, checked.stack, checked.gateway_ports):
+            pulumi.log.info(sentence)
+    return checked
 
 
 def secret_values(checked: CheckedStack) -> dict[str, pulumi.Output[str] | None]:

@@ -8,7 +8,7 @@ from pulumi_gcp import compute
 
 from deployment.pricing import DiskUse
 from deployment.stack import HostSettings
-from infra.naming import Naming, owned_by
+from infra.naming import Naming, disk_key, owned_by
 from infra.startup import DATA_DEVICE
 
 # What the account may do is decided by IAM; Secret Manager accepts no narrower scope than this one.
@@ -28,12 +28,14 @@ class AxionHostArgs:
     data_disk: pulumi.Output[str]
     image: str
     subnetwork: pulumi.Output[str]
-    egress: pulumi.Resource
+    egress: pulumi.Resource | None
     """The way out. Without it the startup script could install nothing; a component hands no dependency down."""
     email: pulumi.Output[str]
     member: pulumi.Output[str]
-    stop_role: pulumi.Output[str]
+    stop_role: pulumi.Output[str] | None
     startup_script: str
+    secure_boot: bool = True
+    kms_key: str | None = None
 
 
 class AxionHost(pulumi.ComponentResource):
@@ -48,14 +50,15 @@ class AxionHost(pulumi.ComponentResource):
         super().__init__("axion:infra:AxionHost", name, None, opts)
         self._address = self._reserved(name, args) if args.settings.public_ip is not None else None
         instance = self._instance(name, args, self._boot_disk(name, args))
-        compute.InstanceIAMMember(
-            f"{name}-stops-itself",
-            instance_name=instance.name,
-            zone=args.zone,
-            role=args.stop_role,
-            member=args.member,
-            opts=owned_by(self),
-        )
+        if args.stop_role is not None:
+            compute.InstanceIAMMember(
+                f"{name}-stops-itself",
+                instance_name=instance.name,
+                zone=args.zone,
+                role=args.stop_role,
+                member=args.member,
+                opts=owned_by(self),
+            )
         self.instance_name, self.instance_id = instance.name, instance.instance_id
         self.internal_ip = instance.network_interfaces[0].network_ip
         self.external_ip = self._address.address if self._address else pulumi.Output.from_input(None)
@@ -85,6 +88,7 @@ class AxionHost(pulumi.ComponentResource):
             size=disk.size_gib,
             provisioned_iops=disk.iops,
             provisioned_throughput=disk.throughput_mib_s,
+            disk_encryption_key=disk_key(args.kms_key),
             labels=args.naming.labelled("host"),
             # A family moves with every release of its image, and would replace the host (pulumi-gcp #284).
             opts=owned_by(self, ignore_changes=None if mark else ["image"]),
@@ -106,12 +110,12 @@ class AxionHost(pulumi.ComponentResource):
             scheduling=_scheduling(settings),
             service_account=compute.InstanceServiceAccountArgs(email=args.email, scopes=SCOPES),
             shielded_instance_config=compute.InstanceShieldedInstanceConfigArgs(
-                enable_secure_boot=True, enable_vtpm=True, enable_integrity_monitoring=True
+                enable_secure_boot=args.secure_boot, enable_vtpm=True, enable_integrity_monitoring=True
             ),
             metadata={**metadata(settings, args.startup_script), "axion-stack": naming.stack, "axion-host": args.host},
             tags=[naming.name("host"), naming.name("host", args.host)],
             labels=labels,
-            opts=owned_by(self, depends_on=[args.egress], ignore_changes=[SSH_KEYS]),
+            opts=owned_by(self, depends_on=[args.egress] if args.egress else None, ignore_changes=[SSH_KEYS]),
         )
 
 

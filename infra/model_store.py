@@ -7,7 +7,7 @@ import pulumi
 from pulumi_gcp import compute, storage
 
 from deployment.pricing import DiskUse
-from infra.naming import Naming, owned_by
+from infra.naming import Naming, disk_key, owned_by
 
 SNAPSHOT_TIME = "03:00"
 SNAPSHOT_DAYS = 7
@@ -27,6 +27,7 @@ class ModelStoreArgs:
     bucket: bool
     deletable: Collection[str]
     """Names of the disks, and of the bucket, that Pulumi may delete."""
+    kms_key: str | None = None
 
 
 class ModelStore(pulumi.ComponentResource):
@@ -79,6 +80,7 @@ class ModelStore(pulumi.ComponentResource):
             size=use.size_gib,
             provisioned_iops=use.iops,
             provisioned_throughput=use.throughput_mib_s,
+            disk_encryption_key=disk_key(args.kms_key),
             labels=args.naming.labelled("model-store"),
             # Protection ends where somebody unprotects it by hand; then Google's provider makes a snapshot first.
             create_snapshot_before_destroy=is_kept,
@@ -99,6 +101,7 @@ class ModelStore(pulumi.ComponentResource):
             f"{name}-bucket",
             name=called,
             location=args.region.upper(),
+            encryption=storage.BucketEncryptionArgs(default_kms_key_name=args.kms_key) if args.kms_key else None,
             uniform_bucket_level_access=True,
             public_access_prevention="enforced",
             versioning=storage.BucketVersioningArgs(enabled=True),

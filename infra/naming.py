@@ -1,9 +1,10 @@
-"""How resources are called and labelled: from the stack and what they are, so that two runs give the same names."""
+"""How resources are called, labelled and encrypted: from what they are, so that two runs give the same."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import pulumi
+from pulumi_gcp import compute
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,3 +43,8 @@ def owned_by(
         ignore_changes=ignore_changes,
         delete_before_replace=True,
     )
+
+
+def disk_key(kms_key: str | None) -> compute.DiskDiskEncryptionKeyArgs | None:
+    """What encrypts a disk and, by Google's rule, every snapshot of it; None is Google's own key."""
+    return None if kms_key is None else compute.DiskDiskEncryptionKeyArgs(kms_key_self_link=kms_key)

@@ -1,4 +1,4 @@
-"""A network of the stack's own: private, with a way out and no way in but the ones asked for."""
+"""A network of the stack's own, or a subnet that exists: private, and no way in but the ones asked for."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,12 +9,16 @@ from pulumi_gcp import compute
 from deployment.addresses import IAP_RANGE
 from infra.naming import Naming, owned_by
 
+# How Google's answers spell what is given here by its path: any other spelling would seem changed.
+GOOGLE = "https://www.googleapis.com/compute/v1"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkArgs:
     """What a network needs to know."""
 
     naming: Naming
+    project: str
     region: str
     cidr: str
     flow_logs: bool
@@ -22,17 +26,31 @@ class NetworkArgs:
     gateway_cidrs: tuple[str, ...]
     public_cidrs: Mapping[str, tuple[str, ...]]
     """Per host with an external address, who may use it."""
+    given_subnetwork: str | None = None
+    """The full name of a subnet that exists: then no network is made."""
+    given_vpc: str | None = None
+    """The name of its VPC, if the firewall shall be opened there."""
 
 
 class Network(pulumi.ComponentResource):
     """VPC, subnet, router with NAT, and the firewall's few openings."""
 
     subnetwork: pulumi.Output[str]
-    egress: compute.RouterNat
-    """A host that starts before it cannot reach the internet."""
+    egress: compute.RouterNat | None = None
+    """A host that starts before it cannot reach the internet. None: the way out is the subnet's own."""
 
     def __init__(self, name: str, args: NetworkArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("axion:infra:Network", name, None, opts)
+        if args.given_subnetwork is None:
+            self._own(name, args)
+        else:
+            self.subnetwork = pulumi.Output.from_input(f"{GOOGLE}/{args.given_subnetwork}")
+            if args.given_vpc is not None:
+                link = f"{GOOGLE}/projects/{args.project}/global/networks/{args.given_vpc}"
+                self._firewall(name, args, pulumi.Output.from_input(link))
+        self.register_outputs({"subnetwork": self.subnetwork})
+
+    def _own(self, name: str, args: NetworkArgs) -> None:
         naming = args.naming
         vpc = compute.Network(
             f"{name}-vpc",
@@ -62,9 +80,8 @@ class Network(pulumi.ComponentResource):
             log_config=compute.RouterNatLogConfigArgs(enable=True, filter="ERRORS_ONLY"),
             opts=owned_by(self),
         )
-        self._firewall(name, args, vpc)
+        self._firewall(name, args, vpc.self_link)
         self.subnetwork = subnetwork.self_link
-        self.register_outputs({"subnetwork": self.subnetwork})
 
     def _subnetwork(self, name: str, args: NetworkArgs, vpc: compute.Network) -> compute.Subnetwork:
         logs = compute.SubnetworkLogConfigArgs(
@@ -82,7 +99,7 @@ class Network(pulumi.ComponentResource):
             opts=owned_by(self),
         )
 
-    def _firewall(self, name: str, args: NetworkArgs, vpc: compute.Network) -> None:
+    def _firewall(self, name: str, args: NetworkArgs, vpc: pulumi.Output[str]) -> None:
         self._allow(name, args, vpc, "iap-ssh", (IAP_RANGE,), ("22",), args.naming.name("host"))
         if args.gateway_cidrs:
             self._allow(name, args, vpc, "gateway", args.gateway_cidrs, args.gateway_ports, args.naming.name("host"))
@@ -94,7 +111,7 @@ class Network(pulumi.ComponentResource):
         self,
         name: str,
         args: NetworkArgs,
-        vpc: compute.Network,
+        vpc: pulumi.Output[str],
         what: str,
         sources: tuple[str, ...],
         ports: tuple[str, ...],
@@ -103,7 +120,7 @@ class Network(pulumi.ComponentResource):
         compute.Firewall(
             f"{name}-allow-{what}",
             name=args.naming.name("allow", what),
-            network=vpc.self_link,
+            network=vpc,
             direction="INGRESS",
             allows=[compute.FirewallAllowArgs(protocol="tcp", ports=list(ports))],
             source_ranges=list(sources),

@@ -15,6 +15,9 @@ class SecretsArgs:
 
     naming: Naming
     values: Mapping[str, pulumi.Output[str] | None]
+    regions: tuple[str, ...] = ()
+    """Where the values are kept; none means wherever Google likes."""
+    kms_key: str | None = None
 
 
 class Secrets(pulumi.ComponentResource):
@@ -30,7 +33,7 @@ class Secrets(pulumi.ComponentResource):
             secret = secretmanager.Secret(
                 f"{name}-{short}",
                 secret_id=args.naming.name(short),
-                replication=secretmanager.SecretReplicationArgs(auto=secretmanager.SecretReplicationAutoArgs()),
+                replication=_replication(args),
                 labels=args.naming.labelled("secrets"),
                 opts=owned_by(self),
             )
@@ -45,3 +48,20 @@ class Secrets(pulumi.ComponentResource):
                 )
         self.ids = ids
         self.register_outputs({"ids": ids})
+
+
+def _replication(args: SecretsArgs) -> secretmanager.SecretReplicationArgs:
+    if not args.regions:
+        return secretmanager.SecretReplicationArgs(auto=secretmanager.SecretReplicationAutoArgs())
+    encryption = None
+    if args.kms_key is not None:
+        encryption = secretmanager.SecretReplicationUserManagedReplicaCustomerManagedEncryptionArgs(
+            kms_key_name=args.kms_key
+        )
+    replicas = [
+        secretmanager.SecretReplicationUserManagedReplicaArgs(location=region, customer_managed_encryption=encryption)
+        for region in args.regions
+    ]
+    return secretmanager.SecretReplicationArgs(
+        user_managed=secretmanager.SecretReplicationUserManagedArgs(replicas=replicas)
+    )

@@ -96,7 +96,7 @@ def main(request: str, answer: str) -> None:
         def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
             name = args.inputs.get("name", f"made-{args.name}")
             made = {**args.inputs, "name": name, "selfLink": f"https://cloud/{name}", "email": f"{args.name}@cloud"}
-            made |= {"instanceId": "4711", "member": f"serviceAccount:{args.name}@cloud"}
+            made |= {"instanceId": "4711", "uniqueId": "1047", "member": f"serviceAccount:{args.name}@cloud"}
             if args.typ.endswith(":Instance"):
                 made["networkInterfaces"] = [{**made["networkInterfaces"][0], "networkIp": "10.20.0.2"}]
             if args.typ.endswith(":Address"):

@@ -103,7 +103,8 @@ def test_every_mistake_is_reported_at_once_with_its_line(tmp_path: Path) -> None
         "Give dollars an hour that all hosts may cost.",
         "Pulumi.test.yaml:5 config.axion:foo: unknown key, got 3. Delete it; known here: gcp:project, gcp:zone, "
         "gcp:region, axion:hosts, axion:maxHourlyUsd, axion:allowUnknownPrices, axion:network, axion:gatewayApiKeys, "
-        "axion:hubToken, axion:bucket, axion:budget, axion:alerts, axion:labels, axion:deleteData.",
+        "axion:hubToken, axion:bucket, axion:budget, axion:alerts, axion:labels, axion:deleteData, axion:secureBoot, "
+        "axion:secretRegions, axion:kmsKey, axion:stopRole.",
         "Pulumi.test.yaml:8 config.axion:hosts.main.machineType: missing, got nothing. "
         "Give a machine type such as c4a-standard-32.",
         'Pulumi.test.yaml:9 config.axion:hosts.main.machineTyp: unknown key, got "c4a-standard-32". '
