@@ -90,9 +90,9 @@ def _subnet_needs(settings: StackSettings, stack: str, gateway_ports: tuple[str,
     if network.vpc is not None:
         return
     openings = [f"tcp:22 from {IAP_RANGE} to tag axion-{stack}-host"]
-    ports = joined(gateway_ports)
+    ports = ",".join(gateway_ports)
     if network.gateway_cidrs:
-        openings.append(f"tcp:{ports} from {joined(network.gateway_cidrs, 'and')} to tag axion-{stack}-host")
+        openings.append(f"tcp:{ports} from {joined(network.gateway_cidrs)} to tag axion-{stack}-host")
     for name, host in settings.hosts.items():
         if host.public_ip is not None:
             cidrs = joined(host.public_ip.allow_cidrs)
@@ -105,8 +105,8 @@ def _account_needs(settings: StackSettings, stack: str, name: str) -> Iterator[s
     if account is None:
         return
     secrets = [f"axion-{stack}-gateway-api-keys", *([f"axion-{stack}-hub-token"] if settings.hub_token else [])]
-    needs = [f"{joined(PROJECT_ROLES.values(), 'and')} on {settings.project}"]
-    needs.append(f"{SECRET_ROLE} on {joined(secrets, 'and')}")
+    needs = [f"{joined(PROJECT_ROLES.values())} on {settings.project}"]
+    needs.append(f"{SECRET_ROLE} on {joined(secrets)}")
     if settings.bucket:
         needs.append(f"{BUCKET_ROLE} on gs://axion-{stack}-{settings.project}")
     if settings.stop_role is None:

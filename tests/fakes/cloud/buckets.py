@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 from tests.fakes.cloud.call import Call, answers, fingerprint
+from tests.fakes.cloud.encryption import check_bucket_key
 from tests.fakes.cloud.errors import ApiError
 from tests.fakes.cloud.policies import project_id
 from tests.fakes.cloud.state import now
@@ -27,13 +28,15 @@ def insert_bucket(call: Call) -> Json:
     name = call.body["name"]
     if not NAME.fullmatch(name) or "goog" in name:
         raise ApiError(400, "invalid", f"Invalid bucket name: '{name}'")
+    location = call.body.get("location", "US").upper()
+    if key := call.body.get("encryption", {}).get("defaultKmsKeyName"):
+        check_bucket_key(call.state, location, key)
     path = f"b/{name}"
     if path in call.state.resources:
         message = "Your previous request to create the named bucket succeeded and you already own it."
         raise ApiError(409, "conflict", message)
     access = {"enabled": False, **call.body.get("iamConfiguration", {}).get("uniformBucketLevelAccess", {})}
     configuration = {"publicAccessPrevention": "inherited", **call.body.get("iamConfiguration", {})}
-    location = call.body.get("location", "US").upper()
     bucket = {
         "kind": "storage#bucket",
         "storageClass": "STANDARD",
@@ -73,6 +76,8 @@ def list_buckets(call: Call) -> Json:
 def patch_bucket(call: Call) -> Json:
     """Change the given fields; objects are merged, lists and labels' values replaced."""
     bucket = call.state.get(_path(call))
+    if wanted := call.body.get("encryption", {}).get("defaultKmsKeyName"):
+        check_bucket_key(call.state, bucket["location"], wanted)
     for key, value in call.body.items():
         if isinstance(value, dict) and isinstance(bucket.get(key), dict) and key != "labels":
             bucket[key] = {**bucket[key], **value}

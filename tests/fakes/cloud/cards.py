@@ -7,6 +7,7 @@ from tests.fakes.cloud import addresses, rules
 from tests.fakes.cloud.call import Call, fingerprint
 from tests.fakes.cloud.errors import ApiError, invalid_field
 from tests.fakes.cloud.networks import referenced
+from tests.fakes.cloud.others import check_shared
 
 Json = dict[str, Any]
 
@@ -18,6 +19,7 @@ def new_card(call: Call, path: str, index: int, card: Json, machine: rules.Machi
     if "subnetwork" not in card:
         raise invalid_field(f"{field}.subnetwork", "", "A network in custom subnet mode needs a subnetwork.")
     reference = call.resolve(card["subnetwork"], f"regions/{region}/subnetworks")
+    check_shared(call, reference, f"{field}.subnetwork")
     card["subnetwork"] = referenced(call, reference, f"{field}.subnetwork", "subnetwork")
     subnet = call.state.get(reference)
     if f"/regions/{region}/" not in reference:

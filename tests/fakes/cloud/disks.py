@@ -5,6 +5,7 @@ from typing import Any
 
 from tests.fakes.cloud import disk_rules, places
 from tests.fakes.cloud.call import Call, answers, fingerprint, same_bytes, start_operation
+from tests.fakes.cloud.encryption import disk_encryption
 from tests.fakes.cloud.errors import ApiError, invalid, invalid_field, not_found
 from tests.fakes.cloud.operations import Collection
 from tests.fakes.cloud.state import PREFIX, now
@@ -25,6 +26,9 @@ def new_disk(call: Call, body: Json, field: str = "resource") -> Json:
     disk_rules.check_disk(kind, size_gb, body)
     if source:
         disk_rules.check_source(kind, body)
+    if "diskEncryptionKey" in body:
+        region = call.parameters["zone"].rpartition("-")[0]
+        body = {**body, "diskEncryptionKey": disk_encryption(call.state, region, body["diskEncryptionKey"])}
     policies = [_schedule(call, reference) for reference in body.get("resourcePolicies", [])]
     return {
         "id": call.state.number(),

@@ -11,6 +11,7 @@ from tests.fakes.cloud.disks import fill, release, use
 from tests.fakes.cloud.errors import ApiError, invalid, invalid_field, not_found
 from tests.fakes.cloud.instance_disks import instance_disks
 from tests.fakes.cloud.operations import Collection
+from tests.fakes.cloud.others import check_accounts
 from tests.fakes.cloud.state import PREFIX, now
 
 Json = dict[str, Any]
@@ -28,6 +29,7 @@ def _instance(call: Call, path: str, body: Json) -> Json:
     places.check_place(call)
     machine = machine_of(call, body.get("machineType", ""))
     rules.check_features(machine, body)
+    check_accounts(call, body.get("serviceAccounts", []))
     disks, made = instance_disks(call, path, body, machine)
     cards = [
         new_card(call, path, index, dict(card), machine) for index, card in enumerate(body.get("networkInterfaces", []))

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from tests.fakes.cloud.call import Call, answers, fingerprint
+from tests.fakes.cloud.encryption import check_secret_keys
 from tests.fakes.cloud.errors import ApiError
 from tests.fakes.cloud.policies import by_id, project_id
 from tests.fakes.cloud.state import now
@@ -43,6 +44,7 @@ def create_secret(call: Call) -> Json:
         raise ApiError(400, "badRequest", f"Invalid secret id '{secret_id}': must match [a-zA-Z0-9_-]{{1,255}}.")
     if len(call.body.get("replication", {})) != 1:
         raise ApiError(400, "badRequest", "The replication policy of the secret must be set.")
+    check_secret_keys(call.state, call.body["replication"])
     path = f"projects/{project}/secrets/{secret_id}"
     if path in call.state.resources:
         raise ApiError(409, "alreadyExists", f"Secret [{path}] already exists.")

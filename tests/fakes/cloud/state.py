@@ -47,6 +47,10 @@ class Settings:
     clock_ahead_s: float = 0.0
     """How far a test has moved time on, for what may happen only once in some hours."""
     billing_accounts: tuple[str, ...] = ("012345-6789AB-CDEF01",)
+    host_projects: set[str] = field(default_factory=set)
+    """Projects whose Shared VPC this project is attached to."""
+    caller_is_owner: bool = True
+    """Whether the caller may act as every account of the project, or only as those with a grant."""
 
 
 @dataclass(eq=False)

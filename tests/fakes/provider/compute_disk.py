@@ -75,6 +75,11 @@ class Disk(Kind):
         *(f("name"), f("description"), f("labels"), f("architecture"), f("snapshot", "sourceSnapshot")),
         *(f("enableConfidentialCompute"), f("storagePool"), f("sourceDisk"), f("accessMode"), f("licenses")),
         f("image", "sourceImage"),
+        # The real provider takes the version away that Google answers with.
+        nested(
+            "diskEncryptionKey",
+            f("kmsKeySelfLink", "kmsKeyName", back=lambda name: name.partition("/cryptoKeyVersions")[0]),
+        ),
         f("type", back=last),
         int64("size", "sizeGb"),
         int64("provisionedIops"),

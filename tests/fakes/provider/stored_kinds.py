@@ -11,6 +11,9 @@ from tests.fakes.provider.rest import Rest
 Json = dict[str, Any]
 
 
+CMEK = nested("customerManagedEncryption", f("kmsKeyName"))
+
+
 class Secret(PlainKind):
     """A secret without a value."""
 
@@ -20,8 +23,8 @@ class Secret(PlainKind):
         *(f("labels"), f("annotations"), f("ttl"), f("expireTime"), f("versionDestroyTtl")),
         nested(
             "replication",
-            f("auto", "automatic"),
-            nested("userManaged", nested("replicas", f("location"), is_list=True)),
+            nested("auto", CMEK, rest="automatic"),
+            nested("userManaged", nested("replicas", f("location"), CMEK, is_list=True)),
         ),
         *only("name", "createTime"),
     )
@@ -110,6 +113,7 @@ class Bucket(PlainKind):
         f("uniformBucketLevelAccess", "iamConfiguration.uniformBucketLevelAccess.enabled"),
         f("publicAccessPrevention", "iamConfiguration.publicAccessPrevention"),
         nested("versioning", f("enabled")),
+        nested("encryption", f("defaultKmsKeyName")),
         nested("autoclass", f("enabled"), f("terminalStorageClass")),
         nested("softDeletePolicy", int64("retentionDurationSeconds"), f("effectiveTime", output_only=True)),
         nested(
@@ -132,7 +136,7 @@ class Bucket(PlainKind):
     patched = frozenset(
         {
             *("storageClass", "labels", "uniformBucketLevelAccess", "publicAccessPrevention", "versioning"),
-            *("softDeletePolicy", "lifecycleRules", "requesterPays", "autoclass"),
+            *("softDeletePolicy", "lifecycleRules", "requesterPays", "autoclass", "encryption"),
         }
     )
     has_labels = True
