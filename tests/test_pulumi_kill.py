@@ -135,7 +135,7 @@ def assert_everything_once(stack: PulumiStack) -> None:
 
 
 def test_creates_in_flight_at_the_roots_half_of_them_carried_out(stack: PulumiStack) -> None:
-    after = ("Network", "Bucket", "NotificationChannel", "IAMCustomRole")
+    after = ("Network", "Bucket", "NotificationChannel")
     before = ("Disk", "Secret", "Account", "ResourcePolicy")
     run = Hanging(
         stack,
@@ -152,7 +152,6 @@ def test_creates_in_flight_at_the_roots_half_of_them_carried_out(stack: PulumiSt
             "creating network-vpc",
             "creating secrets-gateway-api-keys",
             "creating secrets-hub-token",
-            "creating stop-role",
         ],
         done=Counter(),
     )
@@ -174,13 +173,12 @@ def test_creates_in_flight_at_the_roots_half_of_them_carried_out(stack: PulumiSt
         "import alerts-email",
         "import models-bucket",
         "import network-vpc",
-        "import stop-role",
     ]
     assert_everything_once(stack)
 
 
 def test_creates_in_flight_at_the_leaves_then_an_update_then_a_delete(stack: PulumiStack) -> None:
-    kinds = ("Instance", "AlertPolicy", "SecretVersion", "Budget")
+    kinds = ("Instance", "AlertPolicy", "SecretVersion", "Budget", "IAMCustomRole")
     leaves = [
         "alerts-disk-full",
         "alerts-down-main",
@@ -188,6 +186,7 @@ def test_creates_in_flight_at_the_leaves_then_an_update_then_a_delete(stack: Pul
         "alerts-memory-pressure",
         "budget-monthly",
         "host-main-instance",
+        "identity-main-stop-role",
         "secrets-gateway-api-keys-version",
         "secrets-hub-token-version",
     ]

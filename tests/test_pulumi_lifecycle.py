@@ -39,8 +39,8 @@ GRAPH = {
     "models-data-main": ("models", []),
     "models-data-main-snapshots": ("models", ["models-data-main", "models-snapshots"]),
     "models-bucket": ("models", []),
-    "stop-role": ("stop", []),
     "identity-main-account": ("identity-main", []),
+    "identity-main-stop-role": ("identity-main", ["identity-main-account"]),
     "identity-main-logs": ("identity-main", ["identity-main-account"]),
     "identity-main-metrics": ("identity-main", ["identity-main-account"]),
     "identity-main-reads-bucket": ("identity-main", ["identity-main-account", "models-bucket"]),
@@ -52,9 +52,9 @@ GRAPH = {
         "host-main",
         ["host-main-boot", "identity-main-account", "models-data-main", "network-nat", "network-subnet"],
     ),
-    "host-main-stops-itself": ("host-main", ["host-main-instance", "identity-main-account", "stop-role"]),
+    "host-main-stops-itself": ("host-main", ["host-main-instance", "identity-main-account", "identity-main-stop-role"]),
 }  # fmt: skip
-COMPONENTS = {"network", "secrets", "models", "stop", "identity-main", "host-main"}
+COMPONENTS = {"network", "secrets", "models", "identity-main", "host-main"}
 
 
 def short(urn: str) -> str:
