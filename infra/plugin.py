@@ -8,15 +8,10 @@ from typing import Any, NotRequired, TypedDict
 
 import pulumi
 from pulumi.provider.experimental import component_provider_host
-from pydantic import ValidationError
 
 from deployment.addresses import private_range
-from deployment.catalog import load_catalog
-from deployment.disks import disk_problems, disk_uses
-from deployment.document import Document
-from deployment.errors import ConfigError
-from deployment.problems import describe
-from deployment.stack import HostSettings, NetworkSettings
+from deployment.one_host import one_host
+from deployment.stack import NetworkSettings
 from infra import host, identity, model_store, network
 from infra.naming import Naming
 from infra.startup import startup_script
@@ -95,11 +90,7 @@ class Host(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: HostInputs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("axion:index:Host", name, None, opts)
-        settings = _checked(args)
-        catalog, naming, ours = load_catalog(), _naming(args), pulumi.ResourceOptions(parent=self)
-        shape = catalog.shape(settings.machine_type)
-        assert shape is not None, "checked"
-        disks = disk_uses(settings, catalog)
+        one, naming, ours = one_host(args["settings"]), _naming(args), pulumi.ResourceOptions(parent=self)
         store = model_store.ModelStore(
             f"{name}-models",
             model_store.ModelStoreArgs(
@@ -107,7 +98,7 @@ class Host(pulumi.ComponentResource):
                 project=args["project"],
                 region=args["zone"].rpartition("-")[0],
                 zones={args["host"]: args["zone"]},
-                disks={args["host"]: disks["data"]},
+                disks={args["host"]: one.data_disk},
                 bucket=False,
                 protect=args.get("protect", True),
                 kms_key=args.get("kms_key"),
@@ -122,7 +113,7 @@ class Host(pulumi.ComponentResource):
                 project=args["project"],
                 secrets={key: pulumi.Output.from_input(value) for key, value in args.get("secrets", {}).items()},
                 bucket=None,
-                given_account=settings.service_account,
+                given_account=one.settings.service_account,
                 given_stop_role=args.get("stop_role"),
             ),
             ours,
@@ -133,11 +124,11 @@ class Host(pulumi.ComponentResource):
                 naming=naming,
                 host=args["host"],
                 zone=args["zone"],
-                settings=settings,
-                shape=shape,
-                boot_disk=disks["boot"],
+                settings=one.settings,
+                shape=one.shape,
+                boot_disk=one.boot_disk,
                 data_disk=store.disks[args["host"]].self_link,
-                image=settings.image or catalog.images.default,
+                image=one.image,
                 subnetwork=pulumi.Output.from_input(args["subnetwork"]),
                 egress=None,
                 email=who.email,
@@ -156,27 +147,6 @@ class Host(pulumi.ComponentResource):
 
 def _naming(args: NetworkInputs | HostInputs) -> Naming:
     return Naming(stack=args["stack"], labels=args.get("labels", {}))
-
-
-def _checked(args: HostInputs) -> HostSettings:
-    """The settings, as a stack's file may have them. Raises ConfigError with every problem found."""
-    where, catalog = Document("settings", args["settings"], {}, ()), load_catalog()
-    try:
-        settings = HostSettings.model_validate(args["settings"])
-    except ValidationError as error:
-        raise ConfigError(describe(error, (), where, HostSettings)) from None
-    shape = catalog.shape(settings.machine_type)
-    if shape is None:
-        what = f"machineType: not an Axion machine, got {settings.machine_type}. Use one such as c4a-standard-32."
-        raise ConfigError([f"settings {what}"])
-    problems = [
-        f"settings {which}Disk{field}: {what}"
-        for which, use in disk_uses(settings, catalog).items()
-        for field, what in disk_problems(shape, which, use, catalog)
-    ]
-    if problems:
-        raise ConfigError(problems)
-    return settings
 
 
 if __name__ == "__main__":

@@ -25,7 +25,8 @@ def key_in(location: str) -> str:
             {"axion__network": {"subnetwork": SUBNET, "cidr": "10.20.0.0/24", "flowLogs": False}},
             [
                 f"config.axion:network.cidr: the subnet exists and is not changed, got {SUBNET}. Take cidr out.",
-                f"config.axion:network.flowLogs: the subnet exists and is not changed, got {SUBNET}. Take flowLogs out.",
+                f"config.axion:network.flowLogs: the subnet exists and is not changed, got {SUBNET}. "
+                "Take flowLogs out.",
             ],
         ),
         (
@@ -38,8 +39,8 @@ def key_in(location: str) -> str:
         (
             {"axion__network": {"subnetwork": SUBNET, "vpc": "corp"}},
             [
-                "config.axion:network.vpc: the subnet's VPC is corp-network's, whose owner opens its firewall, got corp. "
-                "Take vpc out."
+                "config.axion:network.vpc: the subnet's VPC is corp-network's, whose owner opens its firewall, "
+                "got corp. Take vpc out."
             ],
         ),
         (
@@ -58,8 +59,8 @@ def key_in(location: str) -> str:
         (
             {"axion__kmsKey": KEY, "axion__secretRegions": ["us-central1", "us-east1"]},
             [
-                "config.axion:secretRegions: the key encrypts secrets in us-central1 only, got us-central1 and us-east1. "
-                "Take it out, or give [us-central1]."
+                "config.axion:secretRegions: the key encrypts secrets in us-central1 only, got us-central1 and "
+                "us-east1. Take it out, or give [us-central1]."
             ],
         ),
         (
@@ -131,8 +132,8 @@ def test_what_is_not_made_is_told_with_what_its_owner_must_see_to(tmp_path: Path
         "roles/logging.logWriter and roles/monitoring.metricWriter on a-project; roles/secretmanager.secretAccessor on "
         "axion-test-gateway-api-keys; roles/storage.objectViewer on gs://axion-test-a-project; compute.instances.stop "
         "on the instance axion-test-main. Whoever runs `pulumi up` needs roles/iam.serviceAccountUser on it.",
-        f"axion:kmsKey: roles/cloudkms.cryptoKeyEncrypterDecrypter on {KEY} is not granted here. Its owner grants it to "
-        "service-NUMBER@compute-system.iam.gserviceaccount.com (disks), "
+        f"axion:kmsKey: roles/cloudkms.cryptoKeyEncrypterDecrypter on {KEY} is not granted here. Its owner grants it "
+        "to service-NUMBER@compute-system.iam.gserviceaccount.com (disks), "
         "service-NUMBER@gcp-sa-secretmanager.iam.gserviceaccount.com (secrets) and "
         "service-NUMBER@gs-project-accounts.iam.gserviceaccount.com (the bucket), where NUMBER is that of a-project.",
     ]

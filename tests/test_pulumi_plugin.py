@@ -63,7 +63,7 @@ def theirs(tmp_path: Path, pulumi_cli: Path, cloud: Cloud) -> PulumiStack:
 def test_another_program_makes_a_network_and_a_host_of_ours(theirs: PulumiStack, cloud: Cloud) -> None:
     theirs.config("host", {"machineType": "n2-standard-8"})
     refused = theirs.preview(check=False)
-    assert "not an Axion machine, got n2-standard-8" in refused.said
+    assert 'settings machineType: not an Axion machine, got "n2-standard-8". Use one such as' in refused.said
     theirs.config("host", {"machineType": "c4a-standard-8", "dataDiskGib": 60, "spot": True})
     theirs.up()
     found = cloud.state.resources

@@ -32,6 +32,7 @@ LAYERS: dict[str, set[str]] = {
     "bench/": {"aiohttp", "pydantic", "rich", "deployment"},
     "infra/": {"pulumi", "pulumi_gcp", "deployment"},
     "infra/onhost/": set(),
+    "plugin/": set(),
     "__main__.py": {"pulumi", "infra", "deployment"},
     "fabfile.py": {"invoke", "build"},
     "examples/": {"torch", "transformers", "tokenizers", "safetensors"},
