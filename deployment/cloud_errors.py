@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from deployment.organisation import OWNERS_STEPS
+
 
 class Kind(StrEnum):
     """What stands in the way, by what a person has to do about it."""
@@ -77,7 +79,8 @@ PATTERNS: tuple[tuple[Kind, str], ...] = (
         Kind.PERMISSION,
         r"PERMISSION_DENIED|Required '[^']+' permission|IAM_PERMISSION_DENIED|does not have permission"
         r"|Permission '[^']+' denied|lacks permission|does not have [\w.]+ access|\bError 403\b|\bHTTPError 403\b"
-        r"|code[=:] ?403",
+        r"|code[=:] ?403|SERVICE_ACCOUNT_ACCESS_DENIED|does not have access to service account"
+        r"|Cross-project references for this resource",
     ),
     (Kind.ALREADY_EXISTS, r"alreadyExists|\balready exists\b|ALREADY_EXISTS|\bError 409\b.*exist"),
     (Kind.IN_USE, r"resourceInUseByAnotherResource|RESOURCE_IN_USE|is already being used by|being used by"),
@@ -151,6 +154,9 @@ def _stockout(text: str) -> str:
 
 
 def _permission(text: str) -> str:
+    for pattern, step in OWNERS_STEPS:
+        if re.search(pattern, text):
+            return step
     permission = _found(r"Required '([\w.]+)' permission|[Pp]ermission '?([\w.]+\.[\w.]+)'?|have ([\w.]+) access", text)
     what = permission or "the permission that the message names"
     return f"Have an owner of the project grant {what} to the account of `gcloud config get account`."

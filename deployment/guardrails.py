@@ -102,7 +102,9 @@ class _Guard:
         settings = self.settings
         if not settings.zone.startswith(f"{settings.region}-"):
             yield ("gcp:region",), f"not the zone's, got {settings.region} and {settings.zone}. Delete gcp:region."
-        longest = max(settings.hosts, key=len)
+        # What is made for a host is called after it, and an account has the shortest names.
+        made = [name for name, host in settings.hosts.items() if host.service_account is None]
+        longest = max(made, key=len, default="")
         account = f"axion-{self.stack}-{longest}"
         if len(account) > 30:
             yield (

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from deployment.cloud_errors import Kind, classify
 from deployment.organisation import brought_along
 from tests.deployments import document, write_models
 from tests.test_deployment_guardrails import AT, checked, problems
@@ -137,6 +138,42 @@ def test_what_is_not_made_is_told_with_what_its_owner_must_see_to(tmp_path: Path
         "service-NUMBER@gcp-sa-secretmanager.iam.gserviceaccount.com (secrets) and "
         "service-NUMBER@gs-project-accounts.iam.gserviceaccount.com (the bucket), where NUMBER is that of a-project.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("line", "step"),
+    [
+        (
+            f"Error 400: Cloud KMS error when using key {KEY}: Permission 'cloudkms.cryptoKeyVersions.useToEncrypt' "
+            f"denied on resource '{KEY}' (or it may not exist)., invalid",
+            "Have the key's owner grant roles/cloudkms.cryptoKeyEncrypterDecrypter to the service agent",
+        ),
+        (
+            "Error 403: Permission denied on Cloud KMS key. Please ensure that your Cloud Storage service account has "
+            "been authorized to use this key., forbidden",
+            "Have the key's owner grant roles/cloudkms.cryptoKeyEncrypterDecrypter to the service agent",
+        ),
+        (
+            f"Error 400: The user does not have access to service account '{ACCOUNT}'.  User: 'me@example.com'.  Ask a "
+            "project owner to grant you the iam.serviceAccountUser role on the service account, "
+            "SERVICE_ACCOUNT_ACCESS_DENIED",
+            "Check the account's address, and have its owner grant roles/iam.serviceAccountUser on it",
+        ),
+        (
+            f"Error 403: Required 'compute.subnetworks.use' permission for '{SUBNET}', forbidden",
+            "Have the subnet's owner grant roles/compute.networkUser on it",
+        ),
+        (
+            f"Error 400: Invalid value for field 'resource.networkInterfaces[0].subnetwork': '{SUBNET}'. "
+            "Cross-project references for this resource are not allowed., invalid",
+            "Have the owner of the subnet's project attach this project to its Shared VPC.",
+        ),
+    ],
+)
+def test_a_refusal_that_another_owner_must_lift_says_which(line: str, step: str) -> None:
+    """The caller's own project could grant the caller anything, and nothing would change."""
+    found = classify(f"Error creating Instance: googleapi: {line}")
+    assert (found.kind, found.next_step[: len(step)]) == (Kind.PERMISSION, step)
 
 
 def test_a_stack_that_makes_everything_itself_has_nothing_to_say(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.fakes.cloud.encryption import COMPUTE, SECRETS, STORAGE, add_key
 from tests.fakes.cloud.others import ACCOUNT_USER, NETWORK_USER, grant
@@ -16,9 +17,16 @@ from tests.pulumi_stack import PulumiStack
 Json = dict[str, Any]
 ZONE = "projects/axion-test/zones/us-central1-a"
 VM = f"{ZONE}/instances/axion-dev-main"
-HOST = {"machineType": "c4a-standard-8", "bootDiskGib": 30, "dataDiskGib": 60, "models": "examples/dev/models.yaml"}
+HOST: Json = {
+    "machineType": "c4a-standard-8",
+    "bootDiskGib": 30,
+    "dataDiskGib": 60,
+    "models": "examples/dev/models.yaml",
+}
 GOOGLE = "https://www.googleapis.com/compute/v1/"
 SUBNET = "projects/corp-network/regions/us-central1/subnetworks/serving"
+OWN_NETWORK = "projects/axion-test/global/networks/own"
+OWN_SUBNET = "projects/axion-test/regions/us-central1/subnetworks/mine"
 KEY = "projects/corp-keys/locations/us-central1/keyRings/ring/cryptoKeys/disks"
 ACCOUNT = "serving@corp-accounts.iam.gserviceaccount.com"
 ACCOUNT_PATH = f"projects/corp-accounts/serviceAccounts/{ACCOUNT}"
@@ -45,6 +53,13 @@ def host_network(cloud: Cloud) -> None:
     cloud.state.settings.host_projects.add("corp-network")
 
 
+def own_network(cloud: Cloud) -> None:
+    """A VPC with one subnet that somebody made in the stack's project."""
+    cloud.state.resources[OWN_NETWORK] = {"name": "own", "selfLink": GOOGLE + OWN_NETWORK}
+    subnet = {"name": "mine", "ipCidrRange": "10.9.0.0/24", "network": GOOGLE + OWN_NETWORK}
+    cloud.state.resources[OWN_SUBNET] = {**subnet, "selfLink": GOOGLE + OWN_SUBNET}
+
+
 def kinds(cloud: Cloud) -> set[str]:
     """The collections that have something in the stack's project."""
     return {path.split("/")[-2] for path, _ in cloud.state.under("projects/axion-test")}
@@ -63,15 +78,30 @@ def test_a_host_in_a_shared_vpc(dev: PulumiStack, cloud: Cloud) -> None:
     assert "private Google access and a way out" in said
     assert "tcp:22 from 35.235.240.0/20 to tag axion-dev-host." in said
     assert dev.plan() == {}
+    # Into a subnet of the project's own, whose VPC the stack may open.
+    own_network(cloud)
+    dev.config("network", {"subnetwork": "mine", "vpc": "own", "gatewayCidrs": ["10.0.0.0/8"]})
+    dev.config("hosts", {"main": {**HOST, "models": "open.yaml"}})
+    models = yaml.safe_load((dev.folder / HOST["models"]).read_text())
+    models["gateway"]["listen"] = ["127.0.0.1:8080", "0.0.0.0:8080"]
+    (dev.folder / "open.yaml").write_text(yaml.safe_dump(models))
+    (dev.folder / "open.lock.json").write_text((dev.folder / "examples" / "dev" / "models.lock.json").read_text())
+    dev.up()
+    assert cloud.state.resources[VM]["networkInterfaces"][0]["subnetwork"] == GOOGLE + OWN_SUBNET
+    rules = {path.rpartition("/")[2]: one for path, one in cloud.state.under("projects/axion-test", "firewalls")}
+    assert sorted(rules) == ["axion-dev-allow-gateway", "axion-dev-allow-iap-ssh"]
+    assert {one["network"] for one in rules.values()} == {GOOGLE + OWN_NETWORK}
+    assert dev.plan() == {}
     dev.destroy()
-    assert SUBNET in cloud.state.resources
-    assert kinds(cloud) <= {"roles"}
+    assert {SUBNET, OWN_SUBNET, OWN_NETWORK} <= set(cloud.state.resources)
+    assert kinds(cloud) == {"roles", "networks", "subnetworks"}
 
 
 def test_a_host_with_an_account_and_a_role_of_others(dev: PulumiStack, cloud: Cloud) -> None:
     role = "projects/axion-test/roles/stopper"
     cloud.state.resources[role] = {"name": role, "includedPermissions": ["compute.instances.stop"]}
     dev.config("hosts", {"main": {**HOST, "serviceAccount": ACCOUNT}}).config("stopRole", role)
+    dev.config("secureBoot", False).config("secretRegions", ["us-central1", "europe-west4"])
     message = f"The user does not have access to service account '{ACCOUNT}'"
     assert message in dev.up(check=False).said  # nobody made it
     cloud.state.resources[ACCOUNT_PATH] = {"name": ACCOUNT_PATH, "email": ACCOUNT}
@@ -81,6 +111,10 @@ def test_a_host_with_an_account_and_a_role_of_others(dev: PulumiStack, cloud: Cl
     dev.up()
     assert cloud.state.resources[VM]["serviceAccounts"][0]["email"] == ACCOUNT
     assert cloud.state.policies[VM]["bindings"] == [{"role": role, "members": [f"serviceAccount:{ACCOUNT}"]}]
+    assert cloud.state.resources[VM]["shieldedInstanceConfig"]["enableSecureBoot"] is False
+    secret = cloud.state.resources["projects/axion-test/secrets/axion-dev-gateway-api-keys"]
+    replicas = [{"location": "us-central1"}, {"location": "europe-west4"}]
+    assert secret["replication"] == {"userManaged": {"replicas": replicas}}
     assert kinds(cloud) & {"serviceAccounts", "roles"} == {"roles"}
     assert [path for path, policy in cloud.state.policies.items() if ACCOUNT in str(policy)] == [VM]
     assert f"{ACCOUNT} needs roles/logging.logWriter and roles/monitoring.metricWriter on axion-test;" in said
