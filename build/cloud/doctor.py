@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from build.cloud.borrowed import borrowed_questions
 from build.cloud.gcloud import Gcloud, GcloudError, in_parallel
 from build.cloud.images import image_checks
 from build.cloud.pulumi_cli import Pulumi
@@ -50,6 +51,7 @@ def stack_checks(subject: Subject, gcloud: Gcloud, pulumi: Pulumi) -> list[Check
         for zone, machine_type in sorted(_wanted(subject.settings)):
             questions[f"{machine_type} in {zone}"] = partial(_machine, zone, machine_type, gcloud)
         questions["image"] = partial(image_checks, subject.settings, gcloud)
+        questions |= borrowed_questions(subject.settings, gcloud)
         questions["quota"] = partial(_quota, subject, gcloud)
         if any(host.spot for host in subject.settings.hosts.values()):
             questions["capacity"] = partial(_capacity, subject.settings, gcloud)
