@@ -74,6 +74,7 @@ for name, host in settings.hosts.items():
             host=name,
             zone=settings.zone_of(name),
             settings=host,
+            shape=checked.shapes[name],
             boot_disk=checked.disks[name]["boot"],
             data_disk=store.disks[name].self_link,
             image=host.image or load_catalog().images.default,

@@ -1,45 +1,26 @@
-"""What is known of Axion machines, disks, images and prices, from catalog.toml: dated, with its source."""
+"""What is known of Axion machines, disks, images and prices: catalog.toml, dated, with its sources.
 
-import re
+catalog.lock.toml beside it, where `fab catalog-refresh` wrote one, knows regions, machine types and prices better.
+"""
+
 import tomllib
 from collections.abc import Mapping
-from datetime import date
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
 from deployment.frozen import Frozen
+from deployment.series import Fact, Limits, Series
+from deployment.shape import LOCAL_SSD_GIB, Shape
+
+__all__ = ["LOCAL_SSD_GIB", "Catalog", "DiskType", "Purchase", "Series", "Shape", "catalog_from", "load_catalog"]
 
 TABLE = Path(__file__).with_name("catalog.toml")
-MACHINE_TYPE = re.compile(r"(?P<series>[a-z]\w*)-(?P<kind>[a-z]+)-(?P<vcpus>\d+)(?P<lssd>-lssd)?")
-LOCAL_SSD_GIB = 375
-# A c4a-standard-32 was reported to show its operating system 125 of 128 GiB; the rest is the firmware's and kernel's.
-VISIBLE_MEMORY = 125 / 128
+LOCK = Path(__file__).with_name("catalog.lock.toml")
 
 Purchase = Literal["on_demand", "spot", "commitment_1y", "commitment_3y"]
-Limits = tuple[int, int]
-
-
-class Fact(Frozen):
-    """Something that was read somewhere, some day."""
-
-    dated: date
-    source: Literal["docs", "pricing", "catalog", "unverified"]
-
-
-class Series(Fact):
-    """A family of machine types."""
-
-    description: str
-    vcpus: tuple[int, ...]
-    memory_gib_per_vcpu: Mapping[str, int]
-    local_ssd_disks: Mapping[int, int]
-    local_ssd_classes: tuple[str, ...]
-    egress_gbps: Mapping[int, int]
-    disk_types: tuple[str, ...]
-    regions: tuple[str, ...]
 
 
 class DiskType(Fact):
@@ -49,9 +30,11 @@ class DiskType(Fact):
     iops: Limits | None = None
     iops_per_gib: int | None = None
     throughput_mib_s: Limits | None = None
+    throughput_per_gib: tuple[float, float] | None = None
     iops_per_throughput: int | None = None
     min_vcpus: int = 1
     boot: bool
+    is_regional: bool = False
     default_iops: int | None = None
     default_throughput_mib_s: int | None = None
 
@@ -66,9 +49,8 @@ class Images(Fact):
 class MachinePrice(Fact):
     """USD per hour; a component that is None is unknown."""
 
-    per_vcpu: float | None = Field(None, gt=0)
-    per_gib: float | None = Field(None, gt=0)
-    per_standard_vcpu: float | None = Field(None, gt=0)
+    per_vcpu: float = Field(gt=0)
+    per_gib: float = Field(gt=0)
     per_local_ssd_gib: float | None = Field(None, gt=0)
 
 
@@ -82,23 +64,6 @@ class DiskPrice(Fact):
     per_throughput_mib_s: float | None = Field(None, gt=0)
 
 
-class Shape(Frozen):
-    """One machine type, taken apart."""
-
-    machine_type: str
-    series: str
-    kind: str
-    vcpus: int
-    memory_gib: int
-    local_ssd_disks: int
-    egress_gbps: int | None
-
-    @property
-    def visible_memory_bytes(self) -> int:
-        """What the operating system can give away."""
-        return int(self.memory_gib * VISIBLE_MEMORY * 2**30)
-
-
 class Catalog(Frozen):
     """The whole table."""
 
@@ -108,34 +73,35 @@ class Catalog(Frozen):
     prices: Mapping[str, Mapping[str, Mapping[Purchase, MachinePrice]]]
     disk_prices: Mapping[str, Mapping[str, DiskPrice]]
 
-    def shape(self, machine_type: str) -> Shape | None:
-        """Take a machine type apart; None when no such type is known."""
-        match = MACHINE_TYPE.fullmatch(machine_type)
-        series = self.series.get(match["series"]) if match else None
-        if match is None or series is None:
-            return None
-        kind, vcpus = match["kind"], int(match["vcpus"])
-        disks = series.local_ssd_disks.get(vcpus, 0) if kind in series.local_ssd_classes else 0
-        if vcpus not in series.vcpus or kind not in series.memory_gib_per_vcpu or (match["lssd"] and not disks):
-            return None
-        return Shape(
-            machine_type=machine_type,
-            series=match["series"],
-            kind=kind,
-            vcpus=vcpus,
-            memory_gib=vcpus * series.memory_gib_per_vcpu[kind],
-            local_ssd_disks=disks if match["lssd"] else 0,
-            egress_gbps=series.egress_gbps.get(vcpus),
-        )
+    def shape(self, machine_type: str, *, assume: bool = False) -> Shape | None:
+        """Take a machine type apart; None when no such type is known, nor, if wished, can be read from its name."""
+        series = self.series.get(machine_type.partition("-")[0])
+        return None if series is None else series.shape(machine_type, assume=assume)
 
     def machine_types(self, series: str) -> list[str]:
         """Every machine type of a series, small to large."""
         known = self.series[series]
         names = [f"{series}-{kind}-{vcpus}" for vcpus in known.vcpus for kind in known.memory_gib_per_vcpu]
-        return [name for base in names for name in (base, f"{base}-lssd") if self.shape(name) is not None]
+        if known.metal:
+            names += [f"{series}-{kind}-{known.metal.vcpus}" for kind in known.metal.classes]
+        names = [name for base in names for name in (base, f"{base}-lssd", f"{base}-metal")]
+        found = [name for name in names if self.shape(name) is not None]
+        return [*found, *sorted(set(known.listed) - set(found))]
+
+
+def catalog_from(table: Mapping[str, Any], lock: Mapping[str, Any]) -> Catalog:
+    """Put what was read anew over what is kept by hand, price by price and region list by region list."""
+    return Catalog.model_validate(_over(table, lock))
+
+
+def _over(low: Any, high: Any) -> Any:
+    if not (isinstance(low, Mapping) and isinstance(high, Mapping)) or "dated" in high:
+        return high
+    return {**low, **{key: _over(low[key], value) if key in low else value for key, value in high.items()}}
 
 
 @cache
 def load_catalog() -> Catalog:
-    """Read the table that lies beside this module."""
-    return Catalog.model_validate(tomllib.loads(TABLE.read_text(encoding="utf-8")))
+    """Read the tables that lie beside this module."""
+    lock = tomllib.loads(LOCK.read_text(encoding="utf-8")) if LOCK.is_file() else {}
+    return catalog_from(tomllib.loads(TABLE.read_text(encoding="utf-8")), lock)

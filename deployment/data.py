@@ -39,3 +39,11 @@ def data_problems(stack: str, settings: StackSettings) -> Iterator[Finding]:
                 f"not one of zones, got {host.zone} and {joined(host.zones)}. Add it there, or delete one of the two."
             )
             yield (*at, "zone"), what
+
+
+def data_warnings(stack: str, settings: StackSettings) -> Iterator[str]:
+    """Say what is not protected."""
+    named = [name for name in data_names(stack, settings) if name in settings.delete_data]
+    if named:
+        gone = "may be deleted with all that is on it, by `pulumi destroy` and by any change that replaces it"
+        yield f"{joined(named)} {gone}"

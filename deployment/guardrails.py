@@ -6,18 +6,20 @@ from pathlib import Path as FilePath
 
 from deployment.addresses import IAP_RANGE, LARGEST_SUBNET_PREFIX, overlap, prefix_length
 from deployment.catalog import Catalog, Shape, load_catalog
-from deployment.data import data_problems
-from deployment.disks import disk_problems, disk_uses
+from deployment.data import data_problems, data_warnings
+from deployment.disks import disk_problems, disk_uses, disk_warnings
 from deployment.errors import ConfigError
+from deployment.labels import label_problems, label_warnings
 from deployment.load import load_deployment
 from deployment.local_ssd import unused_disks
 from deployment.organisation import organisation_problems
-from deployment.pricing import Bill, DiskUse, HostUse, bill
+from deployment.pricing import Bill, DiskUse
 from deployment.problems import joined, shown
 from deployment.sizing import HostFacts, plan
 from deployment.spec import Deployment
 from deployment.stack import HostSettings, StackSettings
 from deployment.stack_file import Reading
+from deployment.unknown import shapes_of, stack_bill, unknowns
 
 HOST_ROOT = "/opt/axion"
 ARM_WORDS, X86_WORDS = ("arm64", "aarch64"), ("amd64", "x86-64", "x86_64")
@@ -35,6 +37,8 @@ class CheckedStack:
     """Per host, what its boot and data disks are asked to be."""
     deployments: Mapping[str, Deployment]
     bill: Bill
+    notices: tuple[str, ...]
+    """What is allowed and deserves a word."""
 
     @property
     def gateway_ports(self) -> tuple[str, ...]:
@@ -58,24 +62,9 @@ def check(reading: Reading, directory: FilePath) -> CheckedStack:
         shapes=guard.shapes,
         disks={name: disk_uses(host, catalog) for name, host in settings.hosts.items()},
         deployments=guard.deployments,
-        bill=bill(host_uses(settings, guard.shapes, catalog), catalog),
+        bill=stack_bill(settings, catalog),
+        notices=tuple(guard.notices()),
     )
-
-
-def host_uses(settings: StackSettings, shapes: Mapping[str, Shape], catalog: Catalog) -> list[HostUse]:
-    """The hosts of known shape, as far as their price goes."""
-    return [
-        HostUse(
-            name=name,
-            shape=shapes[name],
-            region=settings.region,
-            purchase="spot" if host.spot else "on_demand",
-            # A disk of no known kind is refused; that its price is unknown, too, would only be noise.
-            disks={what: use for what, use in disk_uses(host, catalog).items() if use.type in catalog.disk_types},
-        )
-        for name, host in settings.hosts.items()
-        if name in shapes
-    ]
 
 
 class _Guard:
@@ -84,8 +73,8 @@ class _Guard:
     def __init__(self, reading: Reading, settings: StackSettings, catalog: Catalog, directory: FilePath) -> None:
         self.where, self.stack, self.settings = reading.where, reading.stack, settings
         self.catalog, self.directory, self.has_region = catalog, directory, reading.has_region
-        known = {name: catalog.shape(host.machine_type) for name, host in settings.hosts.items()}
-        self.shapes = {name: shape for name, shape in known.items() if shape is not None}
+        self.shapes = shapes_of(settings, catalog)
+        self.unknown = tuple(unknowns(settings, catalog, has_region=reading.has_region))
         self.deployments: dict[str, Deployment] = {}
 
     def problems(self) -> list[str]:
@@ -96,12 +85,28 @@ class _Guard:
         data = data_problems(self.stack, self.settings)
         whole = (*self._stack(), *data, *self._network(), *organisation_problems(self.settings), *self._price())
         found += [f"{self.where(*path)}: {what}" for path, what in whole]
+        if not self.settings.allow_unknown:
+            found += [f"{self.where(*each.path)}: {each.refusal()}" for each in self.unknown]
         return found
+
+    def notices(self) -> Iterator[str]:
+        """What Google would make, and is not what it seems, or is not known here."""
+        for each in self.unknown:
+            yield f"{self.where(*each.path)}: {each.word()}"
+        for what in data_warnings(self.stack, self.settings):
+            yield f"{self.where('axion:deleteData')}: {what}."
+        for path, what in label_warnings(self.settings.labels):
+            yield f"{self.where('axion:labels', *path)}: {what}."
+        for name, host in self.settings.hosts.items():
+            for what in disk_warnings(self.shapes[name], disk_uses(host, self.catalog), self.catalog):
+                yield f"{self.where('axion:hosts', name)}: {what}."
 
     def _stack(self) -> Iterator[tuple[tuple[str, ...], str]]:
         settings = self.settings
         if not settings.zone.startswith(f"{settings.region}-"):
             yield ("gcp:region",), f"not the zone's, got {settings.region} and {settings.zone}. Delete gcp:region."
+        for path, what in label_problems(settings.labels):
+            yield ("axion:labels", *path), what
         # What is made for a host is called after it, and an account has the shortest names.
         made = [name for name, host in settings.hosts.items() if host.service_account is None]
         longest = max(made, key=len, default="")
@@ -127,19 +132,10 @@ class _Guard:
         if not _is_arm(host.image or self.catalog.images.default, self.catalog):
             example = self.catalog.images.default
             yield ("image",), f"not built for arm64, which Axion needs, got {shown(host.image)}. Use {example}."
-        shape = self.shapes.get(name)
+        shape = self.catalog.shape(host.machine_type, assume=True)
         if shape is None:
             yield ("machineType",), self._unknown_machine(host.machine_type)
             return
-        regions = self.catalog.series[shape.series].regions
-        if self.has_region and self.settings.region not in regions:
-            yield (
-                ("machineType",),
-                (
-                    f"{shape.series} is not known to be offered in {self.settings.region}, got {host.machine_type}. "
-                    f"Use {joined(regions)}, or add the region and its prices to deployment/catalog.toml."
-                ),
-            )
         if paid := unused_disks(host, shape, self.settings.region, self.catalog):
             yield ("machineType",), paid
         for which, disk in disk_uses(host, self.catalog).items():
@@ -198,15 +194,7 @@ class _Guard:
         settings = self.settings
         if not self.has_region:
             return
-        total = bill(host_uses(settings, self.shapes, self.catalog), self.catalog)
-        if total.unknown and not settings.allow_unknown_prices:
-            yield (
-                ("axion:allowUnknownPrices",),
-                (
-                    f"the catalog has no price in {settings.region} for {joined(total.unknown)}, got false. Add it to "
-                    "deployment/catalog.toml with its source, or set it to true."
-                ),
-            )
+        total = stack_bill(settings, self.catalog)
         if total.known_hourly_usd > settings.max_hourly_usd:
             terms = ", ".join(f"{term.what} {term.hourly_usd:.4f}" for term in total.terms if term.hourly_usd)
             yield (

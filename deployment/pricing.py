@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from deployment.catalog import LOCAL_SSD_GIB, Catalog, Purchase, Shape
+from deployment.shape import CUSTOM
 
 # Google's own month in its price lists.
 HOURS_PER_MONTH = 730
-STANDARD_KIND = "standard"
 NOT_COUNTED = "traffic, Cloud NAT, external addresses, snapshots, logs, secrets, buckets and tax"
 
 
@@ -99,12 +99,15 @@ def machine_hourly_usd(shape: Shape, region: str, purchase: Purchase, catalog: C
     price = catalog.prices.get(region, {}).get(shape.series, {}).get(purchase)
     if price is None:
         return None
-    base: float | None = None
-    if price.per_vcpu is not None and price.per_gib is not None:
-        base = shape.vcpus * price.per_vcpu + shape.memory_gib * price.per_gib
-    elif price.per_standard_vcpu is not None and shape.kind == STANDARD_KIND:
-        base = shape.vcpus * price.per_standard_vcpu
-    if base is None or not shape.local_ssd_disks:
+    base = shape.vcpus * price.per_vcpu + shape.memory_gib * price.per_gib
+    custom = catalog.series[shape.series].custom
+    if shape.is_metal or (shape.kind == CUSTOM and custom is None):
+        return None
+    if shape.kind == CUSTOM and custom is not None:
+        # Memory beyond what a vCPU usually gets has a price of its own.
+        is_extended = shape.memory_gib > shape.vcpus * custom.max_gib_per_vcpu
+        return None if is_extended else base * (1 + custom.price_premium)
+    if not shape.local_ssd_disks:
         return base
     if price.per_local_ssd_gib is None:
         return None

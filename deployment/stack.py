@@ -126,7 +126,7 @@ class StackSettings(BaseModel):
     region: str = Field(pattern=REGION, description="the region of the zone, or leave it out")
     hosts: dict[HostName, HostSettings] = Field(min_length=1, description="a mapping from host name to host")
     max_hourly_usd: Annotated[float, Field(gt=0)] = Field(description="dollars an hour that all hosts may cost")
-    allow_unknown_prices: bool = Field(False, description="true or false")
+    allow_unknown: bool = Field(False, description="true or false")
     network: NetworkSettings = Field(NetworkSettings(), description="the network's settings")
     gateway_api_keys: bool = Field(False, description="a secret: `pulumi config set --secret axion:gatewayApiKeys`")
     hub_token: bool = Field(False, description="a secret: `pulumi config set --secret axion:hubToken`")

@@ -26,6 +26,8 @@ SECRETS = ("axion:gatewayApiKeys", "axion:hubToken")
 PLAIN = frozenset({"gcp:project", "gcp:zone", "gcp:region", *SECRETS})
 NAMES = tuple(field.alias or name for name, field in StackSettings.model_fields.items())
 DELETE = "axion:deleteData"
+ALLOW_UNKNOWN, ALLOW_UNKNOWN_PRICES = "axion:allowUnknown", "axion:allowUnknownPrices"
+"""A setting, and its name until it came to mean more than prices."""
 SALVAGE_ROUNDS = 8
 # What may stand in for a wrong value while the others are checked: no rule between values reads them.
 IMMATERIAL = {"gcp:project": "some-project", "axion:maxHourlyUsd": 1e9}
@@ -82,6 +84,9 @@ def _read(stack: str, values: Mapping[str, Any], document: Document, secret_keys
         rule = "Use lower-case letters and digits, starting with a letter: it is part of every name"
         problems.append(f"stack: not a usable name, got {shown(stack)}. {rule}.")
     data = {key: value for key, value in values.items() if key in NAMES or key.startswith("axion:")}
+    former = data.pop(ALLOW_UNKNOWN_PRICES, None)
+    if former is not None and data.get(ALLOW_UNKNOWN) in (None, False):  # Pulumi fills in the default of the new name
+        data[ALLOW_UNKNOWN] = former
     for key in SECRETS:
         if data.get(key) and key not in secret_keys:
             say = f"written in clear, got {len(str(data[key]))} characters. Run `pulumi config set --secret {key}`."

@@ -27,6 +27,8 @@ def checked_stack() -> CheckedStack:
     except ConfigError as error:
         pulumi.log.error("\n".join(error.problems))
         sys.exit(SHOWN_TO_USER)
+    for notice in checked.notices:
+        pulumi.log.warn(notice)
     if pulumi.runtime.is_dry_run():
         for sentence in brought_along(checked.settings, checked.stack, checked.gateway_ports):
             pulumi.log.info(sentence)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_gcp import compute
 
+from deployment.catalog import Shape
 from deployment.pricing import DiskUse
 from deployment.stack import HostSettings
 from infra.naming import Naming, disk_key, owned_by
@@ -24,6 +25,7 @@ class AxionHostArgs:
     host: str
     zone: str
     settings: HostSettings
+    shape: Shape
     boot_disk: DiskUse
     data_disk: pulumi.Output[str]
     image: str
@@ -107,7 +109,7 @@ class AxionHost(pulumi.ComponentResource):
             boot_disk=compute.InstanceBootDiskArgs(source=boot.self_link, auto_delete=False, device_name="axion-boot"),
             attached_disks=[compute.InstanceAttachedDiskArgs(source=args.data_disk, device_name=DATA_DEVICE)],
             network_interfaces=[_interface(args, self._address)],
-            scheduling=_scheduling(settings),
+            scheduling=_scheduling(settings, args.shape),
             service_account=compute.InstanceServiceAccountArgs(email=args.email, scopes=SCOPES),
             shielded_instance_config=compute.InstanceShieldedInstanceConfigArgs(
                 enable_secure_boot=args.secure_boot, enable_vtpm=True, enable_integrity_monitoring=True
@@ -152,18 +154,18 @@ def _interface(args: AxionHostArgs, address: compute.Address | None) -> compute.
     ]
     return compute.InstanceNetworkInterfaceArgs(
         subnetwork=args.subnetwork,
-        nic_type="GVNIC",  # the only one that C4A and N4A have
+        nic_type=args.shape.nic_type,
         access_configs=external,
     )
 
 
-def _scheduling(settings: HostSettings) -> compute.InstanceSchedulingArgs:
+def _scheduling(settings: HostSettings, shape: Shape) -> compute.InstanceSchedulingArgs:
     limit, notice = settings.max_run_hours, settings.preemption_notice_seconds
     return compute.InstanceSchedulingArgs(
         provisioning_model="SPOT" if settings.spot else "STANDARD",
         preemptible=settings.spot,
         automatic_restart=not settings.spot,
-        on_host_maintenance="TERMINATE" if settings.spot else "MIGRATE",
+        on_host_maintenance="MIGRATE" if shape.live_migrates and not settings.spot else "TERMINATE",
         # Stopped rather than deleted: the next `pulumi up` and start find everything in its place.
         instance_termination_action="STOP" if settings.spot or limit else None,
         max_run_duration=compute.InstanceSchedulingMaxRunDurationArgs(seconds=limit * 3600) if limit else None,

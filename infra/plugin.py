@@ -10,6 +10,7 @@ import pulumi
 from pulumi.provider.experimental import component_provider_host
 
 from deployment.addresses import private_range
+from deployment.data import disk_name
 from deployment.one_host import one_host
 from deployment.stack import NetworkSettings
 from infra import host, identity, model_store, network
@@ -100,7 +101,7 @@ class Host(pulumi.ComponentResource):
                 zones={args["host"]: args["zone"]},
                 disks={args["host"]: one.data_disk},
                 bucket=False,
-                protect=args.get("protect", True),
+                deletable=() if args.get("protect", True) else (disk_name(args["stack"], args["host"]),),
                 kms_key=args.get("kms_key"),
             ),
             ours,

@@ -10,7 +10,7 @@ HOST = {"machineType": "c4a-standard-32"}
 FULL: dict[str, Any] = {
     **config_of("prod"),
     "axion:maxHourlyUsd": 10,
-    "axion:allowUnknownPrices": True,
+    "axion:allowUnknown": True,
     "axion:gatewayApiKeys": KEYS,
     "axion:hubToken": TOKEN,
     "axion:labels": {"team": "serving", "managed-by": "hand"},

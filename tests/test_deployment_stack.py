@@ -43,7 +43,7 @@ def test_the_least_that_a_stack_says(tmp_path: Path) -> None:
     assert settings is not None
     assert (settings.project, settings.zone, settings.region) == ("a-project", "us-central1-a", "us-central1")
     assert settings.hosts["main"].boot_disk_type == "hyperdisk-balanced"
-    assert (settings.delete_data, settings.allow_unknown_prices, settings.bucket) == ((), False, False)
+    assert (settings.delete_data, settings.allow_unknown, settings.bucket) == ((), False, False)
     assert settings.hosts["main"].public_ip is None
     assert settings.zone_of("main") == "us-central1-a"
 
@@ -102,7 +102,7 @@ def test_every_mistake_is_reported_at_once_with_its_line(tmp_path: Path) -> None
         "Pulumi.test.yaml:4 config.axion:maxHourlyUsd: too small, got -1. "
         "Give dollars an hour that all hosts may cost.",
         "Pulumi.test.yaml:5 config.axion:foo: unknown key, got 3. Delete it; known here: gcp:project, gcp:zone, "
-        "gcp:region, axion:hosts, axion:maxHourlyUsd, axion:allowUnknownPrices, axion:network, axion:gatewayApiKeys, "
+        "gcp:region, axion:hosts, axion:maxHourlyUsd, axion:allowUnknown, axion:network, axion:gatewayApiKeys, "
         "axion:hubToken, axion:bucket, axion:budget, axion:alerts, axion:labels, axion:deleteData, axion:secureBoot, "
         "axion:secretRegions, axion:kmsKey, axion:stopRole.",
         "Pulumi.test.yaml:8 config.axion:hosts.main.machineType: missing, got nothing. "
@@ -152,6 +152,17 @@ def test_an_encrypted_secret_is_known_to_be_there_and_nothing_more(tmp_path: Pat
 def test_the_providers_other_settings_are_left_to_the_provider(tmp_path: Path) -> None:
     text = f"{SMALL}  gcp:computeCustomEndpoint: http://127.0.0.1:1\n  pulumi:tags: {{a: b}}\n"
     assert read(text, tmp_path).problems == ()
+
+
+@pytest.mark.parametrize(("former", "today", "allowed"), [(True, None, True), (True, False, True), (False, True, True),
+                                                          (False, None, False)])  # fmt: skip
+def test_the_former_name_of_a_setting_still_works(
+    tmp_path: Path, former: bool, today: bool | None, allowed: bool
+) -> None:
+    """Pulumi hands over the default of the name of today beside the former one of the file."""
+    more = {} if today is None else {"axion__allowUnknown": today}
+    reading = changed(tmp_path, axion__allowUnknownPrices=former, **more)
+    assert (reading.problems, reading.settings and reading.settings.allow_unknown) == ((), allowed)
 
 
 @pytest.mark.parametrize("name", ["Prod", "my_stack", "prod-eu", "1st", "-x"])

@@ -23,7 +23,7 @@ def monthly_usd(kind: str, item: Mapping[str, Any], catalog: Catalog) -> float |
 def _instance(item: Mapping[str, Any], catalog: Catalog) -> float | None:
     if item.get("status") in UNBILLED_STATES:
         return 0.0
-    shape = catalog.shape(last(item.get("machineType")))
+    shape = catalog.shape(last(item.get("machineType")), assume=True)
     if shape is None:
         return None
     is_spot = (item.get("scheduling") or {}).get("provisioningModel") == "SPOT"

@@ -184,7 +184,7 @@ def _processors(subject: Subject) -> dict[str, int]:
     """Quota metrics with the number of processors that the stack takes of each."""
     wanted: dict[str, int] = {}
     for host in subject.settings.hosts.values():
-        shape = subject.catalog.shape(host.machine_type)
+        shape = subject.catalog.shape(host.machine_type, assume=True)
         if shape is not None:
             metric = _metric(host, shape)
             wanted[metric] = wanted.get(metric, 0) + shape.vcpus

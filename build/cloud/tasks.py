@@ -30,10 +30,11 @@ from build.tasking import problems_are_messages
 from deployment.catalog import load_catalog
 from deployment.diagnostics import explained
 from deployment.errors import ConfigError
-from deployment.guardrails import check, host_uses
-from deployment.pricing import NOT_COUNTED, Bill, bill
+from deployment.guardrails import check
+from deployment.pricing import NOT_COUNTED, Bill
 from deployment.stack import StackSettings
 from deployment.stack_file import read_file
+from deployment.unknown import stack_bill, unknowns
 
 STACK_HELP = "name of the stack; reads Pulumi.<stack>.yaml"
 
@@ -64,9 +65,7 @@ def billing_account_of(stack: str) -> str | None:
 
 def bill_of(settings: StackSettings) -> Bill:
     """Price a stack by its file; machines of unknown shape are the guardrails' business."""
-    catalog = load_catalog()
-    known = {name: catalog.shape(host.machine_type) for name, host in settings.hosts.items()}
-    return bill(host_uses(settings, {name: shape for name, shape in known.items() if shape}, catalog), catalog)
+    return stack_bill(settings, load_catalog())
 
 
 def known_stacks() -> list[str]:
@@ -83,10 +82,15 @@ def doctor_checks(stack: str) -> list[Check]:
     pulumi = Pulumi(executor=executor, directory=directory, stack=stack)
     found = stack_checks(subject, Gcloud(executor, settings.project), pulumi)
     try:
-        check(read_file(stack, directory), directory)
+        notices = check(read_file(stack, directory), directory).notices
     except ConfigError as error:
         return [{"check": "configuration", "verdict": "fail", "finding": line} for line in error.problems] + found
-    return [{"check": "configuration", "verdict": "pass", "finding": f"Pulumi.{stack}.yaml and its models fit"}, *found]
+    words: list[Check] = [{"check": "configuration", "verdict": "warn", "finding": notice} for notice in notices]
+    return [
+        {"check": "configuration", "verdict": "pass", "finding": f"Pulumi.{stack}.yaml and its models fit"},
+        *words,
+        *found,
+    ]
 
 
 @task(help={"stack": f"{STACK_HELP} (default: every stack that has a file)", "json": "print JSON"})
@@ -96,7 +100,8 @@ def cost(_context: Any, stack: str | None = None, json: bool = False) -> None:
     stacks = [stack] if stack else known_stacks()
     if not stacks:
         raise ConfigError([f"{project_directory()}: no Pulumi.<stack>.yaml, got none. Write one, or name a stack."])
-    bills = {name: bill_of(settings_of(name)) for name in stacks}
+    settings = {name: settings_of(name) for name in stacks}
+    bills = {name: bill_of(each) for name, each in settings.items()}
     if json:
         show.print_json({name: tables.bill_data(each) for name, each in bills.items()})
         return
@@ -104,6 +109,9 @@ def cost(_context: Any, stack: str | None = None, json: bool = False) -> None:
     for name, each in bills.items():
         console.print(name, style="bold", markup=False)
         console.print(tables.bill_table(each))
+        for unknown in unknowns(settings[name], load_catalog(), has_region=True):
+            said = unknown.word() if settings[name].allow_unknown else unknown.refusal()
+            console.print(said, markup=False, soft_wrap=True)
     console.print(f"Not counted: {NOT_COUNTED}.", style="dim", markup=False)
 
 
