@@ -79,14 +79,15 @@ class Catalog(Frozen):
         return None if series is None else series.shape(machine_type, assume=assume)
 
     def machine_types(self, series: str) -> list[str]:
-        """Every machine type of a series, small to large."""
+        """Every machine type of a series, small to large: as listed, where a list was read, or by rule."""
         known = self.series[series]
+        if known.listed:
+            return list(known.listed)
         names = [f"{series}-{kind}-{vcpus}" for vcpus in known.vcpus for kind in known.memory_gib_per_vcpu]
         if known.metal:
             names += [f"{series}-{kind}-{known.metal.vcpus}" for kind in known.metal.classes]
         names = [name for base in names for name in (base, f"{base}-lssd", f"{base}-metal")]
-        found = [name for name in names if self.shape(name) is not None]
-        return [*found, *sorted(set(known.listed) - set(found))]
+        return [name for name in names if self.shape(name) is not None]
 
 
 def catalog_from(table: Mapping[str, Any], lock: Mapping[str, Any]) -> Catalog:

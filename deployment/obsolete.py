@@ -62,9 +62,16 @@ TOP_KEYS: Mapping[str, str] = {
 }
 
 
+STACK_KEYS: Mapping[str, str] = {
+    "monthlyUsd": "Write monthlyAmount, in the billing account's currency, which need not be dollars",
+}
+
+
 def replacement(path: tuple[str | int, ...]) -> str | None:
-    """Say what to do about an unknown key at a path of models.yaml, if it is one that used to mean something."""
+    """Say what to do about an unknown key of models.yaml or a stack's file that used to mean something."""
     key = str(path[-1])
+    if "axion:budget" in path:
+        return STACK_KEYS.get(key)
     if len(path) == 1:
         return TOP_KEYS.get(key)
     if path[0] == "models" and len(path) == 3:

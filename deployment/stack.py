@@ -100,7 +100,7 @@ class NetworkSettings(Settings):
 class BudgetSettings(Settings):
     """When Google should write about money."""
 
-    monthly_usd: Count = Field(description="whole dollars a month")
+    monthly_amount: Count = Field(description="a whole number a month, in the billing account's currency")
     billing_account: str = Field(
         pattern=r"^[0-9A-F]{6}-[0-9A-F]{6}-[0-9A-F]{6}$", description="an id such as 012345-6789AB-CDEF01"
     )
@@ -131,7 +131,7 @@ class StackSettings(BaseModel):
     gateway_api_keys: bool = Field(False, description="a secret: `pulumi config set --secret axion:gatewayApiKeys`")
     hub_token: bool = Field(False, description="a secret: `pulumi config set --secret axion:hubToken`")
     bucket: bool = Field(False, description="true or false")
-    budget: BudgetSettings | None = Field(None, description="a mapping with monthlyUsd and billingAccount")
+    budget: BudgetSettings | None = Field(None, description="a mapping with monthlyAmount and billingAccount")
     alerts: AlertSettings | None = Field(None, description="a mapping such as {email: me@example.com}")
     labels: dict[LabelKey, LabelValue] = Field({}, description="a mapping of lower-case keys and values")
     delete_data: tuple[str, ...] = Field(

@@ -29,7 +29,8 @@ class Budget(pulumi.ComponentResource):
     def __init__(self, name: str, args: BudgetArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("axion:infra:Budget", name, None, opts)
         told = billing.BudgetAllUpdatesRuleArgs(monitoring_notification_channels=list(args.channels))
-        amount = billing.BudgetAmountSpecifiedAmountArgs(currency_code="USD", units=str(args.settings.monthly_usd))
+        # Without a currency Google takes the billing account's, which is the only one that it accepts.
+        amount = billing.BudgetAmountSpecifiedAmountArgs(units=str(args.settings.monthly_amount))
         budget = billing.Budget(
             f"{name}-monthly",
             billing_account=args.settings.billing_account,

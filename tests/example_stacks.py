@@ -15,7 +15,7 @@ FULL: dict[str, Any] = {
     "axion:hubToken": TOKEN,
     "axion:labels": {"team": "serving", "managed-by": "hand"},
     "axion:alerts": {"email": "me@example.com"},
-    "axion:budget": {"monthlyUsd": 900, "billingAccount": "012345-6789AB-CDEF01"},
+    "axion:budget": {"monthlyAmount": 900, "billingAccount": "012345-6789AB-CDEF01"},
     "axion:hosts": {
         "alpha": {**HOST, "image": "projects/mine/global/images/axion-arm64-v3"},
         "beta": {

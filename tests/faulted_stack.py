@@ -70,7 +70,7 @@ def everything(base: Path, cli: Path, cloud: Cloud) -> PulumiStack:
         "deleteData": ["axion-prod-data-main", "axion-prod-axion-test"],
         "maxHourlyUsd": 10,
         "alerts": {"email": "me@example.com"},
-        "budget": {"monthlyUsd": 900, "billingAccount": "012345-6789AB-CDEF01"},
+        "budget": {"monthlyAmount": 900, "billingAccount": "012345-6789AB-CDEF01"},
     }.items():
         stack.config(key, value)
     for key in ("gatewayApiKeys", "hubToken"):

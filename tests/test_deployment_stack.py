@@ -154,6 +154,17 @@ def test_the_providers_other_settings_are_left_to_the_provider(tmp_path: Path) -
     assert read(text, tmp_path).problems == ()
 
 
+def test_a_budget_in_dollars_is_told_what_to_write_today(tmp_path: Path) -> None:
+    budget = {"monthlyUsd": 900, "billingAccount": "012345-6789AB-CDEF01"}
+    found = changed(tmp_path, axion__budget=budget).problems
+    assert any(
+        "config.axion:budget.monthlyUsd: unknown key, got 900. Write monthlyAmount, in the billing account's currency, "
+        "which need not be dollars." in line
+        for line in found
+    )
+    assert changed(tmp_path, axion__budget={**budget, "monthlyUsd": 1, "monthlyAmount": 1}).problems != ()
+
+
 @pytest.mark.parametrize(("former", "today", "allowed"), [(True, None, True), (True, False, True), (False, True, True),
                                                           (False, None, False)])  # fmt: skip
 def test_the_former_name_of_a_setting_still_works(

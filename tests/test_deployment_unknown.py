@@ -90,6 +90,33 @@ def test_the_regions_of_googles_lists_need_no_leave_but_for_their_prices(tmp_pat
     assert [line for line in allowed.notices if "offered" in line] == []
 
 
+def test_hosts_in_zones_of_one_region_are_held_against_that_region(tmp_path: Path) -> None:
+    hosts = {"alpha": METAL, "beta": {"machineType": "n4a-standard-8", "zone": "us-central1-f"}}
+    config: dict[str, Any] = {"axion__hosts": hosts, "axion__maxHourlyUsd": 100}
+    allowed = checked(tmp_path, axion__allowUnknown=True, **config)
+    assert [stripped(line).partition(",")[0] for line in allowed.notices] == [
+        "axion:allowUnknown: the catalog has no price in us-central1"
+    ]
+    both = {**config, "gcp__zone": "asia-east2-a"}
+    both["axion__hosts"] = {name: {"machineType": host["machineType"]} for name, host in hosts.items()}
+    found = [stripped(line).partition(" by")[0] for line in problems(tmp_path, **both)]
+    assert [line for line in found if "offered" in line] == [
+        f"axion:hosts.{name}.machineType: not known to be offered in asia-east2" for name in ("alpha", "beta")
+    ]
+
+
+def test_a_host_in_another_region_is_refused_whatever_is_allowed(tmp_path: Path) -> None:
+    """The subnet is of one region; that the other region is unknown says nothing more."""
+    (found,) = problems(tmp_path, host={"zone": "asia-east2-a"}, axion__allowUnknown=True)
+    assert "zone: outside us-central1, where the subnet is, got asia-east2-a" in found
+
+
+@pytest.mark.parametrize("zone", ["somewhere", "", "US"])
+def test_without_a_readable_place_nothing_is_said_of_regions_or_prices(tmp_path: Path, zone: str) -> None:
+    found = problems(tmp_path, host={"machineType": "n4a-standard-8", "spot": True}, gcp__zone=zone)
+    assert [line for line in found if "price" in line or "offered" in line] == []
+
+
 def test_a_disk_of_an_unknown_type_is_an_unknown_part_of_the_price(tmp_path: Path) -> None:
     host = {"dataDiskType": "hyperdisk-ultra"}
     assert checked(tmp_path, host=host, axion__allowUnknown=True).bill.unknown == (

@@ -59,3 +59,16 @@ def test_a_stack_above_its_limit_is_refused_with_the_sum(prod: PulumiStack) -> N
         "Raise it, take a smaller machine, or set spot."
     ) in ran.said
     assert prod.cloud.requests == []
+
+
+def test_a_preview_says_what_nobody_knows_and_goes_on_where_that_is_allowed(prod: PulumiStack) -> None:
+    prod.config("gcp:zone", "asia-east2-a").config("gcp:region", "asia-east2")
+    refused = prod.preview(check=False)
+    assert refused.status != 0
+    assert "not known to be offered in asia-east2 by the lists of 2026-08-17, got c4a-standard-32." in refused.said
+    assert "set axion:allowUnknown: true" in refused.said
+    ran = prod.config("allowUnknownPrices", "true").preview()
+    for unknown in ("not known to be offered in asia-east2", "the catalog has no price in asia-east2"):
+        assert f"{unknown}" in ran.said
+    assert "warning: " in ran.said
+    assert "Google has the last word." in ran.said

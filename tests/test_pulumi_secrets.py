@@ -72,7 +72,7 @@ def test_no_secret_is_anywhere_but_in_its_own_secret(standing_prod: StandingStac
     prod.config("axion:gatewayApiKeys", "\n".join(KEYS), is_secret=True)
     prod.config("axion:hubToken", TOKEN, is_secret=True)
     prod.config("alerts", {"email": "me@example.com"})
-    prod.config("budget", {"monthlyUsd": 900, "billingAccount": "012345-6789AB-CDEF01"})
+    prod.config("budget", {"monthlyAmount": 900, "billingAccount": "012345-6789AB-CDEF01"})
     places = said_by_every_command(prod)
     places |= files(standing_prod.base)
     assert {"state/.pulumi/stacks/axion/prod.json", "program/Pulumi.prod.yaml"} <= set(places)

@@ -38,6 +38,8 @@ class Rest:
     """A client with one deadline for all that it does for one resource."""
 
     timeout_s: float
+    quota_project: str | None = None
+    """On which the calls count (Google Provider Configuration Reference: user_project_override, billing_project)."""
 
     def __post_init__(self) -> None:
         """Start the clock."""
@@ -57,7 +59,8 @@ class Rest:
         connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=self._left_s())
         try:
             data = None if body is None else json.dumps(body)
-            connection.request(verb, path, data, {"Content-Type": "application/json"})
+            quota = {"X-Goog-User-Project": self.quota_project} if self.quota_project else {}
+            connection.request(verb, path, data, {"Content-Type": "application/json", **quota})
             answer = connection.getresponse()
             raw = answer.read()
             return answer.status, json.loads(raw) if raw else {}
