@@ -2,27 +2,13 @@
 
 import json
 import re
-from collections.abc import Callable
+from bisect import bisect_right
 from dataclasses import dataclass
-from enum import StrEnum
+from itertools import accumulate
 
-from deployment.organisation import OWNERS_STEPS
+from deployment.refusals import OTHER_STEP, RULES, Kind
 
-
-class Kind(StrEnum):
-    """What stands in the way, by what a person has to do about it."""
-
-    QUOTA = "QUOTA"
-    STOCKOUT = "STOCKOUT"
-    PERMISSION = "PERMISSION"
-    API_DISABLED = "API_DISABLED"
-    NOT_LOGGED_IN = "NOT_LOGGED_IN"
-    NOT_FOUND = "NOT_FOUND"
-    ALREADY_EXISTS = "ALREADY_EXISTS"
-    IN_USE = "IN_USE"
-    INVALID = "INVALID"
-    UNREACHABLE = "UNREACHABLE"
-    OTHER = "OTHER"
+__all__ = ["CloudError", "Kind", "classify"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,156 +26,81 @@ class CloudError:
 
 WHAT = {
     Kind.QUOTA: "the project's quota is too small",
+    Kind.TOO_FAST: "too many calls in too short a time",
     Kind.STOCKOUT: "Google has no such machine free there",
+    Kind.NOT_OFFERED: "the zone does not have it",
     Kind.PERMISSION: "the account may not do this",
     Kind.API_DISABLED: "an API of Google's is off in the project",
+    Kind.QUOTA_PROJECT: "no project that pays for this call",
+    Kind.BILLING: "the project has no billing account that is open",
+    Kind.ORG_POLICY: "the organisation's policy forbids it",
+    Kind.PERIMETER: "outside of a VPC Service Controls perimeter",
     Kind.NOT_LOGGED_IN: "not logged in",
     Kind.NOT_FOUND: "not there",
+    Kind.NAME_TAKEN: "a name that somebody else has",
+    Kind.ROLE_DELETED: "an id that a deleted role still holds",
+    Kind.ACCOUNT_DELETED: "a grant that still names a deleted account",
     Kind.ALREADY_EXISTS: "there already, and not in this stack's state",
     Kind.IN_USE: "still used by something else",
+    Kind.NOT_YET: "not ready yet",
+    Kind.CONCURRENT: "changed by somebody else at the same moment",
+    Kind.DISK_LIMIT: "a disk's performance was changed a short while ago",
+    Kind.KEY: "the encryption key may not be used",
+    Kind.PROTECTED: "it holds data, and Pulumi may not delete it",
+    Kind.DELETION_PROTECTED: "protected against deletion",
+    Kind.NOT_EMPTY: "not empty",
+    Kind.LOCKED: "another run holds the stack, or was killed",
+    Kind.SECRETS: "the stack's secrets cannot be opened",
+    Kind.NO_STACK: "no such stack",
     Kind.INVALID: "Google takes it for a mistake",
     Kind.UNREACHABLE: "Google did not answer",
     Kind.OTHER: "failed",
 }
-
-# In this order: a disabled API and a missing login come as 403 and 401 too, and a stock-out mentions resources.
-PATTERNS: tuple[tuple[Kind, str], ...] = (
-    (
-        Kind.NOT_LOGGED_IN,
-        r"do(es)? not currently have an active account|gcloud auth (application-default )?login|could not find default "
-        r"credentials|invalid authentication credentials|Reauthentication (required|failed)|invalid_grant"
-        r"|(?-i:\bUNAUTHENTICATED\b)|missing google credentials|\bError 401\b",
-    ),
-    (
-        Kind.API_DISABLED,
-        r"SERVICE_DISABLED|accessNotConfigured|API has not been used in project|API \[[\w.]+\] not enabled"
-        r"|it is disabled\. Enable it by visiting",
-    ),
-    (
-        Kind.STOCKOUT,
-        r"ZONE_RESOURCE_POOL_EXHAUSTED(_WITH_DETAILS)?|resource pool exhausted|state:\s*STOCKOUT|\bstockout\b"
-        r"|does not have enough resources available|VM instance is currently unavailable in the",
-    ),
-    (
-        Kind.QUOTA,
-        r"QUOTA_EXCEEDED|quotaExceeded|Quota '[^']+' exceeded|Quota limit .* has been exceeded|\bRESOURCE_EXHAUSTED\b"
-        r"|Quota exceeded for quota metric|\brateLimitExceeded\b|\bError 429\b",
-    ),
-    (
-        Kind.PERMISSION,
-        r"PERMISSION_DENIED|Required '[^']+' permission|IAM_PERMISSION_DENIED|does not have permission"
-        r"|Permission '[^']+' denied|lacks permission|does not have [\w.]+ access|\bError 403\b|\bHTTPError 403\b"
-        r"|code[=:] ?403|SERVICE_ACCOUNT_ACCESS_DENIED|does not have access to service account"
-        r"|Cross-project references for this resource",
-    ),
-    (Kind.ALREADY_EXISTS, r"alreadyExists|\balready exists\b|ALREADY_EXISTS|\bError 409\b.*exist"),
-    (Kind.IN_USE, r"resourceInUseByAnotherResource|RESOURCE_IN_USE|is already being used by|being used by"),
-    (
-        Kind.NOT_FOUND,
-        r"was not found|\bnot found: 404\b|\bnotFound\b|\bNOT_FOUND\b|\bError 404\b|\bHTTPError 404\b|does not exist",
-    ),
-    (
-        Kind.UNREACHABLE,
-        r"timed? ?out|deadline exceeded|connection (refused|reset|aborted)|Max retries exceeded|Name or service not "
-        r"known|Temporary failure in name resolution|\b(HTTPError|Error) 5\d\d\b|\bbackendError\b|network is "
-        r"unreachable|\bUNAVAILABLE\b|'status': 5\d\d|Remote end closed connection|\bEOF\b",
-    ),
-    (
-        Kind.INVALID,
-        r"\bError 400\b|\bHTTPError 400\b|Invalid value for field|\bINVALID_ARGUMENT\b|Invalid JSON payload"
-        r"|features are not compatible",
-    ),
-)
-COMPILED = tuple((kind, re.compile(pattern, re.IGNORECASE)) for kind, pattern in PATTERNS)
-API = re.compile(r"\b([a-z]+(?:-[a-z]+)*\.googleapis\.com)\b")
 LINE_CHARACTERS_MAX = 300
+COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+# What surrounds the sentence: of an error's body, of its details in YAML or JSON, of the bridge's log.
+MESSAGE = re.compile(r'"message"\s*:\s*"((?:[^"\\]|\\.)*)"')
+DETAIL = re.compile(
+    r"""^[-{}\[\],'"@]|^(reason|domain|type|violations|metadata|subject|description|service|code)\b.*:"""
+)
+HEADING = re.compile(r"^(error|warning):.*:$|^\d+ errors? occurred:$", re.IGNORECASE)
+# Pulumi's advice to whoever is refused a protected resource is how its data gets lost.
+ADVICE = re.compile(r"\. To unprotect the resource, .*$")
+BRIDGE = re.compile(r"^sdk-v2/[\w.]+:\d+:\s*sdk\.helper_schema:\s*|:\s*provider=[\w-]+@[\w.+-]+$")
+GCLOUD = re.compile(r"^\([\w.-]+\)\s*")
+OPENING = re.compile(r"^((error|warning):|[*-])\s*", re.IGNORECASE)
 
 
 def classify(text: str) -> CloudError:
-    """Find the first line of the most telling kind. Text that says nothing known is OTHER, with its first error."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    for kind, pattern in COMPILED:
-        for line in lines:
-            if pattern.search(line):
-                return CloudError(kind=kind, line=_short(line), next_step=NEXT[kind](text))
+    """Find the most telling kind, also across lines. Text that says nothing known is OTHER, with its first error."""
+    lines = [line.strip() for line in COLOUR.sub("", text).splitlines() if line.strip()]
+    flat = " ".join(lines)
+    for kind, pattern, step in RULES:
+        match = pattern.search(flat)
+        if match:
+            line = _telling(lines, match.start(), match.end())
+            return CloudError(kind=kind, line=_short(line), next_step=step if isinstance(step, str) else step(flat))
     errors = [line for line in lines if line.lower().startswith("error")]
     first = (errors or lines or ["no message"])[0]
-    return CloudError(kind=Kind.OTHER, line=_short(first), next_step=NEXT[Kind.OTHER](text))
+    return CloudError(kind=Kind.OTHER, line=_short(first), next_step=OTHER_STEP)
+
+
+def _telling(lines: list[str], start: int, end: int) -> str:
+    """The line or lines that a match spans; where that is a detail for programs, the sentence that it belongs to."""
+    offsets = [0, *accumulate(len(line) + 1 for line in lines)]
+    first, last = (bisect_right(offsets, position) - 1 for position in (start, max(start, end - 1)))
+    spanned = " ".join(lines[first : last + 1])
+    if not DETAIL.match(OPENING.sub("", spanned)) or MESSAGE.search(spanned):
+        return spanned
+    sentences = [line for line in lines if MESSAGE.search(line)]
+    sentences += [line for line in lines if not DETAIL.match(OPENING.sub("", line)) and not HEADING.match(line)]
+    return sentences[0] if sentences else spanned
 
 
 def _short(line: str) -> str:
     """The line without what only programs read."""
-    inner = re.search(r"content <.*\"message\": \"((?:[^\"\\]|\\.)*)\"", line)
+    inner = MESSAGE.search(line)
     line = json.loads(f'"{inner[1]}"', strict=False) if inner else line
-    line = re.sub(r"^(error:|ERROR:|WARNING:|-)\s*", "", line)
-    line = re.sub(r"^\([\w.-]+\)\s*", "", line)
+    for surrounding in (OPENING, GCLOUD, BRIDGE, BRIDGE, ADVICE):
+        line = surrounding.sub("", line)
     return line if len(line) <= LINE_CHARACTERS_MAX else f"{line[: LINE_CHARACTERS_MAX - 3]}..."
-
-
-def _found(pattern: str, text: str) -> str | None:
-    match = re.search(pattern, text)
-    return next((group for group in match.groups() if group), None) if match else None
-
-
-def _quota(text: str) -> str:
-    if re.search(r"per minute|rateLimitExceeded", text):
-        return "Too many calls at once: wait a minute and run the same command again; it goes on where it stopped."
-    metric = _found(r"Quota '([^']+)'|Quota limit '([^']+)'", text)
-    region = _found(r"in region ([a-z0-9-]+)", text)
-    limit = _found(r"Limit: ([0-9.]+)", text)
-    what = f"more {metric}" if metric else "a higher quota"
-    has = f" (the limit is {limit})" if limit else ""
-    where = f" in {region}" if region else ""
-    return (
-        f"Ask for {what}{where}{has} at https://console.cloud.google.com/iam-admin/quotas, or take a smaller machine."
-    )
-
-
-def _stockout(text: str) -> str:
-    zone = _found(r"zones?/([a-z]+-[a-z]+\d+-[a-z])|\b([a-z]+-[a-z]+\d+-[a-z])\b", text)
-    return (
-        f"Choose another zone{f' than {zone}' if zone else ''} or shape (`fab doctor --stack NAME` asks who has it), "
-        "or try again later: what was created stays, and `pulumi up` goes on from there."
-    )
-
-
-def _permission(text: str) -> str:
-    for pattern, step in OWNERS_STEPS:
-        if re.search(pattern, text):
-            return step
-    permission = _found(r"Required '([\w.]+)' permission|[Pp]ermission '?([\w.]+\.[\w.]+)'?|have ([\w.]+) access", text)
-    what = permission or "the permission that the message names"
-    return f"Have an owner of the project grant {what} to the account of `gcloud config get account`."
-
-
-def _api(text: str) -> str:
-    api = _found(API.pattern, text) or "the API"
-    return f"Run `gcloud services enable {api}` and wait a minute."
-
-
-def _unreachable(text: str) -> str:
-    if "Error creating" in text:
-        return (
-            "It may have been created all the same: run `fab recover --stack NAME`, which asks and imports it; then "
-            "`pulumi up` again."
-        )
-    return "Check the network and run the same command again: it goes on where it stopped."
-
-
-def _always(step: str) -> Callable[[str], str]:
-    return lambda _text: step
-
-
-NEXT: dict[Kind, Callable[[str], str]] = {
-    Kind.QUOTA: _quota,
-    Kind.STOCKOUT: _stockout,
-    Kind.PERMISSION: _permission,
-    Kind.API_DISABLED: _api,
-    Kind.NOT_LOGGED_IN: _always("Run `gcloud auth login` and `gcloud auth application-default login`."),
-    Kind.NOT_FOUND: _always("Check project, zone and name; if it was removed by hand, run `pulumi refresh`."),
-    Kind.ALREADY_EXISTS: _always("Run `fab recover --stack NAME`: it imports what an interrupted run created."),
-    Kind.IN_USE: _always("Remove what uses it first: `fab census --stack NAME` prints the commands in their order."),
-    Kind.INVALID: _always("Correct the value that the message names; nothing was created by this call."),
-    Kind.UNREACHABLE: _unreachable,
-    Kind.OTHER: _always("Read the message; `fab doctor --stack NAME` looks for what else stands in the way."),
-}

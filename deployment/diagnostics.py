@@ -2,16 +2,19 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from deployment.cloud_errors import CloudError, classify
+from deployment.cloud_errors import COLOUR, CloudError, Kind, classify
+from deployment.next_steps import kept
 
-SECTION = "Diagnostics:"
+SECTION = re.compile(r"^Diagnostics:$", re.MULTILINE)
 STACK = re.compile(
     r"^(Updating|Previewing update|Previewing destroy|Destroying|Refreshing) \((?P<name>[^)]+)\):$", re.MULTILINE
 )
 HEAD = re.compile(r"^  (?P<kind>\S+) \((?P<name>[^)]+)\):$")
 END = re.compile(r"^\S")
+HOST = re.compile(r"^(?:host|identity)-([a-z0-9]+)(?:-|$)|^models-data-([a-z0-9]+)(?:-|$)")
+"""A host's name within the names of its resources (infra/host.py, infra/identity.py, infra/model_store.py)."""
 # What Pulumi adds when something else has failed.
 ECHOES = ("error: update failed", "error: preview failed", "error: destroy failed", "error: refresh failed")
 
@@ -23,19 +26,25 @@ class Failure:
     kind: str
     name: str
     text: str
+    is_destroy: bool = False
 
     @property
     def error(self) -> CloudError:
-        """What it means."""
-        return classify(self.text)
+        """What it means. A destroy stops at data as a change does, and has other ways on."""
+        error = classify(self.text)
+        is_kept = self.is_destroy and error.kind is Kind.PROTECTED
+        return replace(error, next_step=kept(self.text)) if is_kept else error
 
     def problem(self) -> str:
-        """`where: what, got X. Do Y.`"""
-        return self.error.problem(f"{self.kind.rpartition(':')[2]} {self.name}")
+        """`where: what, got X. Do Y.`, with the host where one of its resources failed."""
+        line = self.error.problem(f"{self.kind.rpartition(':')[2]} {self.name}")
+        host = HOST.search(self.name)
+        return line.replace("--host HOST", f"--host {host[1] or host[2]}") if host else line
 
 
 def explained(output: str) -> tuple[str, ...]:
     """What to do about each failure, one line each."""
+    output = _plain(output)
     stack = STACK.search(output)
     lines = (each.problem() for each in failures(output))
     return tuple(line.replace("--stack NAME", f"--stack {stack['name']}") if stack else line for line in lines)
@@ -43,15 +52,24 @@ def explained(output: str) -> tuple[str, ...]:
 
 def failures(output: str) -> tuple[Failure, ...]:
     """Everything that a run failed at, in the order of its diagnostics; each once."""
-    found = {(kind, name): text for kind, name, text in _blocks(output)}
-    return tuple(Failure(kind=kind, name=name, text=text) for (kind, name), text in found.items())
+    output = _plain(output)
+    stack, sections = STACK.search(output), SECTION.split(output)[1:]
+    is_destroy = stack is not None and "estroy" in stack[1]
+    found = {(kind, name): text for section in sections for kind, name, text in _blocks(section)}
+    return tuple(
+        Failure(kind=kind, name=name, text=text, is_destroy=is_destroy) for (kind, name), text in found.items()
+    )
 
 
-def _blocks(output: str) -> Iterator[tuple[str, str, str]]:
+def _plain(output: str) -> str:
+    """As a terminal shows it: logs of continuous integration keep the colours."""
+    return COLOUR.sub("", output).replace("\r\n", "\n")
+
+
+def _blocks(section: str) -> Iterator[tuple[str, str, str]]:
     kind = name = ""
     lines: list[str] = []
-    # The preview that `up` begins with has a section of its own.
-    for line in [*output.rpartition(f"\n{SECTION}\n")[2].splitlines(), "end"]:
+    for line in [*section.splitlines(), "end"]:
         head = HEAD.match(line)
         if (head or END.match(line)) and name:
             text = "\n".join(lines).strip()

@@ -18,25 +18,6 @@ SECRET_ROLE, BUCKET_ROLE = "roles/secretmanager.secretAccessor", "roles/storage.
 STOP_PERMISSION = "compute.instances.stop"
 # Each service encrypts as itself ("Service agents" in the documentation of IAM).
 KMS_ROLE = "roles/cloudkms.cryptoKeyEncrypterDecrypter"
-# What Google says when one of these owners has not done its part, and who has to do what: not the caller's own project.
-OWNERS_STEPS = (
-    (
-        r"Cloud KMS",
-        f"Have the key's owner grant {KMS_ROLE} to the service agent that `pulumi preview` names, and check its name.",
-    ),
-    (
-        r"does not have access to service account|SERVICE_ACCOUNT_ACCESS_DENIED",
-        "Check the account's address, and have its owner grant roles/iam.serviceAccountUser on it to you.",
-    ),
-    (
-        r"compute\.subnetworks\.use",
-        "Have the subnet's owner grant roles/compute.networkUser on it to you.",
-    ),
-    (
-        r"Cross-project references for this resource are not allowed",
-        "Have the owner of the subnet's project attach this project to its Shared VPC.",
-    ),
-)
 AGENTS = {"disks": "compute-system", "secrets": "gcp-sa-secretmanager", "the bucket": "gs-project-accounts"}
 
 

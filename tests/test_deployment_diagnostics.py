@@ -53,3 +53,57 @@ def test_what_to_do_names_the_stack() -> None:
 def test_a_run_that_went_well_has_no_failure() -> None:
     assert failures("Updating (dev):\n\nResources:\n    3 created\n") == ()
     assert explained("") == ()
+
+
+DISK = "urn:pulumi:prod::axion::axion:infra:ModelStore$gcp:compute/disk:Disk::models-data-main"
+REPLACED = f"""  gcp:compute:Disk (models-data-main):
+    error: unable to replace resource "{DISK}"
+    as it is currently marked for protection. To unprotect the resource, remove the `protect` flag from the resource in
+"""
+DELETED = f"""  gcp:compute:Disk (models-data-main):
+    error: resource "{DISK}" cannot be deleted
+    because it is protected. To unprotect the resource, either remove the `protect` flag from the resource in your \
+Pulumi program and run `pulumi up`, or use the command:
+    `pulumi state unprotect '{DISK}'`
+"""
+NOT_THAT_WAY = "Do not run `pulumi state unprotect`: the next change would delete it."
+
+
+def test_a_change_that_would_delete_a_data_disk_is_told_how_to_keep_the_data() -> None:
+    (line,) = explained(f"Updating (prod):\n\nDiagnostics:\n{REPLACED}\nResources:\n    1 errored\n")
+    assert line == (
+        f'Disk models-data-main: it holds data, and Pulumi may not delete it, got unable to replace resource "{DISK}" '
+        "as it is currently marked for protection. This change would delete the data disk axion-prod-data-main and all "
+        "that is on it. Undo it in the stack's file (the host's zone, its data disk's type or size, or the host). To "
+        "change the zone and keep the data: `fab move --stack prod --host main --zone ZONE`. To lose it, name it: "
+        f"`axion:deleteData: [axion-prod-data-main]`. {NOT_THAT_WAY}"
+    )
+
+
+def test_a_destroy_is_told_what_stays_and_how_to_lose_it_if_that_is_meant() -> None:
+    bucket = DELETED.replace("compute/disk:Disk::models-data-main", "storage/bucket:Bucket::models-bucket")
+    bucket = bucket.replace("compute:Disk (models-data-main)", "storage:Bucket (models-bucket)")
+    first, second = explained(f"Previewing destroy (prod):\n\nDiagnostics:\n{DELETED}\n{bucket}\nResources:\n")
+    assert first.endswith(
+        "axion-prod-data-main stays, with all that is on it. For the rest: `pulumi destroy --stack prod "
+        "--exclude-protected`. To lose it too, name it: `axion:deleteData: [axion-prod-data-main]`, then `pulumi up "
+        "--stack prod --target '**::models-data-main'` and `pulumi destroy --stack prod`. " + NOT_THAT_WAY
+    )
+    assert "The bucket axion-prod-PROJECT stays" in second
+    assert "--target '**::models-bucket'" in second
+
+
+def test_failures_of_the_update_are_found_behind_its_preview_and_in_colour() -> None:
+    preview = "Previewing update (prod):\n\nDiagnostics:\n  pulumi:pulumi:Stack (axion-prod):\n    warning: x\n\n"
+    failed = f"{preview}Resources:\n    1 to create\n\n{OUTPUT}"
+    coloured = failed.replace("Diagnostics:", "\x1b[38;5;13mDiagnostics:\x1b[0m").replace(
+        "    error:", "    \x1b[31merror:"
+    )
+    assert [each.name for each in failures(coloured.replace("\n", "\r\n"))] == ["network-vpc", "secrets-hub-token"]
+
+
+def test_a_host_s_stock_out_names_the_host() -> None:
+    text = OUTPUT.replace("gcp:compute:Network (network-vpc)", "gcp:compute:Instance (host-main-instance)").replace(
+        "context deadline exceeded\n\n", "state:STOCKOUT\n\n"
+    )
+    assert "`fab move --stack prod --host main --zone ZONE`" in explained(text)[0]

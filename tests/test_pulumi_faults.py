@@ -20,24 +20,24 @@ resource                      quota  stock-out  permission  API off       reques
 Network                       QUOTA  cannot     PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, imported
 ResourcePolicy                QUOTA  cannot     PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, imported
 Disk                          QUOTA  STOCKOUT   PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, imported
-Bucket                        QUOTA  cannot     PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, imported
-Secret                        QUOTA  cannot     PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, imported
-Account                       QUOTA  cannot     PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, imported
-IAMCustomRole                 QUOTA  cannot     PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, imported
-NotificationChannel           QUOTA  cannot     PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, imported
+Bucket                        TOO_FAST  cannot     PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, imported
+Secret                        TOO_FAST  cannot     PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, imported
+Account                       TOO_FAST  cannot     PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, imported
+IAMCustomRole                 TOO_FAST  cannot     PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, imported
+NotificationChannel           TOO_FAST  cannot     PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, imported
 Subnetwork                    QUOTA  cannot     PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, imported
 Router                        QUOTA  cannot     PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, imported
 Firewall                      QUOTA  cannot     PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, imported
-DiskResourcePolicyAttachment  QUOTA  cannot     PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, imported
-SecretVersion                 QUOTA  cannot     PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, imported
-SecretIamMember               QUOTA  cannot     PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, repeated
-BucketIAMMember               QUOTA  cannot     PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, repeated
-IAMMember                     QUOTA  cannot     PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, repeated
-AlertPolicy                   QUOTA  cannot     PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, imported
-Budget                        QUOTA  cannot     PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, imported
-RouterNat                     QUOTA  cannot     PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, imported
+DiskResourcePolicyAttachment  TOO_FAST  cannot     PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, imported
+SecretVersion                 TOO_FAST  cannot     PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, imported
+SecretIamMember               TOO_FAST  cannot     PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, repeated
+BucketIAMMember               TOO_FAST  cannot     PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, repeated
+IAMMember                     TOO_FAST  cannot     PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, repeated
+AlertPolicy                   TOO_FAST  cannot     PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, imported
+Budget                        TOO_FAST  cannot     PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, imported
+RouterNat                     TOO_FAST  cannot     PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, imported
 Instance                      QUOTA  STOCKOUT   PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, imported
-InstanceIAMMember             QUOTA  cannot     PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, repeated
+InstanceIAMMember             TOO_FAST  cannot     PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, repeated
 """
 
 
@@ -79,8 +79,9 @@ def test_a_plain_up_stops_at_a_stockout_and_explain_says_what_to_do(
     assert (said.returncode, said.stderr) == (0, "")
     assert said.stdout.startswith("Instance host-main-instance: Google has no such machine free there, got ")
     assert said.stdout.endswith(
-        "Choose another zone than us-central1-a or shape (`fab doctor --stack prod` asks who has it), or try again "
-        "later: what was created stays, and `pulumi up` goes on from there.\n"
+        ". Nothing is lost, and what was created stays. Run `fab up --stack prod`, which tries the zones in the host's "
+        "`zones:`; or take the host and its data to another zone than us-central1-a: `fab move --stack prod --host "
+        "main --zone ZONE` (`fab doctor --stack prod` tells who has the machine). Or try again later.\n"
     )
     stack.up()
     assert (held(stack).orphans, held(stack).ghosts) == ([], [])

@@ -5,7 +5,7 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -43,6 +43,7 @@ class Pulumi:
     executor: Executor
     directory: Path
     stack: str
+    """As a person gave it; Pulumi understands it."""
 
     @property
     def project(self) -> str:
@@ -132,7 +133,9 @@ class Pulumi:
         )
         result = self.executor.run(command)
         if not result.succeeded:
-            raise PulumiError(what, pulumi_error(result.stderr, result.stdout))
+            error = pulumi_error(result.stderr, result.stdout)
+            step = error.next_step.replace("--stack NAME", f"--stack {self.stack}")
+            raise PulumiError(what, replace(error, next_step=step))
         return result.stdout
 
     def _watched(self, *words: str) -> Result:

@@ -1,0 +1,244 @@
+"""The next step after a refusal, where it depends on what the message names. Pure.
+
+`--stack NAME` and `--host HOST` are filled in by who knows them.
+"""
+
+import re
+
+API = re.compile(r"\b([a-z]+(?:-[a-z]+)*\.googleapis\.com)\b")
+ZONE = r"[a-z]+-[a-z]+\d+-[a-z]"
+QUOTAS_PAGE = "https://console.cloud.google.com/iam-admin/quotas"
+MOVE = "`fab move --stack NAME --host HOST --zone ZONE`"
+NO_UNPROTECT = "Do not run `pulumi state unprotect`: the next change would delete it."
+# How gcloud speaks of what a compute path names.
+VERBS = {
+    "firewalls": "compute firewall-rules delete", "instances": "compute instances delete",
+    "routes": "compute routes delete", "routers": "compute routers delete", "addresses": "compute addresses delete",
+    "subnetworks": "compute networks subnets delete", "forwardingRules": "compute forwarding-rules delete",
+    "networkEndpointGroups": "compute network-endpoint-groups delete", "vpnGateways": "compute vpn-gateways delete",
+}  # fmt: skip
+# Google's service agents, which use the key on the project's behalf ("Cloud KMS: Service agents" and each product's
+# page on customer-managed keys).
+AGENTS = {
+    "bucket": "gs-project-accounts.iam.gserviceaccount.com",
+    "secret": "gcp-sa-secretmanager.iam.gserviceaccount.com",
+    "disk": "compute-system.iam.gserviceaccount.com",
+}
+
+
+def found(pattern: str, text: str) -> str | None:
+    """The first group that matched."""
+    match = re.search(pattern, text)
+    return next((group for group in match.groups() if group), None) if match else None
+
+
+def quota(text: str) -> str:
+    """Which quota to ask for, and where."""
+    metric = found(r"Quota '([^']+)'|Quota limit '([^']+)'|quota metric '([^']+)'", text)
+    region = found(r"in region ([a-z0-9-]+)", text)
+    limit = found(r"Limit: ([0-9.]+)", text)
+    what = f"more {metric}" if metric else "a higher quota"
+    has = f" (the limit is {limit.rstrip('.')})" if limit else ""
+    where = f" in {region}" if region else ""
+    return f"Ask for {what}{where}{has} at {QUOTAS_PAGE}, or take a smaller machine."
+
+
+def stockout(text: str) -> str:
+    """Other zones, without ever leaving a disk's data behind: a zone in the stack's file alone would."""
+    zone = found(rf"zones?/({ZONE})|\b({ZONE})\b", text)
+    than = f" than {zone}" if zone else ""
+    return (
+        "Nothing is lost, and what was created stays. Run `fab up --stack NAME`, which tries the zones in the host's "
+        f"`zones:`; or take the host and its data to another zone{than}: {MOVE} (`fab doctor --stack NAME` tells who "
+        "has the machine). Or try again later."
+    )
+
+
+def not_offered(text: str) -> str:
+    """Where a machine type is."""
+    machine_type = found(r"Machine type with name '([^']+)'", text)
+    ask = f"`gcloud compute machine-types list --filter=name={machine_type}`" if machine_type else "`fab doctor`"
+    return f"{ask} tells the zones that have it. A host that has data goes there by {MOVE}."
+
+
+def permission(text: str) -> str:
+    """Which permission is missing, and who needs it."""
+    if "getAccessToken" in text:
+        return "Have roles/iam.serviceAccountTokenCreator granted to you on the account that you impersonate."
+    if re.search(r"iam\.serviceAccounts\.actAs|access to service account|SERVICE_ACCOUNT_ACCESS_DENIED", text):
+        account = found(r"access to service account '([^']+)'", text) or "the host's service account"
+        return f"Have an owner of the project grant you roles/iam.serviceAccountUser on {account}."
+    if "compute.subnetworks.use" in text:
+        return "Have the subnet's owner grant you roles/compute.networkUser on it."
+    if "Cross-project references" in text:
+        return "Have the owner of the subnet's project attach this project to its Shared VPC."
+    if re.search(r"Error creating Budget|billingAccounts/", text):
+        return "Have an administrator of the billing account grant you roles/billing.costsManager on it."
+    named = found(
+        r"Required '([\w.]+)' permission|[Pp]ermission '?([\w.]+\.[\w.]+)'?|have ([\w.]+) access"
+        r'|"permission": "([\w.]+)"',
+        text,
+    )
+    what = named or "the permission that the message names"
+    return f"Have an owner of the project grant {what} to the account of `gcloud config get account`."
+
+
+def api(text: str) -> str:
+    """Which API to enable."""
+    return f"Run `gcloud services enable {found(API.pattern, text) or 'the API'}` and wait a minute."
+
+
+def quota_project(text: str) -> str:
+    """Both places that name the project: Google's credentials, and the provider's settings."""
+    denied = found(r"permission to use project ([\w-]+)", text)
+    if denied or "USER_PROJECT_DENIED" in text:
+        project = denied or "that project"
+        return f"Have roles/serviceusage.serviceUsageConsumer granted to you in {project}, or name another project."
+    return (
+        "Run `gcloud auth application-default set-quota-project PROJECT`, and for Pulumi `pulumi config set "
+        "gcp:userProjectOverride true --stack NAME` and `pulumi config set gcp:billingProject PROJECT --stack NAME`."
+    )
+
+
+def billing(text: str) -> str:
+    """How a project gets a billing account."""
+    project = found(r"[Pp]roject '?#?([a-z0-9][a-z0-9-]{5,29})'? ", text) or "PROJECT"
+    return (
+        f"Run `gcloud billing projects link {project} --billing-account=ACCOUNT` (`gcloud billing accounts list` tells "
+        "yours; one that is not OPEN does not do), wait some minutes, then run the same command again."
+    )
+
+
+def key(text: str) -> str:
+    """Who has to be granted the use of which key."""
+    parts = re.search(r"projects/([\w:.-]+)/locations/([\w-]+)/keyRings/([\w-]+)/cryptoKeys/([\w-]+)", text)
+    if "not enabled" in text:
+        return "Enable the key's version again, or set `axion:kmsKey` to another key. Without it no data can be read."
+    project, location, ring, name = parts.groups() if parts else ("PROJECT", "REGION", "RING", "KEY")
+    what = "bucket" if re.search(r"[Bb]ucket|Cloud Storage", text) else "secret" if "ecret" in text else "disk"
+    return (
+        f"Let Google's service agent use it: `gcloud kms keys add-iam-policy-binding {name} --keyring={ring} "
+        f"--location={location} --project={project} --role=roles/cloudkms.cryptoKeyEncrypterDecrypter "
+        f"--member=serviceAccount:service-NUMBER@{AGENTS[what]}`, where NUMBER is that of the stack's project."
+    )
+
+
+def role_deleted(text: str) -> str:
+    """A deleted role keeps its id for 37 days; only in the first 7 can it be had back."""
+    role = found(r"role_id \(?([\w.]+)\)?", text) or "ROLE"
+    return (
+        f"In the 7 days after it was deleted, `gcloud iam roles undelete {role} --project=PROJECT` and `fab recover "
+        "--stack NAME` bring it back. After them the id is nobody's until day 37: give the stack a role that exists "
+        "(`axion:stopRole`), or wait."
+    )
+
+
+def account_deleted(text: str) -> str:
+    """The old account's grants go first."""
+    member = found(r"(deleted:serviceAccount:[^' ]+)", text)
+    which = f" of {member}" if member else ""
+    return f"`fab census --stack NAME` prints the commands that remove the grants{which}; then run `pulumi up` again."
+
+
+def name_taken(text: str) -> str:
+    """Buckets' names are the whole world's."""
+    return (
+        "Buckets have one name space for everybody, and this name is in another project. Leave the bucket out "
+        "(`axion:bucket: false`), or give the stack another name."
+    )
+
+
+def owned(text: str) -> str:
+    """Ours, but of which project?"""
+    return (
+        "It is yours, in this project or in another (`gcloud storage buckets list` has those of this one). If an "
+        "interrupted run made it, `fab recover --stack NAME` imports it."
+    )
+
+
+def protected(text: str) -> str:
+    """What would be lost, and the ways that lose nothing. Pulumi's own advice is the one that loses it."""
+    what, name, host = _data(text)
+    undo = "the bucket or the project" if host is None else "the host's zone, its data disk's type or size, or the host"
+    keep = f" To change the zone and keep the data: {MOVE.replace('HOST', host)}." if host else ""
+    return (
+        f"This change would delete the {what} {name} and all that is on it. Undo it in the stack's file ({undo}).{keep}"
+        f" To lose it, name it: `axion:deleteData: [{name}]`. {NO_UNPROTECT}"
+    )
+
+
+def kept(text: str) -> str:
+    """The same at a destroy. Targets and `--exclude-protected` as executed with CLI 3.259."""
+    what, name, _ = _data(text)
+    resource = found(r"::([\w-]+)['\"]", text) or "NAME"
+    return (
+        f"The {what} {name} stays, with all that is on it. For the rest: `pulumi destroy --stack NAME "
+        f"--exclude-protected`. To lose it too, name it: `axion:deleteData: [{name}]`, then `pulumi up --stack NAME "
+        f"--target '**::{resource}'` and `pulumi destroy --stack NAME`. {NO_UNPROTECT}"
+    )
+
+
+def _data(text: str) -> tuple[str, str, str | None]:
+    """What kind of thing holds the data, its name in the cloud, and its host (infra/model_store.py)."""
+    disk = re.search(r"urn:pulumi:([^:]+)::[^'\"]*?gcp:compute/disk:Disk::[\w-]*?data-([a-z0-9]+)\b", text)
+    if disk:
+        return "data disk", f"axion-{disk[1]}-data-{disk[2]}", disk[2]
+    bucket = re.search(r"urn:pulumi:([^:]+)::[^'\"]*?gcp:storage/bucket:Bucket::", text)
+    return ("bucket", f"axion-{bucket[1]}-PROJECT", None) if bucket else ("resource", "ITS-NAME", None)
+
+
+def deletion_protected(text: str) -> str:
+    """Somebody asked for it; the flag has to go first."""
+    name = found(r"instance ([\w-]+): instance Deletion|secret (\S+) without", text) or "INSTANCE"
+    return (
+        "Somebody protected it outside of this stack. If it may go: `gcloud compute instances update "
+        f"{name.rpartition('/')[2]} --no-deletion-protection --zone=ZONE`, `pulumi refresh --stack NAME`, then again."
+    )
+
+
+def not_empty(text: str) -> str:
+    """What is in a bucket of a stack that keeps its data."""
+    bucket = found(r"bucket ([\w.-]+) containing", text) or "BUCKET"
+    return f"When nobody needs what is in it: `gcloud storage rm --recursive gs://{bucket}`, then run it again."
+
+
+def in_use(text: str) -> str:
+    """Name the user; what is not this stack's is somebody's."""
+    user = found(r"being used by '([^']+)'", text)
+    parts = (user or "").split("/")
+    if user is None or parts[-1].startswith("axion-"):
+        return "Remove what uses it first: `fab census --stack NAME` prints the commands in their order."
+    verb = VERBS.get(parts[-2] if len(parts) > 1 else "")
+    if parts[-2:-1] == ["instances"] and "disk resource" in text:
+        verb, parts = "compute instances detach-disk", [*parts[:-1], f"{parts[-1]} --disk={_disk(text)}"]
+    if verb is None:
+        return f"{user} uses it, and this stack did not make that. Have its owner remove it, then run it again."
+    flags = f" --project={parts[1]}" if parts[0] == "projects" else ""
+    for scope in ("zones", "regions"):
+        if scope in parts:
+            flags += f" --{scope[:-1]}={parts[parts.index(scope) + 1]}"
+    return (
+        f"{user} uses it, and this stack did not make that. If nobody needs it: `gcloud {verb} {parts[-1]}{flags}`, "
+        "then run the same command again."
+    )
+
+
+def _disk(text: str) -> str:
+    return (found(r"disk resource '([^']+)'", text) or "DISK").rpartition("/")[2]
+
+
+def unreachable(text: str) -> str:
+    """What was asked for may have happened."""
+    if re.search(r"Error (creating|waiting)", text):
+        return (
+            "It may have been created all the same: run `fab recover --stack NAME`, which asks and imports it; then "
+            "`pulumi up` again."
+        )
+    return "Check the network and run the same command again: it goes on where it stopped."
+
+
+def invalid(text: str) -> str:
+    """Google does not say which value of a budget it does not like; it is the currency, as a rule."""
+    if "Error creating Budget" in text:
+        return "A budget's currency must be its billing account's; correct `axion:budget`. Nothing was created."
+    return "Correct the value that the message names; nothing was created by this call."
