@@ -21,6 +21,7 @@ from build.target import local_target, remote_target
 from deployment.cloud_errors import Kind
 from deployment.errors import ConfigError
 from deployment.inventory import Inventory, InventoryHost, inventory_from, parse_inventory
+from deployment.stack_name import StackName
 
 # Then the last inventory that was read is still the best guess; anything else that Pulumi says is about the stack.
 UNREACHABLE = (Kind.UNREACHABLE, Kind.NOT_LOGGED_IN)
@@ -74,7 +75,7 @@ class Selection:
         if self.inventory is not None:
             return inventory_file(Path(self.inventory))
         assert self.stack is not None, "one of them is given"
-        pulumi = Pulumi(executor=executor, directory=project_directory(), stack=self.stack)
+        pulumi = Pulumi(executor=executor, directory=project_directory(), stack=StackName(self.stack))
         return stack_inventory(pulumi, cache_of(self.stack), reporter)
 
     def _chosen(self, inventory: Inventory) -> dict[str, InventoryHost]:
@@ -100,7 +101,7 @@ def inventory_file(path: Path) -> Inventory:
 
 def cache_of(stack: str) -> Path:
     """Where the inventory that was read last is kept."""
-    return project_directory() / "out" / "inventory" / f"{Path(stack.replace('/', '.')).name}.json"
+    return project_directory() / "out" / "inventory" / f"{StackName(stack).short}.json"
 
 
 def stack_inventory(pulumi: Pulumi, cache: Path, reporter: Reporter) -> Inventory:

@@ -20,6 +20,7 @@ from deployment.document import Document, Path, parse_document
 from deployment.errors import ConfigError
 from deployment.problems import describe, shown
 from deployment.stack import STACK_NAME, StackSettings
+from deployment.stack_name import StackName
 
 SECRETS = ("axion:gatewayApiKeys", "axion:hubToken")
 # Values that Pulumi passes as they are; all others are JSON text.
@@ -61,9 +62,10 @@ def read_pulumi(stack: str, values: Mapping[str, str], secret_keys: frozenset[st
     return _read(stack, {key: _parsed(key, value) for key, value in values.items()}, document, secret_keys)
 
 
-def read_file(stack: str, directory: FilePath) -> Reading:
+def read_file(given: str, directory: FilePath) -> Reading:
     """Read a stack's file without Pulumi. Raises ConfigError where there is nothing to read."""
-    file = directory / f"Pulumi.{stack}.yaml"
+    stack = StackName(given)
+    file = directory / stack.file
     if not file.is_file():
         known = sorted(
             path.name.removeprefix("Pulumi.").removesuffix(".yaml") for path in directory.glob("Pulumi.*.yaml")
@@ -75,7 +77,7 @@ def read_file(stack: str, directory: FilePath) -> Reading:
     if not isinstance(config, dict):
         raise ConfigError([f"{file.name}: no config, got {shown(config)}. Give config: with axion:hosts below it."])
     secret_keys = {key for key, value in config.items() if isinstance(value, dict) and set(value) == {"secure"}}
-    return _read(stack, config, document, frozenset(secret_keys))
+    return _read(stack.short, config, document, frozenset(secret_keys))
 
 
 def _read(stack: str, values: Mapping[str, Any], document: Document, secret_keys: frozenset[str]) -> Reading:

@@ -39,9 +39,9 @@ def fresh(stack: PulumiStack, tmp_path_factory: pytest.TempPathFactory) -> Pulum
     return PulumiStack.of_checkout(tmp_path_factory.mktemp("fresh"), stack.cli, stack.cloud, name="dev")
 
 
-def asked(stack: PulumiStack, *words: str) -> "subprocess.CompletedProcess[str]":
+def asked(stack: PulumiStack, *words: str, name: str = "dev") -> "subprocess.CompletedProcess[str]":
     environment = {**stack.environment, **gcloud_environment(stack.cloud, stack.folder.parent)}
-    return fab(*words, "--stack", stack.name, project=stack.folder, environment=environment)
+    return fab(*words, "--stack", name, project=stack.folder, environment=environment)
 
 
 def gcloud(stack: PulumiStack, *words: str) -> str:
@@ -108,6 +108,38 @@ def test_the_census_counts_the_stack_and_not_its_neighbours(stack: PulumiStack) 
         "custom role": ["axion_dev_stop"],
         "secret": ["axion-dev-gateway-api-keys"],
     }
+
+
+@pytest.mark.parametrize("words", [("cost",), ("census",), ("idle-policy",), ("recover",), ("doctor",)])
+def test_a_stack_has_one_meaning_however_it_is_named(fresh: PulumiStack, words: tuple[str, ...]) -> None:
+    short, full = (asked(fresh, *words, name=name) for name in ("dev", "organization/axion/dev"))
+    assert full.returncode == short.returncode == 0, full.stderr
+    assert full.stdout.replace("organization/axion/dev", "dev") == short.stdout
+
+
+def snapshot(stack: PulumiStack, disk: str, name: str, *flags: str) -> None:
+    where = ("--zone=us-central1-a", "--project=axion-test", "--quiet")
+    gcloud(stack, "gcloud", "compute", "disks", "snapshot", disk, f"--snapshot-names={name}", *flags, *where)
+
+
+def test_snapshots_outlive_their_disk_and_go_by_its_name_alone(stack: PulumiStack) -> None:
+    """One of the schedule's, with the stack's label; one of the provider's, with none."""
+    snapshot(stack, "axion-dev-data-main", "scheduled", "--labels=axion-stack=dev")
+    snapshot(stack, "axion-dev-data-main", "axion-dev-data-main-20261129-101112")
+    snapshot(stack, "axion-dev-boot-main", "mine", "--labels=axion-stack=other")
+    assert counted(stack)["snapshot"] == ["axion-dev-data-main-20261129-101112", "scheduled"]
+    refused = asked(stack, "census", "--remove-snapshots", "yes")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "got yes. Type one of: axion-dev-data-main." in refused.stderr
+    said = asked(stack, "census").stdout
+    assert "axion-dev-data-main: 2 snapshots, " in said
+    assert "Remove with `fab census --stack dev --remove-snapshots axion-dev-data-main`." in said
+    done = asked(stack, "census", "--remove-snapshots", "axion-dev-data-main", "--json")
+    assert done.returncode == 0, done.stderr
+    assert [each["name"] for each in json.loads(done.stdout)["found"] if each["kind"] == "snapshot"] == []
+    assert [path for path in stack.cloud.state.resources if "/snapshots/" in path] == [
+        "projects/axion-test/global/snapshots/mine"
+    ]
 
 
 def test_what_a_destroy_leaves_is_listed_and_its_commands_remove_it(stack: PulumiStack) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from build.cloud.gcloud import Gcloud, GcloudError, in_parallel
+from build.cloud.gcloud import Gcloud, GcloudError, in_parallel, told_once
 from build.cloud.pending import KNOWN, Creation, Place
 from build.cloud.pulumi_cli import Pulumi
 from build.errors import DeployError
@@ -44,7 +44,7 @@ def plan_adoptions(pulumi: Pulumi, gcloud: Gcloud, place: Place) -> tuple[tuple[
     candidates = [each for each in pulumi.planned_creates() if can_exist(each, present)]
     taken = {str(each.get("id")) for each in present.values()}
     questions = {str(each["urn"]): partial(_found, each, gcloud, place) for each in candidates}
-    answers = in_parallel(questions)
+    answers = told_once(in_parallel(questions))
     found = [each for each in answers.values() if isinstance(each, Adoption) and each.id not in taken]
     errors = [each for each in answers.values() if isinstance(each, DeployError)]
     # Nothing can have been created through an API that is off.

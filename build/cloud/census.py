@@ -8,11 +8,12 @@ from functools import partial
 from typing import Any
 
 from build.cloud.costs import monthly_usd
-from build.cloud.gcloud import Gcloud, GcloudError, in_parallel
+from build.cloud.gcloud import Gcloud, GcloudError, in_parallel, told_once
 from build.cloud.kinds import KINDS, LABEL, Item, Kind, budget, last
 from build.errors import DeployError
 from deployment.catalog import Catalog
 from deployment.cloud_errors import Kind as ErrorKind
+from deployment.quantities import shown_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,20 @@ class Found:
     @property
     def place(self) -> str:
         return last(self.item.get("zone") or self.item.get("region")) or "-"
+
+    @property
+    def remark(self) -> str:
+        """What tells whether anybody needs it: a disk that nothing uses since when, a snapshot of what and when."""
+        item, gib = self.item, self.item.get("sizeGb")
+        if self.kind.name == "disk":
+            since = str(item.get("lastDetachTimestamp") or "")[:10]
+            unused = f", unattached since {since}" if since else ", never attached"
+            return f"{gib} GiB{'' if item.get('users') else unused}"
+        if self.kind.name == "snapshot":
+            made = str(item.get("creationTimestamp") or "")[:10]
+            size = shown_bytes(int(item.get("storageBytes") or 0))
+            return ", ".join(part for part in (f"of {last(item.get('sourceDisk'))}", made, size) if part)
+        return "unused" if self.kind.name == "address" and item.get("status") == "RESERVED" else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +92,8 @@ def take_census(
     answers = in_parallel({kind.name: partial(_list, gcloud, kind, stack) for kind in kinds})
     refused = {name: answer for name, answer in answers.items() if isinstance(answer, DeployError)}
     off = {name for name, error in refused.items() if _is_switched_off(error)}
-    problems = [problem for name, error in refused.items() if name not in off for problem in error.problems]
+    told = told_once({name: error for name, error in refused.items() if name not in off}).values()
+    problems = [problem for error in told for problem in error.problems]
     if problems:
         raise DeployError(*problems)
     items = {name: answer for name, answer in answers.items() if not isinstance(answer, DeployError)}
@@ -93,14 +109,18 @@ def take_census(
 
 def belongs(kind: Kind, item: Item, stack: str, other_stacks: Iterable[str] = ()) -> bool:
     """Whose a thing is: by its label, and where it can carry none, by its name."""
-    if kind.label is not None:
-        return bool((item.get(kind.label) or {}).get(LABEL) == stack)
+    label = (item.get(kind.label) or {}).get(LABEL) if kind.label else None
+    if label is not None:
+        return bool(label == stack)
     if item.get("deleted"):
         return False  # a role stays for a week after it was deleted, and can be had back
-    name = last(item.get(kind.identity)).removeprefix("serviceAccount:").removeprefix("deleted:serviceAccount:")
-    if not _is_prefixed(name, stack):
-        return False
-    return not any(_is_prefixed(name, other) for other in other_stacks if other.startswith(f"{stack}-"))
+    longer = [other for other in other_stacks if other.startswith(f"{stack}-")]
+    names = [_bare(item.get(field)) for field in ((kind.identity,) if kind.label is None else kind.unlabelled)]
+    return any(_is_prefixed(name, stack) and not any(_is_prefixed(name, other) for other in longer) for name in names)
+
+
+def _bare(value: object) -> str:
+    return last(value).removeprefix("serviceAccount:").removeprefix("deleted:serviceAccount:")
 
 
 def _is_prefixed(name: str, stack: str) -> bool:
@@ -134,7 +154,7 @@ def _path(link: str) -> str:
 
 
 def _list(gcloud: Gcloud, kind: Kind, stack: str) -> list[dict[str, Any]]:
-    what = f"list {kind.name}s"
+    what = f"list {kind.plural}"
     if kind.name == "role grant":
         policy = gcloud.ask(what, *kind.list, gcloud.project, is_scoped=False)
         return _grants(policy or {}, gcloud.project)

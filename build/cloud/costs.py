@@ -6,9 +6,13 @@ from typing import Any
 from build.cloud.kinds import last
 from deployment.catalog import Catalog
 from deployment.pricing import HOURS_PER_MONTH, DiskUse, disk_monthly_usd, machine_hourly_usd
+from deployment.quantities import GIB
 
 # A machine in one of these states is not billed; its disks are.
 UNBILLED_STATES = frozenset({"TERMINATED", "STOPPED", "SUSPENDED"})
+# Standard snapshots, USD a GiB and month, since 2023-04-01; other places have other prices.
+# Google: "Pricing announcements", Compute Engine.
+SNAPSHOT_USD = {"us-central1": 0.05, "us": 0.065}
 
 
 def monthly_usd(kind: str, item: Mapping[str, Any], catalog: Catalog) -> float | None:
@@ -17,7 +21,7 @@ def monthly_usd(kind: str, item: Mapping[str, Any], catalog: Catalog) -> float |
         return _instance(item, catalog)
     if kind == "disk":
         return _disk(item, catalog)
-    return None
+    return _snapshot(item) if kind == "snapshot" else None
 
 
 def _instance(item: Mapping[str, Any], catalog: Catalog) -> float | None:
@@ -41,3 +45,11 @@ def _disk(item: Mapping[str, Any], catalog: Catalog) -> float | None:
         throughput_mib_s=int(item["provisionedThroughput"]) if item.get("provisionedThroughput") else None,
     )
     return disk_monthly_usd(use, where, catalog)
+
+
+def _snapshot(item: Mapping[str, Any]) -> float | None:
+    """By what is stored: a snapshot holds what changed since the one before it."""
+    price = SNAPSHOT_USD.get(",".join(item.get("storageLocations") or []))
+    if price is None or item.get("storageBytes") is None or item.get("snapshotType", "STANDARD") != "STANDARD":
+        return None
+    return price * int(item["storageBytes"]) / GIB

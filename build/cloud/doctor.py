@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from build.cloud.borrowed import borrowed_questions
-from build.cloud.gcloud import Gcloud, GcloudError, in_parallel
+from build.cloud.gcloud import Gcloud, GcloudError, in_parallel, told_once
 from build.cloud.images import image_checks
 from build.cloud.pulumi_cli import Pulumi
 from build.doctor import Check
@@ -55,7 +55,7 @@ def stack_checks(subject: Subject, gcloud: Gcloud, pulumi: Pulumi) -> list[Check
         questions["quota"] = partial(_quota, subject, gcloud)
         if any(host.spot for host in subject.settings.hosts.values()):
             questions["capacity"] = partial(_capacity, subject.settings, gcloud)
-    for name, answer in in_parallel(questions).items():
+    for name, answer in told_once(in_parallel(questions)).items():
         if isinstance(answer, DeployError):
             found += [_refused(name, answer)]
         else:

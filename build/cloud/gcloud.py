@@ -86,3 +86,23 @@ def in_parallel(questions: Mapping[str, Callable[[], Answer]]) -> dict[str, Answ
     with ThreadPoolExecutor(max_workers=CALLS_AT_ONCE) as pool:
         answers = pool.map(answered, questions.values())
         return dict(zip(questions, answers, strict=True))
+
+
+def told_once(answers: Mapping[str, Answer | DeployError]) -> dict[str, Answer | DeployError]:
+    """Say one reason once: who is not logged in is refused every question, and has one thing to do about it."""
+    refused = {name: answer for name, answer in answers.items() if isinstance(answer, DeployError)}
+    same: dict[tuple[str, ...], list[str]] = {}
+    for name, error in refused.items():
+        same.setdefault(tuple(problem.partition(": ")[2] for problem in error.problems), []).append(name)
+    said = {names[0]: _for_all(refused[names[0]], len(names) - 1) for names in same.values()}
+    return {name: said.get(name, answer) for name, answer in answers.items() if name not in refused or name in said}
+
+
+def _for_all(error: DeployError, others: int) -> DeployError:
+    if not others:
+        return error
+    more = f" and {others} other question{'' if others == 1 else 's'}"
+    problems = [f"{what}{more}{colon}{why}" for what, colon, why in (each.partition(": ") for each in error.problems)]
+    if isinstance(error, GcloudError):
+        return GcloudError(problems[0].partition(": ")[0], error.error)
+    return DeployError(*problems)

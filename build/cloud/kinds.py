@@ -25,15 +25,25 @@ class Kind:
     """The field with labels, for what can carry them; whatever cannot is known by its name."""
     identity: str = "name"
     """The field with the name that is told apart by stack."""
+    unlabelled: tuple[str, ...] = ()
+    """For what can carry labels and may have none: fields whose last part has the stack's name then."""
     is_free: bool = False
     """Whether Google charges nothing for having one. What is neither free nor in the catalog has an unknown price."""
 
+    @property
+    def plural(self) -> str:
+        """Several of them, in English."""
+        if self.name.endswith("s"):
+            return f"{self.name}es"
+        return f"{self.name[:-1]}ies" if self.name.endswith("y") else f"{self.name}s"
+
     def filter(self, stack: str) -> str:
         """What gcloud is asked for: a little too much at worst, since `belongs` looks again."""
-        if self.label is not None:
-            return f"{self.label}.{LABEL}={stack}"
         # A regular expression, which gcloud evaluates: a role's id stands after its project and takes no hyphen.
-        return f"{self.identity}~axion[-_]{stack.replace('-', '[-_]')}[-_]"
+        named = f"~axion[-_]{stack.replace('-', '[-_]')}[-_]"
+        if self.label is None:
+            return f"{self.identity}{named}"
+        return " OR ".join([f"{self.label}.{LABEL}={stack}", *(f"{field}{named}" for field in self.unlabelled)])
 
 
 def last(value: object) -> str:
@@ -114,9 +124,17 @@ KINDS = (
         name="snapshot",
         list=("compute", "snapshots", "list"),
         label="labels",
+        # What the provider makes before it deletes a disk has the disk's name and the time, and no label.
+        unlabelled=("sourceDisk", "name"),
         remove=_named("compute", "snapshots", "delete", at_place=False),
     ),
-    Kind(name="address", list=("compute", "addresses", "list"), label="labels", remove=_address),
+    Kind(
+        name="address",
+        list=("compute", "addresses", "list"),
+        label="labels",
+        unlabelled=("name",),
+        remove=_address,
+    ),
     Kind(
         name="snapshot schedule",
         list=("compute", "resource-policies", "list"),

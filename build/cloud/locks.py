@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 from build.cloud.gcloud import Gcloud
 from build.cloud.pulumi_cli import Pulumi
 from build.errors import DeployError
+from deployment.stack_name import StackName
 
 # Clocks of the kernel and of the lock's author differ by less than this on one machine.
 CLOCK_SLACK_S = 2.0
@@ -56,7 +57,7 @@ def parse_lock(text: str, place: str) -> Lock:
 def read_locks(pulumi: Pulumi, gcloud: Gcloud) -> list[Lock]:
     """Find the stack's locks. Raises DeployError for a backend whose locks are elsewhere."""
     backend = pulumi.backend()
-    inside = f".pulumi/locks/organization/{pulumi.project}/{pulumi.stack}"
+    inside = f".pulumi/locks/organization/{pulumi.project}/{StackName(pulumi.stack).short}"
     if backend.startswith("file://"):
         folder = local_backend(backend, pulumi.directory) / inside
         return [parse_lock(path.read_text(encoding="utf-8"), str(path)) for path in sorted(folder.glob("*.json"))]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from build.cloud.gcloud import Gcloud, in_parallel
+from build.cloud.gcloud import Gcloud, in_parallel, told_once
 from build.cloud.locks import Lock, read_locks, release, why_kept
 from build.cloud.pending import KNOWN, REPEATABLE, Creation, Known, Place
 from build.cloud.pulumi_cli import Pulumi
@@ -73,7 +73,7 @@ def plan_recovery(pulumi: Pulumi, gcloud: Gcloud, place: Place, foreign_host: st
     present = {resource["urn"] for resource in deployment.get("resources") or () if not resource.get("delete")}
     operations = deployment.get("pending_operations") or ()
     questions = [partial(_step, operation, present, gcloud, place) for operation in operations]
-    answers = in_parallel({str(number): question for number, question in enumerate(questions)})
+    answers = told_once(in_parallel({str(number): question for number, question in enumerate(questions)}))
     refused = [problem for each in answers.values() if isinstance(each, DeployError) for problem in each.problems]
     if refused:
         raise DeployError(*refused)

@@ -52,10 +52,10 @@ def bill_data(bill: Bill) -> dict[str, Any]:
 
 def census_table(census: Census) -> Table:
     """Everything found, with what it costs."""
-    table = new_table("kind", "name", "place", "USD/month")
+    table = new_table("kind", "name", "place", "USD/month", "remark")
     for each in census.found:
         cost = "free" if each.kind.is_free else usd(each.monthly_usd)
-        table.add_row(each.kind.name, Text(each.name), each.place, cost)
+        table.add_row(each.kind.name, Text(each.name), each.place, cost, Text(each.remark))
     word = "at least" if census.unknown else "in all"
     table.add_row(word, f"{len(census.found)} things", "", usd(census.known_monthly_usd), style="bold")
     return table
@@ -67,7 +67,13 @@ def census_data(census: Census) -> dict[str, Any]:
         "stack": census.stack,
         "project": census.project,
         "found": [
-            {"kind": each.kind.name, "name": each.name, "place": each.place, "monthly_usd": each.monthly_usd}
+            {
+                "kind": each.kind.name,
+                "name": each.name,
+                "place": each.place,
+                "monthly_usd": each.monthly_usd,
+                "remark": each.remark,
+            }
             for each in census.found
         ],
         "known_monthly_usd": census.known_monthly_usd,

@@ -12,7 +12,7 @@ from fabric import task
 from invoke.exceptions import Exit
 
 from build import show
-from build.cloud import tables
+from build.cloud import snapshots, tables
 from build.cloud.adopt import adopt, plan_adoptions
 from build.cloud.census import Census, removal_commands, take_census
 from build.cloud.doctor import Subject, stack_checks
@@ -34,9 +34,10 @@ from deployment.guardrails import check
 from deployment.pricing import NOT_COUNTED, Bill
 from deployment.stack import StackSettings
 from deployment.stack_file import read_file
+from deployment.stack_name import StackName
 from deployment.unknown import stack_bill, unknowns
 
-STACK_HELP = "name of the stack; reads Pulumi.<stack>.yaml"
+STACK_HELP = "name of the stack, alone or as ORGANISATION/PROJECT/NAME; reads Pulumi.<name>.yaml"
 
 
 def settings_of(stack: str) -> StackSettings:
@@ -74,11 +75,11 @@ def known_stacks() -> list[str]:
     return [path.name.removeprefix("Pulumi.").removesuffix(".yaml") for path in files]
 
 
-def doctor_checks(stack: str) -> list[Check]:
+def doctor_checks(given: str) -> list[Check]:
     """What would stop `pulumi up`; for `fab doctor --stack`."""
-    directory, executor = project_directory(), LocalExecutor()
+    directory, executor, stack = project_directory(), LocalExecutor(), StackName(given)
     settings = settings_of(stack)
-    subject = Subject(stack=stack, settings=settings, bill=bill_of(settings), catalog=load_catalog())
+    subject = Subject(stack=stack.short, settings=settings, bill=bill_of(settings), catalog=load_catalog())
     pulumi = Pulumi(executor=executor, directory=directory, stack=stack)
     found = stack_checks(subject, Gcloud(executor, settings.project), pulumi)
     try:
@@ -87,7 +88,7 @@ def doctor_checks(stack: str) -> list[Check]:
         return [{"check": "configuration", "verdict": "fail", "finding": line} for line in error.problems] + found
     words: list[Check] = [{"check": "configuration", "verdict": "warn", "finding": notice} for notice in notices]
     return [
-        {"check": "configuration", "verdict": "pass", "finding": f"Pulumi.{stack}.yaml and its models fit"},
+        {"check": "configuration", "verdict": "pass", "finding": f"{stack.file} and its models fit"},
         *words,
         *found,
     ]
@@ -97,10 +98,10 @@ def doctor_checks(stack: str) -> list[Check]:
 @problems_are_messages
 def cost(_context: Any, stack: str | None = None, json: bool = False) -> None:
     """Show what a stack costs an hour and a month by its file and the dated prices, running and stopped."""
-    stacks = [stack] if stack else known_stacks()
+    stacks = [StackName(name) for name in ([stack] if stack else known_stacks())]
     if not stacks:
         raise ConfigError([f"{project_directory()}: no Pulumi.<stack>.yaml, got none. Write one, or name a stack."])
-    settings = {name: settings_of(name) for name in stacks}
+    settings = {each.short: settings_of(each) for each in stacks}
     bills = {name: bill_of(each) for name, each in settings.items()}
     if json:
         show.print_json({name: tables.bill_data(each) for name, each in bills.items()})
@@ -115,17 +116,31 @@ def cost(_context: Any, stack: str | None = None, json: bool = False) -> None:
     console.print(f"Not counted: {NOT_COUNTED}.", style="dim", markup=False)
 
 
-@task(help={"stack": STACK_HELP, "expect_empty": "exit with 1 when anything is left", "json": "print JSON"})
+@task(
+    help={
+        "stack": STACK_HELP,
+        "expect_empty": "exit with 1 when anything is left",
+        "remove_snapshots": "delete the snapshots of these disks: their names, with commas between",
+        "json": "print JSON",
+    }
+)
 @problems_are_messages
-def census(_context: Any, stack: str, expect_empty: bool = False, json: bool = False) -> None:
+def census(
+    _context: Any, stack: str, expect_empty: bool = False, remove_snapshots: str | None = None, json: bool = False
+) -> None:
     """List everything that a stack has in the cloud, with its monthly cost and how to remove it."""
-    place = place_of(stack)
-    gcloud = Gcloud(LocalExecutor(), place.project)
-    found = take_census(gcloud, stack, load_catalog(), known_stacks(), billing_account_of(stack))
+    name = StackName(stack)
+    gcloud = Gcloud(LocalExecutor(), place_of(name).project)
+    found = take_census(gcloud, name.short, load_catalog(), known_stacks(), billing_account_of(name))
+    if remove_snapshots is not None:
+        unwanted, reporter = snapshots.chosen(snapshots.copies(found), remove_snapshots), Reporter()
+        for each in unwanted:
+            reporter.say(f"Removing the snapshots of {each.sentence()}")
+        found = snapshots.remove(unwanted, found, gcloud)
     if json:
         show.print_json(tables.census_data(found))
     else:
-        _print_census(found, stack, expect_empty=expect_empty)
+        _print_census(found, name, expect_empty=expect_empty)
     if expect_empty and not found.is_empty:
         raise Exit(code=1)
 
@@ -140,6 +155,9 @@ def _print_census(found: Census, stack: str, *, expect_empty: bool) -> None:
         console.print(f"{stack}: nothing left in {found.project}.", style="green", markup=False)
         return
     console.print(tables.census_table(found))
+    for each in snapshots.copies(found):
+        command = f"fab census --stack {stack} --remove-snapshots {each.disk}"
+        console.print(f"{each.sentence()} Remove with `{command}`.", markup=False, soft_wrap=True)
     if expect_empty:
         console.print("Still there. Remove it with `pulumi destroy`, or, where Pulumi no longer knows it:")
     else:
@@ -152,8 +170,9 @@ def _print_census(found: Census, stack: str, *, expect_empty: bool) -> None:
 @problems_are_messages
 def idle_policy(_context: Any, stack: str, json: bool = False) -> None:
     """Show when each host stops by itself: after minutes without requests, and at the latest."""
-    settings = settings_of(stack)
-    instances = instances_of(Gcloud(LocalExecutor(), settings.project), stack)
+    name = StackName(stack)
+    settings = settings_of(name)
+    instances = instances_of(Gcloud(LocalExecutor(), settings.project), name.short)
     statuses = list(idle_statuses(settings, instances, datetime.now(UTC)))
     if json:
         show.print_json([each.as_row() for each in statuses])
@@ -171,8 +190,8 @@ def idle_policy(_context: Any, stack: str, json: bool = False) -> None:
 @problems_are_messages
 def recover(_context: Any, stack: str, yes: bool = False, foreign_host: str | None = None) -> None:
     """Settle what a killed or timed-out `pulumi up` left behind: its lock, and creates that may have happened."""
-    place, executor, reporter = place_of(stack), LocalExecutor(), Reporter()
-    pulumi = Pulumi(executor=executor, directory=project_directory(), stack=stack)
+    name, executor, reporter = StackName(stack), LocalExecutor(), Reporter()
+    place, pulumi = place_of(name), Pulumi(executor=executor, directory=project_directory(), stack=name)
     gcloud = Gcloud(executor, place.project)
     recovery = plan_recovery(pulumi, gcloud, place, foreign_host)
     for sentence in recovery.sentences():
