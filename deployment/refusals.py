@@ -186,7 +186,8 @@ TABLE: tuple[tuple[Kind, str, Step], ...] = (
         Kind.PERMISSION,
         r"PERMISSION_DENIED|Required '[^']+' permission|IAM_PERMISSION_DENIED|does not have permission"
         r"|Permission '[^']+' denied|lacks permission|does not have [\w.]+ access|user does not have access to service"
-        r"|SERVICE_ACCOUNT_ACCESS_DENIED|Cross-project references for this|\bError 403\b|\bHTTPError 403\b|code[=:] ?403",
+        r"|SERVICE_ACCOUNT_ACCESS_DENIED|Cross-project references for this|\bError 403\b|\bHTTPError 403\b"
+        r"|code[=:] ?403",
         permission,
     ),
     (
