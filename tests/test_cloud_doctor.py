@@ -5,13 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from build.cloud.doctor import Subject, api_checks, price_checks, quota_checks, stack_checks
+from build.cloud.doctor import api_checks, price_checks, quota_checks, stack_checks
 from build.cloud.gcloud import Gcloud
 from build.cloud.pulumi_cli import Pulumi
+from build.cloud.subject import Subject
 from build.cloud.tasks import bill_of
 from build.executor import LocalExecutor
 from deployment.catalog import load_catalog
 from deployment.stack import StackSettings
+from tests.logins import without_logins
 from tests.replayed_gcloud import ReplayedGcloud, refuses, says
 
 NEEDED = (
@@ -99,14 +101,20 @@ esac
 """
 
 
+def adc(home: Path) -> Path:
+    """Where `gcloud auth application-default login` leaves what it got."""
+    return home / ".config" / "gcloud" / "application_default_credentials.json"
+
+
 @pytest.fixture
 def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ReplayedGcloud:
     """Both command lines, in good health."""
-    for name in ("PULUMI_CONFIG_PASSPHRASE", "CLOUDSDK_AUTH_DISABLE_CREDENTIALS", "GOOGLE_APPLICATION_CREDENTIALS"):
-        monkeypatch.delenv(name, raising=False)
+    without_logins(monkeypatch)
+    monkeypatch.delenv("PULUMI_CONFIG_PASSPHRASE", raising=False)
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE_FILE", "/somewhere")
-    monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
-    (tmp_path / "application_default_credentials.json").write_text("{}")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    adc(tmp_path).parent.mkdir(parents=True)
+    adc(tmp_path).write_text('{"type": "authorized_user", "quota_project_id": "my-project"}')
     replayed = ReplayedGcloud.on_path(tmp_path / "bin", monkeypatch)
     (tmp_path / "bin" / "pulumi").write_text(PULUMI)
     (tmp_path / "bin" / "pulumi").chmod(0o755)
@@ -133,14 +141,14 @@ def test_a_healthy_stack_passes_every_check(programs: ReplayedGcloud, tmp_path: 
     assert {verdict for verdict, _ in checks.values()} == {"pass"}, checks
     assert list(checks) == [
         "gcloud", "pulumi", "price", "pulumi backend", "pulumi stack", "login", "application login", "APIs",
-        "c4a-standard-32 in us-central1-a", "quota C4A_CPUS",
+        "c4a-standard-32 in us-central1-a", "org policies", "quota C4A_CPUS",
     ]  # fmt: skip
     assert checks["c4a-standard-32 in us-central1-a"][1] == "32 vCPUs, 131072 MiB"
     assert json.loads((programs.folder / "answers.json").read_text())
 
 
 def test_each_thing_in_the_way_says_what_to_do_and_hides_no_other(programs: ReplayedGcloud, tmp_path: Path) -> None:
-    (tmp_path / "application_default_credentials.json").unlink()
+    adc(tmp_path).unlink()
     (programs.folder / "pulumi").write_text(PULUMI.replace("axion/dev", "axion/other"))
     programs.answers(
         says("auth list", []),

@@ -3,20 +3,20 @@
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from build.cloud.borrowed import borrowed_questions
 from build.cloud.gcloud import Gcloud, GcloudError, in_parallel, told_once
 from build.cloud.images import image_checks
+from build.cloud.login import login_checks
+from build.cloud.org_policies import policy_checks
 from build.cloud.pulumi_cli import Pulumi
+from build.cloud.subject import Subject
 from build.doctor import Check
 from build.errors import DeployError
-from deployment.catalog import Catalog, Shape
+from deployment.catalog import Shape
 from deployment.cloud_errors import Kind
-from deployment.pricing import Bill
 from deployment.stack import HostSettings, StackSettings
 
 QUESTION_TIMEOUT_S = 30.0
@@ -29,16 +29,6 @@ PULUMI_PAGE = "https://www.pulumi.com/docs/install"
 QUOTAS_PAGE = "https://console.cloud.google.com/iam-admin/quotas"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
-    """What is examined."""
-
-    stack: str
-    settings: StackSettings
-    bill: Bill
-    catalog: Catalog
-
-
 def stack_checks(subject: Subject, gcloud: Gcloud, pulumi: Pulumi) -> list[Check]:
     """Ask everything. A question that fails is a finding, not the end."""
     found = [_program("gcloud", GCLOUD_PAGE), _program("pulumi", PULUMI_PAGE)]
@@ -46,12 +36,13 @@ def stack_checks(subject: Subject, gcloud: Gcloud, pulumi: Pulumi) -> list[Check
     if found[1]["verdict"] == "pass":
         questions["pulumi stack"] = partial(_pulumi, subject.stack, pulumi)
     if found[0]["verdict"] == "pass":
-        questions["login"] = partial(_login, gcloud)
+        questions["login"] = partial(login_checks, gcloud, subject.settings, subject.config)
         questions["APIs"] = partial(_apis, subject.settings, gcloud)
         for zone, machine_type in sorted(_wanted(subject.settings)):
             questions[f"{machine_type} in {zone}"] = partial(_machine, zone, machine_type, gcloud)
         questions["image"] = partial(image_checks, subject.settings, gcloud)
         questions |= borrowed_questions(subject.settings, gcloud)
+        questions["org policies"] = partial(policy_checks, subject, gcloud)
         questions["quota"] = partial(_quota, subject, gcloud)
         if any(host.spot for host in subject.settings.hosts.values()):
             questions["capacity"] = partial(_capacity, subject.settings, gcloud)
@@ -123,31 +114,6 @@ def _pulumi(stack: str, pulumi: Pulumi) -> list[Check]:
         advice = "`pulumi` will ask for it unless the stack's secrets provider is another one"
         found.append(_check("pulumi passphrase", "warn", f"PULUMI_CONFIG_PASSPHRASE(_FILE) is not set; {advice}"))
     return found
-
-
-def _login(gcloud: Gcloud) -> list[Check]:
-    """gcloud's account, and the credentials that Pulumi's provider uses: not the same, and both are needed."""
-    found = []
-    if os.environ.get("CLOUDSDK_AUTH_DISABLE_CREDENTIALS", "").lower() in ("1", "true"):
-        return [_check("login", "warn", "credentials are disabled in gcloud's settings; nothing to check")]
-    accounts = gcloud.ask("ask who is logged in", "auth", "list", "--filter=status:ACTIVE", is_scoped=False)
-    if accounts:
-        found.append(_check("login", "pass", str(accounts[0].get("account"))))
-    else:
-        found.append(_check("login", "fail", "no active account. Run `gcloud auth login`"))
-    named = os.environ.get("GOOGLE_APPLICATION_CREDENTIALS")
-    if Path(named).is_file() if named else _application_credentials().is_file():
-        found.append(_check("application login", "pass", "found"))
-    else:
-        advice = "Run `gcloud auth application-default login`"
-        found.append(_check("application login", "fail", f"Pulumi's provider finds no credentials. {advice}"))
-    return found
-
-
-def _application_credentials() -> Path:
-    """Where `gcloud auth application-default login` leaves them."""
-    folder = os.environ.get("CLOUDSDK_CONFIG") or Path.home() / ".config" / "gcloud"
-    return Path(folder) / "application_default_credentials.json"
 
 
 def _apis(settings: StackSettings, gcloud: Gcloud) -> list[Check]:

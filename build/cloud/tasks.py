@@ -15,13 +15,14 @@ from build import show
 from build.cloud import snapshots, tables
 from build.cloud.adopt import adopt, plan_adoptions
 from build.cloud.census import Census, removal_commands, take_census
-from build.cloud.doctor import Subject, stack_checks
+from build.cloud.doctor import stack_checks
 from build.cloud.gcloud import Gcloud
 from build.cloud.idle import idle_statuses, instances_of
 from build.cloud.pending import Place
 from build.cloud.pulumi_cli import Pulumi, project_directory
 from build.cloud.recover import plan_recovery
 from build.cloud.recover import recover as carry_out
+from build.cloud.subject import Subject
 from build.doctor import Check
 from build.errors import DeployError
 from build.executor import LocalExecutor
@@ -78,8 +79,10 @@ def known_stacks() -> list[str]:
 def doctor_checks(given: str) -> list[Check]:
     """What would stop `pulumi up`; for `fab doctor --stack`."""
     directory, executor, stack = project_directory(), LocalExecutor(), StackName(given)
-    settings = settings_of(stack)
-    subject = Subject(stack=stack.short, settings=settings, bill=bill_of(settings), catalog=load_catalog())
+    settings, config = settings_of(stack), read_file(stack, directory).document.data["config"]
+    subject = Subject(
+        stack=stack.short, settings=settings, bill=bill_of(settings), catalog=load_catalog(), config=config
+    )
     pulumi = Pulumi(executor=executor, directory=directory, stack=stack)
     found = stack_checks(subject, Gcloud(executor, settings.project), pulumi)
     try:

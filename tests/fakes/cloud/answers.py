@@ -3,6 +3,7 @@
 from tests.fakes.cloud import (
     addresses,
     buckets,
+    callers,
     disk_changes,
     disks,
     identities,
@@ -10,8 +11,11 @@ from tests.fakes.cloud import (
     instances,
     networks,
     operations,
+    org_policies,
     places,
     policies,
+    policy_rules,
+    roles,
     schedules,
     secrets,
     snapshots,
@@ -23,8 +27,8 @@ from tests.fakes.cloud.documents import methods
 __all__ = ["ANSWERS", "Call"]
 
 _PARTS = (
-    *(addresses, buckets, disk_changes, disks, identities, instance_changes, instances, networks, operations, places),
-    *(policies, schedules, secrets, snapshots, watching),
+    *(addresses, buckets, callers, disk_changes, disks, identities, instance_changes, instances, networks, operations),
+    *(org_policies, places, policies, policy_rules, roles, schedules, secrets, snapshots, watching),
 )
 for _extra in set(ANSWERS) - set(methods()):
     del ANSWERS[_extra]  # collections register verbs that Google does not have for them

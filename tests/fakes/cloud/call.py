@@ -5,7 +5,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tests.fakes.cloud.documents import Method
@@ -23,6 +23,8 @@ class Call:
     method: Method
     parameters: dict[str, str]
     body: Json
+    headers: dict[str, str] = field(default_factory=dict)
+    """By lower-case name."""
     fails_at_end: ApiError | None = None
     """A planted fault: the operation is accepted and then ends with this."""
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.fakes.cloud.errors import ApiError, permission_denied, service_disabled
+from tests.fakes.cloud.policies import concurrent_change
 from tests.fakes.cloud.state import Settings
 
-KINDS = ("error", "operation", "delay", "hang", "drop", "quota", "stockout", "permission", "disabled")
+KINDS = ("error", "operation", "delay", "hang", "drop", "quota", "stockout", "permission", "disabled", "concurrent")
 
 
 @dataclass(eq=False, kw_only=True)
@@ -46,6 +47,8 @@ class Fault:
             return ApiError(self.code, self.reason, self.message)
         if self.kind == "permission":
             return permission_denied(method_id, path)
+        if self.kind == "concurrent":
+            return concurrent_change()
         if self.kind == "disabled":
             title = f"{service.partition('.')[0].title()} API"
             return service_disabled(service, title, settings.project, settings.number)

@@ -1,6 +1,7 @@
-"""Projects, their enabled services, service accounts and custom roles."""
+"""Projects, their enabled services, and service accounts."""
 
 import re
+import time
 from typing import Any
 
 from tests.fakes.cloud.call import Call, answers, fingerprint
@@ -9,8 +10,6 @@ from tests.fakes.cloud.policies import by_id, mark_deleted, project_id
 
 Json = dict[str, Any]
 ACCOUNT_ID = re.compile(r"[a-z]([-a-z0-9]{4,28}[a-z0-9])")
-ROLE_ID = re.compile(r"[a-zA-Z0-9_.]{3,64}")
-PERMISSION = re.compile(r"[a-z]+(\.[a-zA-Z]+){2,}")
 
 
 @answers("cloudresourcemanager.projects.get")
@@ -84,6 +83,7 @@ def create_account(call: Call) -> Json:
         )
     given = call.body.get("serviceAccount", {})
     unique_id = call.state.number()
+    call.state.born[path] = time.monotonic()
     account = {**given, "name": path, "projectId": project, "email": email, "uniqueId": unique_id}
     return dict(call.state.add(path, {**account, "oauth2ClientId": unique_id, "etag": fingerprint(given)}))
 
@@ -119,75 +119,3 @@ def delete_account(call: Call) -> Json:
     mark_deleted(call.state, account["email"], account["uniqueId"])
     call.state.remove(path)
     return {}
-
-
-def _check_role(role: Json) -> None:
-    for permission in role.get("includedPermissions", []):
-        if not PERMISSION.fullmatch(permission):
-            raise ApiError(400, "badRequest", f"Permission {permission} is not valid.")
-
-
-def _role_path(call: Call) -> str:
-    path = by_id(call.state, call.parameters["name"])
-    if path not in call.state.resources:
-        raise ApiError(404, "notFound", f"The role named {path} was not found.")
-    return path
-
-
-@answers("iam.projects.roles.create")
-def create_role(call: Call) -> Json:
-    """A custom role; the id of a deleted one stays taken for weeks."""
-    project = project_id(call.state, call.parameters["parent"].rpartition("/")[2])
-    role_id = call.body.get("roleId", "")
-    if not ROLE_ID.fullmatch(role_id):
-        raise ApiError(400, "badRequest", f"The role_id {role_id} must match [a-zA-Z0-9_.]{{3,64}}.")
-    _check_role(call.body.get("role", {}))
-    path = f"projects/{project}/roles/{role_id}"
-    if path in call.state.resources:
-        raise ApiError(409, "alreadyExists", f"A role named {role_id} in projects/{project} already exists.")
-    role = {"stage": "ALPHA", **call.body.get("role", {}), "name": path}
-    return dict(call.state.add(path, {**role, "etag": fingerprint(role)}))
-
-
-@answers("iam.projects.roles.get")
-def get_role(call: Call) -> Json:
-    """A custom role, deleted or not."""
-    return dict(call.state.get(_role_path(call)))
-
-
-@answers("iam.projects.roles.list")
-def list_roles(call: Call) -> Json:
-    """The project's roles; deleted ones on request, permissions in the full view only."""
-    project = project_id(call.state, call.parameters["parent"].rpartition("/")[2])
-    with_deleted = call.parameters.get("showDeleted", "false").lower() == "true"
-    roles = [one for _, one in call.state.under(f"projects/{project}", "roles")]
-    return {"roles": [one for one in roles if with_deleted or not one.get("deleted")]}
-
-
-@answers("iam.projects.roles.patch")
-def patch_role(call: Call) -> Json:
-    """Change a role that is not deleted."""
-    role = call.state.get(_role_path(call))
-    if role.get("deleted"):
-        raise ApiError(400, "failedPrecondition", "You can't update a deleted role.", status="FAILED_PRECONDITION")
-    _check_role(call.body)
-    mask = call.parameters.get("updateMask", "").split(",")
-    changes = {key: value for key, value in call.body.items() if mask == [""] or key in mask}
-    role.update({**changes, "etag": fingerprint(changes)})
-    return dict(role)
-
-
-@answers("iam.projects.roles.delete")
-def delete_role(call: Call) -> Json:
-    """Mark as deleted."""
-    role = call.state.get(_role_path(call))
-    role["deleted"] = True
-    return dict(role)
-
-
-@answers("iam.projects.roles.undelete")
-def undelete_role(call: Call) -> Json:
-    """Bring back."""
-    role = call.state.get(_role_path(call))
-    role.pop("deleted", None)
-    return dict(role)

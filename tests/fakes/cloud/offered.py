@@ -43,7 +43,11 @@ OFFERED: dict[str, tuple[str, ...]] = {
             "roles": "create get list patch delete undelete",
         },
     ),
-    "cloudresourcemanager.v1": _methods("cloudresourcemanager", {"projects": "get getIamPolicy setIamPolicy"}),
+    "iamcredentials.v1": _methods("iamcredentials.projects", {"serviceAccounts": "generateAccessToken"}),
+    "cloudresourcemanager.v1": _methods(
+        "cloudresourcemanager",
+        {"projects": "get getIamPolicy setIamPolicy testIamPermissions getEffectiveOrgPolicy"},
+    ),
     "secretmanager.v1": _methods(
         "secretmanager.projects",
         {

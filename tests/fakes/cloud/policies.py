@@ -1,6 +1,7 @@
 """IAM policies of everything that has one, with etags: who read an old policy cannot write over a newer one."""
 
 import re
+import time
 from typing import Any
 
 from tests.fakes.cloud.call import Call, answers, fingerprint, same_bytes
@@ -68,8 +69,21 @@ def _check_member(call: Call, member: str) -> None:
     email = member.removeprefix("serviceAccount:")
     suffix = f"@{call.state.settings.project}.iam.gserviceaccount.com"
     path = f"projects/{call.state.settings.project}/serviceAccounts/{email}"
-    if email != member and email.endswith(suffix) and path not in call.state.resources:
+    if email != member and email.endswith(suffix) and not _is_known(call.state, path):
         raise ApiError(400, "badRequest", f"Service account {email} does not exist.")
+
+
+def _is_known(state: State, path: str) -> bool:
+    """IAM learns of a new account late ("IAM overview", consistency); the provider waits ten seconds after it made one
+    (resource_google_service_account.go) and does not try again when that was not enough (iam.go).
+    """
+    return path in state.resources and time.monotonic() >= state.born.get(path, 0.0) + state.settings.iam_delay_s
+
+
+def concurrent_change() -> ApiError:
+    """Somebody else wrote first (the sentence: leonardo #737)."""
+    message = "There were concurrent policy changes. Please retry the whole read-modify-write with exponential backoff."
+    return ApiError(409, "aborted", message, status="ABORTED")
 
 
 @answers(
@@ -97,10 +111,7 @@ def set_policy(call: Call) -> Json:
     wanted = dict(call.body if call.method.id.startswith("storage.") else call.body.get("policy", {}))
     etag = wanted.pop("etag", None)
     if etag is not None and not same_bytes(etag, _policy(call, path)["etag"]):
-        message = (
-            "There were concurrent policy changes. Please retry the whole read-modify-write with exponential backoff."
-        )
-        raise ApiError(409, "aborted", message, status="ABORTED")
+        raise concurrent_change()
     _check(call, wanted)
     bindings = [binding for binding in wanted.get("bindings", []) if binding.get("members")]
     call.state.policies[path] = {"version": wanted.get("version", 1), "bindings": bindings}

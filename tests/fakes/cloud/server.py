@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from tests.fakes.cloud import documents
+from tests.fakes.cloud import documents, gates
 from tests.fakes.cloud.answers import ANSWERS, Call
 from tests.fakes.cloud.errors import ApiError, service_disabled
 from tests.fakes.cloud.faults import Fault
@@ -40,8 +40,8 @@ class Cloud:
         self.faults.append(planted)
         return planted
 
-    def answer(self, verb: str, target: str, body: Json) -> tuple[int, Json]:
-        """The whole way of one call, HTTP aside."""
+    def answer(self, verb: str, target: str, body: Json, headers: Json | None = None) -> tuple[int, Json]:
+        """The whole way of one call, HTTP aside; names of headers are in lower case."""
         parts = urlsplit(target)
         path, query = unquote(parts.path), parse_qs(parts.query, keep_blank_values=True)
         record: Json = {"method": "", "verb": verb, "path": target, "body": body, "status": 0, "answer": None}
@@ -49,13 +49,19 @@ class Cloud:
         try:
             method, names = documents.find(verb, path)
             record["method"] = method.id
-            record["status"], record["answer"] = 200, self._call(method, names, query, body, path)
+            record["status"], record["answer"] = 200, self._call(method, names, query, body, path, headers)
         except ApiError as error:
             record["status"], record["answer"] = error.code, error.body()
         return record["status"], record["answer"]
 
     def _call(
-        self, method: documents.Method, names: dict[str, str], query: dict[str, list[str]], body: Json, path: str
+        self,
+        method: documents.Method,
+        names: dict[str, str],
+        query: dict[str, list[str]],
+        body: Json,
+        path: str,
+        headers: Json | None,
     ) -> Json:
         with self.state.lock:
             struck = [fault for fault in self.faults if fault.strikes(method.id, path)]
@@ -71,7 +77,7 @@ class Cloud:
             raise service_disabled(method.service, title, settings.project, settings.number)
         parameters = method.checked_parameters(names, query)
         method.check_request(body)
-        call = Call(state=self.state, method=method, parameters=parameters, body=body)
+        call = Call(state=self.state, method=method, parameters=parameters, body=body, headers=headers or {})
         call.fails_at_end = next(
             (end for fault in struck if (end := fault.end(parameters.get("zone", "us-central1-a")))), None
         )
@@ -80,6 +86,7 @@ class Cloud:
         else:
             with self.state.lock:
                 self.state.advance()
+                gates.check(call)
                 answer = json.loads(json.dumps(ANSWERS[method.id](call)))
         problems = method.problems_of_answer(answer)
         assert not problems, f"{method.id} answered what Google's schema does not allow: {problems}"
@@ -123,12 +130,13 @@ class Handler(BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length") or 0)
         raw = self.rfile.read(length)
         path = urlsplit(self.path).path
+        headers = {name.lower(): value for name, value in self.headers.items()}
         try:
             body = json.loads(raw) if raw.strip() else {}
             if path.startswith("/_"):
                 status, answer = 200, self.cloud.control(self.command, path, body)
             else:
-                status, answer = self.cloud.answer(self.command, self.path, body)
+                status, answer = self.cloud.answer(self.command, self.path, body, headers)
         except CutOffError:
             self.close_connection = True
             return

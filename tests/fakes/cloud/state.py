@@ -12,6 +12,7 @@ from tests.fakes.cloud.errors import ApiError, already_exists, not_found
 from tests.fakes.cloud.machines import Machines
 
 Json = dict[str, Any]
+DAY_S = 86_400.0
 PREFIX = "https://www.googleapis.com/compute/v1/"
 SERVICES = (
     *("compute", "iam", "cloudresourcemanager", "secretmanager", "storage", "monitoring", "billingbudgets"),
@@ -51,6 +52,19 @@ class Settings:
     """Projects whose Shared VPC this project is attached to."""
     caller_is_owner: bool = True
     """Whether the caller may act as every account of the project, or only as those with a grant."""
+    days_passed: float = 0.0
+    """How far this cloud's calendar is ahead of ours: what Google keeps for days can be waited for."""
+    org_policies: dict[str, Json] = field(default_factory=dict)
+    """By constraint without its prefix; see `org_policies`."""
+    caller: str = ""
+    """The e-mail address of who calls without a token; the project's owner when empty."""
+    tokens: dict[str, str] = field(default_factory=dict)
+    """Whose a token is."""
+    lacks: dict[str, set[str]] = field(default_factory=dict)
+    """Permissions that a caller does not have."""
+    billing_enabled: bool = True
+    iam_delay_s: float = 0.0
+    """For how long after its creation a service account cannot be granted anything."""
 
 
 @dataclass(eq=False)
@@ -85,11 +99,23 @@ class State:
         self.machines: Machines | None = None
         self.owners: dict[str, str] = {}
         """The project of each bucket; a bucket with an entry for `<path>/o` holds that object."""
+        self.born: dict[str, float] = {}
+        """When a service account was created, in seconds of the monotonic clock."""
+        self.deletions: dict[str, float] = {}
+        """When something was deleted whose name stays taken, in seconds of `clock`."""
         self._numbers = itertools.count(4_611_686_018_427_387_905, 7)
 
     def number(self) -> str:
         """A fresh uint64 as the string of digits that JSON needs."""
         return str(next(self._numbers))
+
+    def clock(self) -> float:
+        """Seconds by this cloud's calendar."""
+        return time.time() + self.settings.days_passed * DAY_S
+
+    def days_since_deletion(self, path: str) -> float | None:
+        """How long ago something was deleted; None when it was not."""
+        return (self.clock() - self.deletions[path]) / DAY_S if path in self.deletions else None
 
     def get(self, path: str) -> Json:
         """A resource, or 404 in Compute's words."""

@@ -89,6 +89,8 @@ class CustomRole(PlainKind):
             rest.call("POST", f"v1/{resource_id}:undelete", {})
             self.patch(rest, resource_id, inputs, self.patched & set(inputs))
             return resource_id
+        if there is not None:
+            raise ValueError(f"Custom project role {resource_id} already exists and must be imported")
         body = {"roleId": inputs["roleId"], "role": to_rest(self.fields, inputs)}
         rest.call("POST", f"v1/projects/{inputs['project']}/roles", body)
         return resource_id
