@@ -24,8 +24,8 @@ def check_billing(call: Call) -> None:
     link = f"https://console.developers.google.com/billing/enable?project={settings.number}"
     message = (
         f"This API method requires billing to be enabled. Please enable billing on project #{settings.number} by "
-        f"visiting {link} then retry. If you enabled billing for this project recently, wait a few minutes for the action to "
-        "propagate to our systems and retry."
+        f"visiting {link} then retry. If you enabled billing for this project recently, wait a few minutes for the "
+        "action to propagate to our systems and retry."
     )
     info = {
         "@type": "type.googleapis.com/google.rpc.ErrorInfo",
