@@ -14,7 +14,15 @@ from tests.pulumi_stack import PulumiStack
 
 REPOSITORY = Path(__file__).parents[1]
 FAB = str(Path(sys.executable).with_name("fab"))
-ROOTED = ("IAM", "CLOUDRESOURCEMANAGER", "SECRETMANAGER", "MONITORING", "BILLINGBUDGETS", "SERVICEUSAGE")
+ROOTED = (
+    "IAM",
+    "CLOUDRESOURCEMANAGER",
+    "SECRETMANAGER",
+    "MONITORING",
+    "BILLINGBUDGETS",
+    "SERVICEUSAGE",
+    "IAMCREDENTIALS",
+)
 
 
 def need_gcloud() -> None:

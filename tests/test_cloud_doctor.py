@@ -13,6 +13,7 @@ from build.cloud.tasks import bill_of
 from build.executor import LocalExecutor
 from deployment.catalog import load_catalog
 from deployment.stack import StackSettings
+from tests.fakes.cloud.server import Cloud
 from tests.logins import without_logins
 from tests.replayed_gcloud import ReplayedGcloud, refuses, says
 
@@ -72,6 +73,8 @@ def test_an_api_that_is_off_comes_with_the_command_that_turns_it_on() -> None:
     assert api_checks(settings, set(NEEDED)) == [{"check": "APIs", "verdict": "pass", "finding": "6 needed, all on"}]
     (check,) = api_checks(settings, set(NEEDED[1:-1]))
     assert check["verdict"] == "fail"
+    (acting,) = api_checks(settings, set(NEEDED), impersonates=True)
+    assert acting["finding"].endswith("Run `gcloud services enable iamcredentials.googleapis.com`")
     both = "cloudresourcemanager.googleapis.com secretmanager.googleapis.com"
     assert check["finding"].endswith(f"Run `gcloud services enable {both}`")
 
@@ -107,9 +110,11 @@ def adc(home: Path) -> Path:
 
 
 @pytest.fixture
-def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ReplayedGcloud:
-    """Both command lines, in good health."""
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cloud: Cloud) -> ReplayedGcloud:
+    """Both command lines, in good health, and somebody to ask for permissions."""
     without_logins(monkeypatch)
+    cloud.state.settings.project = "my-project"
+    monkeypatch.setenv("CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDRESOURCEMANAGER", f"{cloud.url}/")
     monkeypatch.delenv("PULUMI_CONFIG_PASSPHRASE", raising=False)
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE_FILE", "/somewhere")
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -123,6 +128,7 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ReplayedGcloud:
 
 HEALTHY = (
     says("auth list", [{"account": "ann@example.com", "status": "ACTIVE"}]),
+    says("print-access-token", {"token": "a-token"}),
     says("services list --enabled", [{"config": {"name": name}} for name in NEEDED]),
     says("machine-types describe", {"guestCpus": 32, "memoryMb": 131072}),
     says("regions describe us-central1", {"quotas": [{"metric": "C4A_CPUS", "limit": 64, "usage": 0}]}),
@@ -141,7 +147,8 @@ def test_a_healthy_stack_passes_every_check(programs: ReplayedGcloud, tmp_path: 
     assert {verdict for verdict, _ in checks.values()} == {"pass"}, checks
     assert list(checks) == [
         "gcloud", "pulumi", "price", "pulumi backend", "pulumi stack", "login", "application login", "APIs",
-        "c4a-standard-32 in us-central1-a", "org policies", "quota C4A_CPUS",
+        "c4a-standard-32 in us-central1-a", "org policies", "permissions of gcloud's account",
+        "permissions of Pulumi's", "quota C4A_CPUS",
     ]  # fmt: skip
     assert checks["c4a-standard-32 in us-central1-a"][1] == "32 vCPUs, 131072 MiB"
     assert json.loads((programs.folder / "answers.json").read_text())

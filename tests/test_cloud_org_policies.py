@@ -10,26 +10,14 @@ from build.cloud.gcloud import Gcloud
 from build.cloud.org_policies import CONSTRAINTS, judged, policy_checks
 from build.cloud.policy import Policy
 from build.cloud.subject import Subject
-from build.cloud.tasks import bill_of
 from build.executor import LocalExecutor
-from deployment.catalog import load_catalog
-from deployment.stack import StackSettings
 from tests.fakes.cloud.server import Cloud
 from tests.gcloud_on_cloud import gcloud_environment, need_gcloud
 from tests.logins import without_logins
+from tests.subjects import subject
 
 ENFORCED = {"booleanPolicy": {"enforced": True}}
 EXCEPTION = "ask the organisation for an exception for this project"
-
-
-def subject(host: Mapping[str, Any] | None = None, **settings: Any) -> Subject:
-    config = {
-        "gcp:project": "axion-test", "gcp:zone": "us-central1-a", "gcp:region": "us-central1",
-        "axion:maxHourlyUsd": 2, "axion:hosts": {"main": {"machineType": "c4a-standard-32", **(host or {})}},
-        **{f"axion:{key}": value for key, value in settings.items()},
-    }  # fmt: skip
-    read = StackSettings.model_validate(config)
-    return Subject(stack="dev", settings=read, bill=bill_of(read), catalog=load_catalog())
 
 
 def found(constraint: str, policy: Mapping[str, Any], of: Subject) -> list[tuple[str, str]]:

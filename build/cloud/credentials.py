@@ -7,7 +7,7 @@ for those in $HOME/.config/gcloud and does not heed CLOUDSDK_CONFIG, which gclou
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,13 @@ class Surroundings:
         """The first variable of the environment that says something."""
         return next(((name, self.environment[name]) for name in names if self.environment.get(name)), None)
 
+    @property
+    def impersonated(self) -> str | bool:
+        """As which service account the provider acts; True for one that the stack's file holds as a secret."""
+        given = self.configured("impersonateServiceAccount")
+        given = given or self.environment.get("GOOGLE_IMPERSONATE_SERVICE_ACCOUNT")
+        return given if isinstance(given, str) else bool(given)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
@@ -55,6 +62,10 @@ class Credentials:
     kind: str = ""
     problem: str = ""
     quota_project: str = ""
+    file: Path | None = None
+    token: str = field(default="", repr=False)
+    is_hidden: bool = False
+    """Whether it stands where only the provider reads it."""
 
     @property
     def is_user(self) -> bool:
@@ -67,9 +78,7 @@ def credential_checks(around: Surroundings, project: str, *, needs_quota_project
     found = find_credentials(around)
     if found.problem:
         return [_check(NAME, "fail", f"{found.source}: {found.problem}" if found.source else found.problem)]
-    whom = around.configured("impersonateServiceAccount") or around.environment.get(
-        "GOOGLE_IMPERSONATE_SERVICE_ACCOUNT"
-    )
+    whom = around.impersonated
     acting = f", acting as {whom if isinstance(whom, str) else 'a service account'}" if whom else ""
     checks = [_check(NAME, "pass", f"{found.source}{f' ({found.kind})' if found.kind else ''}{acting}")]
     if found.is_user and not whom and not _has_quota_project(around, found):
@@ -91,18 +100,26 @@ def _has_quota_project(around: Surroundings, found: Credentials) -> bool:
 def find_credentials(around: Surroundings) -> Credentials:
     """Look where the provider looks, in its order."""
     if around.configured("externalCredentials"):
-        return Credentials(source="gcp:externalCredentials")
-    if (token := around.configured("accessToken")) is not None:
-        return Credentials(source="gcp:accessToken", kind="a token, good for an hour at most" if token else "")
+        return Credentials(source="gcp:externalCredentials", is_hidden=True)
+    if (given := around.configured("accessToken")) is not None:
+        return _token("gcp:accessToken", given)
     if (given := around.configured("credentials")) is not None:
         if isinstance(given, str):
             return _path_or_contents("gcp:credentials", given)
-        return Credentials(source="gcp:credentials", kind="a secret of the stack's")
-    if around.first("GOOGLE_OAUTH_ACCESS_TOKEN"):
-        return Credentials(source="GOOGLE_OAUTH_ACCESS_TOKEN", kind="a token, good for an hour at most")
+        return Credentials(source="gcp:credentials", kind="a secret of the stack's", is_hidden=True)
+    if (named := around.first("GOOGLE_OAUTH_ACCESS_TOKEN")) is not None:
+        return _token(*named)
     if (named := around.first(*KEYS)) is not None:
         return _path_or_contents(*named)
     return _default(around)
+
+
+def _token(source: str, given: object) -> Credentials:
+    kind = "a token, good for an hour at most"
+    if not isinstance(given, str):
+        return Credentials(source=source, kind=kind, is_hidden=True)
+    path = _existing(given)
+    return Credentials(source=source, kind=kind, token=path.read_text(encoding="utf-8").strip() if path else given)
 
 
 def _default(around: Surroundings) -> Credentials:
@@ -131,16 +148,19 @@ def _default(around: Surroundings) -> Credentials:
 
 def _path_or_contents(source: str, given: str) -> Credentials:
     """A path where there is a file of that name, else the JSON itself: which may be a key, and is never shown."""
+    if (path := _existing(given)) is not None:
+        return _read(source, path)
+    otherwise = f"neither a file nor JSON, got {len(given)} characters. Give a path, or the JSON itself"
+    return replace(_parsed(source, given, otherwise), is_hidden=True)
+
+
+def _existing(given: str) -> Path | None:
+    """The file of that name, if there is one."""
     try:
         path = Path(given).expanduser()
-        is_file = path.is_file()
-    except (OSError, RuntimeError, ValueError):  # too long for a path, as JSON is
-        is_file = False
-    if is_file:
-        return _read(source, path)
-    return _parsed(
-        source, given, f"neither a file nor JSON, got {len(given)} characters. Give a path, or the JSON itself"
-    )
+        return path if path.is_file() else None
+    except (OSError, RuntimeError, ValueError):  # too long for a path, as JSON and tokens may be
+        return None
 
 
 def _read(source: str, path: Path) -> Credentials:
@@ -148,11 +168,8 @@ def _read(source: str, path: Path) -> Credentials:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         return Credentials(source=source, problem=f"cannot be read, got {path}: {error}. Correct it")
-    return _parsed(
-        f"{source}: {path}" if source else str(path),
-        text,
-        f"not JSON, got {len(text)} characters. {LOGIN}, or name a credentials file",
-    )
+    otherwise = f"not JSON, got {len(text)} characters. {LOGIN}, or name a credentials file"
+    return replace(_parsed(f"{source}: {path}" if source else str(path), text, otherwise), file=path)
 
 
 def _parsed(source: str, text: str, otherwise: str) -> Credentials:

@@ -9,9 +9,10 @@ from typing import Any
 from build.cloud.borrowed import borrowed_questions
 from build.cloud.gcloud import Gcloud, GcloudError, in_parallel, told_once
 from build.cloud.images import image_checks
-from build.cloud.login import login_checks
+from build.cloud.login import login_checks, surroundings
 from build.cloud.org_policies import policy_checks
 from build.cloud.pulumi_cli import Pulumi
+from build.cloud.rights import rights_checks
 from build.cloud.subject import Subject
 from build.doctor import Check
 from build.errors import DeployError
@@ -37,12 +38,13 @@ def stack_checks(subject: Subject, gcloud: Gcloud, pulumi: Pulumi) -> list[Check
         questions["pulumi stack"] = partial(_pulumi, subject.stack, pulumi)
     if found[0]["verdict"] == "pass":
         questions["login"] = partial(login_checks, gcloud, subject.settings, subject.config)
-        questions["APIs"] = partial(_apis, subject.settings, gcloud)
+        questions["APIs"] = partial(_apis, subject, gcloud)
         for zone, machine_type in sorted(_wanted(subject.settings)):
             questions[f"{machine_type} in {zone}"] = partial(_machine, zone, machine_type, gcloud)
         questions["image"] = partial(image_checks, subject.settings, gcloud)
         questions |= borrowed_questions(subject.settings, gcloud)
         questions["org policies"] = partial(policy_checks, subject, gcloud)
+        questions["permissions"] = partial(rights_checks, subject, gcloud)
         questions["quota"] = partial(_quota, subject, gcloud)
         if any(host.spot for host in subject.settings.hosts.values()):
             questions["capacity"] = partial(_capacity, subject.settings, gcloud)
@@ -87,11 +89,12 @@ def quota_checks(subject: Subject, quotas: Sequence[dict[str, Any]]) -> list[Che
     return found
 
 
-def api_checks(settings: StackSettings, enabled: set[str]) -> list[Check]:
+def api_checks(settings: StackSettings, enabled: set[str], *, impersonates: bool = False) -> list[Check]:
     """Which of the APIs that this stack calls are off."""
     wanted = {*APIS, *(("storage.googleapis.com",) if settings.bucket else ())}
     wanted |= {"monitoring.googleapis.com"} if settings.alerts else set()
     wanted |= {"billingbudgets.googleapis.com"} if settings.budget else set()
+    wanted |= {"iamcredentials.googleapis.com"} if impersonates else set()
     missing = sorted(wanted - enabled)
     if missing:
         return [_check("APIs", "fail", f"off: {', '.join(missing)}. Run `gcloud services enable {' '.join(missing)}`")]
@@ -116,9 +119,10 @@ def _pulumi(stack: str, pulumi: Pulumi) -> list[Check]:
     return found
 
 
-def _apis(settings: StackSettings, gcloud: Gcloud) -> list[Check]:
+def _apis(subject: Subject, gcloud: Gcloud) -> list[Check]:
     listed = gcloud.ask("list the enabled APIs", "services", "list", "--enabled", timeout_s=QUESTION_TIMEOUT_S)
-    return api_checks(settings, {str((each.get("config") or {}).get("name")) for each in listed or ()})
+    enabled = {str((each.get("config") or {}).get("name")) for each in listed or ()}
+    return api_checks(subject.settings, enabled, impersonates=bool(surroundings(subject.config).impersonated))
 
 
 def _wanted(settings: StackSettings) -> set[tuple[str, str]]:

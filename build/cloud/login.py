@@ -17,13 +17,23 @@ TRUE = ("1", "true", "yes", "on")
 
 def login_checks(gcloud: Gcloud, settings: StackSettings, config: Mapping[str, Any]) -> list[Check]:
     """Both logins; `config` is the stack's file as it stands."""
-    if os.environ.get("CLOUDSDK_AUTH_DISABLE_CREDENTIALS", "").lower() in TRUE:
+    if are_disabled(os.environ):
         return [_check("warn", "credentials are disabled in gcloud's settings; nothing to check")]
-    around = Surroundings(
+    needs_quota_project = settings.budget is not None
+    found = credential_checks(surroundings(config), settings.project, needs_quota_project=needs_quota_project)
+    return [_gcloud(gcloud), *found]
+
+
+def are_disabled(environment: Mapping[str, str]) -> bool:
+    """Whether gcloud is told to send no credentials, as on a cloud of one's own."""
+    return environment.get("CLOUDSDK_AUTH_DISABLE_CREDENTIALS", "").lower() in TRUE
+
+
+def surroundings(config: Mapping[str, Any]) -> Surroundings:
+    """Where this process stands."""
+    return Surroundings(
         environment=dict(os.environ), config=config, home=Path.home(), metadata_server=metadata_server(os.environ)
     )
-    needs_quota_project = settings.budget is not None
-    return [_gcloud(gcloud), *credential_checks(around, settings.project, needs_quota_project=needs_quota_project)]
 
 
 def _gcloud(gcloud: Gcloud) -> Check:

@@ -2,15 +2,17 @@
 the caller may do.
 
 A call without a token, or with one that nobody issued, is `Settings.caller`'s. `Settings.tokens` says whose the others
-are, `Settings.lacks` which permissions somebody does not have.
+are, `Settings.holds` which permissions somebody has who has not all of them.
 """
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tests.fakes.cloud.call import Call, answers
-from tests.fakes.cloud.errors import ApiError
+from tests.fakes.cloud.errors import ApiError, permission_denied
+from tests.fakes.cloud.permissions import needed
 from tests.fakes.cloud.policies import project_id
 
 Json = dict[str, Any]
@@ -36,9 +38,16 @@ def is_person(email: str) -> bool:
     return bool(email) and not email.endswith("gserviceaccount.com")
 
 
-def lacking(call: Call) -> set[str]:
-    """Permissions that the caller does not have."""
-    return call.state.settings.lacks.get(caller(call), set())
+def missing(call: Call, asked: Iterable[str]) -> list[str]:
+    """Those of the asked permissions that the caller does not have."""
+    held = call.state.settings.holds.get(caller(call))
+    return [] if held is None else sorted(set(asked) - held)
+
+
+def check_permissions(call: Call) -> None:
+    """Refuse who lacks a permission that the call needs."""
+    for permission in missing(call, needed(call)):
+        raise permission_denied(permission, f"projects/{call.state.settings.project}")
 
 
 def check_quota_project(call: Call) -> None:
@@ -96,5 +105,5 @@ def permitted(call: Call) -> Json:
     for permission in asked:
         if not re.fullmatch(r"[a-z]+(\.[a-zA-Z]+){2}", permission) or permission.startswith("billing."):
             raise ApiError(400, "badRequest", f"Permission {permission} is not valid for this resource.")
-    having = [permission for permission in asked if permission not in lacking(call)]
+    having = [permission for permission in asked if permission not in missing(call, asked)]
     return {"permissions": having} if having else {}

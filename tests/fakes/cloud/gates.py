@@ -1,8 +1,9 @@
-"""What Google looks at before a method does anything: billing, the quota project, the organisation's policies."""
+"""What Google looks at before a method does anything: billing, quota project, permissions, labels, policies."""
 
 from tests.fakes.cloud.call import Call
-from tests.fakes.cloud.callers import check_quota_project
+from tests.fakes.cloud.callers import check_permissions, check_quota_project
 from tests.fakes.cloud.errors import ApiError
+from tests.fakes.cloud.label_rules import check_labels
 from tests.fakes.cloud.org_policies import check_policies
 
 BILLED = frozenset({"compute.googleapis.com", "secretmanager.googleapis.com"})
@@ -38,7 +39,7 @@ def check_billing(call: Call) -> None:
     raise ApiError(403, "forbidden", message, details=[links, info])
 
 
-GATES = (check_billing, check_quota_project, check_policies)
+GATES = (check_billing, check_quota_project, check_permissions, check_labels, check_policies)
 
 
 def check(call: Call) -> None:

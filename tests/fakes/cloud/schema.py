@@ -72,6 +72,8 @@ class Judge:
             elif name not in properties:
                 if properties or "$" not in schema:
                     yield f"Invalid JSON payload received. Unknown name \"{name}\" at '{path}': Cannot find field."
+            elif self.request_of and inner is None:
+                continue  # protobuf's JSON takes null for a field that is not set, and gcloud sends some
             elif self.request_of and properties[name].get("readOnly") and inner != properties[name].get("default"):
                 yield f"Invalid value for field '{path}.{name}': '{inner}'. The field is output only."
             else:

@@ -60,8 +60,8 @@ class Settings:
     """The e-mail address of who calls without a token; the project's owner when empty."""
     tokens: dict[str, str] = field(default_factory=dict)
     """Whose a token is."""
-    lacks: dict[str, set[str]] = field(default_factory=dict)
-    """Permissions that a caller does not have."""
+    holds: dict[str, set[str]] = field(default_factory=dict)
+    """The permissions of a caller; all of them where nothing is said."""
     billing_enabled: bool = True
     iam_delay_s: float = 0.0
     """For how long after its creation a service account cannot be granted anything."""

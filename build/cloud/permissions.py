@@ -1,0 +1,180 @@
+"""Which permissions `pulumi up`, `destroy` and fab need on the project, and which predefined roles give them.
+
+The one table: `fab doctor --stack` asks Google for the permissions, docs/permissions.md shows the roles. Written from
+the "IAM permissions" of each method in Google's API references and from "IAM basic and predefined roles reference".
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from deployment.stack import StackSettings
+
+
+def always(settings: StackSettings) -> bool:
+    """For every stack."""
+    return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """Permissions of one predefined role, what they are for, and for which stacks."""
+
+    what: str
+    role: str
+    permissions: tuple[str, ...]
+    when: str = "always"
+    """In the words of the document."""
+    is_for: Callable[[StackSettings], bool] = always
+
+
+def _all(service: str, collection: str, verbs: str) -> tuple[str, ...]:
+    return tuple(f"{service}.{collection}.{verb}" for verb in verbs.split())
+
+
+CHANGED = "create get list update delete"
+
+PULUMI = (
+    Need(
+        what="instances, disks, snapshots and their schedules",
+        role="roles/compute.instanceAdmin.v1",
+        permissions=(
+            *_all(
+                "compute", "instances", "create get list delete start stop setLabels setMetadata setTags setMachineType"
+            ),
+            *_all("compute", "instances", "setScheduling setServiceAccount updateShieldedInstanceConfig attachDisk"),
+            *_all("compute", "instances", "detachDisk addAccessConfig deleteAccessConfig getIamPolicy setIamPolicy"),
+            *_all("compute", "disks", "create get list delete update resize use setLabels createSnapshot"),
+            *_all("compute", "disks", "addResourcePolicies removeResourcePolicies"),
+            *_all("compute", "resourcePolicies", f"{CHANGED} use"),
+            *_all("compute", "snapshots", "create get list delete setLabels useReadOnly"),
+            *_all("compute", "images", "get getFromFamily useReadOnly"),
+            *(f"compute.{name}.get" for name in ("projects", "regions", "zones", "machineTypes", "diskTypes")),
+            *(f"compute.{scope}Operations.get" for scope in ("zone", "region", "global")),
+        ),
+    ),
+    Need(
+        what="the network",
+        role="roles/compute.networkAdmin",
+        permissions=(
+            *_all("compute", "networks", f"{CHANGED} updatePolicy"),
+            *_all("compute", "subnetworks", f"{CHANGED} expandIpCidrRange setPrivateIpGoogleAccess"),
+            *_all("compute", "routers", CHANGED),
+        ),
+    ),
+    Need(what="the subnet's use", role="roles/compute.networkUser", permissions=("compute.subnetworks.use",)),
+    Need(
+        what="external addresses",
+        role="roles/compute.networkUser",
+        permissions=("compute.subnetworks.useExternalIp",),
+        when="a host has `publicIp`",
+        is_for=lambda settings: any(host.public_ip for host in settings.hosts.values()),
+    ),
+    Need(what="the firewall", role="roles/compute.securityAdmin", permissions=_all("compute", "firewalls", CHANGED)),
+    Need(
+        what="the hosts' service accounts",
+        role="roles/iam.serviceAccountAdmin",
+        permissions=_all("iam", "serviceAccounts", CHANGED),
+    ),
+    Need(
+        what="to run hosts as those accounts",
+        role="roles/iam.serviceAccountUser",
+        permissions=("iam.serviceAccounts.actAs",),
+    ),
+    Need(
+        what="the role with which a host stops itself",
+        role="roles/iam.roleAdmin",
+        permissions=_all("iam", "roles", f"{CHANGED} undelete"),
+    ),
+    Need(
+        what="logs and metrics for the hosts",
+        role="roles/resourcemanager.projectIamAdmin",
+        permissions=_all("resourcemanager", "projects", "get getIamPolicy setIamPolicy"),
+    ),
+    Need(
+        what="secrets",
+        role="roles/secretmanager.admin",
+        permissions=(
+            *_all("secretmanager", "secrets", f"{CHANGED} getIamPolicy setIamPolicy"),
+            *_all("secretmanager", "versions", "add get access destroy enable disable"),
+        ),
+    ),
+    Need(
+        what="the bucket",
+        role="roles/storage.admin",
+        permissions=(
+            *_all("storage", "buckets", f"{CHANGED} getIamPolicy setIamPolicy"),
+            *_all("storage", "objects", "list delete"),
+        ),
+        when="`axion:bucket`",
+        is_for=lambda settings: settings.bucket,
+    ),
+    Need(
+        what="alerts",
+        role="roles/monitoring.editor",
+        permissions=(
+            *_all("monitoring", "alertPolicies", CHANGED),
+            *_all("monitoring", "notificationChannels", CHANGED),
+        ),
+        when="`axion:alerts`",
+        is_for=lambda settings: settings.alerts is not None,
+    ),
+)
+FAB = (
+    Need(
+        what="hosts: found, known by their keys, stopped and started",
+        role="roles/compute.instanceAdmin.v1",
+        permissions=(
+            *_all("compute", "instances", "get list getGuestAttributes getSerialPortOutput start stop"),
+            *(f"compute.{name}.get" for name in ("projects", "regions", "zones", "machineTypes")),
+            "compute.machineTypes.list",
+            "compute.zoneOperations.get",
+        ),
+    ),
+    Need(
+        what="SSH to hosts without an external address",
+        role="roles/iap.tunnelResourceAccessor",
+        permissions=("iap.tunnelInstances.accessViaIAP",),
+    ),
+    Need(what="root on hosts", role="roles/compute.osAdminLogin", permissions=("compute.instances.osAdminLogin",)),
+    Need(
+        what="to log in where the host's account could be used",
+        role="roles/iam.serviceAccountUser",
+        permissions=("iam.serviceAccounts.actAs",),
+    ),
+    Need(
+        what="`fab census`: what is left",
+        role="roles/viewer",
+        permissions=(
+            *(f"compute.{name}.list" for name in ("disks", "snapshots", "addresses", "resourcePolicies", "firewalls")),
+            *(f"compute.{name}.list" for name in ("routers", "subnetworks", "networks")),
+            *("iam.serviceAccounts.list", "iam.roles.list", "secretmanager.secrets.list", "storage.buckets.list"),
+            *("monitoring.alertPolicies.list", "monitoring.notificationChannels.list"),
+        ),
+    ),
+    Need(
+        what="`fab doctor`: which APIs are on",
+        role="roles/serviceusage.serviceUsageViewer",
+        permissions=("serviceusage.services.list",),
+    ),
+)
+ELSEWHERE = (
+    ("the budget", "roles/billing.costsManager on the billing account", "`axion:budget`"),
+    (
+        "what the organisation's policies refuse, read by `fab doctor`",
+        "roles/orgpolicy.policyViewer",
+        "in an organisation",
+    ),
+    ("a person's calls counted on the project", "roles/serviceusage.serviceUsageConsumer", "with a quota project"),
+    ("to act as another account", "roles/iam.serviceAccountTokenCreator on that account", "with impersonation"),
+)
+"""What no question to the project answers: which role, where, and when."""
+
+
+def permissions_of(needs: tuple[Need, ...], settings: StackSettings) -> list[str]:
+    """All that a stack needs, once each."""
+    return sorted({one for need in needs if need.is_for(settings) for one in need.permissions})
+
+
+def roles_for(missing: set[str], needs: tuple[Need, ...], settings: StackSettings) -> list[str]:
+    """The roles that would give what is missing."""
+    return sorted({need.role for need in needs if need.is_for(settings) and missing & set(need.permissions)})
