@@ -8,18 +8,6 @@ from tests.fakes.provider.registry import KINDS
 
 Json = dict[str, Any]
 PLACES = ("project", "region", "zone")
-CONFIGURABLE = frozenset(
-    {
-        *(*PLACES, "defaultLabels", "accessToken", "credentials", "disableGlobalProjectWarning"),
-        *("userProjectOverride", "billingProject"),
-    }
-)
-
-
-def quota_project(given: Json) -> str | None:
-    """On which project calls count. Budgets are of no project, so that the override alone would name none."""
-    overrides = str(given.get("userProjectOverride", "")).lower() == "true"
-    return str(given.get("billingProject") or "") or None if overrides else None
 
 
 def kind_of(urn: str) -> Kind:

@@ -3,10 +3,13 @@
 import http.client
 import json
 import os
+import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode, urlsplit
+
+from tests.fakes.provider.login import Login
 
 Json = dict[str, Any]
 ADDRESS = "AXION_FAKE_CLOUD"
@@ -14,6 +17,17 @@ RETRIED = frozenset({500, 502, 503})
 ATTEMPTS = 3
 """The real provider goes on retrying until its timeout; three times show the same and are over sooner."""
 PAUSE_S = 0.05
+SCOPE = "https://www.googleapis.com/auth/cloud-platform"
+
+
+LOGGING_IN = threading.RLock()
+_login = [Login()]
+"""Of this process, which is one provider: set once, when it is configured."""
+
+
+def log_in(login: Login) -> None:
+    """Call as somebody from now on."""
+    _login[0] = login
 
 
 class RestError(Exception):
@@ -38,8 +52,6 @@ class Rest:
     """A client with one deadline for all that it does for one resource."""
 
     timeout_s: float
-    quota_project: str | None = None
-    """On which the calls count (Google Provider Configuration Reference: user_project_override, billing_project)."""
 
     def __post_init__(self) -> None:
         """Start the clock."""
@@ -51,6 +63,20 @@ class Rest:
             raise TimedOutError("context deadline exceeded")
         return left
 
+    def _headers(self) -> dict[str, str]:
+        """Who calls; a service account's token is fetched first, by who may act as it."""
+        with LOGGING_IN:
+            login = _login[0]
+            if login.impersonated:
+                log_in(replace(login, impersonated=""))
+                path = f"/v1/projects/-/serviceAccounts/{login.impersonated}:generateAccessToken"
+                status, answer = self._once("POST", path, {"scope": [SCOPE]})
+                if status >= 400:
+                    log_in(login)
+                    raise ValueError(f"impersonate: status code {status}: {json.dumps(answer)}")
+                log_in(replace(login, impersonated="", token=answer["accessToken"]))
+            return _login[0].headers()
+
     def _once(self, verb: str, path: str, body: Json | None) -> tuple[int, Json]:
         address = os.environ.get(ADDRESS, "")
         if not address:
@@ -59,8 +85,7 @@ class Rest:
         connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=self._left_s())
         try:
             data = None if body is None else json.dumps(body)
-            quota = {"X-Goog-User-Project": self.quota_project} if self.quota_project else {}
-            connection.request(verb, path, data, {"Content-Type": "application/json", **quota})
+            connection.request(verb, path, data, {"Content-Type": "application/json", **self._headers()})
             answer = connection.getresponse()
             raw = answer.read()
             return answer.status, json.loads(raw) if raw else {}

@@ -11,11 +11,12 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.empty_pb2 import Empty
 
 from tests.fakes.provider import labels, sdk
-from tests.fakes.provider.checks import CONFIGURABLE, PLACES, kind_of, problems, quota_project
+from tests.fakes.provider.checks import PLACES, kind_of, problems
 from tests.fakes.provider.differences import Comparison, Difference
 from tests.fakes.provider.kinds import Defaults, Kind, PartlyDoneError, planned
+from tests.fakes.provider.login import CONFIGURABLE, Login
 from tests.fakes.provider.protocol import plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
-from tests.fakes.provider.rest import OperationError, Rest, RestError, TimedOutError
+from tests.fakes.provider.rest import OperationError, Rest, RestError, TimedOutError, log_in
 from tests.fakes.provider.values import UNKNOWN, has_unknown, received, refreshed, sent
 
 Json = dict[str, Any]
@@ -28,7 +29,6 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
 
     def __init__(self) -> None:
         self.defaults = Defaults()
-        self.quota_project: str | None = None
         self.is_cancelled = threading.Event()
 
     def GetPluginInfo(self, request: Any, context: Any) -> Any:
@@ -60,7 +60,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         default_labels = given.get("defaultLabels", {})
         pairs = tuple(sorted(default_labels.items())) if isinstance(default_labels, dict) else ()
         self.defaults = Defaults(**found, labels=pairs)
-        self.quota_project = quota_project(given)
+        log_in(Login.of(given))
         return provider_pb2.ConfigureResponse(acceptSecrets=True, supportsPreview=True, acceptResources=False)
 
     def Cancel(self, request: Any, context: Any) -> Any:
@@ -143,7 +143,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         if request.preview:
             return provider_pb2.CreateResponse(properties=sent(self._planned(kind, placed, {}), secret))
         assert not has_unknown(placed), f"{request.urn}: an unknown value outside a preview"
-        rest = Rest(request.timeout or TIMEOUT_S, self.quota_project)
+        rest = Rest(request.timeout or TIMEOUT_S)
         resource_id = self._tried(
             context, f"Error creating {kind.noun}", lambda: kind.create(rest, self._labelled(kind, placed))
         )
@@ -160,7 +160,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         kind = kind_of(request.urn)
         inputs, secret = received(request.inputs)
         state, more = received(request.properties)
-        rest = Rest(request.timeout or TIMEOUT_S, self.quota_project)
+        rest = Rest(request.timeout or TIMEOUT_S)
         given = kind.placed({}, self.defaults) | ({**state, **inputs} if inputs else kind.imported(request.id))
         outputs = self._tried(
             context, f"Error reading {kind.noun}", lambda: self._outputs(kind, rest, request.id, given)
@@ -183,7 +183,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         placed = kind.placed(news, self.defaults)
         if request.preview:
             return provider_pb2.UpdateResponse(properties=sent(self._planned(kind, placed, olds), secret))
-        rest = Rest(request.timeout or TIMEOUT_S, self.quota_project)
+        rest = Rest(request.timeout or TIMEOUT_S)
         changed = frozenset(one.top for one in found)
         wanted = self._labelled(kind, placed)
         self._tried(
@@ -201,7 +201,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         policy = state.get("deletionPolicy", "DELETE")
         if policy == "PREVENT":
             context.abort(grpc.StatusCode.UNKNOWN, f"cannot destroy {kind.noun}: deletionPolicy is PREVENT")
-        rest = Rest(request.timeout or TIMEOUT_S, self.quota_project)
+        rest = Rest(request.timeout or TIMEOUT_S)
 
         def delete() -> None:
             try:
