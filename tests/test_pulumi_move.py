@@ -40,7 +40,8 @@ def marked(life: Life) -> list[str]:
 
 def zone_in_file(life: Life) -> str | None:
     host = yaml.safe_load(life.stack.settings_file.read_text())["config"]["axion:hosts"]["main"]
-    return host.get("zone")
+    zone: str | None = host.get("zone")
+    return zone
 
 
 def test_data_goes_to_another_zone_and_back_and_nothing_old_goes_by_itself(life: Life) -> None:
