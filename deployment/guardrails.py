@@ -119,8 +119,6 @@ class _Guard:
                     "takes 30. Shorten the stack's name or the host's."
                 ),
             )
-        for path, what in label_problems(settings.labels):
-            yield ("axion:labels", *path), what
 
     def _host(self, name: str, host: HostSettings) -> Iterator[tuple[tuple[str, ...], str]]:
         zone = self.settings.zone_of(name)

@@ -170,7 +170,7 @@ def test_what_can_be_provisioned_depends_on_the_size(
 
 
 def later(cloud: Cloud, seconds: float) -> None:
-    cloud.state.settings.clock_ahead_s += seconds
+    cloud.state.settings.days_passed += seconds / 86_400
 
 
 def test_a_hyperdisk_changes_only_so_often(cloud: Cloud) -> None:

@@ -45,15 +45,13 @@ class Settings:
     default_cpu_limit: float = 500.0
     stockout_zones: set[str] = field(default_factory=set)
     services: set[str] = field(default_factory=lambda: {f"{name}.googleapis.com" for name in SERVICES})
-    clock_ahead_s: float = 0.0
-    """How far a test has moved time on, for what may happen only once in some hours."""
     billing_accounts: tuple[str, ...] = ("012345-6789AB-CDEF01",)
     host_projects: set[str] = field(default_factory=set)
     """Projects whose Shared VPC this project is attached to."""
     caller_is_owner: bool = True
     """Whether the caller may act as every account of the project, or only as those with a grant."""
     days_passed: float = 0.0
-    """How far this cloud's calendar is ahead of ours: what Google keeps for days can be waited for."""
+    """How far this cloud's calendar is ahead of ours: what Google keeps, or forbids, for hours or days can be waited for."""
     org_policies: dict[str, Json] = field(default_factory=dict)
     """By constraint without its prefix; see `org_policies`."""
     caller: str = ""
@@ -148,7 +146,7 @@ class State:
 
     def may_happen(self, what: str, most: int, seconds: float) -> bool:
         """Whether something may be done once more, and that it is done now."""
-        now_s = time.time() + self.settings.clock_ahead_s
+        now_s = self.clock()
         recent = [one for one in self.happened.get(what, []) if one > now_s - seconds]
         self.happened[what] = recent if len(recent) >= most else [*recent, now_s]
         return len(recent) < most
