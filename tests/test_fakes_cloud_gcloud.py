@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cloud_calls import COMPUTE, booted, done
+from tests.cloud_calls import COMPUTE, ZONE, booted, disk, done
 from tests.fakes.cloud.server import Cloud
 from tests.gcloud_on_cloud import gcloud_environment, need_gcloud
 
@@ -60,3 +60,39 @@ def test_gcloud_lists_by_name_and_reads_the_other_apis(cloud: Cloud, gcloud_fold
     assert listed.stdout.split() == ["axion-dev-net"]
     secrets = gcloud(cloud, gcloud_folder, "secrets", "list", "--format=value(name)")
     assert secrets.stdout.split() == ["axion-dev-keys"]
+
+
+def test_gcloud_moves_what_is_on_a_disk_to_another_zone(cloud: Cloud, gcloud_folder: Path) -> None:
+    done(cloud, "POST", f"{ZONE}/disks", disk())
+    cloud.state.write("projects/axion-test/zones/us-central1-a/disks/data", "weights")
+
+    def ran(*words: str) -> str:
+        answered = gcloud(cloud, gcloud_folder, "compute", *words)
+        assert answered.returncode == 0, answered.stderr
+        return answered.stdout.strip()
+
+    source = ("--source-disk=data", "--source-disk-zone=us-central1-a")
+    ran("snapshots", "create", "axion-move", *source, "--labels=axion-stack=dev")
+    listed = ran("snapshots", "list", "--filter=labels.axion-stack=dev", "--format=value(name,status,diskSizeGb)")
+    assert listed.split() == ["axion-move", "READY", "50"]
+    ran(
+        *("disks", "create", "data", "--zone=us-central1-b", "--source-snapshot=axion-move", "--size=60"),
+        *("--type=hyperdisk-balanced", "--provisioned-iops=4000", "--provisioned-throughput=200"),
+        "--labels=axion-stack=dev",
+    )
+    moved = json.loads(ran("disks", "describe", "data", "--zone=us-central1-b", "--format=json"))
+    wanted = ("sizeGb", "provisionedIops", "provisionedThroughput", "labels")
+    assert [moved[key] for key in wanted] == ["60", "4000", "200", {"axion-stack": "dev"}]
+    assert cloud.state.written("projects/axion-test/zones/us-central1-b/disks/data") == "weights"
+    ran("disks", "delete", "data", HERE)
+    ran("snapshots", "delete", "axion-move")
+    assert list(cloud.state.contents.values()) == ["weights"]
+
+
+def test_gcloud_is_asked_what_becomes_of_local_ssds(cloud: Cloud, gcloud_folder: Path) -> None:
+    booted(cloud, machine="c4a-standard-8-lssd")
+    refused = gcloud(cloud, gcloud_folder, "compute", "instances", "stop", "vm", HERE)
+    assert refused.returncode == 1
+    assert "undefined value for `discard-local-ssd`" in refused.stderr
+    stopped = gcloud(cloud, gcloud_folder, "compute", "instances", "stop", "vm", HERE, "--discard-local-ssd=true")
+    assert stopped.returncode == 0, stopped.stderr

@@ -66,6 +66,11 @@ def _provision(rest: Rest, resource_id: str, old: Json, new: Json) -> None:
     rest.compute("PATCH", f"{resource_id}?{'&'.join(f'paths={name}' for name in changed)}", body)
 
 
+def _access_mode(rest: Rest, resource_id: str, old: Json, new: Json) -> None:
+    body = {"name": resource_id.rpartition("/")[2], "accessMode": new["accessMode"]}
+    rest.compute("PATCH", resource_id, body, {"paths": "accessMode"})
+
+
 class Disk(Kind):
     """A disk; it grows in place and is made anew to shrink: the old one is detached and deleted, wherever it was."""
 
@@ -93,9 +98,10 @@ class Disk(Kind):
     client_only = frozenset({"deletionPolicy", "createSnapshotBeforeDestroy", "createSnapshotBeforeDestroyPrefix"})
     defaults: ClassVar[Json] = {"deletionPolicy": "DELETE", "type": "pd-standard", "createSnapshotBeforeDestroy": False}
     steps = (
+        Step(inputs=frozenset({"labels"}), run=set_labels),
         Step(inputs=frozenset({"size"}), run=_resize),
         Step(inputs=frozenset(PROVISIONED), run=_provision),
-        Step(inputs=frozenset({"labels"}), run=set_labels),
+        Step(inputs=frozenset({"accessMode"}), run=_access_mode),
     )
     has_labels = True
     secret_outputs = SECRET_OUTPUTS
@@ -126,6 +132,11 @@ class Disk(Kind):
         if "image" in inputs:
             body["sourceImage"] = image_path(rest, inputs["project"], inputs["image"])
         return body
+
+    def read(self, rest: Rest, resource_id: str) -> Json | None:
+        """All but the architecture, which the real provider sends and never reads: an import does not know it."""
+        found = super().read(rest, resource_id)
+        return found and {name: value for name, value in found.items() if name != "architecture"}
 
     def delete(self, rest: Rest, resource_id: str, state: Json) -> None:
         """Take it off every instance that uses it, running or not, and delete it, as resource_compute_disk.go does.
