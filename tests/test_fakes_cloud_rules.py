@@ -59,6 +59,12 @@ REFUSED: dict[str, tuple[dict[str, Any], int, str]] = {
         "Invalid value for field 'resource.disks.boot': 'True'. "
         "A hyperdisk-extreme disk cannot be used as a boot disk.",
     ),
+    "a disk of another zone": (
+        {"disks": [*boot_disk(), {"source": "projects/axion-test/zones/us-central1-b/disks/far"}]},
+        400,
+        "Invalid value for field 'resource.disks[1].source': 'https://www.googleapis.com/compute/v1/"
+        "projects/axion-test/zones/us-central1-b/disks/far'. Disk must be in the same zone as the instance.",
+    ),
     "17 disks on 8 processors": (
         {"disks": [*boot_disk(), *boots(16)]},
         400,
@@ -120,6 +126,7 @@ def test_an_instance_that_google_refuses_is_refused_and_leaves_nothing(cloud: Cl
     network(cloud)
     extreme = disk("extreme", type="zones/us-central1-a/diskTypes/hyperdisk-extreme", sizeGb="64")
     done(cloud, "POST", f"{ZONE}/disks", extreme)
+    done(cloud, "POST", f"{ZONE[:-1]}b/disks", disk("far", type="zones/us-central1-b/diskTypes/hyperdisk-balanced"))
     before = set(cloud.state.resources)
     changes, code, message = REFUSED[mistake]
     got = refusal(post(cloud, f"{ZONE}/instances", instance(**changes)))

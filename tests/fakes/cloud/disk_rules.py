@@ -111,8 +111,13 @@ def check_source(kind: str, disk: Json) -> None:
         raise invalid_field("resource.accessMode", disk.get("accessMode", "READ_WRITE_SINGLE"), why)
 
 
-def check_use(disk: Json, attached: Json) -> None:
-    """Whether a disk can be attached like this; the same page. Google's sentences are not known to us."""
+def check_use(disk: Json, attached: Json, zone: str, field: str) -> None:
+    """Whether a disk can be attached like this: the same page, and GoogleCloudPlatform/google-cloud-powershell #237.
+
+    Only the first sentence is Google's own; the others are not known to us.
+    """
+    if "source" in attached and not disk["zone"].endswith(f"/{zone}"):
+        raise invalid_field(f"{field}.source", disk["selfLink"], "Disk must be in the same zone as the instance.")
     kind = disk["type"].rpartition("/")[2]
     if attached.get("boot") and kind in NO_BOOT:
         raise invalid_field("resource.disks.boot", True, f"A {kind} disk cannot be used as a boot disk.")

@@ -126,7 +126,7 @@ def attach_disk(call: Call) -> Json:
     disk = call.state.get(disk_path)
     if disk.get("users") and call.body.get("mode") != "READ_ONLY":
         raise in_use(disk_path, disk["users"][0].removeprefix(PREFIX))
-    disk_rules.check_use(disk, call.body)
+    disk_rules.check_use(disk, call.body, call.parameters["zone"], "resource")
     machine = rules.MACHINES[instance["machineType"].rpartition("/")[2]]
     rules.check_disks(machine, [*_disks(call, instance), disk], "attaching disk")
     index = 1 + max(one["index"] for one in instance["disks"])

@@ -29,7 +29,7 @@ def instance_disks(call: Call, path: str, body: Json, machine: rules.Machine) ->
             if disk.get("users") and given.get("mode") != "READ_ONLY":
                 raise in_use(disk_path, disk["users"][0].removeprefix(PREFIX))
         all_disks.append(disk)
-        disk_rules.check_use(disk, given)
+        disk_rules.check_use(disk, given, call.parameters["zone"], f"resource.disks[{index}]")
         if given.get("boot"):
             features = [feature["type"] for feature in disk.get("guestOsFeatures", [])]
             rules.check_image(machine, disk.get("architecture", "X86_64"), features)
