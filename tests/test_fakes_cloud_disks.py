@@ -73,6 +73,16 @@ def test_a_snapshot_shows_its_disk_its_size_its_own_labels_and_where_it_is_store
     assert get(cloud, f"{SNAPSHOTS}/near")["storageLocations"] == ["us-central1"]
 
 
+def test_a_snapshot_that_is_still_being_made_gives_no_disk(cloud: Cloud) -> None:
+    done(cloud, "POST", f"{ZONE}/disks", disk())
+    cloud.state.settings.operation_delay_s = 60.0
+    post(cloud, SNAPSHOTS, snapshot())
+    assert get(cloud, f"{SNAPSHOTS}/snap")["status"] == "CREATING"
+    body = disk("new", sourceSnapshot="global/snapshots/snap")
+    message = f"The resource '{BASE}/global/snapshots/snap' is not ready"
+    assert refusal(post(cloud, f"{ZONE}/disks", body)) == (400, "resourceNotReady", message)
+
+
 def test_attaching_and_detaching_is_remembered(cloud: Cloud) -> None:
     booted(cloud)
     shown = get(cloud, f"{ZONE}/disks/data")
