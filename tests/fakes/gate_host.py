@@ -25,6 +25,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.owner.authorizations.append(self.headers.get("Authorization"))
         self.reply(*self.server.owner.post(asked))
 
     def reply(self, status: int, body: Any) -> None:
@@ -55,6 +56,7 @@ class GateHost:
         self.answers: dict[str, tuple[int, Any]] = dict.fromkeys(names, (200, ANSWER))
         self.stats: dict[str, Any] = {"config_digest": "g1", "unit_digest": "ug", "pid": os.getpid()}
         self.asked: list[dict[str, Any]] = []
+        self.authorizations: list[str | None] = []
         self.looks = 0
         """How often the gate asked the gateway what it sees: once a round."""
         (root / "run").mkdir(parents=True)
