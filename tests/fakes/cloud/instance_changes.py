@@ -10,6 +10,7 @@ from tests.fakes.cloud.disks import release, set_labels, use
 from tests.fakes.cloud.errors import ApiError, in_use, invalid, invalid_field
 from tests.fakes.cloud.instance_disks import attached_disk
 from tests.fakes.cloud.instances import INSTANCES, machine_of, stamped_metadata
+from tests.fakes.cloud.others import check_accounts
 from tests.fakes.cloud.state import PREFIX
 
 Json = dict[str, Any]
@@ -87,6 +88,7 @@ def set_machine_type(call: Call) -> Json:
 def set_service_account(call: Call) -> Json:
     """Another identity, while the instance is stopped."""
     _stopped(call, "service account")
+    check_accounts(call, [call.body])
     return _change(call, lambda instance: instance.update(serviceAccounts=[call.body]))
 
 
