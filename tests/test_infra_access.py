@@ -8,7 +8,7 @@ import pytest
 
 from deployment.inventory import inventory_from
 from tests.example_stacks import KEYS, TOKEN, recorded
-from tests.pulumi_program import Recording
+from tests.pulumi_program import Recording, config_of, run_program
 
 # How a value that the engine must encrypt is marked in Pulumi's protocol.
 MARK, SECRET = "4dabf18193072939515e22adb298388d", "1b47061264138c4ac30d75fd1eb44270"
@@ -50,6 +50,24 @@ def test_a_host_may_do_five_things(full: Recording) -> None:
         role = full.named(f"identity-{host}-stop-role").inputs
         # The number is the account's: another life of the stack has another, and so another role.
         assert (role["permissions"], role["roleId"]) == (["compute.instances.stop"], f"axion_full_stop_{host}_1047")
+
+
+def test_a_role_that_exists_is_granted_instead_of_one_that_is_made() -> None:
+    role = "organizations/12345/roles/stopper"
+    given = run_program({**config_of("prod"), "axion:stopRole": role})
+    assert given.of_type("IAMCustomRole") == []
+    assert given.one("InstanceIAMMember").inputs["role"] == role
+    assert len(given.of_type("Account")) == 1
+
+
+def test_an_account_that_exists_gets_nothing_here() -> None:
+    config = config_of("prod")
+    account = "serving@corp-accounts.iam.gserviceaccount.com"
+    config["axion:hosts"] = {"main": {**config["axion:hosts"]["main"], "serviceAccount": account}}
+    given = run_program(config)
+    assert given.one("Instance").inputs["serviceAccount"]["email"] == account
+    made = {each.type.rpartition(":")[2] for each in given.resources}
+    assert made.isdisjoint({"Account", "IAMMember", "IAMCustomRole", "InstanceIAMMember", "SecretIamMember"})
 
 
 def _object(inputs: Mapping[str, Any]) -> Any:
