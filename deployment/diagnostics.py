@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from deployment.cloud_errors import COLOUR, CloudError, Kind, classify
-from deployment.next_steps import kept
+from deployment.protection import kept
 
 SECTION = re.compile(r"^Diagnostics:$", re.MULTILINE)
 STACK = re.compile(
@@ -13,6 +13,7 @@ STACK = re.compile(
 )
 HEAD = re.compile(r"^  (?P<kind>\S+) \((?P<name>[^)]+)\):$")
 END = re.compile(r"^\S")
+ERROR = re.compile(r"^error: ", re.MULTILINE | re.IGNORECASE)
 HOST = re.compile(r"^(?:host|identity)-([a-z0-9]+)(?:-|$)|^models-data-([a-z0-9]+)(?:-|$)")
 """A host's name within the names of its resources (infra/host.py, infra/identity.py, infra/model_store.py)."""
 # What Pulumi adds when something else has failed.
@@ -46,7 +47,12 @@ def explained(output: str) -> tuple[str, ...]:
     """What to do about each failure, one line each."""
     output = _plain(output)
     stack = STACK.search(output)
-    lines = (each.problem() for each in failures(output))
+    lines = [each.problem() for each in failures(output)]
+    first = ERROR.search(output)
+    if first and not lines:
+        # Neither gcloud nor a Pulumi that does not begin has diagnostics: a lock, a passphrase, a name.
+        who = "gcloud" if "(gcloud." in output else "pulumi"
+        lines = [classify(output[first.start() :]).problem(who)]
     return tuple(line.replace("--stack NAME", f"--stack {stack['name']}") if stack else line for line in lines)
 
 

@@ -9,7 +9,6 @@ API = re.compile(r"\b([a-z]+(?:-[a-z]+)*\.googleapis\.com)\b")
 ZONE = r"[a-z]+-[a-z]+\d+-[a-z]"
 QUOTAS_PAGE = "https://console.cloud.google.com/iam-admin/quotas"
 MOVE = "`fab move --stack NAME --host HOST --zone ZONE`"
-NO_UNPROTECT = "Do not run `pulumi state unprotect`: the next change would delete it."
 # How gcloud speaks of what a compute path names.
 VERBS = {
     "firewalls": "compute firewall-rules delete", "instances": "compute instances delete",
@@ -40,17 +39,28 @@ def quota(text: str) -> str:
     what = f"more {metric}" if metric else "a higher quota"
     has = f" (the limit is {limit.rstrip('.')})" if limit else ""
     where = f" in {region}" if region else ""
-    return f"Ask for {what}{where}{has} at {QUOTAS_PAGE}, or take a smaller machine."
+    return f"Ask for {what}{where}{has} at {QUOTAS_PAGE}, or take {_less(metric or 'CPUS')}."
+
+
+def _less(metric: str) -> str:
+    """What needs less of it."""
+    if "CPUS" in metric:
+        return "a smaller machine"
+    is_of_disks = re.search(r"^HD|DISK|SSD|IOPS|THROUGHPUT", metric, re.IGNORECASE)
+    return "a smaller disk" if is_of_disks else "away what nobody uses"
 
 
 def stockout(text: str) -> str:
     """Other zones, without ever leaving a disk's data behind: a zone in the stack's file alone would."""
     zone = found(rf"zones?/({ZONE})|\b({ZONE})\b", text)
     than = f" than {zone}" if zone else ""
+    # Sometimes it names those that have the machine at this moment.
+    free = found(rf"try(?:ing)? your request in the <?({ZONE}(?:, ?{ZONE})*)>? zone", text)
+    tells = f"Google has it in {free} now" if free else "`fab doctor --stack NAME` tells who has the machine"
+    move = MOVE.replace("ZONE", free.split(",")[0]) if free else MOVE
     return (
         "Nothing is lost, and what was created stays. Run `fab up --stack NAME`, which tries the zones in the host's "
-        f"`zones:`; or take the host and its data to another zone{than}: {MOVE} (`fab doctor --stack NAME` tells who "
-        "has the machine). Or try again later."
+        f"`zones:`; or take the host and its data to another zone{than}: {move} ({tells}). Or try again later."
     )
 
 
@@ -156,37 +166,6 @@ def owned(text: str) -> str:
     )
 
 
-def protected(text: str) -> str:
-    """What would be lost, and the ways that lose nothing. Pulumi's own advice is the one that loses it."""
-    what, name, host = _data(text)
-    undo = "the bucket or the project" if host is None else "the host's zone, its data disk's type or size, or the host"
-    keep = f" To change the zone and keep the data: {MOVE.replace('HOST', host)}." if host else ""
-    return (
-        f"This change would delete the {what} {name} and all that is on it. Undo it in the stack's file ({undo}).{keep}"
-        f" To lose it, name it: `axion:deleteData: [{name}]`. {NO_UNPROTECT}"
-    )
-
-
-def kept(text: str) -> str:
-    """The same at a destroy. Targets and `--exclude-protected` as executed with CLI 3.259."""
-    what, name, _ = _data(text)
-    resource = found(r"::([\w-]+)['\"]", text) or "NAME"
-    return (
-        f"The {what} {name} stays, with all that is on it. For the rest: `pulumi destroy --stack NAME "
-        f"--exclude-protected`. To lose it too, name it: `axion:deleteData: [{name}]`, then `pulumi up --stack NAME "
-        f"--target '**::{resource}'` and `pulumi destroy --stack NAME`. {NO_UNPROTECT}"
-    )
-
-
-def _data(text: str) -> tuple[str, str, str | None]:
-    """What kind of thing holds the data, its name in the cloud, and its host (infra/model_store.py)."""
-    disk = re.search(r"urn:pulumi:([^:]+)::[^'\"]*?gcp:compute/disk:Disk::[\w-]*?data-([a-z0-9]+)\b", text)
-    if disk:
-        return "data disk", f"axion-{disk[1]}-data-{disk[2]}", disk[2]
-    bucket = re.search(r"urn:pulumi:([^:]+)::[^'\"]*?gcp:storage/bucket:Bucket::", text)
-    return ("bucket", f"axion-{bucket[1]}-PROJECT", None) if bucket else ("resource", "ITS-NAME", None)
-
-
 def deletion_protected(text: str) -> str:
     """Somebody asked for it; the flag has to go first."""
     name = found(r"instance ([\w-]+): instance Deletion|secret (\S+) without", text) or "INSTANCE"
@@ -229,7 +208,7 @@ def _disk(text: str) -> str:
 
 def unreachable(text: str) -> str:
     """What was asked for may have happened."""
-    if re.search(r"Error (creating|waiting)", text):
+    if re.search(r"Error creating|Error waiting (?:to create|for (?:Creating|[\w ]+ to create))", text):
         return (
             "It may have been created all the same: run `fab recover --stack NAME`, which asks and imports it; then "
             "`pulumi up` again."
@@ -241,4 +220,7 @@ def invalid(text: str) -> str:
     """Google does not say which value of a budget it does not like; it is the currency, as a rule."""
     if "Error creating Budget" in text:
         return "A budget's currency must be its billing account's; correct `axion:budget`. Nothing was created."
+    if re.search(r"provisioned (?:iops|throughput) cannot be", text, re.IGNORECASE):
+        # hashicorp/terraform-provider-google #26315: the provider sends one after the other.
+        return "Change `dataDiskIops` and `dataDiskThroughput` in two runs, 4 hours apart: each must fit the other."
     return "Correct the value that the message names; nothing was created by this call."

@@ -20,7 +20,6 @@ from deployment.next_steps import (
     not_offered,
     owned,
     permission,
-    protected,
     quota,
     quota_project,
     role_deleted,
@@ -28,6 +27,7 @@ from deployment.next_steps import (
     unreachable,
 )
 from deployment.org_policies import org_policy, perimeter
+from deployment.protection import protected
 
 
 class Kind(StrEnum):
@@ -79,7 +79,7 @@ TABLE: tuple[tuple[Kind, str, Step], ...] = (
     ),
     (
         Kind.LOCKED,
-        r"stack is (currently|already) locked|currently locked by \d+ lock",
+        r"stack is (currently|already) locked|currently locked by \d+ lock|[Aa]nother update is currently in progress",
         "If nobody is running Pulumi on it, run `fab recover --stack NAME`; it says who holds the lock.",
     ),
     (
@@ -110,7 +110,7 @@ TABLE: tuple[tuple[Kind, str, Step], ...] = (
     ),
     (
         Kind.QUOTA_PROJECT,
-        r"requires a quota project|authenticated using end user credentials|X-Goog-User-Project|USER_PROJECT_DENIED"
+        r"requires a quota project|end user credentials.{0,120}not supported|X-Goog-User-Project|USER_PROJECT_DENIED"
         r"|required permission to use project",
         quota_project,
     ),
@@ -135,7 +135,8 @@ TABLE: tuple[tuple[Kind, str, Step], ...] = (
     (
         Kind.STOCKOUT,
         r"ZONE_RESOURCE_POOL_EXHAUSTED(_WITH_DETAILS)?|resource pool exhausted|state:\s*STOCKOUT|\bstockout\b"
-        r"|does not have enough resources available|VM instance is currently unavailable in the",
+        r"|does not have enough resources available|VM instance\b.{0,80} is currently unavailable|resource_availability"
+        r"|not (?:currently )?have sufficient capacity",
         stockout,
     ),
     (Kind.NOT_OFFERED, r"Machine type with name '[^']+' does not exist in zone|is not available in zone", not_offered),

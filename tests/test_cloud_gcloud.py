@@ -13,6 +13,7 @@ from tests.gcloud_on_cloud import fab, gcloud_environment, need_gcloud
 from tests.pulumi_stack import HOW_TO_GET_IT, PulumiStack, find_cli
 
 ZONE = "projects/axion-test/zones/us-central1-a"
+FULL = "organization/axion/dev"
 
 
 @pytest.fixture(scope="module")
@@ -54,13 +55,13 @@ def gcloud(stack: PulumiStack, *words: str) -> str:
 def counted(stack: PulumiStack) -> dict[str, list[str]]:
     """Names by kind."""
     found: dict[str, list[str]] = {}
-    for each in json.loads(asked(stack, "census", "--json").stdout)["found"]:
+    for each in json.loads(asked(stack, "census", "--json", name=FULL).stdout)["found"]:
         found.setdefault(each["kind"], []).append(each["name"])
     return found
 
 
 def test_the_doctor_finds_nothing_in_the_way(fresh: PulumiStack) -> None:
-    ran = asked(fresh, "doctor", "--json")
+    ran = asked(fresh, "doctor", "--json", name=FULL)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     verdicts = {check["check"]: check["verdict"] for check in json.loads(ran.stdout)}
     assert [name for name, verdict in verdicts.items() if verdict == "pass"] == [
@@ -84,7 +85,7 @@ def test_the_doctor_names_an_api_that_is_off_and_ends_with_1(fresh: PulumiStack)
 
 
 def test_the_idle_policy_is_what_the_host_was_told(stack: PulumiStack) -> None:
-    (row,) = json.loads(asked(stack, "idle-policy", "--json").stdout)
+    (row,) = json.loads(asked(stack, "idle-policy", "--json", name=FULL).stdout)
     assert row == {"host": "main", "state": "RUNNING", "idle_stop_minutes": 30, "ends_by": row["ends_by"], "remark": ""}
 
 
@@ -110,11 +111,14 @@ def test_the_census_counts_the_stack_and_not_its_neighbours(stack: PulumiStack) 
     }
 
 
-@pytest.mark.parametrize("words", [("cost",), ("census",), ("idle-policy",), ("recover",), ("doctor",)])
-def test_a_stack_has_one_meaning_however_it_is_named(fresh: PulumiStack, words: tuple[str, ...]) -> None:
-    short, full = (asked(fresh, *words, name=name) for name in ("dev", "organization/axion/dev"))
-    assert full.returncode == short.returncode == 0, full.stderr
-    assert full.stdout.replace("organization/axion/dev", "dev") == short.stdout
+def test_a_stack_s_full_name_is_told_to_pulumi_and_names_the_same_file(stack: PulumiStack) -> None:
+    """The doctor, the idle policy and the census below are asked by the full name too."""
+    assert list(json.loads(asked(stack, "cost", "--json", name=FULL).stdout)) == ["dev"]
+    nothing = asked(stack, "recover", name=FULL)
+    assert (nothing.returncode, nothing.stdout) == (0, ""), nothing.stderr
+    assert nothing.stderr == f"{FULL}: nothing to recover. `pulumi up` goes on.\n"
+    wrong = asked(stack, "census", name="acme//dev")
+    assert (wrong.returncode, wrong.stderr.startswith('--stack: no stack\'s name, got "acme//dev". Give')) == (1, True)
 
 
 def snapshot(stack: PulumiStack, disk: str, name: str, *flags: str) -> None:

@@ -74,6 +74,7 @@ REFUSALS = [
         Kind.ORG_POLICY,
         "axion:secretRegions` gcp.resourceLocations",
     ),
+    # Google: "Restricting resource locations", Example error message
     (
         "Error creating Disk: googleapi: Error 412: Location ZONE:us-central1-a violates constraint "
         "constraints/gcp.resourceLocations on the resource projects/p/zones/us-central1-a/disks/d., conditionNotMet",
@@ -88,6 +89,7 @@ REFUSALS = [
         Kind.ORG_POLICY,
         "serviceAccount` iam.disableServiceAccountCreation",
     ),
+    # Google: "Restricting identities by domain", and "Creating and managing custom constraints"
     (
         "Error 400: One or more users named in the policy do not belong to a permitted customer, failedPrecondition",
         Kind.ORG_POLICY,
@@ -181,6 +183,16 @@ REFUSALS = [
         Kind.KEY,
         "service-NUMBER@gs-project-accounts.iam",
     ),
+    # kubernetes/k8s.io #9834: gcloud's YAML, folded, with the zones that have the machine
+    (
+        "ERROR: (gcloud.compute.instances.create) Could not fetch resource:\n---\ncode: "
+        "ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS\nerrorDetails:\n- localizedMessage:\n    message: A c4a-standard-8-"
+        "lssd VM instance with 2 local SSD(s) is\n      currently unavailable in the us-central1-b zone. Consider "
+        "trying your request\n      in the us-central1-a, us-central1-f zone(s), which currently has capacity",
+        Kind.STOCKOUT,
+        "fab up --stack NAME` than us-central1-b: fab move --host HOST --zone us-central1-a` us-central1-f",
+    ),
+    ("A n2-standard-16 VM instance with 2 local SSD(s) is currently unavailable", Kind.STOCKOUT, "fab move"),
     # The provider's error_retry_predicates.go, is403QuotaExceededPerMinuteError; a real quota is none of a minute.
     (
         "Error 403: Quota exceeded for quota metric 'Queries' and limit 'Queries per minute' of service "
@@ -201,6 +213,12 @@ def test_a_reported_refusal_is_its_own_kind_with_its_own_step(text: str, kind: K
         error = classify(form)
         assert error.kind is kind, form
         assert [part for part in parts.split(" ") if part not in error.next_step] == []
+
+
+def test_no_next_step_loses_data() -> None:
+    """A zone in the stack's file leaves the disk's data where it was; `state unprotect` takes its only guard."""
+    steps = [classify(text).next_step for text, _, _ in REFUSALS]
+    assert [step for step in steps if "gcp:zone" in step or "unprotect" in step] == []
 
 
 def test_a_reported_refusal_is_shown_by_its_sentence() -> None:

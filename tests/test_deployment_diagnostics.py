@@ -102,6 +102,18 @@ def test_failures_of_the_update_are_found_behind_its_preview_and_in_colour() -> 
     assert [each.name for each in failures(coloured.replace("\n", "\r\n"))] == ["network-vpc", "secrets-hub-token"]
 
 
+def test_what_has_no_diagnostics_is_explained_by_its_errors() -> None:
+    """A Pulumi that does not begin, and gcloud."""
+    locked = "error: the stack is currently locked by 1 lock(s). Either wait for the other process(es) to end or delete"
+    assert explained(f"\x1b[31m{locked}\n  file:///s/.pulumi/locks/x.json: created by me@here (pid 7)\n") == (
+        "pulumi: another run holds the stack, or was killed, got the stack is currently locked by 1 lock(s). Either "
+        "wait for the other process(es) to end or delete. If nobody is running Pulumi on it, run `fab recover --stack "
+        "NAME`; it says who holds the lock.",
+    )
+    (said,) = explained("WARNING: x\nERROR: (gcloud.compute.disks.list) Could not fetch resource:\n - state:STOCKOUT\n")
+    assert said.startswith("gcloud: Google has no such machine free there, got state:STOCKOUT. Nothing is lost")
+
+
 def test_a_host_s_stock_out_names_the_host() -> None:
     text = OUTPUT.replace("gcp:compute:Network (network-vpc)", "gcp:compute:Instance (host-main-instance)").replace(
         "context deadline exceeded\n\n", "state:STOCKOUT\n\n"

@@ -16,18 +16,18 @@ from tests.faulted_stack import everything, held
 from tests.gcloud_on_cloud import fab, need_gcloud
 
 EXPECTED = """
-resource                      quota  stock-out  permission  API off       request lost  answer lost
-Network                       QUOTA  cannot     PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, imported
-ResourcePolicy                QUOTA  cannot     PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, imported
-Disk                          QUOTA  STOCKOUT   PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, imported
+resource                      quota     stock-out  permission  API off       request lost  answer lost
+Network                       QUOTA     cannot     PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, imported
+ResourcePolicy                QUOTA     cannot     PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, imported
+Disk                          QUOTA     STOCKOUT   PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, imported
 Bucket                        TOO_FAST  cannot     PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, imported
 Secret                        TOO_FAST  cannot     PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, imported
 Account                       TOO_FAST  cannot     PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, imported
 IAMCustomRole                 TOO_FAST  cannot     PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, imported
 NotificationChannel           TOO_FAST  cannot     PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, imported
-Subnetwork                    QUOTA  cannot     PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, imported
-Router                        QUOTA  cannot     PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, imported
-Firewall                      QUOTA  cannot     PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, imported
+Subnetwork                    QUOTA     cannot     PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, imported
+Router                        QUOTA     cannot     PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, imported
+Firewall                      QUOTA     cannot     PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, imported
 DiskResourcePolicyAttachment  TOO_FAST  cannot     PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, imported
 SecretVersion                 TOO_FAST  cannot     PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, imported
 SecretIamMember               TOO_FAST  cannot     PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, repeated
@@ -36,7 +36,7 @@ IAMMember                     TOO_FAST  cannot     PERMISSION  API_DISABLED  UNR
 AlertPolicy                   TOO_FAST  cannot     PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, imported
 Budget                        TOO_FAST  cannot     PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, imported
 RouterNat                     TOO_FAST  cannot     PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, imported
-Instance                      QUOTA  STOCKOUT   PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, imported
+Instance                      QUOTA     STOCKOUT   PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, imported
 InstanceIAMMember             TOO_FAST  cannot     PERMISSION  API_DISABLED  UNREACHABLE   UNREACHABLE, repeated
 """
 

@@ -6,11 +6,13 @@ and nothing removes them ("About snapshot schedules for disks"). So they are tol
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby
 
 from build.cloud.census import Census, Found
-from build.cloud.gcloud import Gcloud
+from build.cloud.gcloud import Gcloud, in_parallel, told_once
 from build.cloud.kinds import last
+from build.errors import DeployError
 from deployment.errors import ConfigError
 from deployment.quantities import shown_bytes
 
@@ -68,13 +70,19 @@ def chosen(found: Sequence[DiskCopies], names: str) -> tuple[DiskCopies, ...]:
 
 
 def remove(unwanted: Sequence[DiskCopies], census: Census, gcloud: Gcloud) -> Census:
-    """Delete them, disk by disk; what is left is the answer."""
-    for each in unwanted:
-        names = [snapshot.name for snapshot in each.snapshots]
-        what = f"remove the snapshots of {each.disk}"
-        gcloud.ask(what, "compute", "snapshots", "delete", *names, timeout_s=DELETE_TIMEOUT_S)
-    gone = {id(snapshot) for each in unwanted for snapshot in each.snapshots}
-    return replace(census, found=tuple(each for each in census.found if id(each) not in gone))
+    """Delete them; what is left is the answer. Raises DeployError for those that Google does not delete."""
+    gone = {snapshot.name for each in unwanted for snapshot in each.snapshots}
+    questions = {name: partial(_delete, name, gcloud) for name in sorted(gone)}
+    refused = [each for each in told_once(in_parallel(questions)).values() if isinstance(each, DeployError)]
+    if refused:
+        raise DeployError.of(problem for error in refused for problem in error.problems)
+    left = (each for each in census.found if each.kind.name != "snapshot" or each.name not in gone)
+    return replace(census, found=tuple(left))
+
+
+def _delete(name: str, gcloud: Gcloud) -> None:
+    """It may have gone in the meantime: a schedule that is still there removes old ones."""
+    gcloud.ask_or_none(f"remove {name}", "compute", "snapshots", "delete", name, timeout_s=DELETE_TIMEOUT_S)
 
 
 def _disk(snapshot: Found) -> str:

@@ -223,7 +223,10 @@ def recover(_context: Any, stack: str, yes: bool = False, foreign_host: str | No
 @problems_are_messages
 def explain(_context: Any, log: str | None = None) -> None:
     """Say what each failure of `pulumi up` means and what to do, from its output (`pulumi up 2>&1 | tee up.log`)."""
-    text = Path(log).read_text(encoding="utf-8", errors="replace") if log else sys.stdin.read()
+    try:
+        text = Path(log).read_text(encoding="utf-8", errors="replace") if log else sys.stdin.read()
+    except OSError as error:
+        raise ConfigError([f"--log: cannot read {log}, got {error.strerror}. Name the file with the output."]) from None
     lines = explained(text)
     if not lines:
         raise ConfigError(
