@@ -26,9 +26,9 @@ def kept(text: str) -> str:
     what, name, _ = _data(text)
     resource = found(r"::([\w-]+)['\"]", text) or "NAME"
     return (
-        f"The {what} {name} stays, with all that is on it. For the rest: `pulumi destroy --stack NAME "
-        f"--exclude-protected`. To lose it too, name it: `axion:deleteData: [{name}]`, then `pulumi up --stack NAME "
-        f"--target '**::{resource}'` and `pulumi destroy --stack NAME`. {NO_UNPROTECT}"
+        f"The {what} {name} stays, with all that is on it. To remove everything else: `pulumi destroy --stack NAME "
+        f"--exclude-protected`. To lose it too, first name it, `axion:deleteData: [{name}]`, and run `pulumi up "
+        f"--stack NAME --target '**::{resource}'`. {NO_UNPROTECT}"
     )
 
 

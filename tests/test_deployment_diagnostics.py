@@ -85,9 +85,9 @@ def test_a_destroy_is_told_what_stays_and_how_to_lose_it_if_that_is_meant() -> N
     bucket = bucket.replace("compute:Disk (models-data-main)", "storage:Bucket (models-bucket)")
     first, second = explained(f"Previewing destroy (prod):\n\nDiagnostics:\n{DELETED}\n{bucket}\nResources:\n")
     assert first.endswith(
-        "axion-prod-data-main stays, with all that is on it. For the rest: `pulumi destroy --stack prod "
-        "--exclude-protected`. To lose it too, name it: `axion:deleteData: [axion-prod-data-main]`, then `pulumi up "
-        "--stack prod --target '**::models-data-main'` and `pulumi destroy --stack prod`. " + NOT_THAT_WAY
+        "axion-prod-data-main stays, with all that is on it. To remove everything else: `pulumi destroy --stack prod "
+        "--exclude-protected`. To lose it too, first name it, `axion:deleteData: [axion-prod-data-main]`, and run "
+        "`pulumi up --stack prod --target '**::models-data-main'`. " + NOT_THAT_WAY
     )
     assert "The bucket axion-prod-PROJECT stays" in second
     assert "--target '**::models-bucket'" in second
