@@ -211,3 +211,7 @@ def test_pulumi_s_own_error_is_found_among_what_it_prints() -> None:
         "export the stack's state: no such stack, got no stack named 'nope' found. `pulumi stack ls` tells those "
         "there are; `pulumi stack init` makes one."
     )
+    urn = "urn:pulumi:dev::axion::axion:infra:ModelStore$gcp:compute/disk:Disk::models-data-main"
+    protected = f'    error: unable to replace resource "{urn}"\n    as it is currently marked for protection. To x'
+    error = pulumi_error(f"warning: timed out\n{protected}\n\nResources:\n    state:STOCKOUT\n", "")
+    assert (error.kind, "axion-dev-data-main" in error.next_step) == ("PROTECTED", True)

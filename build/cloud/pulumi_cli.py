@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,8 @@ from deployment.cloud_errors import CloudError, classify
 QUICK_TIMEOUT_S = 60.0
 REFRESH_TIMEOUT_S = 900.0
 ENDING_TIMEOUT_S = 60.0
+# To the next empty line or warning.
+ERROR = re.compile(r"^\s*error:.*(?:\n(?!\s*$|\s*warning:|\s*error:).*)*", re.MULTILINE)
 ENVIRONMENT = {"PULUMI_SKIP_UPDATE_CHECK": "1", "PULUMI_SKIP_CONFIRMATIONS": "true"}
 
 
@@ -171,7 +174,6 @@ def _read(stream: IO[str], said: list[str]) -> None:
 
 
 def pulumi_error(stderr: str, stdout: str) -> CloudError:
-    """Say what Pulumi refused. Its own errors begin with `error:`; what Google said stands among them."""
+    """Say what Pulumi refused. Its own errors begin with `error:` and may be long; what Google said is among them."""
     text = f"{stderr}\n{stdout}"
-    errors = [line.strip() for line in text.splitlines() if line.strip().startswith("error:")]
-    return classify("\n".join(errors) or text)
+    return classify("\n".join(match[0] for match in ERROR.finditer(text)) or text)
