@@ -1,6 +1,7 @@
 """The doctor reads organisation policies with the real gcloud, and names those that bite this stack and no other."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ from build.cloud.org_policies import CONSTRAINTS, judged, policy_checks
 from build.cloud.policy import Policy
 from build.cloud.subject import Subject
 from build.executor import LocalExecutor
+from deployment.stack_file import read_file
 from tests.fakes.cloud.server import Cloud
 from tests.gcloud_on_cloud import gcloud_environment, need_gcloud
 from tests.logins import without_logins
+from tests.pulumi_stack import PulumiStack
 from tests.subjects import subject
 
 ENFORCED = {"booleanPolicy": {"enforced": True}}
@@ -160,3 +163,42 @@ def test_who_may_not_read_them_is_told_once(cloud: Cloud, gcloud: Gcloud) -> Non
     assert check["verdict"] == "warn"
     assert check["finding"].startswith("8 of 8 could not be read: read the org policy compute.trustedImageProjects: ")
     assert "orgpolicy.policy.get" in check["finding"]
+
+
+def test_what_the_doctor_foresees_is_what_pulumi_up_meets(cloud: Cloud, tmp_path: Path, pulumi_cli: Path) -> None:
+    stack = PulumiStack.of_checkout(tmp_path / "up", pulumi_cli, cloud, name="prod")
+    stack.config("network", {"cidr": "10.20.0.0/24"})
+    settings = read_file("prod", stack.folder).settings
+    assert settings is not None
+    of, policies = replace(subject(), stack="prod", settings=settings), cloud.state.settings.org_policies
+
+    def foreseen() -> set[str]:
+        return {name for name, policy in policies.items() if "fail" in dict(found(name, policy, of))}
+
+    own = "projects/axion-test/regions/us-central1/subnetworks/axion-prod-subnet"
+    lenient = {
+        "compute.trustedImageProjects": allow("projects/ubuntu-os-cloud"),
+        "gcp.resourceLocations": allow("in:us-locations", "global"),
+        "compute.restrictCloudNATUsage": allow(own),
+        "gcp.restrictNonCmekServices": deny("bigquery.googleapis.com"),
+    }
+    policies.update(
+        {
+            "compute.trustedImageProjects": allow("projects/hardened"),
+            "gcp.resourceLocations": allow("in:us-locations"),
+            "iam.disableServiceAccountCreation": ENFORCED,
+            "compute.restrictCloudNATUsage": deny(own),
+            "compute.requireVpcFlowLogs": allow("ESSENTIAL"),
+            "gcp.restrictNonCmekServices": deny("storage.googleapis.com"),
+        }
+    )
+    assert foreseen() == set(policies)
+    while policies:  # what waits for a refused thing meets its own policy only when that one is let through
+        said = stack.up("--continue-on-error", check=False).said
+        met = {one for one in policies if one in said}
+        assert met, said
+        for constraint in met:
+            policies.pop(constraint)
+    policies.update(lenient)
+    assert foreseen() == set()
+    stack.up()
