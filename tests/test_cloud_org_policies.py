@@ -108,6 +108,7 @@ def test_a_policy_that_bites_is_a_finding_with_what_to_set(what: str) -> None:
     [
         ("compute.trustedImageProjects", allow("projects/ubuntu-os-cloud")),
         ("compute.trustedImageProjects", {"listPolicy": {"allValues": "ALLOW"}}),
+        ("compute.trustedImageProjects", allow("under:projects/ubuntu-os-cloud")),
         ("gcp.resourceLocations", allow("in:us-locations", "global")),
         ("gcp.resourceLocations", deny("in:europe-locations")),
         ("compute.disableGuestAttributesAccess", {"booleanPolicy": {}}),

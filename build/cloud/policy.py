@@ -64,7 +64,7 @@ def _means(value: str, name: str) -> bool | None:
     if value.startswith("under:"):
         above = value.removeprefix("under:")
         # Which folder or organisation a project is in is not read here.
-        return name.startswith(f"{above}/") if above.startswith("projects/") else None
+        return f"{name}/".startswith(f"{above}/") if above.startswith("projects/") else None
     bare = value.removeprefix("is:")
     if bare == name:
         return True

@@ -83,7 +83,7 @@ def _means(value: str, name: str) -> bool:
         group = value.removeprefix("in:").removesuffix("-locations")
         return any(name == one or name.startswith(f"{one}-") for one in GROUPS.get(group, (group,)))
     if value.startswith("under:"):
-        return name.startswith(f"{value.removeprefix('under:')}/")
+        return f"{name}/".startswith(f"{value.removeprefix('under:')}/")
     return value.removeprefix("is:") == name
 
 
