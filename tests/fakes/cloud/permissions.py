@@ -46,14 +46,20 @@ def needed(call: Call) -> set[str]:
     if method_id in ("compute.disks.insert", "compute.instances.insert") and call.body.get("labels"):
         wanted.add(f"{collection}.setLabels")
     if method_id == "compute.instances.insert":
-        wanted |= _of_an_instance(call.body)
+        wanted |= _of_an_instance(call.body, call.project)
     if method_id == "compute.instances.setServiceAccount":
         wanted.add("iam.serviceAccounts.actAs")
     return wanted
 
 
-def _of_an_instance(body: Json) -> set[str]:
-    wanted = {"compute.subnetworks.use"}
+def _of_an_instance(body: Json, project: str) -> set[str]:
+    """Another project's subnet or account is granted there, not here."""
+    wanted = set[str]()
+    for card in body.get("networkInterfaces", ()):
+        reference = card.get("subnetwork", "")
+        if "projects/" not in reference or f"projects/{project}/" in reference:
+            wanted |= {"compute.subnetworks.use"}
+            wanted |= {"compute.subnetworks.useExternalIp"} if card.get("accessConfigs") else set()
     for disk in body.get("disks", ()):
         wanted.add("compute.disks.use" if "source" in disk else "compute.disks.create")
     for part, permission in (
@@ -63,8 +69,8 @@ def _of_an_instance(body: Json) -> set[str]:
     ):
         if body.get(part):
             wanted.add(f"compute.instances.{permission}")
-    if body.get("serviceAccounts"):
+    if any(
+        one.get("email", "").endswith(f"@{project}.iam.gserviceaccount.com") for one in body.get("serviceAccounts", ())
+    ):
         wanted.add("iam.serviceAccounts.actAs")
-    if any(card.get("accessConfigs") for card in body.get("networkInterfaces", ())):
-        wanted.add("compute.subnetworks.useExternalIp")
     return wanted
