@@ -147,8 +147,8 @@ def test_a_healthy_stack_passes_every_check(programs: ReplayedGcloud, tmp_path: 
     assert {verdict for verdict, _ in checks.values()} == {"pass"}, checks
     assert list(checks) == [
         "gcloud", "pulumi", "price", "pulumi backend", "pulumi stack", "login", "application login", "APIs",
-        "c4a-standard-32 in us-central1-a", "org policies", "permissions of gcloud's account",
-        "permissions of Pulumi's", "quota C4A_CPUS",
+        "c4a-standard-32 in us-central1-a", "hyperdisk-balanced in us-central1-a", "org policies",
+        "permissions of gcloud's account", "permissions of Pulumi's", "quota C4A_CPUS",
     ]  # fmt: skip
     assert checks["c4a-standard-32 in us-central1-a"][1] == "32 vCPUs, 131072 MiB"
     assert json.loads((programs.folder / "answers.json").read_text())
@@ -162,6 +162,7 @@ def test_each_thing_in_the_way_says_what_to_do_and_hides_no_other(programs: Repl
         says("services list", []),
         refuses("machine-types describe", "ERROR: The resource 'c4a-standard-32' was not found"),
         says("machine-types list", [{"name": "c4a-standard-32", "zone": "us-central1-b"}]),
+        refuses("disk-types describe", "ERROR: The resource 'hyperdisk-balanced' was not found"),
         refuses("regions describe", "ERROR: Required 'compute.regions.get' permission for 'projects/p'"),
     )
     checks = examined(tmp_path)
@@ -171,6 +172,9 @@ def test_each_thing_in_the_way_says_what_to_do_and_hides_no_other(programs: Repl
     assert checks["APIs"][0] == "fail"
     assert checks["c4a-standard-32 in us-central1-a"] == (
         "fail", "not offered there; it is in us-central1-b. Set gcp:zone or the host's zone",
+    )  # fmt: skip
+    assert checks["hyperdisk-balanced in us-central1-a"] == (
+        "fail", "not offered there. Set the host's disk types, its zone or gcp:zone",
     )  # fmt: skip
     assert checks["quota"][0] == "warn"  # whoever may not look may still be allowed to create
     assert "grant compute.regions.get" in checks["quota"][1]

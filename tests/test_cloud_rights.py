@@ -1,6 +1,7 @@
 """The doctor asks Google what the two accounts may do, and the table of permissions is enough for a whole life."""
 
 import json
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from build.cloud.gcloud import Gcloud
+from build.cloud.login import login_checks
 from build.cloud.permissions import FAB, PULUMI, permissions_of
 from build.cloud.permissions_page import page
 from build.cloud.rights import rights_checks
@@ -84,6 +86,22 @@ def test_who_acts_as_another_is_asked_about_as_that_other(
     assert found(gcloud)["permissions of gcloud's account"][0] == "pass"
     monkeypatch.delenv("CLOUDSDK_AUTH_IMPERSONATE_SERVICE_ACCOUNT")
     assert found(gcloud)["permissions of gcloud's account"][0] == "fail"
+
+
+def test_real_gcloud_tells_by_what_it_is_logged_in(gcloud: Gcloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    def login() -> tuple[str, str]:
+        first = login_checks(gcloud, subject().settings, {})[0]
+        return first["verdict"], first["finding"]
+
+    token = os.environ["CLOUDSDK_AUTH_ACCESS_TOKEN_FILE"]
+    assert login() == ("pass", f"the token in {token}")
+    monkeypatch.setenv("CLOUDSDK_AUTH_IMPERSONATE_SERVICE_ACCOUNT", DEPLOYER)
+    assert login() == ("pass", f"the token in {token}, acting as {DEPLOYER}")
+    monkeypatch.setenv("CLOUDSDK_AUTH_ACCESS_TOKEN_FILE", "/gone")
+    verdict, finding = login()
+    assert (verdict, finding) == ("fail", "auth/access_token_file: no such file, got /gone. Correct it, or unset it")
+    monkeypatch.delenv("CLOUDSDK_AUTH_ACCESS_TOKEN_FILE")
+    assert login() == ("fail", "no active account. Run `gcloud auth login`")
 
 
 def test_a_cloud_without_logins_is_not_asked(gcloud: Gcloud, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from build.doctor import Check
 from build.errors import DeployError
 from deployment.catalog import Shape
 from deployment.cloud_errors import Kind
+from deployment.disks import disk_uses
 from deployment.stack import HostSettings, StackSettings
 
 QUESTION_TIMEOUT_S = 30.0
@@ -41,6 +42,8 @@ def stack_checks(subject: Subject, gcloud: Gcloud, pulumi: Pulumi) -> list[Check
         questions["APIs"] = partial(_apis, subject, gcloud)
         for zone, machine_type in sorted(_wanted(subject.settings)):
             questions[f"{machine_type} in {zone}"] = partial(_machine, zone, machine_type, gcloud)
+        for zone, disk_type in sorted(_wanted_disks(subject)):
+            questions[f"{disk_type} in {zone}"] = partial(_disk_type, zone, disk_type, gcloud)
         questions["image"] = partial(image_checks, subject.settings, gcloud)
         questions |= borrowed_questions(subject.settings, gcloud)
         questions["org policies"] = partial(policy_checks, subject, gcloud)
@@ -140,6 +143,24 @@ def _machine(zone: str, machine_type: str, gcloud: Gcloud) -> list[Check]:
     zones = sorted({str(each.get("zone", "")).rpartition("/")[2] for each in listed or ()})
     where = f"it is in {', '.join(zones)}" if zones else "no zone of this project has it"
     return [_check(name, "fail", f"not offered there; {where}. Set gcp:zone or the host's zone")]
+
+
+def _wanted_disks(subject: Subject) -> set[tuple[str, str]]:
+    """Zones with the disk types that the hosts take there."""
+    settings = subject.settings
+    return {
+        (settings.zone_of(name), use.type)
+        for name, host in settings.hosts.items()
+        for use in disk_uses(host, subject.catalog).values()
+    }
+
+
+def _disk_type(zone: str, disk_type: str, gcloud: Gcloud) -> list[Check]:
+    name = f"{disk_type} in {zone}"
+    words = ("compute", "disk-types", "describe", disk_type, f"--zone={zone}")
+    if gcloud.ask_or_none(name, *words, timeout_s=QUESTION_TIMEOUT_S) is not None:
+        return [_check(name, "pass", "offered")]
+    return [_check(name, "fail", "not offered there. Set the host's disk types, its zone or gcp:zone")]
 
 
 def _quota(subject: Subject, gcloud: Gcloud) -> list[Check]:
