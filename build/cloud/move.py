@@ -6,7 +6,7 @@ Nothing is deleted: the old disk is the user's to remove, by its name, once the 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -47,12 +47,12 @@ class Move:
     host: str
     zone: str
     found: Found
-    stops: bool
-    snapshot: str | None
-    """The snapshot that holds everything, or None where one is to be made."""
-    copies: bool
-    points: bool
     configures: bool
+    stops: bool = False
+    snapshot: str | None = None
+    """The snapshot that holds everything, or None where one is to be made."""
+    copies: bool = False
+    points: bool = False
 
     @property
     def is_nothing(self) -> bool:
@@ -116,11 +116,8 @@ def look(pulumi: Pulumi, gcloud: Gcloud, place: Place, host: str, settings: Stac
 
 def decide(host: str, zone: str, found: Found, project: str) -> Move:
     """What is to be done. Raises DeployError where it would lose or mix up anything. Pure."""
-    configures = found.configured_zone != zone
-    move = Move(
-        host=host, zone=zone, found=found, stops=False, snapshot=None, copies=False, points=False, configures=configures
-    )
-    disk = found.disk
+    disk, configures = found.disk, found.configured_zone != zone
+    move = Move(host=host, zone=zone, found=found, configures=configures)
     if disk.zone == zone:
         return move
     if found.old is None:
@@ -132,7 +129,7 @@ def decide(host: str, zone: str, found: Found, project: str) -> Move:
         raise DeployError(f"{disk.name}: used by another machine, got {', '.join(strangers)}. Detach it there first.")
     runs = bool(users) and str((found.instance or {}).get("status")) not in STOPPED
     snapshot = None if runs else _whole(found)
-    copies = points = True
+    copies = found.new is None
     if found.new is not None:
         # The disk that this one was copied from, and nothing has written on this one since: there is the same on both.
         is_origin = made_from(found.old, found.snapshots) == str(found.new["id"])
@@ -140,17 +137,7 @@ def decide(host: str, zone: str, found: Found, project: str) -> Move:
         is_copy = snapshot is not None and str(found.new.get("sourceSnapshotId")) == str(snapshot["id"])
         if not (is_return or is_copy):
             raise DeployError(_occupied(found, zone, project))
-        copies = False
-    return Move(
-        host=host,
-        zone=zone,
-        found=found,
-        stops=runs,
-        snapshot=None if snapshot is None else str(snapshot["name"]),
-        copies=copies,
-        points=points,
-        configures=configures,
-    )
+    return replace(move, stops=runs, snapshot=snapshot and str(snapshot["name"]), copies=copies, points=True)
 
 
 def _whole(found: Found) -> Item | None:

@@ -51,7 +51,7 @@ class Settings:
     caller_is_owner: bool = True
     """Whether the caller may act as every account of the project, or only as those with a grant."""
     days_passed: float = 0.0
-    """How far this cloud's calendar is ahead of ours: what Google keeps, or forbids, for some time can be waited for."""
+    """How far this cloud's calendar is ahead of ours: what Google keeps or forbids for a time can be waited for."""
     org_policies: dict[str, Json] = field(default_factory=dict)
     """By constraint without its prefix; see `org_policies`."""
     caller: str = ""
