@@ -137,7 +137,7 @@ def decide(host: str, zone: str, found: Found, project: str) -> Move:
         is_copy = snapshot is not None and str(found.new.get("sourceSnapshotId")) == str(snapshot["id"])
         if not (is_return or is_copy):
             raise DeployError(_occupied(found, zone, project))
-    return replace(move, stops=runs, snapshot=snapshot and str(snapshot["name"]), copies=copies, points=True)
+    return replace(move, stops=runs, snapshot=str(snapshot["name"]) if snapshot else None, copies=copies, points=True)
 
 
 def _whole(found: Found) -> Item | None:
