@@ -76,10 +76,9 @@ def permission(text: str) -> str:
     if "getAccessToken" in text:
         return "Have roles/iam.serviceAccountTokenCreator granted to you on the account that you impersonate."
     if re.search(r"iam\.serviceAccounts\.actAs|access to service account|SERVICE_ACCOUNT_ACCESS_DENIED", text):
-        account = found(r"access to service account '([^']+)'", text) or "the host's service account"
-        return f"Have an owner of the project grant you roles/iam.serviceAccountUser on {account}."
+        return "Check the account's address, and have its owner grant roles/iam.serviceAccountUser on it to you."
     if "compute.subnetworks.use" in text:
-        return "Have the subnet's owner grant you roles/compute.networkUser on it."
+        return "Have the subnet's owner grant roles/compute.networkUser on it to you."
     if "Cross-project references" in text:
         return "Have the owner of the subnet's project attach this project to its Shared VPC."
     if re.search(r"Error creating Budget|billingAccounts/", text):

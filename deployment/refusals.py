@@ -143,9 +143,10 @@ TABLE: tuple[tuple[Kind, str, Step], ...] = (
     (
         Kind.DISK_LIMIT,
         # Google's documentation has the limit, not its message: whatever speaks of both is taken for it.
-        r"(?:iops|throughput|provisioned performance)\b.{0,200}(?:\brate.limited|\b(?:4|four) hours)"
-        r"|(?:\brate.limited|\b(?:4|four) hours)\b.{0,200}\b(?:iops|throughput|provisioned performance)\b",
-        "A Hyperdisk's performance changes at most once in 4 hours. Nothing is lost: wait, then run the same command.",
+        r"\b(?:size|iops|throughput|performance)\b.{0,200}(?:\brate.limited|\b(?:\d+|four) hours)"
+        r"|(?:\brate.limited|\b(?:\d+|four) hours)\b.{0,200}\b(?:iops|throughput|provisioned performance)\b",
+        "A Hyperdisk changes only so often, its performance once in 4 hours. Nothing is lost: wait, then run the same "
+        "command.",
     ),
     (
         Kind.TOO_FAST,
@@ -187,7 +188,7 @@ TABLE: tuple[tuple[Kind, str, Step], ...] = (
         Kind.PERMISSION,
         r"PERMISSION_DENIED|Required '[^']+' permission|IAM_PERMISSION_DENIED|does not have permission"
         r"|Permission '[^']+' denied|lacks permission|does not have [\w.]+ access|user does not have access to service"
-        r"|SERVICE_ACCOUNT_ACCESS_DENIED|Cross-project references for this|\bError 403\b|\bHTTPError 403\b"
+        r"|SERVICE_ACCOUNT_ACCESS_DENIED|Cross-project references for this resource|\bError 403\b|\bHTTPError 403\b"
         r"|code[=:] ?403",
         permission,
     ),

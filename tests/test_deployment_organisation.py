@@ -147,11 +147,11 @@ def test_what_is_not_made_is_told_with_what_its_owner_must_see_to(tmp_path: Path
             f"Error 400: The user does not have access to service account '{ACCOUNT}'.  User: 'me@example.com'.  Ask a "
             "project owner to grant you the iam.serviceAccountUser role on the service account, "
             "SERVICE_ACCOUNT_ACCESS_DENIED",
-            f"Have an owner of the project grant you roles/iam.serviceAccountUser on {ACCOUNT}",
+            "Check the account's address, and have its owner grant roles/iam.serviceAccountUser on it",
         ),
         (
             f"Error 403: Required 'compute.subnetworks.use' permission for '{SUBNET}', forbidden",
-            "Have the subnet's owner grant you roles/compute.networkUser on it",
+            "Have the subnet's owner grant roles/compute.networkUser on it",
         ),
         (
             f"Error 400: Invalid value for field 'resource.networkInterfaces[0].subnetwork': '{SUBNET}'. "

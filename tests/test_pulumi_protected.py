@@ -31,7 +31,7 @@ def test_a_destroy_follows_the_explanation_and_loses_just_what_was_named(prod: P
     assert [path in there for path in (DISK, BUCKET, VM)] == [True, True, False]
 
     assert "`pulumi up --stack prod --target '**::models-data-main'`" in disk
-    prod.config("protectData", False)
+    prod.config("deleteData", ["axion-prod-data-main"])
     prod.up("--target", "**::models-data-main")
     assert [path in there for path in (DISK, BUCKET, VM)] == [True, True, False]
     prod.run(*everything_else)
