@@ -137,3 +137,28 @@ def test_local_ssds_are_named_or_the_host_is_replaced_and_the_provider_cannot_st
     assert "it can be changed once in 4 hours" in refused.said
     stack.destroy()
     assert snapshots(cloud) == []
+
+
+BOOT = """
+import pulumi_gcp as gcp
+
+gcp.compute.Disk(
+    "boot", name="axion-boot", image="ubuntu-os-cloud/ubuntu-2404-lts-arm64", architecture="ARM64", size=20,
+    type="hyperdisk-balanced",
+)
+"""
+
+
+def test_an_imported_disk_that_says_its_architecture_is_made_anew(
+    tmp_path: Path, pulumi_cli: Path, cloud: Cloud
+) -> None:
+    """The architecture forces replacement and is never read: an import cannot bring it (resource_compute_disk.go)."""
+    stack = PulumiStack.create(tmp_path, pulumi_cli, cloud, BOOT)
+    cloud.plant(method=r"compute\.disks\.insert", kind="drop")
+    stack.up(check=False)
+    boot = f"{BASE}/zones/us-central1-a/disks/axion-boot"
+    words = ("import", "--yes", "--protect=false", "--generate-code=false", "gcp:compute/disk:Disk", "boot", boot)
+    stack.run(*words)
+    assert stack.plan() == {"boot": "replace"}
+    stack.write(BOOT.replace('architecture="ARM64", ', ""))
+    assert stack.plan() == {"boot": "update"}
