@@ -46,7 +46,7 @@ MISTAKES = [
     ),
     Mistake(
         name="a field that does not exist",
-        right="network_interfaces=[_interface(args)],",
+        right="network_interfaces=[_interface(args, self._address)],",
         wrong='network_interfaces=[{"subnetwork": args.subnetwork, "nicTyp": "GVNIC"}],',
         says="property networkInterfaces[0].nicTyp value {<nil>} has a problem: unknown input, got 'GVNIC'.",
         before_any_request=True,
