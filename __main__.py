@@ -77,6 +77,7 @@ for name, host in settings.hosts.items():
             shape=checked.shapes[name],
             boot_disk=checked.disks[name]["boot"],
             data_disk=store.disks[name].self_link,
+            data_disk_id=store.disks[name].disk_id,
             image=host.image or load_catalog().images.default,
             subnetwork=network.subnetwork,
             egress=network.egress,

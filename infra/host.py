@@ -15,6 +15,7 @@ from infra.startup import DATA_DEVICE
 # What the account may do is decided by IAM; Secret Manager accepts no narrower scope than this one.
 SCOPES = ["https://www.googleapis.com/auth/cloud-platform"]
 SSH_KEYS = 'metadata["ssh-keys"]'
+DISK_KEY = "axion-data-disk"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +29,7 @@ class AxionHostArgs:
     shape: Shape
     boot_disk: DiskUse
     data_disk: pulumi.Output[str]
+    data_disk_id: pulumi.Output[str]
     image: str
     subnetwork: pulumi.Output[str]
     egress: pulumi.Resource | None
@@ -92,8 +94,9 @@ class AxionHost(pulumi.ComponentResource):
             provisioned_throughput=disk.throughput_mib_s,
             disk_encryption_key=disk_key(args.kms_key),
             labels=args.naming.labelled("host"),
-            # A family moves with every release of its image, and would replace the host (pulumi-gcp #284).
-            opts=owned_by(self, ignore_changes=None if mark else ["image"]),
+            # A family moves with every release of its image, and would replace the host (pulumi-gcp #284). The provider
+            # never reads the architecture back: without this an imported disk would be made anew.
+            opts=owned_by(self, ignore_changes=["architecture"] if mark else ["architecture", "image"]),
         )
 
     def _instance(self, name: str, args: AxionHostArgs, boot: compute.Disk) -> compute.Instance:
@@ -114,10 +117,21 @@ class AxionHost(pulumi.ComponentResource):
             shielded_instance_config=compute.InstanceShieldedInstanceConfigArgs(
                 enable_secure_boot=args.secure_boot, enable_vtpm=True, enable_integrity_monitoring=True
             ),
-            metadata={**metadata(settings, args.startup_script), "axion-stack": naming.stack, "axion-host": args.host},
+            metadata={
+                **metadata(settings, args.startup_script),
+                "axion-stack": naming.stack,
+                "axion-host": args.host,
+                DISK_KEY: args.data_disk_id,
+            },
             tags=[naming.name("host"), naming.name("host", args.host)],
             labels=labels,
-            opts=owned_by(self, depends_on=[args.egress] if args.egress else None, ignore_changes=[SSH_KEYS]),
+            opts=owned_by(
+                self,
+                depends_on=[args.egress] if args.egress else None,
+                ignore_changes=[SSH_KEYS],
+                # Another disk of the same name has the same link: no change would be seen, and none attached.
+                replace_on_changes=[f'metadata["{DISK_KEY}"]'],
+            ),
         )
 
 

@@ -34,6 +34,7 @@ def owned_by(
     protect: bool | None = None,
     depends_on: list[pulumi.Resource] | None = None,
     ignore_changes: list[str] | None = None,
+    replace_on_changes: list[str] | None = None,
 ) -> pulumi.ResourceOptions:
     """Options of a component's resource. Names are fixed, so a successor can only come after its predecessor."""
     return pulumi.ResourceOptions(
@@ -41,6 +42,7 @@ def owned_by(
         protect=protect,
         depends_on=depends_on,
         ignore_changes=ignore_changes,
+        replace_on_changes=replace_on_changes,
         delete_before_replace=True,
     )
 

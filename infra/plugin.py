@@ -129,6 +129,7 @@ class Host(pulumi.ComponentResource):
                 shape=one.shape,
                 boot_disk=one.boot_disk,
                 data_disk=store.disks[args["host"]].self_link,
+                data_disk_id=store.disks[args["host"]].disk_id,
                 image=one.image,
                 subnetwork=pulumi.Output.from_input(args["subnetwork"]),
                 egress=None,

@@ -89,7 +89,8 @@ class Life:
         self.is_written = True
 
     def check(self) -> None:
-        """Whether the disk that Pulumi knows still has it."""
+        """Whether the disk that Pulumi knows still has it. Hours pass: Google limits what one may do in one."""
+        self.cloud.state.settings.days_passed += 0.3
         self.boot()
         if not self.is_written:
             return

@@ -24,6 +24,7 @@ Item = Mapping[str, Any]
 STOP_TIMEOUT_S = 600.0
 SNAPSHOT_TIMEOUT_S = 3 * 3600.0
 DISK_TIMEOUT_S = 1800.0
+READ_ONLY_COPIES = "hyperdisk-ml"
 STOPPED = frozenset({"TERMINATED", "STOPPED"})
 
 
@@ -123,6 +124,9 @@ def decide(host: str, zone: str, found: Found, project: str) -> Move:
     if found.old is None:
         what = f"{disk.name}: not in {disk.zone}, where Pulumi has it, got none"
         raise DeployError(f"{what}. If it was deleted by hand, run `pulumi refresh`.")
+    if last(found.old["type"]) == READ_ONLY_COPIES:
+        what = f"{disk.name}: of a type that can only be read when it is made from a snapshot, got {READ_ONLY_COPIES}"
+        raise DeployError(f"{what}. Take a copy of what is on it by hand, and a new disk of another type.")
     users = [last(user) for user in found.old.get("users") or ()]
     name = last((found.instance or {}).get("name"))
     if strangers := [user for user in users if user != name]:
