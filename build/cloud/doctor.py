@@ -97,6 +97,7 @@ def api_checks(settings: StackSettings, enabled: set[str], *, impersonates: bool
     wanted = {*APIS, *(("storage.googleapis.com",) if settings.bucket else ())}
     wanted |= {"monitoring.googleapis.com"} if settings.alerts else set()
     wanted |= {"billingbudgets.googleapis.com"} if settings.budget else set()
+    wanted |= {"cloudkms.googleapis.com"} if settings.kms_key else set()
     wanted |= {"iamcredentials.googleapis.com"} if impersonates else set()
     missing = sorted(wanted - enabled)
     if missing:

@@ -11,6 +11,7 @@ from functools import partial
 
 from build.cloud.gcloud import Gcloud, in_parallel
 from build.cloud.images import ImageName
+from build.cloud.permissions import makes_accounts, makes_network, uses_own_subnet
 from build.cloud.policy import Policy
 from build.cloud.subject import Subject
 from build.doctor import Check
@@ -92,8 +93,11 @@ def _locations(policy: Policy, subject: Subject) -> Iterator[Finding]:
         yield policy.allows(zone), f"nothing may be made in {zone}: set gcp:zone or the host's zone to an allowed one"
     region = settings.region
     yield policy.allows(region), f"no subnet, snapshot or bucket may be made in {region}: use another region"
-    advice = f"set axion:secretRegions to allowed regions such as [{region}]"
-    yield policy.allows("global"), f"secrets that Google replicates by itself are of the location global: {advice}"
+    for replica in sorted({*settings.replicas} - {region}):
+        yield policy.allows(replica), f"no secret may be kept in {replica}: set axion:secretRegions to allowed ones"
+    if not settings.replicas:
+        advice = f"set axion:secretRegions to allowed regions such as [{region}]"
+        yield policy.allows("global"), f"secrets that Google replicates by itself are of the location global: {advice}"
 
 
 def _guest_attributes(policy: Policy, subject: Subject) -> Iterator[Finding]:
@@ -109,6 +113,16 @@ def _accounts(policy: Policy, subject: Subject) -> Iterator[Finding]:
 def _nat(policy: Policy, subject: Subject) -> Iterator[Finding]:
     advice = f"set axion:network.subnetwork to one that has a way out, or {EXCEPTION}"
     yield policy.allows(subject.subnetwork), f"the subnet may not use Cloud NAT: {advice}"
+
+
+def _shared_subnet(policy: Policy, subject: Subject) -> Iterator[Finding]:
+    advice = "set axion:network.subnetwork to an allowed one"
+    yield policy.allows(subject.subnetwork), f"{subject.subnetwork} may not be used from here: {advice}"
+
+
+def _key_project(policy: Policy, subject: Subject) -> Iterator[Finding]:
+    project = (subject.settings.kms_key or "").split("/")[1]
+    yield policy.allows(f"projects/{project}"), f"keys of {project} may not be used here: set axion:kmsKey to another"
 
 
 def _flow_logs(policy: Policy, subject: Subject) -> Iterator[Finding]:
@@ -137,19 +151,32 @@ CONSTRAINTS = (
         matters=lambda subject: any(host.public_ip for host in subject.settings.hosts.values()),
         judge=_external_ip,
     ),
-    # infra/host.py asks for secure boot always.
-    Constraint(name="compute.requireShieldedVm", matters=lambda subject: False, judge=_shielded),
+    Constraint(
+        name="compute.requireShieldedVm", matters=lambda subject: not subject.settings.secure_boot, judge=_shielded
+    ),
     Constraint(name="compute.trustedImageProjects", matters=_always, judge=_images),
     Constraint(name="gcp.resourceLocations", matters=_always, judge=_locations),
     Constraint(name="compute.disableGuestAttributesAccess", matters=_always, judge=_guest_attributes),
-    Constraint(name="iam.disableServiceAccountCreation", matters=_always, judge=_accounts),
-    Constraint(name="compute.restrictCloudNATUsage", matters=_always, judge=_nat),
+    Constraint(
+        name="iam.disableServiceAccountCreation", matters=lambda it: makes_accounts(it.settings), judge=_accounts
+    ),
+    Constraint(name="compute.restrictCloudNATUsage", matters=lambda it: makes_network(it.settings), judge=_nat),
     Constraint(
         name="compute.requireVpcFlowLogs",
-        matters=lambda subject: not subject.settings.network.flow_logs,
+        matters=lambda it: makes_network(it.settings) and not it.settings.network.flow_logs,
         judge=_flow_logs,
     ),
-    Constraint(name="gcp.restrictNonCmekServices", matters=_always, judge=_customer_keys),
+    Constraint(
+        name="compute.restrictSharedVpcSubnetworks",
+        matters=lambda it: not uses_own_subnet(it.settings),
+        judge=_shared_subnet,
+    ),
+    Constraint(
+        name="gcp.restrictNonCmekServices", matters=lambda it: it.settings.kms_key is None, judge=_customer_keys
+    ),
+    Constraint(
+        name="gcp.restrictCmekCryptoKeyProjects", matters=lambda it: it.settings.kms_key is not None, judge=_key_project
+    ),
     Constraint(name="compute.restrictNonConfidentialComputing", matters=_always, judge=_confidential),
 )
 

@@ -15,6 +15,31 @@ def always(settings: StackSettings) -> bool:
     return True
 
 
+def makes_network(settings: StackSettings) -> bool:
+    """Whether the stack has a network of its own."""
+    return settings.subnetwork is None
+
+
+def uses_own_subnet(settings: StackSettings) -> bool:
+    """Whether the hosts' subnet is of the stack's project: another project's is granted there."""
+    return settings.subnetwork is None or settings.subnetwork.startswith(f"projects/{settings.project}/")
+
+
+def opens_firewall(settings: StackSettings) -> bool:
+    """Whether firewall rules are made, in a network of the stack's own or in one that is named."""
+    return settings.subnetwork is None or settings.network.vpc is not None
+
+
+def makes_accounts(settings: StackSettings) -> bool:
+    """Whether some host gets a service account of its own."""
+    return any(host.service_account is None for host in settings.hosts.values())
+
+
+def makes_role(settings: StackSettings) -> bool:
+    """Whether a role to stop oneself is made."""
+    return makes_accounts(settings) and settings.stop_role is None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Need:
     """Permissions of one predefined role, what they are for, and for which stacks."""
@@ -60,35 +85,49 @@ PULUMI = (
             *_all("compute", "subnetworks", f"{CHANGED} expandIpCidrRange setPrivateIpGoogleAccess"),
             *_all("compute", "routers", CHANGED),
         ),
+        when="without `axion:network.subnetwork`",
+        is_for=makes_network,
     ),
-    Need(what="the subnet's use", role="roles/compute.networkUser", permissions=("compute.subnetworks.use",)),
+    Need(
+        what="the subnet's use",
+        role="roles/compute.networkUser",
+        permissions=("compute.subnetworks.use",),
+        when="always; of another project's subnet, there",
+        is_for=uses_own_subnet,
+    ),
     Need(
         what="external addresses",
         role="roles/compute.networkUser",
         permissions=("compute.subnetworks.useExternalIp",),
         when="a host has `publicIp`",
-        is_for=lambda settings: any(host.public_ip for host in settings.hosts.values()),
+        is_for=lambda settings: uses_own_subnet(settings) and any(host.public_ip for host in settings.hosts.values()),
     ),
-    Need(what="the firewall", role="roles/compute.securityAdmin", permissions=_all("compute", "firewalls", CHANGED)),
     Need(
-        what="the hosts' service accounts",
-        role="roles/iam.serviceAccountAdmin",
-        permissions=_all("iam", "serviceAccounts", CHANGED),
+        what="the firewall",
+        role="roles/compute.securityAdmin",
+        permissions=(*_all("compute", "firewalls", CHANGED), "compute.networks.updatePolicy"),
+        when="without `axion:network.subnetwork`, or with `vpc`",
+        is_for=opens_firewall,
     ),
     Need(
         what="to run hosts as those accounts",
         role="roles/iam.serviceAccountUser",
         permissions=("iam.serviceAccounts.actAs",),
+        when="always; of an account that is given, on it",
     ),
     Need(
         what="the role with which a host stops itself",
         role="roles/iam.roleAdmin",
         permissions=_all("iam", "roles", f"{CHANGED} undelete"),
+        when="without `axion:stopRole`, unless every host has a `serviceAccount`",
+        is_for=makes_role,
     ),
     Need(
         what="logs and metrics for the hosts",
         role="roles/resourcemanager.projectIamAdmin",
         permissions=_all("resourcemanager", "projects", "get getIamPolicy setIamPolicy"),
+        when="a host has no `serviceAccount`",
+        is_for=makes_accounts,
     ),
     Need(
         what="secrets",

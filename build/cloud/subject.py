@@ -29,7 +29,8 @@ class Subject:
     def subnetwork(self) -> str:
         """The path of the subnetwork that the hosts stand in."""
         settings = self.settings
-        return f"projects/{settings.project}/regions/{settings.region}/subnetworks/axion-{self.stack}-subnet"
+        own = f"projects/{settings.project}/regions/{settings.region}/subnetworks/axion-{self.stack}-subnet"
+        return settings.subnetwork or own
 
     @property
     def images(self) -> list[str]:
