@@ -8,9 +8,9 @@ import yaml
 
 from build.cloud.up import tries
 from deployment.stack import HostSettings
-from tests.data_sequences import DISK, MARKER, VM, Life
 from tests.fakes.cloud.server import Cloud
 from tests.gcloud_on_cloud import need_gcloud
+from tests.marked_stack import DISK, MARKER, VM, Life
 from tests.pulumi_stack import PulumiStack
 
 ZONE = "projects/axion-test/zones"
