@@ -76,7 +76,11 @@ def test_who_is_cut_off_for_good_learns_that_the_work_goes_on(
 
 
 def test_a_secret_on_a_machine_that_is_not_googles_is_a_sentence() -> None:
-    code = script("secrets.py").decode() + "\nread_secret('projects/p/secrets/s', metadata='http://127.0.0.1:9')"
+    code = (
+        "__name__ = 'secrets'\n"
+        + script("secrets.py").decode()
+        + "\nread_secret('projects/p/secrets/s', metadata='http://127.0.0.1:9')"
+    )
     done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=False, timeout=30)
     assert done.returncode == 1
     assert done.stderr.startswith("projects/p/secrets/s: the secret cannot be read from this host, got ")

@@ -54,7 +54,8 @@ def test_a_secret_is_read_on_the_host_as_its_service_account() -> None:
         url = f"http://127.0.0.1:{google.server_port}"
 
         def read(name: str) -> "subprocess.CompletedProcess[str]":
-            code = f"{program}\nprint(read_secret({name!r}, metadata={url!r}, secret_manager={url!r}))"
+            asked = f"print(read_secret({name!r}, metadata={url!r}, secret_manager={url!r}))"
+            code = f"__name__ = 'secrets'\n{program}\n{asked}"
             return subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=False)
 
         found, missing = read("projects/p/secrets/s"), read("projects/p/secrets/none")

@@ -123,7 +123,10 @@ def test_what_is_not_made_is_told_with_what_its_owner_must_see_to(tmp_path: Path
     write_models(tmp_path / "models.yaml", heard)
     network = {"subnetwork": SUBNET, "gatewayCidrs": ["10.0.0.0/8"]}
     host = {"serviceAccount": ACCOUNT, "publicIp": {"allowCidrs": ["203.0.113.0/28"]}}
-    stack = checked(tmp_path, host=host, axion__network=network, axion__kmsKey=KEY, axion__bucket=True)
+    keys = {"secure": "v1:sealed"}
+    stack = checked(
+        tmp_path, host=host, axion__network=network, axion__kmsKey=KEY, axion__bucket=True, axion__gatewayApiKeys=keys
+    )
     assert list(brought_along(stack.settings, "test", stack.gateway_ports)) == [
         f"axion:network: no VPC, subnet, router, NAT, firewall or flow log is made. {SUBNET} must have private Google "
         "access and a way out, such as Cloud NAT, and whoever runs `pulumi up` roles/compute.networkUser on it.",

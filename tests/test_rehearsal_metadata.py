@@ -21,7 +21,7 @@ from tests.rehearsal.metadata import Metadata
 
 ONHOST = Path(__file__).parents[1] / "infra" / "onhost"
 VM = "projects/axion-test/zones/us-central1-a/instances/vm"
-ACCOUNT = "host@axion-test.iam.gserviceaccount.com"
+ACCOUNT = "our-host@axion-test.iam.gserviceaccount.com"
 GUEST = {"Metadata-Flavor": "Google"}
 
 
@@ -58,6 +58,7 @@ def served(handler: type[BaseHTTPRequestHandler], about: Metadata) -> Iterator[i
 @pytest.fixture
 def around(cloud: Cloud) -> Iterator[Surroundings]:
     items = {"enable-guest-attributes": "TRUE", "startup-script": "#!/bin/bash\n", "axion-idle-stop-minutes": "30"}
+    done(cloud, "POST", "/v1/projects/axion-test/serviceAccounts", {"accountId": "our-host"})
     booted(
         cloud,
         metadata={"items": [{"key": key, "value": value} for key, value in items.items()]},
@@ -163,17 +164,18 @@ def test_a_token_of_somebody_else_is_no_token(around: Surroundings) -> None:
     assert (google.refusal(around.about, "POST", path.replace("/stop", "/delete"), mine) or (0, ""))[0] == 403
 
 
-def test_there_is_a_way_out_where_the_stack_made_one_and_only_for_https(cloud: Cloud, around: Surroundings) -> None:
-    def answer(target: str) -> int:
+def test_there_is_a_way_out_where_the_stack_made_one_for_https_and_http(cloud: Cloud, around: Surroundings) -> None:
+    def answer(target: str, verb: str = "CONNECT") -> int:
         with served(way_out.Handler, around.about) as port:
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-            connection.request("CONNECT", target)
+            connection.request(verb, target)
             status = connection.getresponse().status
             connection.close()
             return status
 
-    assert answer("localhost.invalid:443") == 403
+    page = "http://localhost.invalid/page"
+    assert (answer("localhost.invalid:443"), answer(page, "GET")) == (403, 403)
     router = {"name": "router", "network": "global/networks/net", "nats": [{"name": "nat"}]}
     cloud.state.resources["projects/axion-test/regions/us-central1/routers/router"] = router
-    assert answer("localhost.invalid:443") == 502  # it tried: there is no such place
-    assert answer("localhost.invalid:22") == 403
+    assert (answer("localhost.invalid:443"), answer(page, "GET")) == (502, 502)  # it tried: there is no such place
+    assert (answer("localhost.invalid:22"), answer("http://localhost.invalid:81/", "GET")) == (403, 403)

@@ -17,6 +17,7 @@ DEPLOY = ("fab", "build-and-deploy", "--stack", "dev")
 IDLE = ("fab", "idle-policy", "--stack", "dev")
 # True of the stand-in only, and said by every command.
 NOISE = "using pulumi-resource-gcp from $PATH"
+DATA_DISK = "axion-dev-data-main"
 IDLE_LIMIT_S = 30 * 60
 TIMER_S = 100.0
 """The idle timer looks once a minute, and its system needs a moment to end."""
@@ -38,7 +39,7 @@ class Rehearsal(Transcript):
         """Raises StepError at the first step that is not as expected."""
         self._write_models()
         up = ("pulumi", "up", "--yes", "--skip-preview", "--suppress-progress", "--stack", "dev")
-        self.type("Bring the host up", *up, expects="24 created")
+        self.type("Bring the host up", *up, expects="23 created")
         with self.step("It boots and runs its startup script"):
             self.host.wait_for_keys()
             self.served.prepare(self.host)
@@ -49,11 +50,12 @@ class Rehearsal(Transcript):
         self.type("When it will stop by itself", *IDLE, expects="RUNNING")
         self.nobody_comes()
         self.type("It has stopped", *IDLE, expects="TERMINATED")
-        zone, project = "--zone=us-central1-a", f"--project={self.world.cloud.state.settings.project}"
-        self.type("Start it again", "gcloud", "compute", "instances", "start", INSTANCE, zone, project)
+        self.type("Start it again", "fab", "start", "--stack", "dev", expects=self.served.model)
         self.question("It serves again, and nobody deployed")
+        self.world.stack.config("deleteData", [DATA_DISK])
+        self.type("Name the data disk, or it would stay", *up, expects="1 updated")
         destroy = ("pulumi", "destroy", "--yes", "--skip-preview", "--suppress-progress", "--stack", "dev")
-        self.type("Take it down", *destroy, expects="24 deleted")
+        self.type("Take it down", *destroy, expects="23 deleted")
         census = ("fab", "census", "--stack", "dev", "--expect-empty")
         self.type("Ask Google, not Pulumi, what is left", *census, expects="nothing left")
         with self.step("Ask the kernel what is left on this computer"):

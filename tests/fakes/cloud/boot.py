@@ -25,7 +25,7 @@ def boot(call: Call, instance: Json) -> None:
         raise faults.stockout(zone, machine.name)
     addresses.give_ephemeral(call.state, instance)
     instance.update(status="RUNNING", lastStartTimestamp=now())
-    for attached in instance["disks"]:
+    for attached in (each for each in instance["disks"] if "source" in each):
         call.state.get(attached["source"].removeprefix(PREFIX))["lastAttachTimestamp"] = now()
     if call.state.machines is None:
         _publish_host_keys(call, instance)

@@ -1,5 +1,6 @@
 """The HTTP side: find the method, judge the call, strike with planted faults, answer, judge the answer."""
 
+import copy
 import json
 import sys
 import threading
@@ -49,7 +50,9 @@ class Cloud:
         try:
             method, names = documents.find(verb, path)
             record["method"] = method.id
-            record["status"], record["answer"] = 200, self._call(method, names, query, body, path, headers)
+            # What was asked stays as it was, whatever becomes of the resource.
+            asked = copy.deepcopy(body)
+            record["status"], record["answer"] = 200, self._call(method, names, query, asked, path, headers)
         except ApiError as error:
             record["status"], record["answer"] = error.code, error.body()
         return record["status"], record["answer"]
