@@ -46,7 +46,7 @@ def disk_problems(shape: Shape, which: str, disk: DiskUse, catalog: Catalog) -> 
     if disk.type not in types or kind is None:
         what = "has no Persistent Disk" if disk.type.startswith("pd-") else "does not take this disk type"
         whose = shape.machine_type if shape.is_metal else shape.series
-        yield "Type", f"{whose} {what}, got {disk.type}. Use {joined(types)}."
+        yield "Type", f"{whose} {what}, got {disk.type}. Use {joined(_usable(shape, which, catalog))}."
         return
     if kind.is_regional:
         yield "Type", f"stands in two zones, and a host's disk in one, got {disk.type}. Use hyperdisk-balanced."
@@ -57,6 +57,13 @@ def disk_problems(shape: Shape, which: str, disk: DiskUse, catalog: Catalog) -> 
     if which == "boot" and not kind.boot:
         yield "Type", f"cannot be booted from, got {disk.type}. Use hyperdisk-balanced."
     yield from _limits(disk, kind)
+
+
+def _usable(shape: Shape, which: str, catalog: Catalog) -> list[str]:
+    """What would be taken instead."""
+    types = catalog.series[shape.series].disk_types_of(shape)
+    kinds = {name: kind for name, kind in catalog.disk_types.items() if name in types and not kind.is_regional}
+    return [name for name, kind in kinds.items() if shape.vcpus >= kind.min_vcpus and (kind.boot or which != "boot")]
 
 
 def _limits(disk: DiskUse, kind: DiskType) -> Iterator[Finding]:

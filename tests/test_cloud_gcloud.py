@@ -67,7 +67,7 @@ def test_the_doctor_finds_nothing_in_the_way(fresh: PulumiStack) -> None:
     verdicts = {check["check"]: check["verdict"] for check in json.loads(ran.stdout)}
     assert [name for name, verdict in verdicts.items() if verdict == "pass"] == [
         "configuration", "gcloud", "pulumi", "price", "pulumi backend", "pulumi stack", "APIs",
-        "c4a-standard-8 in us-central1-a",
+        "c4a-standard-8 in us-central1-a", "hyperdisk-balanced in us-central1-a", "org policies",
     ]  # fmt: skip
     assert {name for name, verdict in verdicts.items() if verdict == "warn"} == {
         "login", "quota PREEMPTIBLE_C4A_CPUS", "spot capacity",
@@ -157,6 +157,9 @@ def test_what_a_destroy_leaves_is_listed_and_its_commands_remove_it(stack: Pulum
     where, ours = ("--zone=us-central1-a", "--project=axion-test", "--quiet"), "--labels=axion-stack=dev"
     disk = ("gcloud", "compute", "disks", "create", "left-behind", "--type=hyperdisk-balanced", "--size=10GB")
     gcloud(stack, *disk, ours, *where)
+    # Unprotected by hand instead of named in deleteData: what was on it is still there.
+    assert re.search(r"axion-dev-data-main: 1 snapshot,.*the only copy", asked(stack, "census").stdout)
+    assert asked(stack, "census", "--remove-snapshots", "axion-dev-data-main").returncode == 0
     ran = asked(stack, "census", "--expect-empty")
     assert ran.returncode == 1
     assert "left-behind" in ran.stdout

@@ -77,7 +77,7 @@ def test_every_mistake_in_the_configuration_is_told_at_once_and_the_cloud_is_ask
         "axion:maxHourlyUsd: ",
         "axion:gatewayApiKeys: written in clear, got 8 characters.",
         "axion:hosts.Main: ",
-        'axion:hosts.big.machineType: no such c4a machine, got "c4a-standard-33".',
+        'axion:hosts.big.machineType: no such c4a machine in the lists of 2026-08-17, got "c4a-standard-33", ',
         "axion:hosts.big.bootDiskGib: ",
         "axion:hosts.disk.bootDiskType: c4a has no Persistent Disk, got pd-balanced.",
         "axion:hosts.disk.dataDiskType: needs 64 vCPUs, got hyperdisk-extreme on c4a-standard-32.",

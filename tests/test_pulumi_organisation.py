@@ -36,7 +36,9 @@ ACCOUNT_PATH = f"projects/corp-accounts/serviceAccounts/{ACCOUNT}"
 def dev(tmp_path: Path, pulumi_cli: Path, cloud: Cloud) -> PulumiStack:
     """The dev example without its spot rules."""
     stack = PulumiStack.of_checkout(tmp_path, pulumi_cli, cloud)
-    return stack.config("hosts", {"main": HOST}).config("maxHourlyUsd", 1)
+    stack.config("hosts", {"main": HOST}).config("maxHourlyUsd", 1)
+    stack.config("axion:gatewayApiKeys", "planted", is_secret=True)
+    return stack.config("deleteData", ["axion-dev-data-main"])
 
 
 def host_network(cloud: Cloud) -> None:
@@ -125,7 +127,9 @@ def test_a_host_with_an_account_and_a_role_of_others(dev: PulumiStack, cloud: Cl
 
 
 def test_a_key_of_others_encrypts_all_that_keeps_data(dev: PulumiStack, cloud: Cloud) -> None:
-    dev.config("kmsKey", KEY).config("bucket", True).config("labels", {"cost-center": "c42"})
+    dev.config("kmsKey", KEY).config("bucket", True).config(
+        "deleteData", ["axion-dev-data-main", "axion-dev-axion-test"]
+    ).config("labels", {"cost-center": "c42"})
     add_key(cloud.state, KEY)
     refused = dev.up(check=False).said
     assert f"Cloud KMS error when using key {KEY}: Permission 'cloudkms.cryptoKeyVersions.useToEncrypt'" in refused
