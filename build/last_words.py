@@ -3,7 +3,7 @@
 import re
 
 # After the prefixes of journal, supervisor and vLLM's own logger: `... [core.py:1510] RuntimeError: text`.
-ERROR = re.compile(r"(?:^|[\s\]])((?:\w+\.)*[A-Z]\w*(?:Error|Exception|Exit|Interrupt)): (\S.*)$")
+ERROR = re.compile(r"(?:^|[\s\]])((?:\w+\.)*(?:[A-Z]\w*)?(?:Error|Exception|Exit|Interrupt)): (\S.*)$")
 # They only say that another process of the engine failed.
 WRAPPERS = (
     "Engine core initialization failed",

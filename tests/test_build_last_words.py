@@ -29,6 +29,11 @@ def test_what_only_passes_an_error_on_is_no_cause_and_a_log_without_errors_is_it
     assert last_words("", "r1") == []
 
 
+def test_an_error_may_have_the_plainest_of_names() -> None:
+    log = [f"{PREFIX} Exception: EOF while parsing an object at line 1 column 1", "ends"]
+    assert last_words("\n".join(log), "r1")[0] == "Exception: EOF while parsing an object at line 1 column 1"
+
+
 def test_errors_of_modules_are_told_with_their_module_and_three_at_most() -> None:
     errors = [f"safetensors.SafetensorError: broken {number}" for number in range(5)]
     assert last_words("\n".join([*errors, *["."] * 12]), "r1") == [*errors[:3], *["."] * 12]

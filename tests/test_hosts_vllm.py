@@ -85,7 +85,8 @@ def test_a_fresh_host_gets_vllm_and_answers_under_systemd(host: VllmHost) -> Non
     assert "Paris" in host.answer(REAL, "What is the capital of France?")
     assert host.answer(TINY, "?")
     assert host.serves_current()
-    assert {one["verdict"] for one in host.json("verify")} == {"pass"}
+    # What is proven of our kernels is not asked for on x86-64.
+    assert {one["verdict"] for one in host.json("verify") if "not asked for" not in one["finding"]} == {"pass"}
     owners = host.machine.output("ps", "-eww", "-o", "user,args")
     assert {line.split()[0] for line in owners.splitlines() if "vllm" in line and "/opt/axion/" in line} == {"axion"}
 
@@ -134,7 +135,7 @@ def test_a_tokenizer_that_vllm_cannot_read_brings_the_previous_release_back(
     show(capsys, re.sub(r"^    .*\n", "", ran.stderr, flags=re.MULTILINE))
     assert ran.status == 1
     assert f"{TINY}: does not answer" in ran.stderr
-    assert "FileNotFoundError" in ran.stderr, "safetensors calls any file so that it cannot open"
+    assert "JSONDecodeError: Expecting property name" in ran.stderr, ran.stderr
     assert f"{first} serves again" in ran.stderr
     assert host.link("current") == host.link("confirmed") == first
     assert host.answer(TINY, "?")
