@@ -96,6 +96,13 @@ PULUMI = (
         is_for=uses_own_subnet,
     ),
     Need(
+        what="reserved addresses",
+        role="roles/compute.networkAdmin",
+        permissions=_all("compute", "addresses", "create get list delete use setLabels"),
+        when="a host has `publicIp`",
+        is_for=lambda settings: any(host.public_ip for host in settings.hosts.values()),
+    ),
+    Need(
         what="external addresses",
         role="roles/compute.networkUser",
         permissions=("compute.subnetworks.useExternalIp",),
@@ -108,6 +115,13 @@ PULUMI = (
         permissions=(*_all("compute", "firewalls", CHANGED), "compute.networks.updatePolicy"),
         when="without `axion:network.subnetwork`, or with `vpc`",
         is_for=opens_firewall,
+    ),
+    Need(
+        what="the hosts' service accounts",
+        role="roles/iam.serviceAccountAdmin",
+        permissions=_all("iam", "serviceAccounts", CHANGED),
+        when="a host has no `serviceAccount`",
+        is_for=makes_accounts,
     ),
     Need(
         what="to run hosts as those accounts",
@@ -167,6 +181,14 @@ FAB = (
             *(f"compute.{name}.get" for name in ("projects", "regions", "zones", "machineTypes")),
             "compute.machineTypes.list",
             "compute.zoneOperations.get",
+        ),
+    ),
+    Need(
+        what="`fab move`, `fab up`: data disks copied, and deleted while they are empty",
+        role="roles/compute.instanceAdmin.v1",
+        permissions=(
+            *_all("compute", "disks", "create get delete createSnapshot setLabels"),
+            *_all("compute", "snapshots", "create get list useReadOnly setLabels"),
         ),
     ),
     Need(
