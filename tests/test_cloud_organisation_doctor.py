@@ -82,6 +82,7 @@ def test_who_makes_no_network_account_or_role_needs_no_permission_to(
     stack = PulumiStack.of_checkout(tmp_path, pulumi_cli, cloud)
     stack.config("hosts", {"main": {**HOST, "serviceAccount": ACCOUNT}}).config("maxHourlyUsd", 1)
     stack.config("network", {"subnetwork": SUBNET}).config("kmsKey", KEY).config("stopRole", ROLE)
+    stack.config("deleteData", ["axion-dev-data-main"])
     host_network(cloud)
     grant(cloud.state, SUBNET, NETWORK_USER)
     cloud.state.resources[ROLE] = {"name": ROLE, "includedPermissions": ["compute.instances.stop"]}
