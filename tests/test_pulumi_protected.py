@@ -2,7 +2,7 @@
 
 from deployment.diagnostics import explained
 from tests.pulumi_stack import PulumiStack
-from tests.standing_stack import changes
+from tests.standing_stack import changes, host_settings
 
 ZONE = "projects/axion-test/zones/us-central1-a"
 DISK, VM, BUCKET = f"{ZONE}/disks/axion-prod-data-main", f"{ZONE}/instances/axion-prod-main", "b/axion-prod-axion-test"
@@ -36,3 +36,22 @@ def test_a_destroy_follows_the_explanation_and_loses_just_what_was_named(prod: P
     assert [path in there for path in (DISK, BUCKET, VM)] == [True, True, False]
     prod.run(*everything_else)
     assert [path in there for path in (DISK, BUCKET, VM)] == [False, True, False]
+
+
+def test_a_disk_that_was_named_is_replaced_and_so_is_its_host_which_would_run_on_without(prod: PulumiStack) -> None:
+    """The new disk has the old one's link: without the disk's number no change of the instance would be seen."""
+    prod.config("deleteData", ["axion-prod-data-main"]).up()
+    prod.cloud.requests.clear()
+    host_settings(prod, dataDiskGib=100)
+    prod.up()
+    done = [each for each in changes(prod.cloud) if each.startswith(("instances.", "disks.")) and "olic" not in each]
+    assert done == [
+        "instances.detachDisk axion-prod-main",
+        "disks.delete axion-prod-data-main",
+        "disks.insert axion-prod-data-main",
+        "instances.delete axion-prod-main",
+        "instances.insert axion-prod-main",
+    ]
+    attached = prod.cloud.state.resources[VM]["disks"]
+    assert [disk["deviceName"] for disk in attached] == ["axion-boot", "axion-data"]
+    assert prod.plan() == {}
