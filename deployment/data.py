@@ -1,5 +1,6 @@
 """What of a stack holds data, by name: Pulumi may delete it only when the stack's file names it."""
 
+import re
 from collections.abc import Iterator
 
 from deployment.problems import joined, shown
@@ -22,9 +23,10 @@ def data_names(stack: str, settings: StackSettings) -> tuple[str, ...]:
 
 def data_problems(stack: str, settings: StackSettings) -> Iterator[Finding]:
     """Find names that name nothing, and zones that a data disk could never be in."""
-    known = data_names(stack, settings)
+    known, bucket = data_names(stack, settings), f"axion-{stack}-{settings.project}"
     for index, name in enumerate(settings.delete_data):
-        if name not in known:
+        # A host that was taken out of the file, or a bucket, may still be there.
+        if not re.fullmatch(rf"axion-{re.escape(stack)}-data-[a-z][a-z0-9]*", name) and name != bucket:
             yield ("axion:deleteData", index), f"names no data of this stack, got {shown(name)}. Use {joined(known)}."
     for name, host in settings.hosts.items():
         at = ("axion:hosts", name)
@@ -47,3 +49,6 @@ def data_warnings(stack: str, settings: StackSettings) -> Iterator[str]:
     if named:
         gone = "may be deleted with all that is on it, by `pulumi destroy` and by any change that replaces it"
         yield f"{joined(named)} {gone}"
+    for name in settings.delete_data:
+        if name not in data_names(stack, settings):
+            yield f"{name} is of no host in this file, got it named. `fab up` lets it go where it is still there"

@@ -16,6 +16,8 @@ END = re.compile(r"^\S")
 ERROR = re.compile(r"^error: ", re.MULTILINE | re.IGNORECASE)
 HOST = re.compile(r"^(?:host|identity)-([a-z0-9]+)(?:-|$)|^models-data-([a-z0-9]+)(?:-|$)")
 """A host's name within the names of its resources (infra/host.py, infra/identity.py, infra/model_store.py)."""
+OURS = re.compile(r"^(?:error: )?Pulumi\.[\w-]+\.yaml(?::\d+)? config\..*$", re.MULTILINE)
+"""A mistake in the stack's file: infra/configuration.py says all of them in one message."""
 # What Pulumi adds when something else has failed.
 ECHOES = ("error: update failed", "error: preview failed", "error: destroy failed", "error: refresh failed")
 
@@ -42,12 +44,17 @@ class Failure:
         host = HOST.search(self.name)
         return line.replace("--host HOST", f"--host {host[1] or host[2]}") if host else line
 
+    def problems(self) -> tuple[str, ...]:
+        """As `problem`, but what this program found itself as it said it, each on a line of its own."""
+        ours = OURS.findall(self.text)
+        return tuple(line.removeprefix("error: ") for line in ours) or (self.problem(),)
+
 
 def explained(output: str) -> tuple[str, ...]:
     """What to do about each failure, one line each."""
     output = _plain(output)
     stack = STACK.search(output)
-    lines = [each.problem() for each in failures(output)]
+    lines = [line for each in failures(output) for line in each.problems()]
     first = ERROR.search(output)
     if first and not lines:
         # Neither gcloud nor a Pulumi that does not begin has diagnostics: a lock, a passphrase, a name.

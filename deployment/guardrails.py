@@ -19,7 +19,7 @@ from deployment.sizing import HostFacts, plan
 from deployment.spec import Deployment
 from deployment.stack import HostSettings, StackSettings
 from deployment.stack_file import Reading
-from deployment.unknown import shapes_of, stack_bill, unknowns
+from deployment.unknown import on_demand, shapes_of, stack_bill, unknowns
 
 HOST_ROOT = "/opt/axion"
 ARM_WORDS, X86_WORDS = ("arm64", "aarch64"), ("amd64", "x86-64", "x86_64")
@@ -124,7 +124,7 @@ class _Guard:
         zone = self.settings.zone_of(name)
         if self.has_region and zone.rpartition("-")[0] != self.settings.region:
             yield ("zone",), f"outside {self.settings.region}, where the subnet is, got {zone}. Use another stack."
-        if host.preemption_notice_seconds is not None and not host.spot:
+        if host.preemption_notice_seconds is not None and not (host.spot or host.on_demand_fallback):
             yield (
                 ("preemptionNoticeSeconds",),
                 f"only spot hosts are taken back, got {host.preemption_notice_seconds}. Set spot, or delete it.",
@@ -204,6 +204,11 @@ class _Guard:
                     f"{settings.max_hourly_usd}. Raise it, take a smaller machine, or set spot."
                 ),
             )
+        elif any(host.spot and host.on_demand_fallback for host in settings.hosts.values()):
+            usd = stack_bill(on_demand(settings), self.catalog).known_hourly_usd
+            if usd > settings.max_hourly_usd:
+                what = f"on demand, which onDemandFallback allows, the stack costs {usd:.4f} USD an hour"
+                yield ("axion:maxHourlyUsd",), f"{what}, got {settings.max_hourly_usd}. Raise it, or take that out."
 
 
 def _is_arm(image: str, catalog: Catalog) -> bool:

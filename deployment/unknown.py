@@ -103,3 +103,12 @@ def _prices(settings: StackSettings, catalog: Catalog) -> Iterator[Unknown]:
     unknown = stack_bill(settings, catalog).unknown
     if unknown:
         yield Unknown(path=(SETTING,), what=f"the catalog has no price in {settings.region}", got=joined(unknown))
+
+
+def on_demand(settings: StackSettings) -> StackSettings:
+    """The stack as it is once every host that may has given up spot."""
+    hosts = {
+        name: host.model_copy(update={"spot": host.spot and not host.on_demand_fallback})
+        for name, host in settings.hosts.items()
+    }
+    return settings.model_copy(update={"hosts": hosts})

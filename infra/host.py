@@ -150,7 +150,7 @@ def metadata(settings: HostSettings, startup_script: str) -> dict[str, str]:
     """What the instance reads of itself. Everybody who may look at it can read it: no secret, no model."""
     ours = {
         "axion-idle-stop-minutes": settings.idle_stop_minutes,
-        "axion-preemption-notice-seconds": settings.preemption_notice_seconds,
+        "axion-preemption-notice-seconds": settings.preemption_notice_seconds if settings.spot else None,
     }
     return {
         "enable-oslogin": "TRUE",
@@ -174,7 +174,7 @@ def _interface(args: AxionHostArgs, address: compute.Address | None) -> compute.
 
 
 def _scheduling(settings: HostSettings, shape: Shape) -> compute.InstanceSchedulingArgs:
-    limit, notice = settings.max_run_hours, settings.preemption_notice_seconds
+    limit, notice = settings.max_run_hours, settings.preemption_notice_seconds if settings.spot else None
     return compute.InstanceSchedulingArgs(
         provisioning_model="SPOT" if settings.spot else "STANDARD",
         preemptible=settings.spot,

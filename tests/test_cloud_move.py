@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from build.cloud.data_disk import StateDisk, is_empty, pointed_at, state_disk
+from build.cloud.data_disk import StateDisk, is_empty, pointed_at, state_disks
 from build.cloud.gcloud import Gcloud
-from build.cloud.move import Found, Move, decide, prove
+from build.cloud.move import Move, decide, prove
+from build.cloud.whereabouts import Found
 from build.command import Command, Result
 from build.errors import DeployError
 
@@ -45,23 +46,26 @@ def steps(facts: Found) -> list[str]:
 
 RUNS = {"old": disk(users=[VM]), "instance": instance("RUNNING")}
 STOPPED = {"old": disk(users=[VM]), "instance": instance("TERMINATED")}
+LET_GO = disk(lastDetachTimestamp=NINE)
 
 
 @pytest.mark.parametrize(
     ("facts", "expected"),
     [
-        (RUNS, ["stop", "make", "make", "point", "set"]),
-        (STOPPED, ["make", "make", "point", "set"]),
+        (RUNS, ["stop", "detach", "make", "make", "point", "set"]),
+        (STOPPED, ["detach", "make", "make", "point", "set"]),
         # Cut off after the snapshot; after the disk; after the state.
-        ({**STOPPED, "snapshots": (snapshot(),)}, ["make", "point", "set"]),
-        ({**STOPPED, "snapshots": (snapshot(),), "new": disk(id="12", sourceSnapshotId="31")}, ["point", "set"]),
+        ({"old": LET_GO}, ["make", "make", "point", "set"]),
+        ({"old": LET_GO, "snapshots": (snapshot(),)}, ["make", "point", "set"]),
+        ({"old": LET_GO, "snapshots": (snapshot(),), "new": disk(id="12", sourceSnapshotId="31")}, ["point", "set"]),
         ({"disk": StateDisk(urns=(URN,), name=NAME, zone=OTHER)}, ["set"]),
         ({"disk": StateDisk(urns=(URN,), name=NAME, zone=OTHER), "configured_zone": OTHER}, []),
         # Snapshots that do not hold everything: older than the last stop, of another disk, failed, of a running host.
-        ({**STOPPED, "snapshots": (snapshot(creationTimestamp=EIGHT),)}, ["make", "make", "point", "set"]),
-        ({**STOPPED, "snapshots": (snapshot(sourceDiskId="10"),)}, ["make", "make", "point", "set"]),
-        ({**STOPPED, "snapshots": (snapshot(status="FAILED"),)}, ["make", "make", "point", "set"]),
-        ({**RUNS, "snapshots": (snapshot(),)}, ["stop", "make", "make", "point", "set"]),
+        ({"old": LET_GO, "snapshots": (snapshot(creationTimestamp=EIGHT),)}, ["make", "make", "point", "set"]),
+        ({"old": LET_GO, "snapshots": (snapshot(sourceDiskId="10"),)}, ["make", "make", "point", "set"]),
+        ({"old": LET_GO, "snapshots": (snapshot(status="FAILED"),)}, ["make", "make", "point", "set"]),
+        ({"old": LET_GO, "snapshots": (snapshot(status="UPLOADING"),)}, ["make", "make", "point", "set"]),
+        ({**RUNS, "snapshots": (snapshot(),)}, ["stop", "detach", "make", "make", "point", "set"]),
         # Nobody says when it was let go.
         ({"old": disk(), "snapshots": (snapshot(),)}, ["make", "make", "point", "set"]),
         # Back to the disk that this one is an unused copy of.
@@ -136,9 +140,9 @@ class Says:
         ({}, {}, None),
         ({}, {"status": "CREATING"}, "the snapshot is not ready"),
         ({}, {"sourceDiskId": "10"}, "the snapshot is of another disk"),
-        ({"status": "CREATING"}, {}, "the new disk is not ready"),
-        ({"sourceSnapshotId": "30"}, {}, "the new disk is not from the snapshot"),
-        ({"sizeGb": "100"}, {}, "the new disk is smaller"),
+        ({"status": "FAILED"}, {}, "the disk there is not ready"),
+        ({"sourceSnapshotId": "30"}, {}, "the disk there is not from the snapshot"),
+        ({"sizeGb": "100"}, {}, "the disk there is smaller"),
     ],
 )
 def test_a_copy_is_held_against_what_it_was_copied_from(new: Json, made: Json, wrong: str | None) -> None:
@@ -174,14 +178,14 @@ def test_the_state_is_pointed_at_the_other_disk_and_nothing_else_in_it_changes()
         "outputs": {"name": NAME, "zone": "us-central1-a", "size": 200},
     }
     checkpoint = {"version": 3, "deployment": {"resources": [{"urn": "other", "type": "t"}, resource]}}
-    assert state_disk(checkpoint, "main") == IN_STATE
-    assert state_disk(checkpoint, "spare") is None
-    moved = pointed_at(checkpoint, IN_STATE, OTHER)
+    assert state_disks(checkpoint) == {"main": IN_STATE}
+    link = f"https://www.googleapis.com/compute/v1/projects/p/zones/{OTHER}/disks/{NAME}"
+    moved = pointed_at(checkpoint, IN_STATE, {"id": 12, "zone": f"projects/p/zones/{OTHER}", "selfLink": link})
     assert moved["deployment"]["resources"][0] == {"urn": "other", "type": "t"}
     assert moved["deployment"]["resources"][1] == {
         **resource,
         "id": f"projects/p/zones/us-central1-b/disks/{NAME}",
         "inputs": {"name": NAME, "zone": OTHER},
-        "outputs": {"name": NAME, "zone": OTHER, "size": 200},
+        "outputs": {"name": NAME, "zone": OTHER, "size": 200, "selfLink": link, "diskId": "12"},
     }
     assert checkpoint["deployment"]["resources"][1] == resource  # type: ignore[index]

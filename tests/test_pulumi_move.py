@@ -50,6 +50,7 @@ def test_data_goes_to_another_zone_and_back_and_nothing_old_goes_by_itself(life:
     assert life.fab("move", "--stack", "dev", "--zone", B) == 0
     assert life.said.splitlines() == [
         "stop axion-dev-main: requests in flight end first",
+        "detach axion-dev-data-main from it: who starts that machine again then writes nothing on the old disk",
         "make a snapshot of axion-dev-data-main in us-central1-a",
         "make axion-dev-data-main in us-central1-b from it, and hold the two against each other",
         "point Pulumi's state at axion-dev-data-main in us-central1-b; the one in us-central1-a stays as it is",
@@ -126,3 +127,28 @@ def with_host(life: Life, **settings: Any) -> None:
 def test_zones_are_tried_in_order_and_spot_is_given_up_last(settings: dict[str, Any], expected: list[str]) -> None:
     host = HostSettings.model_validate({"machineType": "c4a-standard-8"}).model_copy(update=settings)
     assert [each.sentence().removeprefix("main: trying ") for each in tries("main", host, "a")] == expected
+
+
+def test_a_renamed_host_is_no_dead_end_and_its_data_goes_by_name_alone(life: Life) -> None:
+    life.stack.up()
+    life.check()
+    host = yaml.safe_load(life.stack.settings_file.read_text())["config"]["axion:hosts"]["main"]
+    life.stack.config("hosts", {"other": host})
+    assert life.stack.up(check=False).status != 0
+    assert life.fab("up", "--stack", "dev", "--yes") == 1
+    assert (
+        "axion-dev-data-main: holds data of a host that is no longer in the stack's file, got no main. Put it back, or "
+        "let the disk go: name it in axion:deleteData, and run `fab up --stack dev --yes`."
+    ) in life.said
+    # Back again. The other name's machine ran meanwhile, so that something may be on its disk: it goes by its name.
+    life.stack.config("hosts", {"main": host})
+    assert life.fab("up", "--stack", "dev", "--yes") == 1
+    assert (
+        "axion-dev-data-other: holds data of a host that is no longer in the stack's file, got no other." in life.said
+    )
+    life.stack.config("deleteData", ["axion-dev-data-other"])
+    assert life.fab("up", "--stack", "dev", "--yes") == 0, life.said
+    disks = [path.rpartition("/")[2] for path, _ in life.cloud.state.under("projects/axion-test", "disks")]
+    assert (sorted(disks), marked(life)) == (["axion-dev-boot-main", "axion-dev-data-main"], [A])
+    assert life.stack.plan() == {}
+    life.check()

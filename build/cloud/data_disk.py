@@ -1,6 +1,7 @@
 """A host's data disk: where Pulumi's state has it, what Google says of it, and whether anything can be on it."""
 
 import copy
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from build.cloud.kinds import last
 
 Item = Mapping[str, Any]
 DISK = "gcp:compute/disk:Disk"
+DATA = re.compile(r"models-data-([a-z][a-z0-9]*)")
 NEVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -23,26 +25,39 @@ class StateDisk:
     """Its own, then that of its snapshot schedule."""
     name: str
     zone: str
+    instance: str | None = None
+    """The URN of the machine that it is for, where there is one."""
 
 
-def state_disk(checkpoint: Item, host: str) -> StateDisk | None:
-    """Find a host's data disk in a checkpoint. Pure."""
+def state_disks(checkpoint: Item) -> dict[str, StateDisk]:
+    """Find every data disk in a checkpoint, by host: also of hosts that the stack's file no longer has. Pure."""
     found = {str(each["urn"]).rpartition("::")[2]: each for each in resources_of(checkpoint)}
-    disk, schedule = found.get(f"models-data-{host}"), found.get(f"models-data-{host}-snapshots")
-    if disk is None or disk["type"] != DISK:
-        return None
-    known = {**(disk.get("inputs") or {}), **(disk.get("outputs") or {})}
-    urns = tuple(str(each["urn"]) for each in (disk, schedule) if each is not None)
-    return StateDisk(urns=urns, name=str(known["name"]), zone=last(known["zone"]))
+    disks = {}
+    for name, disk in found.items():
+        match = DATA.fullmatch(name)
+        if match is None or disk["type"] != DISK:
+            continue
+        known = {**(disk.get("inputs") or {}), **(disk.get("outputs") or {})}
+        schedule, instance = found.get(f"{name}-snapshots"), found.get(f"host-{match[1]}-instance")
+        disks[match[1]] = StateDisk(
+            urns=tuple(str(each["urn"]) for each in (disk, schedule) if each is not None),
+            name=str(known["name"]),
+            zone=last(known["zone"]),
+            instance=str(instance["urn"]) if instance is not None else None,
+        )
+    return disks
 
 
-def pointed_at(checkpoint: Item, disk: StateDisk, zone: str) -> dict[str, Any]:
-    """The checkpoint with the disk of the same name in another zone; a refresh reads the rest of it. Pure."""
+def pointed_at(checkpoint: Item, disk: StateDisk, new: Item) -> dict[str, Any]:
+    """The checkpoint with another disk of the same name, as Google describes it, in the place of this one. Pure."""
     result: dict[str, Any] = copy.deepcopy(dict(checkpoint))
+    zone = last(new["zone"])
+    facts = {"zone": zone, "selfLink": new["selfLink"], "diskId": str(new["id"])}
     for each in result["deployment"]["resources"]:
         if each["urn"] == disk.urns[0] and not each.get("delete"):
             each["id"] = str(each["id"]).replace(f"/zones/{disk.zone}/", f"/zones/{zone}/")
-            each["inputs"]["zone"] = each["outputs"]["zone"] = zone
+            each["inputs"]["zone"] = zone
+            each["outputs"].update(facts)
     return result
 
 

@@ -6,24 +6,29 @@ from typing import Any
 from fabric import task
 
 from build.cloud.gcloud import Gcloud
-from build.cloud.move import Move, carry_out, decide, look
+from build.cloud.move import Move, carry_out, decide
 from build.cloud.pulumi_cli import Pulumi, project_directory
 from build.cloud.tasks import STACK_HELP, place_of, settings_of
 from build.cloud.up import up as bring_up
+from build.cloud.whereabouts import look
 from build.errors import DeployError
 from build.executor import LocalExecutor
 from build.progress import Reporter
 from build.tasking import problems_are_messages
 from deployment.diagnostics import explained
 from deployment.errors import ConfigError
+from deployment.guardrails import check
 from deployment.stack import StackSettings
+from deployment.stack_file import read_file
+from deployment.stack_name import StackName
 
 
 @task(help={"stack": STACK_HELP, "yes": "do it; without it, only preview"})
 @problems_are_messages
 def up(_context: Any, stack: str, yes: bool = False) -> None:
     """`pulumi up`, which tries a host's other zones where one has no machine free, and explains what fails."""
-    settings, executor, reporter = settings_of(stack), LocalExecutor(), Reporter()
+    stack = StackName(stack)
+    settings, executor, reporter = checked_settings(stack), LocalExecutor(), Reporter()
     pulumi = Pulumi(executor=executor, directory=project_directory(), stack=stack)
     if not yes:
         result = pulumi.preview()
@@ -39,6 +44,7 @@ def up(_context: Any, stack: str, yes: bool = False) -> None:
 @problems_are_messages
 def move(_context: Any, stack: str, zone: str, host: str = "main", yes: bool = False) -> None:
     """Take a host's data disk to another zone: stop, snapshot, copy, compare. Nothing is deleted."""
+    stack = StackName(stack)
     settings, place, executor, reporter = settings_of(stack), place_of(stack), LocalExecutor(), Reporter()
     _check(settings, stack, host, zone)
     pulumi = Pulumi(executor=executor, directory=project_directory(), stack=stack)
@@ -57,6 +63,12 @@ def move(_context: Any, stack: str, zone: str, host: str = "main", yes: bool = F
         carry_out(planned, pulumi, gcloud, datetime.now(UTC))
     for sentence in what_next(planned, stack, place.project):
         print(sentence)
+
+
+def checked_settings(stack: StackName) -> StackSettings:
+    """The stack's settings, held against its models and everything else that a preview holds them against."""
+    directory = project_directory()
+    return check(read_file(stack, directory), directory).settings
 
 
 def what_next(planned: Move, stack: str, project: str) -> list[str]:

@@ -8,17 +8,14 @@ Nothing is deleted: the old disk is the user's to remove, by its name, once the 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
-from build.cloud.data_disk import StateDisk, described, made_from, moment, pointed_at, state_disk
-from build.cloud.gcloud import Gcloud, in_parallel
-from build.cloud.kinds import LABEL, last
-from build.cloud.pending import Place
+from build.cloud.data_disk import described, made_from, moment, pointed_at
+from build.cloud.gcloud import Gcloud
+from build.cloud.kinds import last
 from build.cloud.pulumi_cli import Pulumi
-from build.cloud.recover import plan_recovery
+from build.cloud.whereabouts import Found
 from build.errors import DeployError
-from deployment.stack import StackSettings
 
 Item = Mapping[str, Any]
 STOP_TIMEOUT_S = 600.0
@@ -26,19 +23,6 @@ SNAPSHOT_TIMEOUT_S = 3 * 3600.0
 DISK_TIMEOUT_S = 1800.0
 READ_ONLY_COPIES = "hyperdisk-ml"
 STOPPED = frozenset({"TERMINATED", "STOPPED"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """What there is of a host's data, in its zone and in the other one."""
-
-    disk: StateDisk
-    old: Item | None
-    new: Item | None
-    instance: Item | None
-    snapshots: tuple[Item, ...]
-    """Of the stack."""
-    configured_zone: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +34,7 @@ class Move:
     found: Found
     configures: bool
     stops: bool = False
+    detaches: bool = False
     snapshot: str | None = None
     """The snapshot that holds everything, or None where one is to be made."""
     copies: bool = False
@@ -57,13 +42,15 @@ class Move:
 
     @property
     def is_nothing(self) -> bool:
-        return not (self.stops or self.copies or self.points or self.configures)
+        return not (self.points or self.configures)
 
     def sentences(self) -> Iterator[str]:
         """Say what will be done."""
         name, zone = self.found.disk.name, self.found.disk.zone
         if self.stops:
             yield f"stop {last((self.found.instance or {}).get('name'))}: requests in flight end first"
+        if self.detaches:
+            yield f"detach {name} from it: who starts that machine again then writes nothing on the old disk"
         if self.copies and self.snapshot is None:
             yield f"make a snapshot of {name} in {zone}"
         if self.copies:
@@ -72,47 +59,6 @@ class Move:
             yield f"point Pulumi's state at {name} in {self.zone}; the one in {zone} stays as it is"
         if self.configures:
             yield f"set the zone of {self.host} to {self.zone} in the stack's file"
-
-
-def look(pulumi: Pulumi, gcloud: Gcloud, place: Place, host: str, settings: StackSettings, zone: str) -> Found:
-    """Ask Pulumi and Google. Raises DeployError where there is nothing to move, or something else to settle first."""
-    if not plan_recovery(pulumi, gcloud, place).is_nothing:
-        what = f"{pulumi.stack}: an `up` was cut off, got a lock or pending operations"
-        raise DeployError(f"{what}. Run `fab recover --stack {pulumi.stack} --yes` first.")
-    disk = state_disk(pulumi.export(), host)
-    if disk is None:
-        what = f"{host}: no data disk, got none in the state of {pulumi.stack}"
-        raise DeployError(f"{what}. Set the host's zone and run `pulumi up`.")
-    instance = f"axion-{pulumi.stack}-{host}"
-    labelled = f"--filter=labels.{LABEL}={pulumi.stack}"
-    at, machine_type = f"--zone={disk.zone}", settings.hosts[host].machine_type
-    there = ("compute", "machine-types", "describe", machine_type, f"--zone={zone}")
-    answers = in_parallel(
-        {
-            "machine": partial(gcloud.ask_or_none, f"{machine_type} in {zone}", *there),
-            "old": partial(described, gcloud, disk.name, disk.zone),
-            "new": partial(described, gcloud, disk.name, zone),
-            "instance": partial(
-                gcloud.ask_or_none, f"instance {instance}", "compute", "instances", "describe", instance, at
-            ),
-            "snapshots": partial(gcloud.ask, "list snapshots", "compute", "snapshots", "list", labelled),
-        }
-    )
-    refused = [problem for each in answers.values() if isinstance(each, DeployError) for problem in each.problems]
-    if refused:
-        raise DeployError(*refused)
-    known: dict[str, Any] = dict(answers)
-    if known["machine"] is None:
-        what = f"{zone}: does not offer the host's machine, got {machine_type}"
-        raise DeployError(f"{what}. `fab doctor --stack {pulumi.stack}` tells which zones do.")
-    return Found(
-        disk=disk,
-        old=known["old"],
-        new=known["new"],
-        instance=known["instance"],
-        snapshots=tuple(known["snapshots"] or ()),
-        configured_zone=settings.zone_of(host),
-    )
 
 
 def decide(host: str, zone: str, found: Found, project: str) -> Move:
@@ -141,7 +87,14 @@ def decide(host: str, zone: str, found: Found, project: str) -> Move:
         is_copy = snapshot is not None and str(found.new.get("sourceSnapshotId")) == str(snapshot["id"])
         if not (is_return or is_copy):
             raise DeployError(_occupied(found, zone, project))
-    return replace(move, stops=runs, snapshot=str(snapshot["name"]) if snapshot else None, copies=copies, points=True)
+    return replace(
+        move,
+        stops=runs,
+        detaches=bool(users),
+        snapshot=str(snapshot["name"]) if snapshot else None,
+        copies=copies,
+        points=True,
+    )
 
 
 def _whole(found: Found) -> Item | None:
@@ -154,7 +107,7 @@ def _whole(found: Found) -> Item | None:
     elif until < moment(found.old, "lastAttachTimestamp"):
         return None  # Google says when it was attached, and not when it was let go
     of_it = [each for each in found.snapshots if str(each.get("sourceDiskId")) == str(found.old["id"])]
-    good = [each for each in of_it if each.get("status") != "FAILED" and moment(each, "creationTimestamp") >= until]
+    good = [each for each in of_it if each.get("status") == "READY" and moment(each, "creationTimestamp") >= until]
     return max(good, key=lambda each: moment(each, "creationTimestamp"), default=None)
 
 
@@ -171,17 +124,22 @@ def carry_out(move: Move, pulumi: Pulumi, gcloud: Gcloud, now: datetime) -> None
     """Do it. Raises DeployError where Google refuses, or the copy is not what it should be."""
     disk, old = move.found.disk, move.found.old or {}
     at = f"--zone={disk.zone}"
+    name = last((move.found.instance or {}).get("name"))
     if move.stops:
-        name = last((move.found.instance or {}).get("name"))
         gcloud.ask(f"stop {name}", "compute", "instances", "stop", name, at, timeout_s=STOP_TIMEOUT_S)
+    if move.detaches:
+        words = ("compute", "instances", "detach-disk", name, f"--disk={disk.name}", at)
+        gcloud.ask(f"detach {disk.name}", *words, timeout_s=DISK_TIMEOUT_S)
+    snapshot = move.snapshot
     if move.copies:
         snapshot = move.snapshot or f"{disk.name}-{now.astimezone(UTC):%Y%m%d-%H%M%S}"
         if move.snapshot is None:
-            labels = _labels({**(old.get("labels") or {}), "axion-component": "move"})
             source = (f"--source-disk={disk.name}", f"--source-disk-zone={disk.zone}")
+            region = disk.zone.rpartition("-")[0]
+            kept = (_labels({**(old.get("labels") or {}), "axion-component": "move"}), f"--storage-location={region}")
             gcloud.ask(
                 f"make snapshot {snapshot}",
-                *("compute", "snapshots", "create", snapshot, *source, labels),
+                *("compute", "snapshots", "create", snapshot, *source, *kept),
                 timeout_s=SNAPSHOT_TIMEOUT_S,
             )
         gcloud.ask(
@@ -190,34 +148,39 @@ def carry_out(move: Move, pulumi: Pulumi, gcloud: Gcloud, now: datetime) -> None
             *_flags(old),
             timeout_s=DISK_TIMEOUT_S,
         )
-        prove(gcloud, move, snapshot)
     if move.points:
-        pulumi.replace_state(pointed_at(pulumi.export(), disk, move.zone))
-        pulumi.refresh(disk.urns[:1])
+        new = prove(gcloud, move, snapshot)
+        pulumi.replace_state(pointed_at(pulumi.export(), disk, new))
+        # The machine, too: where the old disk was taken from it, the next `up` has to know.
+        pulumi.refresh([*disk.urns[:1], *((disk.instance,) if disk.instance else ())])
     if move.configures:
         pulumi.set_config(f"axion:hosts.{move.host}.zone", move.zone)
 
 
-def prove(gcloud: Gcloud, move: Move, snapshot: str) -> None:
-    """Hold the new disk against the old one. Raises DeployError where it is not a whole copy."""
+def prove(gcloud: Gcloud, move: Move, snapshot: str | None) -> Item:
+    """Hold the new disk against the old one, and return it. Raises DeployError where it is not a whole copy.
+
+    Without a snapshot it is the one that the old disk was copied from.
+    """
     disk, old = move.found.disk, move.found.old or {}
     new = described(gcloud, disk.name, move.zone) or {}
-    made = gcloud.ask(f"snapshot {snapshot}", "compute", "snapshots", "describe", snapshot)
-    wrong = [
-        what
-        for what, is_right in (
-            ("the snapshot is not ready", made.get("status") == "READY"),
-            ("the snapshot is of another disk", str(made.get("sourceDiskId")) == str(old.get("id"))),
-            ("the new disk is not ready", new.get("status") == "READY"),
-            ("the new disk is not from the snapshot", str(new.get("sourceSnapshotId")) == str(made.get("id"))),
-            ("the new disk is smaller", int(new.get("sizeGb") or 0) >= int(old.get("sizeGb") or 0)),
-        )
-        if not is_right
-    ]
+    checks = {
+        "the disk there is not ready": new.get("status") == "READY",
+        "the disk there is smaller": int(new.get("sizeGb") or 0) >= int(old.get("sizeGb") or 0),
+    }
+    if snapshot is not None:
+        made = gcloud.ask(f"snapshot {snapshot}", "compute", "snapshots", "describe", snapshot)
+        checks |= {
+            "the snapshot is not ready": made.get("status") == "READY",
+            "the snapshot is of another disk": str(made.get("sourceDiskId")) == str(old.get("id")),
+            "the disk there is not from the snapshot": str(new.get("sourceSnapshotId")) == str(made.get("id")),
+        }
+    wrong = [what for what, is_right in checks.items() if not is_right]
     if wrong:
         raise DeployError(
             f"{disk.name}: not moved, got {', '.join(wrong)}. Nothing was deleted; look at both disks, then try again."
         )
+    return new
 
 
 def _flags(old: Item) -> Sequence[str]:

@@ -177,10 +177,9 @@ FAB = (
         what="hosts: found, known by their keys, stopped and started",
         role="roles/compute.instanceAdmin.v1",
         permissions=(
-            *_all("compute", "instances", "get list getGuestAttributes getSerialPortOutput start stop"),
-            *(f"compute.{name}.get" for name in ("projects", "regions", "zones", "machineTypes")),
+            *_all("compute", "instances", "get list getGuestAttributes getSerialPortOutput start stop detachDisk"),
+            *(f"compute.{name}.get" for name in ("projects", "regions", "zones", "machineTypes", "zoneOperations")),
             "compute.machineTypes.list",
-            "compute.zoneOperations.get",
         ),
     ),
     Need(

@@ -95,6 +95,10 @@ class Pulumi:
         """Set one value in the stack's file; its comments and order stay."""
         self._run(f"set {path}", "config", "set", "--path", path, value, *self._on)
 
+    def unprotect(self, urn: str) -> None:
+        """Let the next `up` delete a resource that the program no longer has."""
+        self._run("lift a protection", "state", "unprotect", urn, *self._on, "--yes")
+
     def preview(self) -> Result:
         """`pulumi preview`, as a person reads it."""
         return self._watched("preview", *self._on, "--non-interactive")
@@ -176,4 +180,7 @@ def _read(stream: IO[str], said: list[str]) -> None:
 def pulumi_error(stderr: str, stdout: str) -> CloudError:
     """Say what Pulumi refused. Its own errors begin with `error:` and may be long; what Google said is among them."""
     text = f"{stderr}\n{stdout}"
+    if stdout.lstrip().startswith("{"):  # asked for JSON, it says there what it refused
+        said = json.loads(stdout).get("diagnostics") or ()
+        text = "\n\n".join(f"error: {each['message']}" for each in said if each.get("severity") == "error") or text
     return classify("\n".join(match[0] for match in ERROR.finditer(text)) or text)

@@ -4,12 +4,12 @@ A disk that holds something stays where it is: `fab move` takes it along, and a 
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from build.cloud.data_disk import StateDisk, described, is_empty, state_disk
+from build.cloud.data_disk import StateDisk, described, is_empty, state_disks
 from build.cloud.gcloud import Gcloud, in_parallel
 from build.cloud.pulumi_cli import Pulumi
 from build.errors import DeployError
@@ -64,19 +64,18 @@ def up(pulumi: Pulumi, gcloud: Gcloud, settings: StackSettings) -> Iterator[str]
     left = {name: tries(name, host, settings.zone_of(name)) for name, host in settings.hosts.items()}
     now = {name: each[0] for name, each in left.items()}
     for _ in range(sum(len(each) for each in left.values())):
-        yield from let_go_of_empty_disks(pulumi, gcloud, {name: each.zone for name, each in now.items()})
+        yield from let_go(pulumi, gcloud, {name: each.zone for name, each in now.items()}, settings.delete_data)
         result = pulumi.up()
         if result.succeeded:
             return
-        exhausted = not_to_be_had(result.stdout, settings.hosts)
         problems = explained(result.stdout) or (f"{pulumi.stack}: `pulumi up` failed, got the message above.",)
-        if not exhausted:
+        exhausted = sorted(not_to_be_had(result.stdout, settings.hosts))
+        again = [host for host in exhausted if left[host][1:] and _is_empty(pulumi, gcloud, host)]
+        # What one host cannot have must not keep the others from trying.
+        if not again:
             raise DeployError(*problems)
-        for host in sorted(exhausted):
+        for host in again:
             left[host] = left[host][1:]
-            if not left[host]:
-                raise DeployError(*problems)
-            _check_empty(pulumi, gcloud, host, problems)
             now[host] = left[host][0]
             yield now[host].sentence()
             pulumi.set_config(f"axion:hosts.{host}.zone", now[host].zone)
@@ -84,29 +83,34 @@ def up(pulumi: Pulumi, gcloud: Gcloud, settings: StackSettings) -> Iterator[str]
                 pulumi.set_config(f"axion:hosts.{host}.spot", "false")
 
 
-def let_go_of_empty_disks(pulumi: Pulumi, gcloud: Gcloud, zones: Mapping[str, str]) -> Iterator[str]:
-    """Delete data disks of other zones than the hosts' that nothing was ever written on.
+def let_go(pulumi: Pulumi, gcloud: Gcloud, zones: Mapping[str, str], named: Collection[str]) -> Iterator[str]:
+    """Clear away data disks that are where no host of the file is: empty ones, and those that are `named`.
 
-    Raises DeployError where something was.
+    Raises DeployError where one holds data.
     """
-    checkpoint = pulumi.export()
-    disks = {host: disk for host in zones if (disk := state_disk(checkpoint, host)) is not None}
-    stray = {host: disk for host, disk in disks.items() if disk.zone != zones[host]}
+    stray = {host: disk for host, disk in state_disks(pulumi.export()).items() if disk.zone != zones.get(host)}
     held = _asked(gcloud, stray)
-    full = [host for host, found in held.items() if found is not None and not is_empty(found)]
-    if full:
-        raise DeployError(*(_must_move(pulumi, host, stray[host], zones[host]) for host in full))
-    for host, disk in stray.items():
-        yield f"{host}: {disk.name} in {disk.zone} was never used; it goes, and comes again in {zones[host]}"
+    empty = {host: disk for host, disk in stray.items() if held[host] is None or is_empty(held[host])}
+    full = {host: disk for host, disk in stray.items() if host not in empty}
+    gone = {host: disk for host, disk in full.items() if host not in zones and disk.name in named}
+    kept = [_kept(pulumi, host, disk, zones.get(host)) for host, disk in full.items() if host not in gone]
+    if kept:
+        raise DeployError(*kept)
+    for host, disk in empty.items():
+        again = f", and comes again in {zones[host]}" if host in zones else ""
+        yield f"{host}: {disk.name} in {disk.zone} was never used; it goes{again}"
         if held[host] is not None:
             gcloud.ask(
                 f"delete the empty {disk.name}",
                 *("compute", "disks", "delete", disk.name, f"--zone={disk.zone}"),
                 timeout_s=DELETE_TIMEOUT_S,
             )
-    if stray:
+    if empty:
         # A deleted disk's schedule goes out of the state with it.
-        pulumi.refresh([urn for disk in stray.values() for urn in disk.urns])
+        pulumi.refresh([urn for disk in empty.values() for urn in disk.urns])
+    for host, disk in gone.items():
+        yield f"{host}: {disk.name} is named in axion:deleteData, and no host of the file: it may be deleted"
+        pulumi.unprotect(disk.urns[0])
 
 
 def _asked(gcloud: Gcloud, disks: Mapping[str, StateDisk]) -> dict[str, Any]:
@@ -117,15 +121,19 @@ def _asked(gcloud: Gcloud, disks: Mapping[str, StateDisk]) -> dict[str, Any]:
     return dict(answers)
 
 
-def _check_empty(pulumi: Pulumi, gcloud: Gcloud, host: str, problems: tuple[str, ...]) -> None:
-    """Raises DeployError where the host's data disk holds something: then another zone means to move it."""
-    disk = state_disk(pulumi.export(), host)
+def _is_empty(pulumi: Pulumi, gcloud: Gcloud, host: str) -> bool:
+    """Whether the host has no data disk, or one that nothing was ever written on: then it may be tried elsewhere."""
+    disk = state_disks(pulumi.export()).get(host)
     found = described(gcloud, disk.name, disk.zone) if disk else None
-    if found is not None and not is_empty(found):
-        raise DeployError(*problems)
+    return found is None or is_empty(found)
 
 
-def _must_move(pulumi: Pulumi, host: str, disk: StateDisk, zone: str) -> str:
+def _kept(pulumi: Pulumi, host: str, disk: StateDisk, zone: str | None) -> str:
+    if zone is None:
+        return (
+            f"{disk.name}: holds data of a host that is no longer in the stack's file, got no {host}. Put it back, or "
+            f"let the disk go: name it in axion:deleteData, and run `fab up --stack {pulumi.stack} --yes`."
+        )
     return (
         f"{disk.name}: holds data in {disk.zone}, got {zone} as the zone of {host}. Run `fab move --stack "
         f"{pulumi.stack} --host {host} --zone {zone}`, or set the zone back to {disk.zone}."
