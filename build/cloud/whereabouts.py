@@ -65,6 +65,10 @@ def look(pulumi: Pulumi, gcloud: Gcloud, place: Place, host: str, settings: Stac
     if known["machine"] is None:
         what = f"{zone}: does not offer the host's machine, got {machine_type}"
         raise DeployError(f"{what}. `fab doctor --stack {pulumi.stack}` tells which zones do.")
+    size, wanted = int((known["old"] or {}).get("sizeGb") or 0), settings.hosts[host].data_disk_gib
+    if size > wanted:
+        what = f"{disk.name}: larger than the stack's file says, got {size} GiB and dataDiskGib: {wanted}"
+        raise DeployError(f"{what}. Set dataDiskGib to {size}: no disk shrinks, and Pulumi would want a new one.")
     return Found(
         disk=disk,
         old=known["old"],
