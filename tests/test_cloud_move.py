@@ -1,13 +1,15 @@
 """What `fab move` decides from what Google says, and what it takes for a whole copy."""
 
 import json
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, cast
 
 import pytest
 
 from build.cloud.data_disk import StateDisk, is_empty, pointed_at, state_disks
 from build.cloud.gcloud import Gcloud
-from build.cloud.move import Move, decide, prove
+from build.cloud.move import Move, carry_out, decide, prove
+from build.cloud.pulumi_cli import Pulumi
 from build.cloud.whereabouts import Found
 from build.command import Command, Result
 from build.errors import DeployError
@@ -131,7 +133,7 @@ class Says:
         return Result(status=0, stdout=json.dumps(self.answers[command.argv[2]]), stderr="")
 
     def open(self, command: Command) -> Any:
-        raise NotImplementedError
+        raise AssertionError("nothing stays open here")
 
 
 @pytest.mark.parametrize(
@@ -153,6 +155,16 @@ def test_a_copy_is_held_against_what_it_was_copied_from(new: Json, made: Json, w
         return
     with pytest.raises(DeployError, match=f"not moved, got {wrong}"):
         prove(Gcloud(says, "p"), move, "snap")
+
+
+def test_a_move_that_goes_on_proves_the_copy_that_it_finds_before_the_state_names_it() -> None:
+    facts = found(old=LET_GO, new=disk(id="12", sourceSnapshotId="31", status="FAILED"), snapshots=(snapshot(),))
+    move = decide("main", OTHER, facts, "p")
+    assert (move.copies, move.points) == (False, True)
+    says = Says(disk(id="12", sourceSnapshotId="31", status="FAILED"), snapshot())
+    # Nobody is there whose state could be written.
+    with pytest.raises(DeployError, match="not moved, got the disk there is not ready"):
+        carry_out(move, cast(Pulumi, None), Gcloud(says, "p"), datetime.now(UTC))
 
 
 @pytest.mark.parametrize(

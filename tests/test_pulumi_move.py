@@ -58,8 +58,12 @@ def test_data_goes_to_another_zone_and_back_and_nothing_old_goes_by_itself(life:
         "Nothing was changed. Add --yes to do this.",
     ]
     assert marked(life) == [A]
-    assert life.fab("move", "--stack", "dev", "--zone", B, "--yes") == 0, life.said
+    # By its full name, as every task.
+    assert life.fab("move", "--stack", "organization/axion/dev", "--zone", B, "--yes") == 0, life.said
     assert DELETED in life.said
+    # Who starts the old machine now writes nothing on the old disk.
+    old = life.cloud.state.resources[f"{ZONE}/{A}/instances/{VM}"]
+    assert [disk["deviceName"] for disk in old["disks"]] == ["axion-boot"]
     assert (marked(life), zone_in_file(life)) == ([A, B], B)
     plan = life.stack.plan()
     assert {name: op for name, op in plan.items() if name == "models-data-main"} == {}
