@@ -21,7 +21,7 @@ from build.last_words import READ_LINES, last_words
 from build.onhost import bundle
 from build.progress import Phase, Reporter
 from build.target import Target
-from build.upload import confirm_commands, switch_commands
+from build.upload import confirm_command, switch_command
 from deployment.render import KEYS_FILE
 
 # From nothing to a first answer. A 27B checkpoint takes minutes to read, and its first start compiles for one to four.
@@ -43,13 +43,13 @@ def activate(host: Host, wanted: Wanted, change: Change, *, timeout_s: float = G
     Engines restart one after another, each only when the one before answers: one model at most is away at a time.
     """
     if change.is_switch:
-        _all(host, switch_commands(host.target, wanted.release))
+        check(host.executor, switch_command(host.target, wanted.release))
     _processes(host, change)
     for name in change.restart:
         check(host.executor, runner.restart_command(host.target, name))
         gate(host, wanted, [name], timeout_s=timeout_s)
     answers = gate(host, wanted, wanted.engines, timeout_s=timeout_s)
-    _all(host, confirm_commands(host.target, wanted.release))
+    check(host.executor, confirm_command(host.target, wanted.release))
     return answers
 
 
@@ -136,8 +136,3 @@ def _problem(host: Host, name: str, text: str, release: str) -> str:
     log = host.executor.run(runner.log_command(host.target, name, lines=READ_LINES)).stdout
     lines = "".join(f"\n    {line}" for line in last_words(log, release))
     return f"{name}: does not answer, got: {text}. Correct the cause; `fab logs {name}` has all of it:{lines}"
-
-
-def _all(host: Host, commands: Iterable[Command]) -> None:
-    for command in commands:
-        check(host.executor, command)

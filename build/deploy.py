@@ -20,7 +20,7 @@ from build.packages import install_packages, refuse_lacking
 from build.prepare import Prepared, prepare
 from build.systemd import keys_commands
 from build.target import Target
-from build.upload import remove_commands, stale_builds, stale_releases, upload_commands
+from build.upload import remove_commands, stale_builds, stale_releases, upload_command
 
 VALIDATE_TIMEOUT_S = 900.0
 
@@ -84,8 +84,8 @@ def deploy(prepared: Prepared, host: Host, *, timeout_s: float = GATE_TIMEOUT_S)
     if change.is_upload:
         described = release.description(created_at=prepared.stamp, source=str(prepared.models_file))
         with host.reporter.phase(f"Upload release {wanted.release}"):
-            for command in upload_commands(host.target, wanted.release, [*release.files, described], release.build):
-                check(host.executor, command)
+            files = [*release.files, described]
+            check(host.executor, upload_command(host.target, wanted.release, files, release.build))
         validate(host, wanted.release)
     try:
         answers = activate(host, wanted, change, timeout_s=timeout_s)

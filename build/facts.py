@@ -80,12 +80,8 @@ class Facts(Frozen):
     gateway: GatewayState | None
     checkpoints: dict[str, Checkpoint | None]
     free_addresses: tuple[str, ...]
-
-    @property
-    def has_gateway(self) -> bool:
-        """Whether a gateway of ours holds its addresses, be it too busy to answer."""
-        supervised = (self.runner or {}).get("gateway")
-        return self.gateway is not None or (supervised is not None and supervised.state in ("STARTING", "RUNNING"))
+    own_addresses: tuple[str, ...] = ()
+    """Where our own gateway listens, whatever its release says."""
 
     @property
     def running(self) -> Mapping[str, str]:
@@ -115,7 +111,7 @@ def probe_command(
     return Command(
         argv=(python, "-I", "-", wanted),
         what="look at the host",
-        stdin=bundle("probe.py", *COMPLETENESS, "checkpoints.py", "system.py"),
+        stdin=bundle("probe.py", *COMPLETENESS, "checkpoints.py", "system.py", "durable.py", "seal.py"),
         timeout_s=300,
     )
 

@@ -82,18 +82,12 @@ def _or_a_wheel(facts: Facts, origin: Origin) -> str:
 
 
 def _addresses(deployment: Deployment, facts: Facts, name: str) -> Iterator[str]:
-    ours = _served_addresses(facts) if facts.has_gateway else frozenset()
     for index, address in enumerate(deployment.gateway.listen):
-        if address not in facts.free_addresses and address not in ours:
+        if address not in facts.free_addresses and address not in facts.own_addresses:
             yield (
                 f"gateway.listen[{index}]: in use on {name} by another program, got {json.dumps(address)}. "
                 f"Stop it (`ss -ltnp 'sport = :{address.rpartition(':')[2]}'` shows it) or choose another port."
             )
-
-
-def _served_addresses(facts: Facts) -> frozenset[str]:
-    listen = facts.release(facts.current).get("listen", ())
-    return frozenset(str(address) for address in listen)
 
 
 def kernel_problems(deployment: Deployment, *, machine: str) -> Iterator[str]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from build.change import Change
 from build.command import Command
-from build.onhost import script
+from build.onhost import bundle
 from build.target import Target
 
 # Longer than the longest drain that models.yaml allows, twice: a gateway and the one that stood in for it.
@@ -74,6 +74,5 @@ def log_command(target: Target, name: str, *, lines: int, follow: bool, timeout_
 def tell(target: Target, verbs: Sequence[Sequence[object]], what: str) -> Command:
     """Have systemd do things in order."""
     wanted = json.dumps({"root": target.root, "user": target.user or USER, "do": verbs})
-    return Command(
-        argv=(target.python, "-I", "-", wanted), what=what, stdin=script("systemd.py"), timeout_s=TELL_TIMEOUT_S
-    )
+    program = bundle("systemd.py", "durable.py")
+    return Command(argv=(target.python, "-I", "-", wanted), what=what, stdin=program, timeout_s=TELL_TIMEOUT_S)

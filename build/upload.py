@@ -1,51 +1,34 @@
-"""Put a release on a host under its name, complete or not at all; switch to it in one step; forget old ones."""
+"""Put a release on a host, complete or not at all; switch to it in one step; forget old ones.
 
-import io
-import tarfile
+What the verbs do there: build/onhost/releases.py.
+"""
+
+import json
 from collections.abc import Iterable, Sequence
 
 from build.command import Command
+from build.onhost import bundle
 from build.target import Target
 from deployment.release import RenderedFile
 
 KEPT_RELEASES = 5
 
 
-def upload_commands(target: Target, name: str, files: Iterable[RenderedFile], build: str) -> list[Command]:
-    """Unpack under a temporary name, then rename: a release that has its name is whole."""
-    draft, final = f"{target.root}/releases/.{name}.new", target.release(name)
-    directories = [f"{target.root}/{each}" for each in ("releases", "run", "state", "logs")]
+def upload_command(target: Target, name: str, files: Iterable[RenderedFile], build: str) -> Command:
+    """Bring a release under its name: a release that has its name is whole, and on the disk."""
     # On a host of its own engines are not root and read what root put there; here everything is this user's alone.
     is_shared = target.runner == "systemd"
-    mode = "0755" if is_shared else "0700"
-    share = Command(argv=("chmod", "-R", "a+rX", "--", draft), what="let engines read the release")
-    # Of any name: the deployment that comes after an interrupted one has another time in its name.
-    drafts = ("find", f"{target.root}/releases", "-mindepth", "1", "-maxdepth", "1", "-name", ".*.new")
-    return [
-        Command(argv=("mkdir", "-p", "-m", mode, "--", target.root, *directories), what="make the directories"),
-        Command(argv=(*drafts, "-exec", "rm", "-rf", "--", "{}", "+"), what="clear interrupted uploads"),
-        Command(argv=("mkdir", "-m", mode, "--", draft), what="begin the release"),
-        Command(argv=("tar", "-x", "-C", draft), what="upload the release", stdin=archive(files), timeout_s=300),
-        *([share] if is_shared else []),
-        Command(argv=("ln", "-s", f"../../builds/{build}", f"{draft}/build"), what="name its engine environment"),
-        Command(argv=("mv", "-T", "--", draft, final), what="finish the release"),
-    ]
+    return _do(target, "upload the release", ["receive", name, build, is_shared], stdin=packed(files))
 
 
-def switch_commands(target: Target, name: str, *, link: str = "current") -> list[Command]:
-    """Point `current` (or `confirmed`) at a release; readers see the old one or the new one, never none."""
-    draft = f"{target.root}/.{link}.new"
-    return [
-        Command(argv=("ln", "-sfn", f"releases/{name}", draft), what=f"prepare {link}"),
-        Command(argv=("mv", "-T", "--", draft, f"{target.root}/{link}"), what=f"switch {link} to {name}"),
-    ]
+def switch_command(target: Target, name: str) -> Command:
+    """Point `current` at a release; readers see the old one or the new one, never none."""
+    return _do(target, f"switch to {name}", ["switch", name])
 
 
-def confirm_commands(target: Target, name: str) -> list[Command]:
+def confirm_command(target: Target, name: str) -> Command:
     """Remember that every model of a release answered, now and for a later rollback."""
-    mark = f"{target.root}/answered/{name}"
-    remember = Command(argv=("install", "-D", "-m", "0600", "/dev/null", mark), what="remember that it answered")
-    return [remember, *switch_commands(target, name, link="confirmed")]
+    return _do(target, "remember that it answered", ["confirm", name])
 
 
 def stale_releases(releases: Iterable[str], keep: Sequence[str | None]) -> list[str]:
@@ -65,13 +48,12 @@ def remove_commands(target: Target, kind: str, names: Sequence[str]) -> list[Com
     return [Command(argv=("rm", "-rf", "--", *paths), what=f"prune old {kind}", timeout_s=300)] if paths else []
 
 
-def archive(files: Iterable[RenderedFile]) -> bytes:
-    """Pack files into an uncompressed tar, byte for byte the same for the same files."""
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for file in sorted(files, key=lambda each: each.path):
-            content = file.text.encode()
-            member = tarfile.TarInfo(file.path)
-            member.size, member.mode = len(content), 0o644
-            tar.addfile(member, io.BytesIO(content))
-    return packed.getvalue()
+def packed(files: Iterable[RenderedFile]) -> bytes:
+    """Put files into one document, byte for byte the same for the same files."""
+    return json.dumps({file.path: file.text for file in files}, sort_keys=True).encode()
+
+
+def _do(target: Target, what: str, verb: Sequence[object], *, stdin: bytes | None = None) -> Command:
+    # The program comes as an argument: its stdin is the files.
+    program, wanted = bundle("releases.py", "durable.py").decode(), json.dumps({"root": target.root, "do": [verb]})
+    return Command(argv=(target.python, "-I", "-c", program, wanted), what=what, stdin=stdin, timeout_s=300)

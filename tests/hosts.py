@@ -63,6 +63,7 @@ def facts(**changes: Any) -> Facts:
         "gateway": {"unit_digest": "ug", "config_digest": "g1", "models": SEEN},
         "checkpoints": {},
         "free_addresses": [],
+        "own_addresses": ["127.0.0.1:8080"],
     }
     return Facts.model_validate({**whole, **changes})
 
@@ -79,5 +80,6 @@ def empty_facts(**changes: Any) -> Facts:
         "runner": None,
         "gateway": None,
         "free_addresses": ["127.0.0.1:8080"],
+        "own_addresses": [],
     }
     return facts(**{**nothing, **changes})

@@ -35,7 +35,7 @@ def test_programs_are_looked_for_where_builds_look_for_them(tmp_path: Path, monk
 
 
 def test_what_an_unfinished_environment_takes_is_told(tmp_path: Path) -> None:
-    write(tmp_path / "builds" / "sealed" / "manifest.json", "{}")
+    write(tmp_path / "builds" / "sealed" / "manifest.json", '{"digest": "sealed"}')
     write(tmp_path / "builds" / "unfinished" / "venv" / "big", "x" * 100_000)
     (tmp_path / "builds" / "unfinished" / "gone").symlink_to("nowhere")
     found = probe(tmp_path).unfinished_builds

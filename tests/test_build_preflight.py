@@ -10,7 +10,7 @@ from build.pins import Origin
 from build.preflight import build_problems, checkpoint_problems, host_problems, kernel_problems
 from tests.deployments import deployment, model
 from tests.hollow import TINY
-from tests.hosts import empty_facts, facts, system
+from tests.hosts import RELEASE, empty_facts, facts, system
 
 GOOD = {"texts": {"config.json": json.dumps(TINY)}, "fingerprint": "f"}
 PATHS = {"alpha": "/m/alpha", "beta": "/m/beta"}
@@ -114,14 +114,14 @@ def test_the_address_of_our_own_gateway_is_ours() -> None:
     assert problems(facts(checkpoints={"alpha": GOOD, "beta": GOOD})) == []
 
 
-def test_a_gateway_that_is_too_busy_to_answer_still_holds_its_address() -> None:
-    busy = {"gateway": None, "runner": {"gateway": {"state": "RUNNING", "pid": 9}}}
-    assert problems(facts(checkpoints={"alpha": GOOD, "beta": GOOD}, **busy)) == []
-
-
 def test_an_address_that_a_dead_gateway_had_may_be_another_programs_now() -> None:
-    gone = {"gateway": None, "runner": {"gateway": {"state": "FATAL", "pid": 0}}}
+    gone: dict[str, Any] = {"gateway": None, "runner": {"gateway": {"state": "FATAL", "pid": 0}}, "own_addresses": []}
     assert len(problems(facts(checkpoints={"alpha": GOOD, "beta": GOOD}, **gone))) == 1
+
+
+def test_an_address_of_ours_is_ours_whatever_became_of_the_release_that_asked_for_it() -> None:
+    emptied: dict[str, Any] = {"gateway": None, "releases": {RELEASE: None}, "files": {}, "runner": None}
+    assert problems(facts(checkpoints={"alpha": GOOD, "beta": GOOD}, **emptied)) == []
 
 
 def test_only_the_addresses_that_the_running_release_serves_are_ours() -> None:

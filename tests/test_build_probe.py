@@ -19,6 +19,7 @@ import pytest
 from build.executor import LocalExecutor
 from build.facts import Facts, gather, probe_command
 from build.onhost import script
+from build.onhost.probe import listened_on, own_addresses
 
 RELEASE, OLDER = "20260131T120000-aaaaaaaa", "20260101T120000-bbbbbbbb"
 
@@ -49,7 +50,7 @@ def root(tmp_path: Path) -> Path:
     """Two releases, the newer one current and confirmed, on a sealed environment beside an unfinished one."""
     add_release(tmp_path, OLDER)
     release = add_release(tmp_path, RELEASE, **{"gateway.conf": "x", "lib__gateway__app.py": "y"})
-    write(tmp_path / "builds" / "b1" / "manifest.json", {})
+    write(tmp_path / "builds" / "b1" / "manifest.json", {"digest": "b1"})
     write(tmp_path / "builds" / "unfinished" / "pip.txt", "")
     (release / "build").symlink_to("../../builds/b1")
     for link in ("current", "confirmed"):
@@ -144,6 +145,21 @@ def test_a_record_of_a_living_launcher_without_a_digest_is_no_failure(root: Path
     finally:
         alive.kill()
         alive.wait(10)
+
+
+def test_a_process_owns_what_it_listens_on_and_nothing_else() -> None:
+    with socket.socket() as ours, socket.socket() as connected:
+        ours.bind(("127.0.0.1", 0))
+        ours.listen()
+        connected.connect(ours.getsockname())
+        address = f"127.0.0.1:{ours.getsockname()[1]}"
+        assert address in listened_on(os.getpid())
+        assert f"127.0.0.1:{connected.getsockname()[1]}" not in listened_on(os.getpid())
+        assert address in own_addresses({"gateway": {"state": "RUNNING", "pid": os.getpid()}})
+        assert address not in listened_on(os.getppid())
+    assert address not in listened_on(os.getpid())
+    assert own_addresses(None) == []
+    assert own_addresses({"gateway": {"state": "BACKOFF", "pid": 0}}) == []
 
 
 @pytest.mark.parametrize("listen", [[], {"host": 1}, [{"host": "127.0.0.1", "port": 99999}], "x"])

@@ -1,9 +1,10 @@
 """How a release gets to a host: whole or not at all, byte for byte the same, and old ones forgotten."""
 
-import io
+import json
+import os
 import subprocess
-import tarfile
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -12,13 +13,13 @@ from hypothesis import strategies as st
 from build.command import Command
 from build.target import Target
 from build.upload import (
-    archive,
-    confirm_commands,
+    confirm_command,
+    packed,
     remove_commands,
     stale_builds,
     stale_releases,
-    switch_commands,
-    upload_commands,
+    switch_command,
+    upload_command,
 )
 from deployment.release import RenderedFile
 
@@ -27,87 +28,89 @@ NEW = "20260131T120000-aaaaaaaa"
 FILES = (
     RenderedFile(path="engines/alpha.yaml", text="model: x\n"),
     RenderedFile(path="gateway.json", text="{}\n"),
-    RenderedFile(path="lib/gateway/app.py", text="# \u00fc\n"),
+    RenderedFile(path="lib/gateway/app.py", text="# \u00fc\r\n"),
 )
 
 
-def lines(commands: list[Command]) -> list[str]:
-    return [str(command) for command in commands]
+def do(*commands: Command) -> None:
+    for command in commands:
+        done = subprocess.run(command.argv, input=command.stdin, capture_output=True, check=False, timeout=30)
+        assert (done.returncode, done.stderr, done.stdout) == (0, b"", b""), done.stderr.decode()
 
 
-def test_a_release_is_unpacked_under_a_draft_name_and_renamed_when_whole() -> None:
-    draft = f"/opt/axion/releases/.{NEW}.new"
-    commands = upload_commands(OPT, NEW, FILES, "b1")
-    assert lines(commands) == [
-        "mkdir -p -m 0755 -- /opt/axion /opt/axion/releases /opt/axion/run /opt/axion/state /opt/axion/logs",
-        "find /opt/axion/releases -mindepth 1 -maxdepth 1 -name '.*.new' -exec rm -rf -- '{}' +",
-        f"mkdir -m 0755 -- {draft}",
-        f"tar -x -C {draft}",
-        f"chmod -R a+rX -- {draft}",
-        f"ln -s ../../builds/b1 {draft}/build",
-        f"mv -T -- {draft} /opt/axion/releases/{NEW}",
-    ]
-    assert [command.stdin is not None for command in commands] == [False, False, False, True, False, False, False]
+def here(root: Path) -> Target:
+    return Target(name="here", root=str(root), runner="supervisor", python="python3")
 
 
-def test_current_and_confirmed_switch_in_one_rename() -> None:
-    assert lines(switch_commands(OPT, NEW)) == [
-        f"ln -sfn releases/{NEW} /opt/axion/.current.new",
-        "mv -T -- /opt/axion/.current.new /opt/axion/current",
-    ]
-    assert lines(switch_commands(OPT, NEW, link="confirmed")) == [
-        f"ln -sfn releases/{NEW} /opt/axion/.confirmed.new",
-        "mv -T -- /opt/axion/.confirmed.new /opt/axion/confirmed",
-    ]
+def modes(root: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(root)): f"{path.stat().st_mode & 0o777:o}"
+        for path in sorted(root.rglob("*"))
+        if not path.is_symlink()
+    }
 
 
-@given(st.permutations(FILES))
-def test_the_archive_of_the_same_files_is_the_same_bytes(files: list[RenderedFile]) -> None:
-    packed = archive(files)
-    assert packed == archive(FILES)
-    with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
-        members = tar.getmembers()
-        assert [member.name for member in members] == ["engines/alpha.yaml", "gateway.json", "lib/gateway/app.py"]
-        assert {(member.mode, member.mtime, member.uid, member.uname) for member in members} == {(0o644, 0, 0, "")}
-        content = tar.extractfile("lib/gateway/app.py")
-        assert content is not None
-        assert content.read().decode() == "# \u00fc\n"
-
-
-def test_the_commands_do_it_on_a_real_file_system_and_again_after_an_interruption(tmp_path: Path) -> None:
-    target = Target(name="here", root=str(tmp_path / "root with space"), runner="supervisor", python="python3")
-    interrupted = upload_commands(target, NEW, FILES, "b1")[:4]
-    for command in (*interrupted, *upload_commands(target, NEW, FILES, "b1"), *switch_commands(target, NEW)):
-        subprocess.run(command.argv, input=command.stdin, check=True, timeout=30)
-    root = Path(target.root)
+def test_a_release_arrives_whole_under_its_name_with_its_environment(tmp_path: Path) -> None:
+    root = tmp_path / "root with space"
+    do(upload_command(here(root), NEW, FILES, "b1"), switch_command(here(root), NEW))
     assert [path.name for path in (root / "releases").iterdir()] == [NEW]
-    assert (root / "current" / "lib" / "gateway" / "app.py").read_text() == "# \u00fc\n"
+    assert (root / "current" / "lib" / "gateway" / "app.py").read_bytes() == b"# \xc3\xbc\r\n"
     assert (root / "current" / "build").readlink() == Path("../../builds/b1")
-    assert (root / "run").stat().st_mode & 0o777 == 0o700
+    assert (root / "current").readlink() == Path(f"releases/{NEW}")
+    assert sorted(path.name for path in root.iterdir()) == ["current", "logs", "releases", "run", "state"]
 
     newer = "20260201T120000-bbbbbbbb"
-    for command in (*upload_commands(target, newer, FILES, "b2"), *switch_commands(target, newer)):
-        subprocess.run(command.argv, input=command.stdin, check=True, timeout=30)
+    do(upload_command(here(root), newer, FILES, "b2"), switch_command(here(root), newer))
     assert (root / "current").readlink() == Path(f"releases/{newer}")
-    assert sorted(path.name for path in root.iterdir()) == ["current", "logs", "releases", "run", "state"]
-    (removal,) = remove_commands(target, "releases", [NEW])
-    subprocess.run(removal.argv, check=True, timeout=30)
+    do(*remove_commands(here(root), "releases", [NEW]))
     assert [path.name for path in (root / "releases").iterdir()] == [newer]
 
 
+@pytest.mark.parametrize(("runner", "folder", "file"), [("supervisor", "700", "600"), ("systemd", "755", "644")])
+def test_engines_of_another_account_can_read_it_whatever_the_umask(
+    tmp_path: Path, runner: Literal["supervisor", "systemd"], folder: str, file: str
+) -> None:
+    before = os.umask(0o077)
+    try:
+        do(upload_command(Target(name="x", root=str(tmp_path / "r"), runner=runner, python="python3"), NEW, FILES, "b"))
+    finally:
+        os.umask(before)
+    release = f"releases/{NEW}"
+    assert modes(tmp_path / "r") == {
+        **dict.fromkeys(("logs", "run", "state", "releases", release, f"{release}/engines"), folder),
+        **dict.fromkeys((f"{release}/lib", f"{release}/lib/gateway"), folder),
+        **{f"{release}/{each.path}": file for each in FILES},
+    }
+
+
+@given(st.permutations(FILES))
+def test_the_same_files_travel_as_the_same_bytes(files: list[RenderedFile]) -> None:
+    assert packed(files) == packed(FILES)
+    assert json.loads(packed(files)) == {
+        "engines/alpha.yaml": "model: x\n", "gateway.json": "{}\n", "lib/gateway/app.py": "# \u00fc\r\n",
+    }  # fmt: skip
+
+
 def test_an_upload_that_another_deployment_left_half_done_is_cleared(tmp_path: Path) -> None:
-    target = Target(name="here", root=str(tmp_path / "root"), runner="supervisor", python="python3")
-    for command in (*upload_commands(target, DAYS[0], FILES, "b1")[:4], *upload_commands(target, NEW, FILES, "b1")):
-        subprocess.run(command.argv, input=command.stdin, check=True, timeout=30)
+    left = tmp_path / "root" / "releases" / f".{DAYS[0]}.new" / "engines"
+    left.mkdir(parents=True)
+    do(upload_command(here(tmp_path / "root"), NEW, FILES, "b1"))
     assert [path.name for path in (tmp_path / "root" / "releases").iterdir()] == [NEW]
 
 
-def test_that_a_release_answered_is_remembered_before_it_is_the_confirmed_one() -> None:
-    assert lines(confirm_commands(OPT, NEW)) == [
-        f"install -D -m 0600 /dev/null /opt/axion/answered/{NEW}",
-        f"ln -sfn releases/{NEW} /opt/axion/.confirmed.new",
-        "mv -T -- /opt/axion/.confirmed.new /opt/axion/confirmed",
-    ]
+def test_that_a_release_answered_is_remembered_before_it_is_the_confirmed_one(tmp_path: Path) -> None:
+    do(upload_command(here(tmp_path), NEW, FILES, "b1"), confirm_command(here(tmp_path), NEW))
+    assert [path.name for path in (tmp_path / "answered").iterdir()] == [NEW]
+    assert (tmp_path / "confirmed").readlink() == Path(f"releases/{NEW}")
+
+
+def test_what_cannot_be_written_is_told_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    command = upload_command(here(tmp_path / "file"), NEW, FILES, "b1")
+    done = subprocess.run(command.argv, input=command.stdin, capture_output=True, check=False, timeout=30)
+    assert (done.returncode, done.stderr.decode()) == (
+        1, f"{tmp_path}/file: cannot receive {NEW}, got [Errno 17] File exists: '{tmp_path}/file'\n",
+    )  # fmt: skip
 
 
 DAYS = [f"2026010{day}T000000-x" for day in range(1, 9)]
@@ -145,7 +148,7 @@ def test_environments_that_no_release_links_to_are_stale(builds: list[str], used
 
 
 def test_names_of_what_is_removed_are_never_taken_for_options() -> None:
-    assert lines(remove_commands(OPT, "builds", ["b1", "b2"])) == [
+    assert [str(each) for each in remove_commands(OPT, "builds", ["b1", "b2"])] == [
         "rm -rf -- /opt/axion/builds/b1 /opt/axion/builds/b2"
     ]
     assert remove_commands(OPT, "builds", []) == []

@@ -8,7 +8,7 @@ from typing import Any
 from build.command import Command
 from build.engine.commands import BuildDirectory, pip_install, requirement_commands
 from build.errors import DeployError
-from build.onhost import script
+from build.onhost import bundle
 from build.pins import Pins
 
 # Has vLLM's requirements: where vLLM itself was compiled, the name `vllm` is its own wheel's.
@@ -24,7 +24,7 @@ def record_command(build: BuildDirectory, facts: Mapping[str, Any], *, repositor
     return Command(
         argv=(str(build.python), "-I", "-", json.dumps(wanted)),
         what="write down what was built from what",
-        stdin=script("record.py"),
+        stdin=bundle("record.py", "durable.py"),
         timeout_s=300,
     )
 

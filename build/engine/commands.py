@@ -1,11 +1,12 @@
 """The commands that turn pins into a sealed environment for the engine: what every build shares, and ready wheels.
 
-Order of use: `is_sealed_command`; unless it succeeds `start_commands`; `probe_commands` and `choose_torch_source` of
-torch_source; `install_commands`, or those of source_build; then `proof_command`, `judge_proofs` and `seal_commands` of
-seal. A build directory without its manifest is a build that was interrupted: nothing in it can be trusted, and it is
-made again.
+Order of use: `look_command`; unless it is sealed `start_commands`; `probe_commands` and `choose_torch_source` of
+torch_source; `install_commands`, or those of source_build; then `proof_command` and `judge_proofs` of seal, and
+`seal_command`. A build directory without its manifest is a build that was interrupted: unless it was filled, nothing in
+it can be trusted, and it is made again.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -47,9 +48,19 @@ class BuildDirectory:
         return self.path / "manifest.json"
 
 
-def is_sealed_command(build: BuildDirectory) -> Command:
-    """Succeeds when the environment is complete; then there is nothing to do."""
-    return Command(argv=("test", "-f", str(build.manifest)), what="look for a finished engine environment")
+def look_command(build: BuildDirectory, *, python: str) -> Command:
+    """Print whether the environment is sealed, or filled without a seal (build/onhost/seal.py)."""
+    return _seal(build, python, "look", "look for a finished engine environment")
+
+
+def seal_command(build: BuildDirectory, manifest_text: str, *, python: str) -> Command:
+    """Write the manifest, once all that it speaks of is on the disk itself: it is there whole or not at all."""
+    return _seal(build, python, "seal", "seal the engine environment", stdin=manifest_text.encode())
+
+
+def distrust_command(build: BuildDirectory) -> Command:
+    """Forget that an environment was filled: the next build begins with an empty one."""
+    return Command(argv=("rm", "-f", "--", f"{build.path}/built.json"), what="note that it has to be built anew")
 
 
 def start_commands(build: BuildDirectory, *, python: str = "python3") -> tuple[Command, ...]:
@@ -210,3 +221,10 @@ def write_file(path: PurePosixPath, text: str) -> Command:
 def script(name: str) -> bytes:
     """One of the scripts that run inside the environment, to be sent over stdin."""
     return Path(__file__).with_name(name).read_bytes()
+
+
+def _seal(build: BuildDirectory, python: str, verb: str, what: str, *, stdin: bytes | None = None) -> Command:
+    # The program comes as an argument: its stdin is the manifest.
+    program = onhost.bundle("seal.py", "durable.py").decode()
+    order = json.dumps({"do": verb, "build": str(build.path)})
+    return Command(argv=(python, "-I", "-c", program, order), what=what, stdin=stdin, timeout_s=600)

@@ -5,10 +5,10 @@ import json
 from build.activation import Host
 from build.command import Command
 from build.engine import built_wheels
-from build.engine.commands import BuildDirectory, is_sealed_command, start_commands
+from build.engine.commands import BuildDirectory, distrust_command, look_command, seal_command, start_commands
 from build.engine.gates import gate_problems, judge
-from build.engine.seal import judge_proofs, manifest, proof_command, seal_commands
-from build.engine.steps import Recipe, build_steps, export
+from build.engine.seal import judge_proofs, manifest, proof_command
+from build.engine.steps import Recipe, build_steps, export, proof_steps
 from build.errors import ConnectionLostError, DeployError
 from build.executor import Executor, check
 from build.progress import Reporter
@@ -27,29 +27,39 @@ def ensure_environment(recipe: Recipe, target: Target, executor: Executor, repor
     Raises DeployError when a step fails or the finished environment is not what was asked for; nothing is sealed then.
     """
     build, host = BuildDirectory.of(target.root, recipe.digest), Host(target, executor, reporter)
-    if executor.run(is_sealed_command(build)).succeeded:
+    found = json.loads(check(executor, look_command(build, python=target.python)).stdout)
+    if found["is_sealed"]:
         export(recipe, host, build)
         return build
     steps: tuple[Command, ...] = ()
     # What an earlier task began there goes on, or is done: to clear its directory would undo it.
     if not is_underway(target, executor, WORK, recipe.digest):
-        reporter.say(f"Building the engine environment {recipe.digest}, once for these pins")
-        for command in start_commands(build, python=target.python):
-            check(executor, command)
-        steps = build_steps(recipe, host, build)
+        steps = _begin(recipe, build, host, is_filled=found["is_filled"])
     what = f"build the engine environment {recipe.digest}"
     work = Work(name=WORK, what=what, steps=steps, timeout_s=BUILD_TIMEOUT_S, key=recipe.digest)
-    results = run_work(host, work)
     try:
+        results = run_work(host, work)
         _prove_and_seal(recipe, build, host, findings=results[-1].stdout)  # the last step put it to use
     except ConnectionLostError:
         raise
     except DeployError:
         forget_work(host, WORK)  # or the next run would prove the same again instead of building anew
+        check(executor, distrust_command(build))
         raise
     forget_work(host, WORK)
     export(recipe, host, build)
     return build
+
+
+def _begin(recipe: Recipe, build: BuildDirectory, host: Host, *, is_filled: bool) -> tuple[Command, ...]:
+    """The steps that are left. One that is whole but for its seal may be what engines run from now: it stays."""
+    if is_filled:
+        host.reporter.say(f"The engine environment {recipe.digest} is there but not sealed: proving it anew")
+        return proof_steps(recipe, build)
+    host.reporter.say(f"Building the engine environment {recipe.digest}, once for these pins")
+    for command in start_commands(build, python=host.target.python):
+        check(host.executor, command)
+    return build_steps(recipe, host, build)
 
 
 def _prove_and_seal(recipe: Recipe, build: BuildDirectory, host: Host, findings: str) -> None:
@@ -66,5 +76,4 @@ def _prove_and_seal(recipe: Recipe, build: BuildDirectory, host: Host, findings:
         raise DeployError(*failed)
     built = json.loads(check(executor, built_wheels.read_command(build)).stdout)
     text = manifest(recipe.digest, proofs, built=built, gates=gates, findings=findings)
-    for command in seal_commands(build, text):
-        check(executor, command)
+    check(executor, seal_command(build, text, python=host.target.python))

@@ -1,7 +1,9 @@
 """The wheel axion_kernels: its sources as they travel to a host, and the commands that compile them there."""
 
 import hashlib
-from collections.abc import Mapping
+import io
+import tarfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from build.command import Command
@@ -10,7 +12,6 @@ from build.engine.toolchain import Toolchain
 from build.onhost.system import SYSTEM_PATH
 from build.pins import Origin, Pins, environment_digest
 from build.target import REPOSITORY
-from build.upload import archive
 from deployment.release import RenderedFile
 
 SOURCES = REPOSITORY / "kernels"
@@ -95,3 +96,15 @@ def wheel_argv(build: BuildDirectory, wheels: PurePosixPath, sources: PurePosixP
         *(str(build.python), "-P", "-m", "pip", "wheel", "--disable-pip-version-check", "--no-input", "--verbose"),
         *("--no-build-isolation", "--no-deps", "--no-index", "--wheel-dir", str(wheels), str(sources)),
     )
+
+
+def archive(files: Iterable[RenderedFile]) -> bytes:
+    """Pack files into an uncompressed tar, byte for byte the same for the same files."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for file in sorted(files, key=lambda each: each.path):
+            content = file.text.encode()
+            member = tarfile.TarInfo(file.path)
+            member.size, member.mode = len(content), 0o644
+            tar.addfile(member, io.BytesIO(content))
+    return packed.getvalue()

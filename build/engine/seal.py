@@ -2,11 +2,10 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import PurePosixPath
 from typing import Any
 
 from build.command import Command
-from build.engine.commands import BuildDirectory, script, write_file
+from build.engine.commands import BuildDirectory, script
 from build.engine.gates import Gate
 from build.pins import Pins
 
@@ -94,14 +93,3 @@ def manifest(digest: str, proofs: str, *, built: Mapping[str, Any], gates: Seque
         "findings": json.loads(findings.strip().rpartition("\n")[2]) if findings else {},
     }
     return json.dumps(content, indent=1, sort_keys=True) + "\n"
-
-
-def seal_commands(build: BuildDirectory, manifest_text: str) -> tuple[Command, ...]:
-    """Write the manifest under another name, then rename it: it is there whole or not at all."""
-    temporary = f"{build.manifest}.tmp"
-    return (
-        write_file(PurePosixPath(temporary), manifest_text),
-        Command(
-            argv=("mv", "--no-target-directory", temporary, str(build.manifest)), what="seal the engine environment"
-        ),
-    )

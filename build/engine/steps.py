@@ -64,9 +64,13 @@ def stored(sources: Sources, digest: str, executor: Executor) -> dict[str, str]:
 def build_steps(recipe: Recipe, host: Host, build: BuildDirectory) -> tuple[Command, ...]:
     """All steps from an empty virtual environment to one that is finished and was put to use."""
     torch = _torch_source(recipe, host, build)
+    return (*_filling(recipe, host, build, torch), *proof_steps(recipe, build))
+
+
+def proof_steps(recipe: Recipe, build: BuildDirectory) -> tuple[Command, ...]:
+    """The last of these steps, and all that is left for an environment that is filled: to put it to use."""
     cxx = runtime_compiler(recipe.system.compilers, recipe.pins.compiler.runtime_min(recipe.machine))
-    proof = use_commands(build, recipe.pins, recipe.machine, cxx=cxx)
-    return (*_filling(recipe, host, build, torch), *proof)
+    return use_commands(build, recipe.pins, recipe.machine, cxx=cxx)
 
 
 def _filling(recipe: Recipe, host: Host, build: BuildDirectory, torch: TorchSource) -> tuple[Command, ...]:

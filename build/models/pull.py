@@ -145,7 +145,7 @@ def pull_work(target: Target, wanted: Mapping[str, Any], means: Means) -> Work:
 def pull_script(kind: str) -> bytes:
     """The program that downloads. What speaks with a hub comes along only where one is asked."""
     hub = ("hub.py",) if kind == "hub" else ()
-    return bundle("pull.py", *COMPLETENESS, "files.py", *hub, "weights.py", "content.py", "transfer.py")
+    return bundle("pull.py", *COMPLETENESS, "files.py", "durable.py", *hub, "weights.py", "content.py", "transfer.py")
 
 
 def progress_of_pull(phase: Phase) -> OnLine:

@@ -20,6 +20,7 @@ from typing import Any
 from xml.parsers.expat import ExpatError
 
 from build.onhost.checkpoints import judge
+from build.onhost.seal import is_sealed
 from build.onhost.system import look
 
 
@@ -105,9 +106,36 @@ def is_free(address: str) -> bool:
     return True
 
 
+def own_addresses(runner: Any) -> "list[str]":
+    """Where our gateway is listened for, as whoever opened the sockets says: no file of a release has to be whole."""
+    said = systemctl("show", "--property=ActiveState,Listen", "gateway.socket")
+    if "ActiveState=active" in said:
+        lines = [line.partition("=")[2] for line in said.splitlines() if line.startswith("Listen=")]
+        return [line.removesuffix(" (Stream)") for line in lines]
+    gateway = (runner or {}).get("gateway", {}).get("pid", 0)
+    return sorted(listened_on(int(gateway))) if gateway else []
+
+
+def listened_on(pid: int) -> "set[str]":
+    """The addresses that a process has opened, from the kernel's tables (proc_pid_net(5): hexadecimal, state 0A)."""
+    try:
+        held = {target_of(link) for link in Path(f"/proc/{pid}/fd").iterdir()}
+        lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    except OSError:
+        return set()
+    sockets = [line.split() for line in lines]
+    return {shown(each[1]) for each in sockets if each[3] == "0A" and f"socket:[{each[9]}]" in held}
+
+
+def shown(address: str) -> str:
+    """127.0.0.1:8080 for 0100007F:1F90."""
+    host, _, port = address.partition(":")
+    return f"{socket.inet_ntoa(bytes.fromhex(host)[::-1])}:{int(port, 16)}"
+
+
 def unfinished_builds(root: Path) -> "dict[str, int]":
     """Bytes of each engine environment that nobody has finished: whoever begins it again clears it first."""
-    found = [path for path in (root / "builds").glob("*") if path.is_dir() and not (path / "manifest.json").is_file()]
+    found = [path for path in (root / "builds").glob("*") if path.is_dir() and not is_sealed(path)]
     return {
         path.name: sum(size_of(Path(top, name)) for top, _, names in os.walk(path) for name in names) for path in found
     }
@@ -133,10 +161,8 @@ SYSTEMD_WORDS = {"active": "RUNNING", "failed": "FATAL", "inactive": "STOPPED", 
 def systemd_state() -> Any:
     """What systemd says of our units; null when nothing of ours runs."""
     names = ("axion.target", "gateway.socket", "gateway.service", "vllm@*.service")
-    command = ("systemctl", "show", "--property=Id,ActiveState,SubState,MainPID", *names)
-    try:
-        said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout
-    except (OSError, subprocess.SubprocessError):
+    said = systemctl("show", "--property=Id,ActiveState,SubState,MainPID", *names)
+    if not said:
         return None
     units = [dict(line.split("=", 1) for line in block.splitlines()) for block in said.split("\n\n") if block]
     states = {unit["Id"]: SYSTEMD_WORDS.get(unit["ActiveState"], "STARTING") for unit in units}
@@ -152,6 +178,14 @@ def systemd_state() -> Any:
     if states.get("gateway.socket") == "RUNNING" and found["gateway"]["state"] != "RUNNING":
         found["gateway"]["state"] = "STARTING"
     return found
+
+
+def systemctl(*words: str) -> str:
+    """What systemd says; nothing where there is none."""
+    try:
+        return subprocess.run(("systemctl", *words), capture_output=True, text=True, check=True, timeout=20).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ""
 
 
 def supervisord_state(root: Path) -> Any:
@@ -187,7 +221,7 @@ def gateway_state(root: Path) -> Any:
 def main() -> None:
     wanted = json.loads(sys.argv[1])
     root = Path(wanted["root"])
-    current = target_of(root / "current")
+    current, runner = target_of(root / "current"), runner_state(root)
     disk = shutil.disk_usage(next(path for path in (root, *root.parents) if path.exists()))
     print(
         json.dumps(
@@ -204,10 +238,11 @@ def main() -> None:
                 "answered": sorted(path.name for path in (root / "answered").glob("*")),
                 "releases": releases(root),
                 "files": digests(root / "releases" / current) if current else {},
-                "builds": sorted(path.parent.name for path in (root / "builds").glob("*/manifest.json")),
+                "builds": sorted(path.name for path in (root / "builds").glob("*") if is_sealed(path)),
                 "unfinished_builds": unfinished_builds(root),
                 "engines": running(root),
-                "runner": runner_state(root),
+                "runner": runner,
+                "own_addresses": own_addresses(runner),
                 "gateway": gateway_state(root),
                 "checkpoints": {name: judge(name, path) for name, path in wanted["checkpoints"].items()},
                 "free_addresses": [address for address in wanted["listen"] if is_free(address)],

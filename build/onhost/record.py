@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from build.onhost.durable import replace_file, settle
+
 
 def head(repository: Path) -> str:
     done = subprocess.run(
@@ -26,9 +28,8 @@ def main() -> None:
         "commits": {name: head(build / "src" / name) for name in wanted["repositories"]},
         "wheels": {wheel.name: hashlib.sha256(wheel.read_bytes()).hexdigest() for wheel in wheels},
     }
-    draft = build / "built.json.tmp"
-    draft.write_text(json.dumps(told, indent=1, sort_keys=True) + "\n")
-    draft.replace(build / "built.json")
+    settle(build)  # what it tells of is on the disk before it is
+    replace_file(build / "built.json", json.dumps(told, indent=1, sort_keys=True) + "\n", mode=0o644)
 
 
 if __name__ == "__main__":

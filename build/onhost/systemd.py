@@ -21,6 +21,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from build.onhost.durable import replace_file, settle
+
 UNITS = Path("/etc/systemd/system")
 ETC = Path("/etc")
 OURS = "# rendered from templates/systemd/"
@@ -63,6 +65,8 @@ def install(root: Path, user: str) -> None:
         systemctl("try-restart", "systemd-journald@axion.service", is_needed=False)
     if not (UNITS / "multi-user.target.wants" / TARGET).is_symlink():
         systemctl("enable", "--quiet", TARGET)
+    for each in (root, UNITS):  # directories and links as well, before anything is started from them
+        settle(each)
 
 
 def own(root: Path, user: str, engines: set[str]) -> None:
@@ -122,10 +126,7 @@ def write(path: Path, text: str) -> bool:
     if path.is_file() and path.read_text(errors="replace") == text:
         return False
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.new")
-    draft.write_text(text)
-    draft.chmod(0o644)
-    draft.replace(path)
+    replace_file(path, text, mode=0o644)
     return True
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from build.onhost.content import Content
+from build.onhost.durable import put_in_place
 from build.onhost.files import Digests, ListedFile, PullError, digests_of
 from build.onhost.safetensors_header import POINTER_MAX_BYTES, is_pointer
 from build.onhost.weights import MANIFEST, Source
@@ -114,9 +115,8 @@ def assemble(model: Model, files: dict[str, dict[str, Any]]) -> dict[str, Any]:
         model.content.place(entry["sha256"], partial / path)
     record = {"hub": model.hub, "commit": model.revision, "files": files}
     (partial / MANIFEST).write_text(json.dumps(record, indent=1) + "\n")
-    digests_of(partial / MANIFEST)
     model.final.parent.mkdir(parents=True, exist_ok=True)
-    partial.rename(model.final)
+    put_in_place(partial, model.final)
     return record
 
 

@@ -26,6 +26,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
+from build.onhost.durable import put_in_place, replace_file
 from build.onhost.secrets import read_secret, vault
 
 AWAKE = Path(os.environ.get("AXION_RUN", "/run/axion")) / "awake"
@@ -52,13 +53,6 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text())
     except (OSError, ValueError):
         return None
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write a file that is there whole or not at all."""
-    draft = path.with_name(f".{path.name}.new")
-    draft.write_text(json.dumps(value))
-    draft.replace(path)
 
 
 def unit_state(unit: str) -> dict[str, str]:
@@ -93,7 +87,7 @@ def start(wanted: dict[str, Any]) -> None:
     subprocess.run(("systemctl", "reset-failed", unit), check=False, capture_output=True, timeout=30)
     (directory / "result.json").unlink(missing_ok=True)
     (directory / "log").write_text("")
-    (directory / "next.json").replace(directory / "steps.json")
+    put_in_place(directory / "next.json", directory / "steps.json")
     given: dict[str, str] = json.loads(sys.stdin.read() or "{}") if wanted["credentials"] else {}
     values = {
         name: read_secret(source["secret"]) if "secret" in source else given[name]
@@ -135,7 +129,7 @@ def run(wanted: dict[str, Any]) -> None:
         log.tell(ended=index, status=results[-1]["status"])
         if results[-1]["status"] != 0:
             break
-    write_json(directory / "result.json", {"key": work["key"], "results": results})
+    replace_file(directory / "result.json", json.dumps({"key": work["key"], "results": results}))
 
 
 def stay_awake() -> None:

@@ -4,6 +4,7 @@ It is a virtual environment in good order. Its interpreter is the operator's, wh
 `torch` and `transformers` are stand-ins that are as many lines long as the questions a deployment asks them.
 """
 
+import json
 import platform
 import sys
 import sysconfig
@@ -57,7 +58,7 @@ def write_build(build: Path, pins: Pins, *, python: Path, packages: str, checkou
     """Lay one out. The paths are the host's: its interpreter, what the gateway imports, and where tests.fakes is."""
     _write_venv(build / "venv", python, checkout)
     _write_packages(build / "venv" / _site_packages(), pins, packages)
-    (build / "manifest.json").write_text("{}\n")
+    (build / "manifest.json").write_text(json.dumps({"digest": build.name}) + "\n")
 
 
 def _write_venv(venv: Path, python: Path, checkout: str) -> None:

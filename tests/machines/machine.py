@@ -15,6 +15,7 @@ from types import MappingProxyType
 from build.errors import DeployError
 from tests.machines import cgroups
 from tests.machines.access import Access
+from tests.machines.disk import Disk
 from tests.machines.overlay import Overlay
 from tests.machines.packages import pip_binds, pip_conf, pip_settings
 from tests.machines.root import OUTPUT, Architecture, make_root
@@ -38,17 +39,20 @@ class Machine:
         kept: Mapping[Path, str] = MappingProxyType({}),
         namespace: str | None = None,
         address: str = "127.0.0.1",
+        disk: Disk | None = None,
     ) -> None:
         """`layers` lie over Debian's files and `binds` over those, nobody writes to either; to what is `kept` it does.
 
-        `address` is where sshd listens in the network `namespace`.
+        `address` is where sshd listens in the network `namespace`. What the host writes is kept on its `disk`, if it
+        has one.
         """
         self.name, self.architecture, self.layers, self.namespace = name, architecture, tuple(layers), namespace
         self.directory = HOSTS / name
         self.access = Access(directory=self.directory, port=port, address=address)
         self.binds, self.kept = dict(binds), dict(kept)
         self._process: subprocess.Popen[bytes] | None = None
-        self.overlay = Overlay(self.directory)
+        self.disk = disk
+        self.overlay = Overlay(self.directory, disk.files if disk else None)
 
     @property
     def root(self) -> Path:
@@ -83,6 +87,9 @@ class Machine:
         self.remove()
         self.directory.mkdir(parents=True)
         self.access.make()
+        if self.disk is not None:
+            self.disk.make()
+            self.disk.mount()
         self.overlay.mount((*self.layers, make_root(self.architecture)))
         self.access.install(self.root)
         (self.root / "etc" / "hostname").write_text(f"{self.name}\n")
@@ -142,6 +149,13 @@ class Machine:
         self._wait(lambda: not cgroups.kill(self.group), "it is off", 30)
         cgroups.remove_groups(self.group)
 
+    def lose_what_is_not_on(self, copy: Path) -> None:
+        """Take its power away, with all that its disk had not been told when `copy` was made of it."""
+        assert self.disk is not None, "it has a disk of its own"
+        self.cut()
+        self.overlay.unmount()
+        self.disk.replace_by(copy)
+
     def reboot(self) -> None:
         """Have it end everything in good order and start again."""
         self.run("systemctl", "reboot")
@@ -153,6 +167,8 @@ class Machine:
         """Leave nothing of it."""
         self.cut()
         self.overlay.remove()
+        if self.disk is not None:
+            self.disk.remove()
 
     def _wait(self, condition: Callable[[], bool], what: str, bound_s: float) -> None:
         deadline = time.monotonic() + bound_s

@@ -11,14 +11,15 @@ from tests.arm.host import run
 class Overlay:
     """`root` shows the lower directories, first one on top, under everything that was written to it."""
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
+    def __init__(self, directory: Path, changes: Path | None = None) -> None:
+        """`changes` is where it keeps them, unless that is the directory itself."""
+        self.directory, self.changes = directory, changes or directory
         self.root = directory / "root"
 
     def mount(self, lower: Sequence[Path]) -> None:
         """Show it, with what was written before."""
         self.unmount()
-        upper, work = self.directory / "upper", self.directory / "work"
+        upper, work = self.changes / "upper", self.changes / "work"
         for each in (upper, work, self.root):
             each.mkdir(parents=True, exist_ok=True)
         options = f"lowerdir={':'.join(map(str, lower))},upperdir={upper},workdir={work}"

@@ -1,0 +1,64 @@
+"""Writing that outlasts a power cut: what has its name has its content, on the disk itself.
+
+A kernel keeps what is written in memory for half a minute and puts a rename on the disk before the content that it
+gives a name to (ext4(5), delalloc; rename(2) promises nothing about a crash). So each file is synced before it gets its
+name, and its directory after. Whole trees are synced by their file system, in one go instead of file by file.
+"""
+
+import ctypes
+import os
+from pathlib import Path
+
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def settle(path: Path) -> None:
+    """Have all that was written to the file system of `path` on its disk. Raises OSError where that fails."""
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        if LIBC.syncfs(opened):
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), str(path))
+    finally:
+        os.close(opened)
+
+
+def settle_directory(path: Path) -> None:
+    """Have the names in a directory on its disk."""
+    opened = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+def replace_file(path: Path, text: str, *, mode: int = 0o600) -> None:
+    """Replace a file: who looks, and who looks after a power cut, sees the old content or the new, each of it whole."""
+    draft = path.with_name(f".{path.name}.new")
+    opened = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with os.fdopen(opened, "w", encoding="utf-8") as file:
+        os.fchmod(file.fileno(), mode)  # of one that an earlier try left, and whatever the umask
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    rename_for_good(draft, path)
+
+
+def replace_link(path: Path, to: str) -> None:
+    """Point a symbolic link elsewhere; it is never away."""
+    draft = path.with_name(f".{path.name}.new")
+    draft.unlink(missing_ok=True)
+    draft.symlink_to(to)
+    rename_for_good(draft, path)
+
+
+def rename_for_good(draft: Path, path: Path) -> None:
+    """Give something that is on the disk already its name, for good."""
+    draft.replace(path)
+    settle_directory(path.parent)
+
+
+def put_in_place(draft: Path, path: Path) -> None:
+    """Give a tree its name once all of it is on the disk. Nothing, or an empty directory, has had that name."""
+    settle(draft)
+    rename_for_good(draft, path)
