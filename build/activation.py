@@ -26,6 +26,9 @@ from deployment.render import KEYS_FILE
 
 # From nothing to a first answer. A 27B checkpoint takes minutes to read, and its first start compiles for one to four.
 GATE_TIMEOUT_S = 1200.0
+"""Of each model: they load one after another."""
+GATE_STEPS = 4
+"""Times that a model may take that long: to be started, to load, to be ready, to answer (build/onhost/gate.py)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +112,8 @@ def gate_command(
     return Command(
         argv=(target.python, "-I", "-", json.dumps(arguments)),
         what="wait for the models to answer",
-        stdin=bundle("gate.py", "answer.py"),
-        timeout_s=timeout_s + 300,
+        stdin=bundle("gate.py", "answer.py", "unix_http.py"),
+        timeout_s=GATE_STEPS * timeout_s * max(1, len(engines)) + 300,
     )
 
 

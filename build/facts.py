@@ -111,7 +111,7 @@ def probe_command(
     return Command(
         argv=(python, "-I", "-", wanted),
         what="look at the host",
-        stdin=bundle("probe.py", *COMPLETENESS, "checkpoints.py", "system.py", "durable.py", "seal.py"),
+        stdin=bundle("probe.py", *COMPLETENESS, "checkpoints.py", "system.py", "durable.py", "seal.py", "addresses.py"),
         timeout_s=300,
     )
 

@@ -62,7 +62,7 @@ def _print_plan(prepared: Prepared) -> None:
 
 BUILD_HELP = {
     "engine": ENGINE_HELP,
-    "timeout_s": "for the models to answer",
+    "timeout_s": "for each model to answer",
     "mirror": "directory of the host, or address, with wheels/, sdists/ and git/ (default: AXION_MIRROR)",
     "wheels": "directory of the host, or gs://, to take and leave compiled wheels (default: AXION_WHEELS)",
 }

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -193,3 +194,33 @@ def test_a_broken_record_is_an_engine_that_has_not_started(host: GateHost, broke
 def test_an_engine_without_a_socket_is_loading(host: GateHost) -> None:
     Path(host.root / "run" / "alpha.sock").unlink()
     assert gate(host, timeout_s=0.6).problems == {"alpha": "still loading after 0.6 s"}
+
+
+def test_models_that_load_one_after_another_have_their_time_each(host: GateHost) -> None:
+    """Three waits of two thirds of the time each: together more than one model may take."""
+    host.record("beta", pid=101, digest="u-old")
+    host.health["alpha"] = 503
+    process = host.start_gate(timeout_s=3)
+    time.sleep(2)
+    host.health["alpha"] = 200
+    time.sleep(2)
+    host.health["beta"] = 503
+    host.record("beta", pid=102)
+    time.sleep(2)
+    host.health["beta"] = 200
+    outcome = Outcome(process)
+    assert (outcome.status, outcome.problems) == (0, {})
+    assert outcome.events[-1]["after_s"] > 3
+
+
+def test_a_model_that_comes_and_goes_gains_no_time_by_it(host: GateHost) -> None:
+    host.health["alpha"] = 503
+    process, began = host.start_gate(timeout_s=3), time.monotonic()
+    while process.poll() is None and time.monotonic() < began + 30:
+        host.states["alpha"] = "loading"
+        host.health["alpha"] = 200 if host.health["alpha"] == 503 else 503
+        time.sleep(0.6)
+    outcome = Outcome(process)
+    assert outcome.status == 1
+    assert outcome.problems.keys() == {"alpha"}
+    assert time.monotonic() - began < 10

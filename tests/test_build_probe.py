@@ -19,7 +19,7 @@ import pytest
 from build.executor import LocalExecutor
 from build.facts import Facts, gather, probe_command
 from build.onhost import script
-from build.onhost.probe import listened_on, own_addresses
+from build.onhost.addresses import listened_on, own_addresses
 
 RELEASE, OLDER = "20260131T120000-aaaaaaaa", "20260101T120000-bbbbbbbb"
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from build.onhost.answer import QUESTION, is_printable, problem_of, words_of
-from build.onhost.gate import UnixConnection, call
+from build.onhost.unix_http import UnixConnection, call
 from tests.live_deployment import LOAD_S, REPOSITORY, eventually
 
 pytestmark = pytest.mark.engine

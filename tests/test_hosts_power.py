@@ -16,6 +16,7 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
+from build.onhost.durable import settle
 from tests.host_deployment import HostDeployment, eventually, free_port
 from tests.machines.disk import Disk
 from tests.machines.machine import HOSTS, Machine, booted
@@ -52,6 +53,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostDeployment]:
     with booted(Machine("power", port=free_port(), layers=standin_layers("amd64"), disk=disk)) as machine:
         deployed = HostDeployment(machine, tmp_path_factory.mktemp("d"))
         deployed.deploy()
+        settle(disk.files)  # what a test put there is not what this is about
         yield deployed
 
 

@@ -1,7 +1,8 @@
 """Wait until every model of a release answers a real prompt; print what happens as JSON lines.
 
 Input: {"root": str, "gateway": "host:port", "config_digest": str, "unit_digest": str,
-"engines": {model: unit digest}, "ended": [pid, ...], "timeout_s": number, "keys": file or null}.
+"engines": {model: unit digest}, "ended": [pid, ...], "timeout_s": number, "keys": file or null}. Models load one after
+another: `timeout_s` is the time of each, not of all.
 Events: {"model", "state", "after_s"} as states change; at the end {"result": {model: answer or null},
 "problems": {model: text}}. Exit status 0 when all answered.
 
@@ -11,7 +12,6 @@ restart the old one still answers. Processes in `ended` do not count, whatever t
 
 import http.client
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -21,39 +21,12 @@ from typing import Any
 from xml.parsers.expat import ExpatError
 
 from build.onhost.answer import QUESTION, problem_of, words_of
+from build.onhost.unix_http import UnixConnection, call
 
 POLL_S = 0.5
 ANSWER_TIMEOUT_S = 300
 # A launcher that was seen to end this often after we began waiting will not come up by itself.
 ENDS_ALLOWED = 2
-
-
-class UnixConnection(http.client.HTTPConnection):
-    """HTTP over a Unix socket."""
-
-    def __init__(self, path: Path, timeout_s: float) -> None:
-        super().__init__("localhost", timeout=timeout_s)
-        self.path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self.path))
-
-
-def call(
-    connection: http.client.HTTPConnection, method: str, path: str, body: Any = None, key: str | None = None
-) -> tuple[int, bytes]:
-    """One request; status 0 when nobody answers."""
-    headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})}
-    try:
-        connection.request(method, path, json.dumps(body) if body else None, headers)
-        response = connection.getresponse()
-        return response.status, response.read()
-    except (OSError, http.client.HTTPException) as error:
-        return 0, str(error).encode()
-    finally:
-        connection.close()
 
 
 def first_key(file: str | None) -> str | None:
@@ -120,6 +93,32 @@ def tell(**event: object) -> None:
     print(json.dumps(event), flush=True)
 
 
+class Clock:
+    """How long it has to take until something comes of it.
+
+    Engines wait for each other: each has its time from when the one before is done, which shows when a model comes a
+    step further than ever before, be it to its launcher's start. There are three such steps for each model, no more.
+    """
+
+    def __init__(self, timeout_s: float) -> None:
+        self.timeout_s = timeout_s
+        self.began = self.advanced = time.monotonic()
+        self._steps: set[tuple[str, str]] = set()
+
+    def note(self, model: str, state: str) -> None:
+        if (model, state) not in self._steps:
+            self._steps.add((model, state))
+            self.advanced = time.monotonic()
+
+    @property
+    def after_s(self) -> float:
+        return round(time.monotonic() - self.began, 1)
+
+    @property
+    def is_over(self) -> bool:
+        return time.monotonic() > self.advanced + self.timeout_s
+
+
 class Engine:
     """One model on its way from started to answered."""
 
@@ -148,21 +147,22 @@ class Engine:
         status, _ = call(UnixConnection(self.root / "run" / f"{self.name}.sock", 5), "GET", "/health")
         return "ready" if status == 200 else "loading"
 
-    def step(self, gateway: str, began: float, *, is_routed: bool) -> None:
+    def step(self, gateway: str, clock: Clock, *, is_routed: bool) -> None:
         state = self.look()
         if state != self.state:
             self.state = state
-            tell(model=self.name, state=state, after_s=round(time.monotonic() - began, 1))
+            tell(model=self.name, state=state, after_s=clock.after_s)
+            clock.note(self.name, state)
         if len(self.pids) > ENDS_ALLOWED:
             self.problem = f"the engine ended {ENDS_ALLOWED} times while starting"
         elif state == "ready" and is_routed:
-            self.ask(gateway, began)
+            self.ask(gateway, clock)
 
     def give_up(self) -> None:
         if self.answer is None and self.problem is None:
             self.problem = "the engine kept ending while starting"
 
-    def ask(self, gateway: str, began: float) -> None:
+    def ask(self, gateway: str, clock: Clock) -> None:
         status, body = call(
             http.client.HTTPConnection(gateway, timeout=ANSWER_TIMEOUT_S),
             "POST",
@@ -175,7 +175,8 @@ class Engine:
         self.problem = problem_of(status, body)
         if self.problem is None:
             self.answer = words_of(body)
-            tell(model=self.name, state="answered", after_s=round(time.monotonic() - began, 1))
+            tell(model=self.name, state="answered", after_s=clock.after_s)
+            clock.note(self.name, "answered")
 
 
 def gateway_states(wanted: dict[str, Any]) -> dict[str, str] | None:
@@ -196,12 +197,12 @@ def wait(wanted: dict[str, Any], runner: Runner) -> dict[str, Engine]:
     root, ended = Path(wanted["root"]), wanted["ended"]
     keys = wanted.get("keys")
     engines = {name: Engine(root, name, digest, ended, keys) for name, digest in wanted["engines"].items()}
-    began = time.monotonic()
-    while time.monotonic() < began + wanted["timeout_s"]:
+    clock = Clock(wanted["timeout_s"])
+    while not clock.is_over:
         states = gateway_states(wanted)
         for name, engine in engines.items():
             if engine.answer is None and engine.problem is None:
-                engine.step(wanted["gateway"], began, is_routed=(states or {}).get(name) == "ready")
+                engine.step(wanted["gateway"], clock, is_routed=(states or {}).get(name) == "ready")
         if states is not None and all(engine.answer is not None for engine in engines.values()):
             break
         lost = runner.hopeless()

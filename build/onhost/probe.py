@@ -10,7 +10,6 @@ import os
 import platform
 import shutil
 import socket
-import subprocess
 import sys
 import xmlrpc.client
 from contextlib import closing
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from xml.parsers.expat import ExpatError
 
+from build.onhost.addresses import is_free, own_addresses, systemctl
 from build.onhost.checkpoints import judge
 from build.onhost.seal import is_sealed
 from build.onhost.system import look
@@ -94,45 +94,6 @@ def digests(release: Path) -> "dict[str, str]":
     return {str(path): hashlib.sha256((release / path).read_bytes()).hexdigest() for path in ours}
 
 
-def is_free(address: str) -> bool:
-    """Whether a server could listen here now."""
-    host, _, port = address.rpartition(":")
-    with socket.socket() as attempt:
-        attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            attempt.bind((host, int(port)))
-        except OSError:
-            return False
-    return True
-
-
-def own_addresses(runner: Any) -> "list[str]":
-    """Where our gateway is listened for, as whoever opened the sockets says: no file of a release has to be whole."""
-    said = systemctl("show", "--property=ActiveState,Listen", "gateway.socket")
-    if "ActiveState=active" in said:
-        lines = [line.partition("=")[2] for line in said.splitlines() if line.startswith("Listen=")]
-        return [line.removesuffix(" (Stream)") for line in lines]
-    gateway = (runner or {}).get("gateway", {}).get("pid", 0)
-    return sorted(listened_on(int(gateway))) if gateway else []
-
-
-def listened_on(pid: int) -> "set[str]":
-    """The addresses that a process has opened, from the kernel's tables (proc_pid_net(5): hexadecimal, state 0A)."""
-    try:
-        held = {target_of(link) for link in Path(f"/proc/{pid}/fd").iterdir()}
-        lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
-    except OSError:
-        return set()
-    sockets = [line.split() for line in lines]
-    return {shown(each[1]) for each in sockets if each[3] == "0A" and f"socket:[{each[9]}]" in held}
-
-
-def shown(address: str) -> str:
-    """127.0.0.1:8080 for 0100007F:1F90."""
-    host, _, port = address.partition(":")
-    return f"{socket.inet_ntoa(bytes.fromhex(host)[::-1])}:{int(port, 16)}"
-
-
 def unfinished_builds(root: Path) -> "dict[str, int]":
     """Bytes of each engine environment that nobody has finished: whoever begins it again clears it first."""
     found = [path for path in (root / "builds").glob("*") if path.is_dir() and not is_sealed(path)]
@@ -178,14 +139,6 @@ def systemd_state() -> Any:
     if states.get("gateway.socket") == "RUNNING" and found["gateway"]["state"] != "RUNNING":
         found["gateway"]["state"] = "STARTING"
     return found
-
-
-def systemctl(*words: str) -> str:
-    """What systemd says; nothing where there is none."""
-    try:
-        return subprocess.run(("systemctl", *words), capture_output=True, text=True, check=True, timeout=20).stdout
-    except (OSError, subprocess.SubprocessError):
-        return ""
 
 
 def supervisord_state(root: Path) -> Any:
