@@ -141,6 +141,26 @@ def test_a_build_compiles_the_pinned_trees_and_a_second_host_takes_its_wheels(
     assert sorted(path.name for path in (tmp_path / "later" / DIGEST).iterdir()) == [
         "axion_kernels-0.1.0-py3-none-any.whl", "manifest.json", "vllm-0.32.0+cpu-py3-none-any.whl",
     ]  # fmt: skip
+    assert_one_without_a_seal_is_proven_anew(root, recipe(mirror), built)
+
+
+def assert_one_without_a_seal_is_proven_anew(root: Path, wanted: Recipe, built: Any) -> None:
+    """A power cut may have emptied the manifest; engines may still run from the environment."""
+    here = root / "builds" / DIGEST
+    (here / "manifest.json").write_bytes(b"")
+    proving, is_same = ArmHost(), (here / "venv").stat().st_ino
+    assert ensure(proving, root, wanted)["built"] == built
+    said = [command.what for command in proving.ran]
+    assert USE in said
+    assert [what for what in said if what.startswith(("clear", "install", "compile", "fetch"))] == []
+    assert (here / "venv").stat().st_ino == is_same
+
+    (here / "manifest.json").write_bytes(b"")
+    failing = ArmHost()
+    failing.answers[USE] = json.dumps({**ARM, "acl_probe": found(False)})
+    with pytest.raises(DeployError, match=r"^proofs\.acl_probe: "):
+        ensure(failing, root, wanted)
+    assert not (here / "built.json").exists()  # so that the next one builds it anew
 
 
 def assert_nothing_from_the_internet(commands: list[Command]) -> None:

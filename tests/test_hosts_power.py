@@ -138,6 +138,25 @@ def test_a_power_cut_at_any_moment_leaves_a_host_that_serves_and_the_same_comman
     assert [row.empty for row in rows] == [0] * len(rows)
 
 
+@pytest.mark.parametrize("is_off_meanwhile", [False, True], ids=["while it runs", "before a boot"])
+def test_a_release_of_empty_files_is_repaired_by_the_same_command(host: HostDeployment, is_off_meanwhile: bool) -> None:
+    """As an unsynced deployment left one, of which this toolkit made some: our own socket is no other program's."""
+    host.deploy()
+    before = host.link("current")
+    for path in (host.root / "releases").rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            path.write_bytes(b"")
+    if is_off_meanwhile:
+        host.machine.cut()
+        host.machine.boot()
+    assert host.unit("gateway.socket")["ActiveState"] == "active"
+    again = host.succeed("build-and-deploy")
+    assert host.link("current") != before
+    assert host.answers(), again.said
+    assert host.serves_current()
+    assert "Nothing to do: " in host.succeed("build-and-deploy").said
+
+
 def show(rows: list[Row], length_s: float) -> None:
     title = f"Power cuts during deployments that take {length_s:.1f} s, and {AFTER_S:g} s after"
     table = Table(
