@@ -27,6 +27,8 @@ from deployment.render import KEYS_FILE
 # From nothing to a first answer. A 27B checkpoint takes minutes to read, and its first start compiles for one to four.
 GATE_TIMEOUT_S = 1200.0
 """Of each model: they load one after another."""
+GATE_ENDS_S = 1000.0
+"""For old engines that finish their requests first, and for the last answer."""
 GATE_STEPS = 4
 """Times that a model may take that long: to be started, to load, to be ready, to answer (build/onhost/gate.py)."""
 
@@ -112,8 +114,8 @@ def gate_command(
     return Command(
         argv=(target.python, "-I", "-", json.dumps(arguments)),
         what="wait for the models to answer",
-        stdin=bundle("gate.py", "answer.py", "unix_http.py"),
-        timeout_s=GATE_STEPS * timeout_s * max(1, len(engines)) + 300,
+        stdin=bundle("gate.py", "answer.py", "unix_http.py", "clock.py"),
+        timeout_s=GATE_STEPS * timeout_s * max(1, len(engines)) + GATE_ENDS_S,
     )
 
 

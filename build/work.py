@@ -133,7 +133,7 @@ class _Follower:
 
     def follow(self) -> tuple[Result, ...]:
         """Return the steps' results when they all succeeded."""
-        deadline = time.monotonic() + self.work.timeout_s + 600
+        deadline = time.monotonic() + self.work.bound_s + 600
         with self._phases:  # a failure passes through the phase that failed
             while True:
                 rest_s = max(1.0, deadline - time.monotonic())

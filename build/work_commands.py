@@ -16,6 +16,7 @@ from build.target import Target
 
 # Files and folders are made in passing.
 QUIET = frozenset({"rm", "mkdir", "dd", "mv", "ln"})
+BEGIN_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +46,11 @@ class Work:
     """What makes it the same work again. Give it where steps depend on the moment, as on free memory."""
     credentials: Mapping[str, FromSecretManager | FromCaller] = field(default_factory=lambda: MappingProxyType({}))
     """Files below $CREDENTIALS_DIRECTORY, under systemd only."""
+
+    @property
+    def bound_s(self) -> float:
+        """How long it may take in all: no less than its steps may take, which come one after another."""
+        return max(self.timeout_s, sum(step.timeout_s for step in self.steps) + BEGIN_S)
 
     @property
     def identity(self) -> str:
@@ -103,7 +109,7 @@ def start_commands(target: Target, work: Work) -> tuple[Command, ...]:
         Command(argv=("mkdir", "-p", "-m", "0700", "--", f"{target.root}/work", directory), what="make room for work"),
         Command(argv=("tar", "-x", "-C", directory), what=f"describe: {work.what}", stdin=_packed(files)),
         Command(
-            argv=(target.python, "-I", f"{directory}/work.py", json.dumps({**order, "timeout_s": work.timeout_s})),
+            argv=(target.python, "-I", f"{directory}/work.py", json.dumps({**order, "timeout_s": work.bound_s})),
             what=f"begin: {work.what}",
             stdin=json.dumps(values).encode(),
             timeout_s=300,

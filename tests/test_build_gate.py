@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -224,3 +225,19 @@ def test_a_model_that_comes_and_goes_gains_no_time_by_it(host: GateHost) -> None
     assert outcome.status == 1
     assert outcome.problems.keys() == {"alpha"}
     assert time.monotonic() - began < 10
+
+
+def test_an_old_engine_that_finishes_its_requests_takes_no_time_of_the_new_one(
+    host: GateHost,
+) -> None:
+    host.health["alpha"] = 503
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(30)", "launch"]) as old:
+        host.record("alpha", pid=old.pid, digest="u-old")
+        process = host.start_gate(timeout_s=3)
+        time.sleep(4)
+        host.record("alpha", pid=101)
+        old.kill()
+        time.sleep(1)
+        host.health["alpha"] = 200
+        outcome = Outcome(process)
+    assert (outcome.status, outcome.problems) == (0, {})

@@ -17,7 +17,7 @@ import build
 REPOSITORY = Path(__file__).parents[1]
 OURS = frozenset({"bench", "build", "deployment", "examples", "gateway", "infra", "tests"})
 BANNED_NAMES = frozenset({"utils", "util", "helpers", "helper", "common", "manager", "managers", "misc", "core"})
-MAX_FILE_LINES, MAX_FUNCTION_LINES = 240, 60
+MAX_FILE_LINES, MAX_FUNCTION_LINES = 320, 60
 # Written so that this file does not hold what it looks for.
 MACHINE_PATHS = re.compile(r"(?<![\w/.{}-])/(?:work|root|tmp/research)/|/opt/py" + "pi")
 UNFINISHED = re.compile("TO" + "DO|FIX" + "ME|XX" + "X")

@@ -21,6 +21,7 @@ from typing import Any
 from xml.parsers.expat import ExpatError
 
 from build.onhost.answer import QUESTION, problem_of, words_of
+from build.onhost.clock import Clock
 from build.onhost.unix_http import UnixConnection, call
 
 POLL_S = 0.5
@@ -89,34 +90,16 @@ def processes_of(root: Path) -> Any:
         connection.close()
 
 
+def is_launcher(pid: object) -> bool:
+    """Whether a launcher of ours has this number now."""
+    try:
+        return b"launch" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
 def tell(**event: object) -> None:
     print(json.dumps(event), flush=True)
-
-
-class Clock:
-    """How long it has to take until something comes of it.
-
-    Engines wait for each other: each has its time from when the one before is done, which shows when a model comes a
-    step further than ever before, be it to its launcher's start. There are three such steps for each model, no more.
-    """
-
-    def __init__(self, timeout_s: float) -> None:
-        self.timeout_s = timeout_s
-        self.began = self.advanced = time.monotonic()
-        self._steps: set[tuple[str, str]] = set()
-
-    def note(self, model: str, state: str) -> None:
-        if (model, state) not in self._steps:
-            self._steps.add((model, state))
-            self.advanced = time.monotonic()
-
-    @property
-    def after_s(self) -> float:
-        return round(time.monotonic() - self.began, 1)
-
-    @property
-    def is_over(self) -> bool:
-        return time.monotonic() > self.advanced + self.timeout_s
 
 
 class Engine:
@@ -126,6 +109,7 @@ class Engine:
         self.root, self.name, self.digest, self.ended, self.keys = root, name, digest, ended, keys
         self.state: str | None = None
         self.pids: list[int] = []
+        self.is_old_alive = False
         self.problem: str | None = None
         self.answer: str | None = None
 
@@ -141,7 +125,9 @@ class Engine:
         """Return the state now: starting, loading, or ready."""
         record = self.record()
         if record.get("unit_digest") != self.digest or record["pid"] in self.ended:
+            self.is_old_alive = is_launcher(record.get("pid"))
             return "starting"
+        self.is_old_alive = False
         if record["pid"] not in self.pids:
             self.pids.append(record["pid"])
         status, _ = call(UnixConnection(self.root / "run" / f"{self.name}.sock", 5), "GET", "/health")
@@ -153,6 +139,8 @@ class Engine:
             self.state = state
             tell(model=self.name, state=state, after_s=clock.after_s)
             clock.note(self.name, state)
+        if self.is_old_alive:
+            clock.wait_for_an_end()
         if len(self.pids) > ENDS_ALLOWED:
             self.problem = f"the engine ended {ENDS_ALLOWED} times while starting"
         elif state == "ready" and is_routed:

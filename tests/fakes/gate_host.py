@@ -118,7 +118,7 @@ class GateHost:
         pipe = subprocess.PIPE
         process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
         assert process.stdin is not None
-        source = bundle("gate.py", "answer.py", "unix_http.py").decode()
+        source = bundle("gate.py", "answer.py", "unix_http.py", "clock.py").decode()
         assert "POLL_S = 0.5\n" in source
         process.stdin.write(source.replace("POLL_S = 0.5\n", "POLL_S = 0.05\n"))
         process.stdin.close()
