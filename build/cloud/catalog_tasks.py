@@ -1,7 +1,6 @@
 """The task that reads anew what changes without us: regions, machine types and prices."""
 
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from fabric import task
@@ -9,6 +8,7 @@ from fabric import task
 from build.cloud.billing_catalog import compute_skus
 from build.cloud.gcloud import Gcloud
 from build.executor import LocalExecutor
+from build.onhost.durable import replace_file
 from build.progress import Reporter
 from build.tasking import problems_are_messages
 from deployment.catalog import LOCK, catalog_from, load_catalog
@@ -28,15 +28,8 @@ def catalog_refresh(_context: Any, project: str) -> None:
     skus = compute_skus(gcloud)
     lock, untold = lock_from(machine_types, skus, datetime.now(UTC).date().isoformat())
     said = list(changes(load_catalog(), catalog_from(by_hand(), lock)))
-    _write(lock_text(lock), LOCK)
+    replace_file(LOCK, lock_text(lock), mode=0o644)
     for line in (*said, *(f"left out: {each}" for each in untold)):
         print(f"{line}.")
     count = f"{len(machine_types)} machine types, {len(skus)} SKUs"
     reporter.say(f"{LOCK.name}: {len(said)} changes, from {count}, in {reporter.elapsed_s:.1f} s.", style="bold green")
-
-
-def _write(text: str, path: Path) -> None:
-    """All of it or nothing: a reader at the same time finds the old one or the new one."""
-    new = path.with_suffix(".new")
-    new.write_text(text, encoding="utf-8")
-    new.replace(path)

@@ -1,12 +1,13 @@
 """Add, update and remove models: models.yaml and its lock file change together, or neither does."""
 
 import re
-import shutil
+import stat
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from build.models.described import Found
+from build.onhost.durable import replace_file
 from deployment.checkpoint.facts import Checkpoint
 from deployment.checkpoint.lock import ModelLock, lock_path, write_lock
 from deployment.errors import ConfigError
@@ -69,9 +70,6 @@ def save(file: Path, text: str, lock: ModelLock) -> None:
     try:
         write_lock(lock_path(file), lock)
         if real.read_bytes() != text.encode():
-            draft = real.with_name(f".{real.name}.new")
-            draft.write_bytes(text.encode())
-            shutil.copymode(real, draft)
-            draft.replace(real)
+            replace_file(real, text, mode=stat.S_IMODE(real.stat().st_mode))
     except OSError as error:
         raise ConfigError([f"{file}: cannot be written, got {error}. Free some disk, or get the right to."]) from None
