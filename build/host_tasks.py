@@ -6,6 +6,7 @@ from fabric import task
 
 from build import runner, show
 from build.activation import Host, restart_and_gate
+from build.arguments import Lines, Name
 from build.current import current, look
 from build.deploy import earlier_release, switch_to
 from build.errors import DeployError
@@ -22,7 +23,7 @@ FOLLOW_LIMIT_S = 24 * 3600.0
     help=help_for(lines="how many", follow="go on until interrupted", json="print JSON"),
 )
 @on_hosts
-def logs(hosts: Sequence[Host], name: str, lines: int = 100, follow: bool = False, json: bool = False) -> None:
+def logs(hosts: Sequence[Host], name: Name, lines: Lines = 100, follow: bool = False, json: bool = False) -> None:
     """Print the log of a model, of the gateway, or of the runner (supervisord)."""
     if len(hosts) > 1:
         names = ", ".join(host.target.name for host in hosts)
@@ -32,7 +33,7 @@ def logs(hosts: Sequence[Host], name: str, lines: int = 100, follow: bool = Fals
     if name not in known:
         raise DeployError(f"logs: no log of that name, got {name}. Use one of: {', '.join(known)}.")
     timeout_s = FOLLOW_LIMIT_S if follow else runner.LOG_TIMEOUT_S
-    command = runner.log_command(host.target, name, lines=int(lines), follow=follow, timeout_s=timeout_s)
+    command = runner.log_command(host.target, name, lines=lines, follow=follow, timeout_s=timeout_s)
     if json:
         show.print_json({"log": name, "lines": check(host.executor, command).stdout.splitlines()})
         return
@@ -41,7 +42,7 @@ def logs(hosts: Sequence[Host], name: str, lines: int = 100, follow: bool = Fals
 
 @task(klass=HostTask, positional=["name"], help=help_for())
 @on_hosts
-def restart(hosts: Sequence[Host], name: str) -> None:
+def restart(hosts: Sequence[Host], name: Name) -> None:
     """Restart one model (or the gateway) and wait until it answers; the others go on serving."""
     one_after_another(hosts, lambda host: _restart(host, name))
 
@@ -57,7 +58,7 @@ def _restart(host: Host, name: str) -> None:
 
 @task(klass=HostTask, help=help_for(release="its name (default: the release before the current one)"))
 @on_hosts
-def rollback(hosts: Sequence[Host], release: str | None = None) -> None:
+def rollback(hosts: Sequence[Host], release: Name | None = None) -> None:
     """Return to the release before the current one, or to the one named, and wait until its models answer."""
     one_after_another(hosts, lambda host: _rollback(host, release))
 

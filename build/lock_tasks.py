@@ -7,6 +7,7 @@ from fabric import task
 
 from build import show
 from build.activation import Host
+from build.arguments import Lines
 from build.lock import history as read_history
 from build.lock import unlock as end_holder
 from build.tasking import HostTask, from_each, help_for, on_hosts
@@ -29,9 +30,9 @@ def unlock(hosts: Sequence[Host], yes: bool = False) -> None:
 
 @task(klass=HostTask, help=help_for(lines="how many", json="print JSON"))
 @on_hosts
-def history(hosts: Sequence[Host], lines: int = 30, json: bool = False) -> None:
+def history(hosts: Sequence[Host], lines: Lines = 30, json: bool = False) -> None:
     """List what was changed on a host, by whom, when, and how it ended; oldest first."""
-    answers = from_each(hosts, lambda host: read_history(host)[-int(lines) :])
+    answers = from_each(hosts, lambda host: read_history(host)[-lines:])
     if json:
         answers.print_json(answers.found)
     else:

@@ -17,6 +17,7 @@ from invoke.exceptions import Exit
 
 from build import show
 from build.activation import Host
+from build.arguments import Location, Name, Stack, kinds_of, read_arguments
 from build.errors import DeployError
 from build.hosts import Selection
 from build.progress import terminal
@@ -25,6 +26,7 @@ from deployment.errors import ConfigError
 
 Body = TypeVar("Body", bound=Callable[..., None])
 Answer = TypeVar("Answer")
+HOST_OPTIONS = {"stack": Stack, "inventory": Location, "host": Name}
 HOST_HELP = {
     "stack": "the hosts of this stack, by `pulumi stack output`",
     "inventory": "the hosts of this inventory file",
@@ -33,21 +35,27 @@ HOST_HELP = {
 
 
 class HostTask(fabric.tasks.Task):  # type: ignore[misc] # Fabric ships no types
-    """A task that leaves `-h` to help: its option `--host` would take the letter."""
+    """A task that leaves `-h` to help: its option `--host` would take the letter.
+
+    Its options arrive as they were typed, numbers too: what Fabric makes of those ends in a traceback where it is none.
+    """
 
     def arg_opts(self, name: str, default: Any, taken_names: set[str]) -> dict[str, Any]:
         """Name the forms of one option."""
         opts: dict[str, Any] = super().arg_opts(name, default, taken_names)
-        return {**opts, "names": [each for each in opts["names"] if each != "h"]}
+        kind = opts.get("kind", str)
+        names = [each for each in opts["names"] if each != "h"]
+        return {**opts, "names": names, "kind": bool if kind is bool else str}
 
 
 def problems_are_messages(body: Body) -> Body:
-    """Turn problems of a person's making into lines on stderr and exit code 1."""
+    """Read a task's options, and turn problems of a person's making into lines on stderr and exit code 1."""
+    kinds = kinds_of(body)
 
     @functools.wraps(body)
     def wrapped(*args: Any, **kwargs: Any) -> None:
         try:
-            body(*args, **kwargs)
+            body(*args, **read_arguments(kinds, kwargs))
         except (ConfigError, DeployError) as error:
             console = terminal(stderr=True)
             for problem in error.problems:
@@ -64,8 +72,8 @@ def on_hosts(body: Callable[..., None]) -> Callable[..., None]:
     """Give a task the options that name hosts. Its function gets the hosts where Fabric passes the context."""
     context, *own = inspect.signature(body).parameters.values()
     options = [
-        inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=str | None)
-        for name in HOST_HELP
+        inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=kind)
+        for name, kind in HOST_OPTIONS.items()
     ]
 
     @functools.wraps(body)

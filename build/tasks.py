@@ -11,6 +11,7 @@ from invoke.exceptions import Exit
 
 from build import show
 from build.activation import GATE_TIMEOUT_S, Host
+from build.arguments import Engine, Location, Name, Stack, Timeout
 from build.change import Wanted
 from build.current import current, look
 from build.deploy import nothing_to_do, run_build_and_deploy
@@ -40,7 +41,9 @@ ENGINE_HELP = "compiled there, or from a ready wheel: compiled or wheel (default
 
 @task(klass=HostTask, help=help_for(models=MODELS_HELP, engine=ENGINE_HELP, json="print JSON"))
 @on_hosts
-def plan(hosts: Sequence[Host], models: str | None = None, engine: str | None = None, json: bool = False) -> None:
+def plan(
+    hosts: Sequence[Host], models: Location | None = None, engine: Engine | None = None, json: bool = False
+) -> None:
     """Show what a deployment would change, and touch nothing."""
     answers = from_each(hosts, lambda host: prepare(models_path(models), host.target, host.executor, engine=engine))
     if json:
@@ -72,11 +75,11 @@ BUILD_HELP = {
 @on_hosts
 def build_and_deploy(
     hosts: Sequence[Host],
-    models: str | None = None,
-    timeout_s: float = GATE_TIMEOUT_S,
-    engine: str | None = None,
-    mirror: str | None = None,
-    wheels: str | None = None,
+    models: Location | None = None,
+    timeout_s: Timeout = GATE_TIMEOUT_S,
+    engine: Engine | None = None,
+    mirror: Location | None = None,
+    wheels: Location | None = None,
 ) -> None:
     """Make the host serve the models file: build, render, switch, restart what changed, wait for answers."""
     sources, path = choose_sources(mirror, wheels), models_path(models)
@@ -149,7 +152,11 @@ def verify(hosts: Sequence[Host], json: bool = False) -> None:
 )
 @problems_are_messages
 def doctor(
-    _context: Any, stack: str | None = None, inventory: str | None = None, host: str | None = None, json: bool = False
+    _context: Any,
+    stack: Stack | None = None,
+    inventory: Location | None = None,
+    host: Name | None = None,
+    json: bool = False,
 ) -> None:
     """Look for what would stand in the way of a deployment, and say what to do about it."""
     selection = Selection(stack=stack, inventory=inventory, host=host)

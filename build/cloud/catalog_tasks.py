@@ -5,6 +5,7 @@ from typing import Any
 
 from fabric import task
 
+from build.arguments import Name
 from build.cloud.billing_catalog import compute_skus
 from build.cloud.gcloud import Gcloud
 from build.executor import LocalExecutor
@@ -19,7 +20,7 @@ LIST_TIMEOUT_S = 180.0
 
 @task(help={"project": "a project in which the Compute Engine and Cloud Billing APIs are on; any will do"})
 @problems_are_messages
-def catalog_refresh(_context: Any, project: str) -> None:
+def catalog_refresh(_context: Any, project: Name) -> None:
     """Read regions, machine types and prices anew from Google, dated, and say what changed."""
     reporter, gcloud = Reporter(), Gcloud(LocalExecutor(), project)
     kinds = "|".join(sorted(load_catalog().series))

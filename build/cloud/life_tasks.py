@@ -5,6 +5,7 @@ from typing import Any
 
 from fabric import task
 
+from build.arguments import Name, Stack
 from build.cloud.gcloud import Gcloud
 from build.cloud.move import Move, carry_out, decide
 from build.cloud.pulumi_cli import Pulumi, project_directory
@@ -25,7 +26,7 @@ from deployment.stack_name import StackName
 
 @task(help={"stack": STACK_HELP, "yes": "do it; without it, only preview"})
 @problems_are_messages
-def up(_context: Any, stack: str, yes: bool = False) -> None:
+def up(_context: Any, stack: Stack, yes: bool = False) -> None:
     """`pulumi up`, which tries a host's other zones where one has no machine free, and explains what fails."""
     stack = StackName(stack)
     settings, executor, reporter = checked_settings(stack), LocalExecutor(), Reporter()
@@ -42,7 +43,7 @@ def up(_context: Any, stack: str, yes: bool = False) -> None:
 
 @task(help={"stack": STACK_HELP, "host": "which host", "zone": "where to", "yes": "do it; without it, only say what"})
 @problems_are_messages
-def move(_context: Any, stack: str, zone: str, host: str = "main", yes: bool = False) -> None:
+def move(_context: Any, stack: Stack, zone: Name, host: Name = "main", yes: bool = False) -> None:
     """Take a host's data disk to another zone: stop, snapshot, copy, compare. Nothing is deleted."""
     stack = StackName(stack)
     settings, place, executor, reporter = settings_of(stack), place_of(stack), LocalExecutor(), Reporter()

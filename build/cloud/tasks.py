@@ -12,6 +12,7 @@ from fabric import task
 from invoke.exceptions import Exit
 
 from build import show
+from build.arguments import Location, Name, Stack
 from build.cloud import snapshots, tables
 from build.cloud.adopt import adopt, plan_adoptions
 from build.cloud.census import Census, removal_commands, take_census
@@ -99,7 +100,7 @@ def doctor_checks(given: str) -> list[Check]:
 
 @task(help={"stack": f"{STACK_HELP} (default: every stack that has a file)", "json": "print JSON"})
 @problems_are_messages
-def cost(_context: Any, stack: str | None = None, json: bool = False) -> None:
+def cost(_context: Any, stack: Stack | None = None, json: bool = False) -> None:
     """Show what a stack costs an hour and a month by its file and the dated prices, running and stopped."""
     stacks = [StackName(name) for name in ([stack] if stack else known_stacks())]
     if not stacks:
@@ -129,7 +130,7 @@ def cost(_context: Any, stack: str | None = None, json: bool = False) -> None:
 )
 @problems_are_messages
 def census(
-    _context: Any, stack: str, expect_empty: bool = False, remove_snapshots: str | None = None, json: bool = False
+    _context: Any, stack: Stack, expect_empty: bool = False, remove_snapshots: Name | None = None, json: bool = False
 ) -> None:
     """List everything that a stack has in the cloud, with its monthly cost and how to remove it."""
     name = StackName(stack)
@@ -171,7 +172,7 @@ def _print_census(found: Census, stack: str, *, expect_empty: bool) -> None:
 
 @task(help={"stack": STACK_HELP, "json": "print JSON"})
 @problems_are_messages
-def idle_policy(_context: Any, stack: str, json: bool = False) -> None:
+def idle_policy(_context: Any, stack: Stack, json: bool = False) -> None:
     """Show when each host stops by itself: after minutes without requests, and at the latest."""
     name = StackName(stack)
     settings = settings_of(name)
@@ -191,7 +192,7 @@ def idle_policy(_context: Any, stack: str, json: bool = False) -> None:
     }
 )
 @problems_are_messages
-def recover(_context: Any, stack: str, yes: bool = False, foreign_host: str | None = None) -> None:
+def recover(_context: Any, stack: Stack, yes: bool = False, foreign_host: Name | None = None) -> None:
     """Settle what a killed or timed-out `pulumi up` left behind: its lock, and creates that may have happened."""
     name, executor, reporter = StackName(stack), LocalExecutor(), Reporter()
     place, pulumi = place_of(name), Pulumi(executor=executor, directory=project_directory(), stack=name)
@@ -221,7 +222,7 @@ def recover(_context: Any, stack: str, yes: bool = False, foreign_host: str | No
 
 @task(help={"log": "a file with what `pulumi` printed (default: standard input)"})
 @problems_are_messages
-def explain(_context: Any, log: str | None = None) -> None:
+def explain(_context: Any, log: Location | None = None) -> None:
     """Say what each failure of `pulumi up` means and what to do, from its output (`pulumi up 2>&1 | tee up.log`)."""
     try:
         text = Path(log).read_text(encoding="utf-8", errors="replace") if log else sys.stdin.read()

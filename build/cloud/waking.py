@@ -6,6 +6,7 @@ from typing import Any
 from fabric import task
 
 from build.activation import GATE_TIMEOUT_S, Host, gate
+from build.arguments import Location, Name, Stack, Timeout
 from build.change import Wanted
 from build.cloud.gcloud import Gcloud, GcloudError
 from build.cloud.instance import STARTS, another_instance
@@ -31,10 +32,10 @@ BOOT_S, LOOK_S = 120.0, 3.0
 @problems_are_messages
 def start(
     _context: Any,
-    stack: str | None = None,
-    inventory: str | None = None,
-    host: str | None = None,
-    timeout_s: float = GATE_TIMEOUT_S,
+    stack: Stack | None = None,
+    inventory: Location | None = None,
+    host: Name | None = None,
+    timeout_s: Timeout = GATE_TIMEOUT_S,
 ) -> None:
     """Start hosts that are stopped, and wait until their models answer."""
     selection = Selection(stack=stack, inventory=inventory, host=host)
@@ -45,7 +46,7 @@ def start(
     read = selection.read(Reporter(), LocalExecutor())
     known = {each.name: (each, selection.words(key)) for key, each in read.hosts.items()}
     with selection.hosts(read) as hosts:
-        one_after_another(hosts, lambda each: wake(each, *known[each.target.name], read.project, float(timeout_s)))
+        one_after_another(hosts, lambda each: wake(each, *known[each.target.name], read.project, timeout_s))
 
 
 def wake(host: Host, written: InventoryHost, words: str, project: str, timeout_s: float) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from fabric import task
 
 from build.activation import Host
+from build.arguments import Cores, Engine, Location, Name
 from build.errors import DeployError
 from build.lock import host_lock
 from build.models.pull import Means, Source, choose_source, hub_models, pull_models
@@ -33,11 +34,11 @@ ADD_HELP = {
 @on_hosts
 def models_add(
     hosts: Sequence[Host],
-    what: str,
-    models: str | None = None,
-    name: str | None = None,
-    revision: str | None = None,
-    cores: int = CORES,
+    what: Location,
+    models: Location | None = None,
+    name: Name | None = None,
+    revision: Name | None = None,
+    cores: Cores = CORES,
 ) -> None:
     """Read what a checkpoint is, pin that in the lock file, and write a stanza that serves it. No weights are read."""
     file = models_path(models)
@@ -59,7 +60,9 @@ def models_add(
     ),
 )
 @on_hosts
-def models_update(hosts: Sequence[Host], names: str, models: str | None = None, revision: str | None = None) -> None:
+def models_update(
+    hosts: Sequence[Host], names: Name, models: Location | None = None, revision: Name | None = None
+) -> None:
     """Read what the checkpoints of the models file are into its lock file; pin another commit where one is given."""
     reading = Reading(models_path(models), hosts[0])
     chosen, _ = reading.chosen(names), reading.lock  # both can be wrong, and that is said before anything is read
@@ -75,7 +78,7 @@ def models_update(hosts: Sequence[Host], names: str, models: str | None = None, 
 
 @task(positional=["name"], help={"name": "the model", "models": MODELS_HELP})
 @problems_are_messages
-def models_remove(_context: Any, name: str, models: str | None = None) -> None:
+def models_remove(_context: Any, name: Name, models: Location | None = None) -> None:
     """Take a model out of the models file and of its lock file. What is on hosts goes with the next deployment."""
     file = models_path(models)
     text, lock = read_models_text(file), read_lock(lock_path(file))
@@ -97,10 +100,10 @@ def models_remove(_context: Any, name: str, models: str | None = None) -> None:
 @on_hosts
 def models_pull(
     hosts: Sequence[Host],
-    models: str | None = None,
-    source: str | None = None,
+    models: Location | None = None,
+    source: Location | None = None,
     verify: bool = False,
-    engine: str | None = None,
+    engine: Engine | None = None,
 ) -> None:
     """Download the checkpoints of the models file at their pinned revisions, verified; goes on where it stopped."""
     file, chosen = models_path(models), choose_source(source)

@@ -1,0 +1,143 @@
+"""What people type after a task: every option of every task, as the task list itself names them."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fabric.main import program
+from invoke.collection import Collection
+from invoke.parser.argument import Argument
+
+import fabfile
+
+ROOT = Path(fabfile.__file__).parent
+# The README's tasks, so that a walk over nothing is noticed.
+KNOWN = {"plan", "build-and-deploy", "logs", "history", "models-add", "census", "up", "start", "demo.prepare"}
+
+# Nothing reads these as the number, word, name or path that anybody meant.
+UNREADABLE = {
+    "empty": "",
+    "blank": "  ",
+    "control": "a\x1b[31mb",
+    "two lines": "a\nb",
+    "not UTF-8": "a\udcff",
+    "long": "a" * 5000,
+}
+NO_NUMBER = {
+    "garbage": "abc",
+    "negative": "-1",
+    "zero": "0",
+    "huge": "9" * 30,
+    "exponent": "1e3",
+    "infinite": "inf",
+    "no number": "nan",
+    "other digits": "\uff11\uff12",
+    "underscore": "1_000",
+    "sign": "+5",
+    "spaces": " 5 ",
+    "hexadecimal": "0x10",
+    "two points": "1.2.3",
+    "comma": "1,5",
+}
+NO_WHOLE = {"fraction": "1.5", "point": "1."}
+
+
+def tasks() -> dict[str, Any]:
+    found: Collection = fabfile.namespace
+    return {name: found[name] for name in found.task_names}
+
+
+def options() -> Iterator[tuple[str, Argument]]:
+    for name, task in tasks().items():
+        for option in task.get_arguments():
+            if option.kind is not bool:
+                yield name, option
+
+
+def wrong_values(option: Argument) -> "dict[str, str]":
+    if isinstance(option.default, int):
+        return {**UNREADABLE, **NO_NUMBER, **NO_WHOLE}
+    if isinstance(option.default, float):
+        return {**UNREADABLE, **NO_NUMBER}
+    return {**UNREADABLE, "another word": "nope"} if option.name == "engine" else UNREADABLE
+
+
+CASES = [
+    pytest.param(task, option, value, id=f"{task} {option.name} {kind}")
+    for task, option in options()
+    for kind, value in wrong_values(option).items()
+]
+
+
+def test_the_walk_sees_all_tasks() -> None:
+    assert tasks().keys() >= KNOWN
+    assert len(CASES) > 300
+
+
+def said(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """What `fab` prints for people when it refuses, in this process: a thousand new ones would take minutes."""
+    with pytest.raises(SystemExit) as ended:
+        program.run(["fab", f"--search-root={ROOT}", *words])
+    assert ended.value.code == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    return err
+
+
+@pytest.mark.parametrize(("task", "option", "value"), CASES)
+def test_what_nobody_can_have_meant_is_refused_in_a_sentence(
+    task: str, option: Argument, value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flag = f"--{option.names[0]}"
+    others = [f"--{other.names[0]}=x" for other in tasks()[task].get_arguments() if other.positional]
+    line = said(capsys, task, *(each for each in others if each != f"{flag}=x"), f"{flag}={value}")
+    assert re.fullmatch(rf"{flag}: [^\n]+, got [^\n]+\. [A-Z][^\n]+\.\n", line), line
+
+
+def test_all_that_is_wrong_with_a_command_line_is_said_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("build-and-deploy", "--timeout-s", "abc", "--engine", "gpu", "--models", "", "--host", "a\tb")
+    assert said(capsys, *words).splitlines() == [
+        '--models: empty, got "". Give a directory, a file or an address.',
+        "--timeout-s: not a number of seconds from 1 to 86400, got abc. Give one, such as 600.",
+        "--engine: not compiled or wheel, got gpu. Give one of them, or leave the option out.",
+        '--host: with characters that cannot be printed, got "a\\tb". Give a name.',
+    ]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("nope",),
+        ("plan", "--nope"),
+        ("plan", "extra"),
+        ("logs",),
+        *((task, f"--{one.names[0]}") for task, one in options()),
+    ],
+    ids=" ".join,
+)
+def test_what_no_task_has_and_values_that_are_missing_are_told(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert re.fullmatch(r"[^\n]+\n", said(capsys, *words))
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (("history", "--lines", "1"), ""),
+        (("history", "--lines", "1000000"), ""),
+        (("history", "-l5"), ""),
+    ],
+)
+def test_numbers_within_the_bounds_are_taken(
+    words: tuple[str, ...],
+    shown: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("AXION_LOCAL_ROOT", str(tmp_path))
+    program.run(["fab", f"--search-root={ROOT}", *words], exit=False)
+    assert capsys.readouterr().err == shown
