@@ -12,6 +12,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
@@ -158,10 +159,20 @@ def unlock(host: Host, *, is_really: bool) -> dict[str, Any] | None:
     return held
 
 
-def history(host: Host) -> list[dict[str, Any]]:
-    """Read the audit log, oldest line first."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditLog:
+    """What was changed on a host, oldest first."""
+
+    lines: tuple[dict[str, Any], ...]
+    torn: int
+    """Lines that a power cut, or somebody's editor, left unreadable."""
+
+
+def history(host: Host) -> AuditLog:
+    """Read the audit log."""
     read: Result = check(host.executor, _order(host.target, "read the audit log", do="history"))
-    return [json.loads(line) for line in read.stdout.splitlines()]
+    told = json.loads(read.stdout)
+    return AuditLog(lines=tuple(told["lines"]), torn=told["torn"])
 
 
 def operator() -> str:

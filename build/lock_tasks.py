@@ -1,9 +1,11 @@
 """Tasks about who changes a host, and who changed it when."""
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fabric import task
+from rich.text import Text
 
 from build import show
 from build.activation import Host
@@ -32,16 +34,22 @@ def unlock(hosts: Sequence[Host], yes: bool = False) -> None:
 @on_hosts
 def history(hosts: Sequence[Host], lines: Lines = 30, json: bool = False) -> None:
     """List what was changed on a host, by whom, when, and how it ended; oldest first."""
-    answers = from_each(hosts, lambda host: read_history(host)[-lines:])
+    answers = from_each(hosts, read_history)
     if json:
-        answers.print_json(answers.found)
+        answers.print_json({name: log.lines[-lines:] for name, log in answers.found.items()})
     else:
-        answers.print(_print_history)
+        answers.print(lambda log: _print_history(log.lines[-lines:]))
+    for name, log in answers.found.items():
+        if log.torn:
+            what = f"{log.torn} lines of its audit log cannot be read, as a power cut leaves them, and are left out"
+            print(f"{name}: {what}.", file=sys.stderr)
     answers.check()
 
 
-def _print_history(lines: list[dict[str, Any]]) -> None:
+def _print_history(lines: Sequence[Mapping[str, Any]]) -> None:
     table = show.new_table("ended", "who", "what", "release", "outcome")
     for line in lines:
-        table.add_row(line["at"], line["who"], line["what"], line.get("release") or "-", line["outcome"])
+        # Text, not markup: an outcome may quote an engine's log, brackets and all.
+        words = (line["at"], line["who"], line["what"], line.get("release") or "-", line["outcome"])
+        table.add_row(*(Text(word) for word in words))
     show.stdout().print(table)

@@ -6,7 +6,7 @@ Called with one JSON document:
         {} is a sign of life, {"release"}, {"outcome"}, {"is_change"} are for the audit log. Ends, and with it the
         lock, when stdin ends, after SILENCE_S without a line, or on SIGTERM, printing {"unlocked": true}.
   {"do": "unlock", "root", "who", "is_really"}  print {"held": {...} or null}; end the holder when `is_really`
-  {"do": "history", "root"}                    print the audit log
+  {"do": "history", "root"}                    print the audit log: {"lines": [{...}], "torn": how many are no lines}
 A change gets its line in <root>/logs/audit.jsonl here and not from the task: also when the task is gone.
 """
 
@@ -24,6 +24,7 @@ SILENCE_S = 60.0
 """Signs of life come every ten seconds."""
 PATIENCE_S = 1.0
 """A task that was killed a moment ago still has a holder that is about to notice."""
+UNKNOWN = {"who": "somebody unknown", "what": "something unknown", "since": "?", "pid": 0, "silent_s": 0}
 
 
 def now() -> str:
@@ -48,17 +49,43 @@ def take(path: Path, patience_s: float = PATIENCE_S) -> "IO[str] | None":
 def holder_of(path: Path) -> "dict[str, Any]":
     """What the holder wrote, and how long ago it was last heard of."""
     try:
-        age_s = time.time() - path.stat().st_mtime
-        return {**json.loads(path.read_text()), "silent_s": round(max(0.0, age_s))}
-    except (OSError, ValueError, TypeError):
-        return {"who": "somebody unknown", "what": "something unknown", "since": "?", "pid": 0, "silent_s": 0}
+        found = object_of(path.read_bytes()) or {}
+        kept = {key: value for key, value in found.items() if isinstance(value, type(UNKNOWN.get(key, "")))}
+        return {**UNKNOWN, **kept, "silent_s": round(max(0.0, time.time() - path.stat().st_mtime))}
+    except OSError:
+        return dict(UNKNOWN)
+
+
+def object_of(text: bytes) -> "dict[str, Any] | None":
+    """What a line says. None for one that a power cut left half of, NUL bytes in its place included."""
+    try:
+        value = json.loads(text.strip(b"\0 \t\r\n"))
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def audit(root: Path, **line: object) -> None:
+    """Add a line. What served goes on serving where that cannot be, so it is only said."""
     path = root / "logs" / "audit.jsonl"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640), "w") as log:
-        log.write(json.dumps({"at": now(), **line}) + "\n")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        append(path, json.dumps({"at": now(), **line}).encode() + b"\n")
+    except OSError as error:
+        print(f"{path}: cannot be written, got {error.strerror}. `fab history` lacks {line['what']}.", file=sys.stderr)
+
+
+def append(path: Path, line: bytes) -> None:
+    """Write one line, and first the end of one that was cut off: what follows it would be lost with it."""
+    log = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o640)
+    try:
+        size = os.fstat(log).st_size
+        rest = line if size == 0 or os.pread(log, 1, size - 1) == b"\n" else b"\n" + line
+        while rest:
+            rest = rest[os.write(log, rest) :]
+        os.fsync(log)
+    finally:
+        os.close(log)
 
 
 def hold(wanted: "dict[str, Any]") -> None:
@@ -104,7 +131,7 @@ def listen(path: Path, said: "dict[str, Any]") -> None:
         os.utime(path)
         *lines, rest = (rest + heard).split(b"\n")
         for line in lines:
-            said.update(json.loads(line or b"{}"))
+            said.update(object_of(line) or {})
     said["outcome"] = f"the task was not heard of for {SILENCE_S:g} s"
 
 
@@ -136,8 +163,21 @@ def has_open(pid: int, path: Path) -> bool:
 
 def history(wanted: "dict[str, Any]") -> None:
     path = Path(wanted["root"]) / "logs" / "audit.jsonl"
-    if path.exists():
-        print(path.read_text(), end="")
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError:
+        text = b""
+    except OSError as error:
+        sys.exit(f"{path}: cannot be read, got {error.strerror}. Move it away; the next change begins a new one.")
+    found = [object_of(line) for line in text.split(b"\n") if line.strip()]
+    whole = [line for line in found if line is not None and is_entry(line)]
+    print(json.dumps({"lines": whole, "torn": len(found) - len(whole)}))
+
+
+def is_entry(line: "dict[str, Any]") -> bool:
+    """Whether a line says what every line of the log says."""
+    is_complete = all(isinstance(line.get(key), str) for key in ("at", "who", "what", "outcome"))
+    return is_complete and isinstance(line.get("release"), (str, type(None)))
 
 
 if __name__ == "__main__":
