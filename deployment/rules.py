@@ -15,7 +15,8 @@ from deployment.kv_cache import ELEMENT_BYTES, sequence_bytes
 from deployment.option_rules import option_findings
 from deployment.problems import joined, shown
 from deployment.quantities import shown_bytes
-from deployment.spec import RESERVED_ALIASES, RESERVED_NAMES, SIZE_ADAPTER, Engine
+from deployment.reserved import MEANT_BY_CLIENTS, why_reserved
+from deployment.spec import SIZE_ADAPTER, Engine
 
 Finding = tuple[Path, str]
 
@@ -45,16 +46,14 @@ def _default_model(default: Any, models: Mapping[Any, Any]) -> Iterator[Finding]
 def _name_clashes(models: Mapping[Any, Any]) -> Iterator[Finding]:
     owner: dict[str, str] = {str(name): str(name) for name in models}
     for name in models:
-        if name in RESERVED_ALIASES:
-            yield ("models", name), f"means the default model, got {shown(name)}. Choose another name."
-        if name in RESERVED_NAMES:
-            yield ("models", name), f"is the name of a process of ours, got {shown(name)}. Choose another name."
+        if why := why_reserved(name):
+            yield ("models", name), f"reserved, it {why}, got {shown(name)}. Choose another name."
     for name, model in models.items():
         aliases = model.get("aliases") if isinstance(model, dict) else None
         for index, alias in enumerate(aliases if isinstance(aliases, list) else []):
             path: Path = ("models", name, "aliases", index)
-            if alias in RESERVED_ALIASES:
-                yield path, f"means the default model already, got {shown(alias)}. Delete it."
+            if isinstance(alias, str) and alias in MEANT_BY_CLIENTS:
+                yield path, f"reserved, it {MEANT_BY_CLIENTS[alias]}, got {shown(alias)}. Delete it."
             elif isinstance(alias, str) and alias in owner:
                 yield path, f"already names {owner[alias]}, got {shown(alias)}. Give it to one model only."
             elif isinstance(alias, str):
@@ -70,8 +69,8 @@ def _adapter_clashes(models: Mapping[Any, Any]) -> Iterator[Finding]:
     for name, model in models.items():
         for adapter in _mapping(model, "lora") if isinstance(model, dict) else ():
             path: Path = ("models", name, "lora", str(adapter))
-            if adapter in RESERVED_ALIASES:
-                yield path, f"means the default model already, got {shown(adapter)}. Choose another name."
+            if adapter in MEANT_BY_CLIENTS:
+                yield path, f"reserved, it {MEANT_BY_CLIENTS[adapter]}, got {shown(adapter)}. Choose another name."
             elif adapter in owner:
                 yield path, f"already names {owner[adapter]}, got {shown(adapter)}. Choose another name."
             owner.setdefault(str(adapter), f"an adapter of {name}")

@@ -52,11 +52,6 @@ MAX_WAIT_S = 24 * 3600
 Wait = Annotated[float, Field(ge=0, le=MAX_DRAIN_S, strict=True)]
 Seconds = Annotated[float, Field(gt=0, le=MAX_WAIT_S, strict=True)]
 
-# Words the gateway itself gives a meaning to: they go to the default model.
-RESERVED_ALIASES = frozenset({"auto", "default"})
-# Processes, sockets and logs beside the engines': a model of this name would take their place.
-RESERVED_NAMES = frozenset({"gateway", "supervisor", "supervisord"})
-
 
 class Weights(Frozen):
     """Where a checkpoint comes from. What it is, models.lock.json says."""

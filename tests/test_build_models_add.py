@@ -78,6 +78,15 @@ def fab(file: Path, hub: FakeHub, *words: str, status: int = 0) -> str:
     return said
 
 
+@pytest.mark.parametrize("name", ["systemd", "all"])
+def test_a_name_that_means_something_is_refused_before_anything_is_read(name: str, file: Path, four: FakeHub) -> None:
+    asked = len(four.requests)
+    said = fab(file, four, "models-add", "Qwen/Qwen2.5-Coder-7B-Instruct-AWQ", "--name", name, status=1)
+    assert said.startswith(f"models.{name}: reserved, it ")
+    assert said.endswith(f', got "{name}". Choose another: --name.\n')
+    assert (file.read_text(), len(four.requests)) == (FIRST, asked)
+
+
 def locked(file: Path) -> dict[str, Any]:
     models: dict[str, Any] = json.loads(file.with_suffix(".lock.json").read_text())["models"]
     return models

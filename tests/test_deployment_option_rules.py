@@ -54,7 +54,7 @@ def extra(arguments: dict[str, Any]) -> dict[str, Any]:
             'lora.alpha: already names alpha, got "alpha". Choose another name.',
         ),
         (bent({"lora": SQL, "aliases": ["sql"]}), 'lora.sql: already names alpha, got "sql". Choose another name.'),
-        (bent({"lora": {"auto": {"path": "x"}}}), 'lora.auto: means the default model already, got "auto".'),
+        (bent({"lora": {"auto": {"path": "x"}}}), 'lora.auto: reserved, it means the default model, got "auto".'),
         (
             document({"alpha": model(lora=SQL), "beta": model(lora=SQL)}),
             'models.beta.lora.sql: already names an adapter of alpha, got "sql". Choose another name.',

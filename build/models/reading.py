@@ -15,9 +15,8 @@ from deployment.errors import ConfigError
 from deployment.load import is_name, read_document, read_models_text
 from deployment.problems import NAME_RULE
 from deployment.quantities import shown_bytes
+from deployment.reserved import ALL, why_reserved
 from deployment.stanza import add_stanza, set_revision
-
-ALL = "all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +54,8 @@ class Reading:
         read_lock(lock_path(self.file))
         if not is_name(name):
             raise ConfigError([f"models.{name}: not a usable name, got {json.dumps(name)}. {NAME_RULE}."])
+        if why := why_reserved(name):
+            raise ConfigError([f"models.{name}: reserved, it {why}, got {json.dumps(name)}. Choose another: --name."])
         add_stanza(self.text, name, {"description": name})
 
     def chosen(self, names: str) -> tuple[str, ...]:
