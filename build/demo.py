@@ -20,6 +20,7 @@ from build.preflight import host_problems
 from build.prepare import PINS, choose_recipe, host_facts, host_needs, look
 from build.progress import progress_of
 from build.provide import provide_environment
+from build.proxies import refuse_useless, without_proxy
 from build.target import REPOSITORY
 from build.tasking import problems_are_messages
 from build.tasks import this_computer
@@ -50,7 +51,7 @@ def run(_context: Any) -> None:
     say = host.reporter.say
     say("")
     say(f"It serves at {base_url}; any key will do. Try:")
-    say(f"    curl {base_url}/models")
+    say(f"    curl{without_proxy()} {base_url}/models")
     say("    .venv/bin/fab status")
     say("Stop it with `make demo-stop`.")
     say(f"{host.reporter.elapsed_s:.0f} s in all.", style="bold green")
@@ -101,6 +102,8 @@ def _models(host: Host, build: BuildDirectory) -> None:
         timeout_s=900,
     )
     STORE.mkdir(parents=True, exist_ok=True)
+    if not (wheel.is_file() and (tools / "accelerate").is_dir()):
+        refuse_useless(host.target)
     if not wheel.is_file():
         _show(host, fetch_commands(build, PurePosixPath(STORE), pins.demo_weights))
     if not (tools / "accelerate").is_dir():

@@ -4,7 +4,7 @@ import base64
 import struct
 import zlib
 
-from openai import OpenAI, OpenAIError
+from openai import DefaultHttpxClient, OpenAI, OpenAIError
 
 from build.errors import DeployError
 from build.onhost.answer import is_printable
@@ -85,4 +85,6 @@ def png(pixel: tuple[int, int, int], side: int = 56) -> bytes:
 
 
 def _client(base_url: str) -> OpenAI:
-    return OpenAI(base_url=base_url, api_key="none", timeout=ANSWER_TIMEOUT_S, max_retries=0)
+    # The gateway is this computer's own: a proxy of the environment cannot know it, and a SOCKS one ends the client.
+    direct = DefaultHttpxClient(trust_env=False)
+    return OpenAI(base_url=base_url, api_key="none", timeout=ANSWER_TIMEOUT_S, max_retries=0, http_client=direct)

@@ -21,6 +21,7 @@ from build.onhost import script
 from build.packages import missing_problem
 from build.pins import load_pins
 from build.preflight import build_problems, checkpoint_problems, host_problems, kernel_problems, refuse_unmounted
+from build.proxies import download_problems
 from build.systemd import USER
 from build.target import REPOSITORY, Target
 from build.work import is_underway
@@ -148,7 +149,7 @@ def host_needs(
     if building == "compiled" and stored(recipe.sources, recipe.digest, executor):
         building = "stored"
     needs = needs_of(deployment, recipe.pins, machine=facts.machine, python=facts.python, building=building)
-    problems: list[str] = []
+    problems = [] if building is None or is_begun or recipe.sources.mirror else download_problems(target)
     if building is not None and not is_begun:
         is_compiling = building == "compiled"
         problems += build_problems(facts, recipe.origin, is_compiling=is_compiling, name=target.name)
@@ -164,8 +165,7 @@ def host_facts(target: Target, facts: Facts) -> HostFacts:
 
 def look(deployment: Deployment, target: Target, executor: Executor, checkpoints: Mapping[str, str]) -> Facts:
     """Gather the facts that this deployment depends on. Raises DeployError where the data disk is away."""
-    command = probe_command(target.root, checkpoints, deployment.gateway.listen, python=target.python)
-    facts = gather(executor, command)
+    facts = gather(executor, probe_command(target.root, checkpoints, deployment.gateway.listen, python=target.python))
     refuse_unmounted(target, facts)
     return facts
 

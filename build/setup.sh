@@ -45,6 +45,13 @@ if [ "${#missing[@]}" -gt 0 ]; then
     install_packages "${missing[@]}"
 fi
 
+proxy=${https_proxy:-${HTTPS_PROXY:-${all_proxy:-${ALL_PROXY:-}}}}
+case $proxy in
+socks*)
+    echo "proxy: pip cannot download through SOCKS, got ${proxy%%:*}. Give an HTTP proxy in HTTPS_PROXY, or unset it." >&2
+    exit 1
+    ;;
+esac
 echo "Making the operator's environment in $venv with $("$python" --version)"
 if ! "$venv/bin/python" -c '' 2>/dev/null; then # none yet, or one whose interpreter is gone
     rm -rf "$venv"

@@ -21,6 +21,7 @@ from build.arguments import Location, Name, Stack, kinds_of, read_arguments
 from build.errors import DeployError
 from build.hosts import Selection
 from build.progress import terminal
+from build.proxies import keep_direct
 from build.target import REPOSITORY
 from deployment.errors import ConfigError
 
@@ -54,6 +55,7 @@ def problems_are_messages(body: Body) -> Body:
 
     @functools.wraps(body)
     def wrapped(*args: Any, **kwargs: Any) -> None:
+        keep_direct()
         try:
             body(*args, **read_arguments(kinds, kwargs))
         except (ConfigError, DeployError) as error:

@@ -9,7 +9,7 @@ from typing import Any
 from fabric import task
 from invoke.exceptions import Exit
 
-from build import show
+from build import proxies, show
 from build.activation import GATE_TIMEOUT_S, Host
 from build.arguments import Engine, Location, Name, Stack, Timeout
 from build.change import Wanted
@@ -190,8 +190,9 @@ def _rows_of(host: Host) -> list[Check]:
         rows = host_checks(look(host), load_pins(PINS))
     except (ConfigError, DeployError) as error:
         rows = [{"check": "connection", "verdict": "fail", "finding": "\n".join(error.problems)}]
-    is_local = host.target.is_here
-    return rows if is_local else [{**row, "check": f"{host.target.name}: {row['check']}"} for row in rows]
+    if host.target.is_here:
+        return [*rows, *proxies.checks()]
+    return [{**row, "check": f"{host.target.name}: {row['check']}"} for row in rows]
 
 
 def _print_checks(checks: list[Check]) -> None:

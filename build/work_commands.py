@@ -17,6 +17,8 @@ from build.target import Target
 # Files and folders are made in passing.
 QUIET = frozenset({"rm", "mkdir", "dd", "mv", "ln"})
 BEGIN_S = 60.0
+PARTS = ("durable.py", "proxies.py", "secrets.py")
+"""What work.py imports."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +100,7 @@ def start_commands(target: Target, work: Work) -> tuple[Command, ...]:
     """Begin it anew. Its steps and the program that does them lie on the host: it needs nobody from then on."""
     directory = directory_of(target, work.name)
     document = json.dumps({"key": work.identity, "steps": work.as_data()})
-    files = {"work.py": bundle("work.py", "secrets.py", "durable.py"), "next.json": document.encode()}
+    files = {"work.py": bundle("work.py", *PARTS), "next.json": document.encode()}
     sources = {
         name: {"secret": source.secret} if isinstance(source, FromSecretManager) else {}
         for name, source in work.credentials.items()
@@ -125,7 +127,7 @@ def forget_command(target: Target, name: str) -> Command:
 def _order(target: Target, name: str, verb: str, what: str, timeout_s: float, **more: Any) -> Command:
     order = {"do": verb, "dir": directory_of(target, name), "unit": unit_of(name), **more}
     argv = (target.python, "-I", "-", json.dumps(order))
-    return Command(argv=argv, what=what, stdin=bundle("work.py", "secrets.py", "durable.py"), timeout_s=timeout_s)
+    return Command(argv=argv, what=what, stdin=bundle("work.py", *PARTS), timeout_s=timeout_s)
 
 
 def _packed(files: Mapping[str, bytes]) -> bytes:

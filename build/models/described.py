@@ -13,6 +13,8 @@ from build.executor import check
 from build.models.pull import HUB_SETTINGS, choose_source
 from build.onhost import COMPLETENESS, bundle
 from build.onhost.completeness import TEMPLATES, examine
+from build.proxies import refuse_useless
+from build.target import local_target
 from deployment.checkpoint.facts import Checkpoint, read_checkpoint
 from deployment.checkpoint.lock import LockedFile, LockedModel
 from deployment.checkpoint.tensors import Tensor
@@ -44,6 +46,7 @@ def from_hub(repository: str, revision: str = BRANCH) -> Found:
 
     Of weights only the headers are read, by ranges.
     """
+    refuse_useless(local_target())
     os.environ.update(HUB_SETTINGS)
     # Half a second of imports that no other task should pay, and which read those settings.
     from build.onhost.files import ListedFile, PullError  # noqa: PLC0415

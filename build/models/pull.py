@@ -13,6 +13,7 @@ from build.errors import DeployError
 from build.executor import OnLine
 from build.onhost import COMPLETENESS, bundle
 from build.progress import Phase
+from build.proxies import refuse_useless
 from build.target import Target
 from build.work import FromCaller, FromSecretManager, StepFailedError, Work, forget_work, run_work
 from deployment.checkpoint.lock import LockedFile, LockedModel, ModelLock, lock_path, read_lock, write_lock
@@ -83,6 +84,8 @@ def pull_models(
     means: Means,
 ) -> Mapping[str, LockedModel]:
     """Make sure that checkpoints are on the host, whole and as locked. Raises DeployError with every problem."""
+    if means.source.kind == "hub":
+        refuse_useless(host.target)
     path = lock_path(models_file)
     lock = read_lock(path)
     wanted = wanted_models(deployment, names, lock)

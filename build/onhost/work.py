@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from build.onhost.durable import put_in_place, replace_file
+from build.onhost.proxies import settle
 from build.onhost.secrets import read_secret, vault
 
 AWAKE = Path(os.environ.get("AXION_RUN", "/run/axion")) / "awake"
@@ -119,6 +120,7 @@ class Log:
 
 def run(wanted: dict[str, Any]) -> None:
     """Do the steps in order, up to the first that fails."""
+    settle()
     directory = Path(wanted["dir"])
     work, log = read_json(directory / "steps.json"), Log(directory / "log")
     threading.Thread(target=stay_awake, daemon=True).start()
