@@ -9,7 +9,9 @@ from build.preflight import refuse_unmounted
 
 def look(host: Host) -> Facts:
     """Gather the facts that depend on no models file. Raises DeployError where the data disk is away."""
-    facts = gather(host.executor, probe_command(host.target.root, {}, [], python=host.target.python))
+    facts = gather(
+        host.executor, probe_command(host.target.root, {}, [], python=host.target.python), name=host.target.name
+    )
     refuse_unmounted(host.target, facts)
     return facts
 

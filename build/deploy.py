@@ -133,7 +133,9 @@ def go_back(host: Host, before: Facts, *, failed: str) -> str:
 
 def switch_to(host: Host, name: str) -> Mapping[str, str]:
     """Make a release that the host has the current one, and wait until its models answer."""
-    facts = gather(host.executor, probe_command(host.target.root, {}, [], python=host.target.python))
+    facts = gather(
+        host.executor, probe_command(host.target.root, {}, [], python=host.target.python), name=host.target.name
+    )
     description = facts.release(name)
     if not description:
         known = ", ".join(facts.releases) or "none at all"

@@ -7,7 +7,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from build.command import Command
+from build.errors import ConnectionLostError, DeployError
 from build.executor import Executor, check
+from build.minimum import LOOK, refuse_unfit
 from build.needs import things_to_look_for
 from build.onhost import COMPLETENESS, bundle
 from build.system import System
@@ -105,9 +107,8 @@ def probe_command(
     root: str, checkpoints: Mapping[str, str], listen: Sequence[str], *, python: str = "python3"
 ) -> Command:
     """Ask a host for its facts."""
-    wanted = json.dumps(
-        {"root": root, "checkpoints": dict(checkpoints), "listen": list(listen), "system": things_to_look_for()}
-    )
+    system = {**things_to_look_for(), "sh": [LOOK]}
+    wanted = json.dumps({"root": root, "checkpoints": dict(checkpoints), "listen": list(listen), "system": system})
     return Command(
         argv=(python, "-I", "-", wanted),
         what="look at the host",
@@ -116,6 +117,12 @@ def probe_command(
     )
 
 
-def gather(executor: Executor, command: Command) -> Facts:
-    """Run a probe and parse what it printed."""
-    return Facts.model_validate_json(check(executor, command).stdout)
+def gather(executor: Executor, command: Command, *, name: str = "this computer") -> Facts:
+    """Run a probe and parse what it printed. Raises DeployError; of a host that cannot serve, with all reasons."""
+    try:
+        return Facts.model_validate_json(check(executor, command).stdout)
+    except ConnectionLostError:
+        raise
+    except (DeployError, ValueError):
+        refuse_unfit(executor, command.argv[0], name)
+        raise

@@ -20,6 +20,7 @@ from build.activation import Host
 from build.command import Command, Result
 from build.errors import ConnectionLostError, DeployError
 from build.executor import Session, check
+from build.minimum import refuse_unfit
 from build.onhost import script
 from build.target import Target
 
@@ -54,12 +55,22 @@ class HeldLock:
         self._beats.join(ANSWER_TIMEOUT_S)
 
     def _take(self) -> Session:
-        session = self._host.executor.open(hold_command(self._host.target, self._what))
-        answer = session.receive(ANSWER_TIMEOUT_S)
-        told = json.loads(answer) if answer else {}
-        if told.get("taken"):
-            return session
-        session.close()
+        target = self._host.target
+        told: dict[str, Any] = {}
+        try:
+            session = self._host.executor.open(hold_command(target, self._what))
+            if answer := session.receive(ANSWER_TIMEOUT_S):
+                told = json.loads(answer)
+            if told.get("taken"):
+                return session
+            session.close()
+        except ConnectionLostError:
+            raise
+        except DeployError:
+            refuse_unfit(self._host.executor, target.python, target.name)
+            raise
+        if "held" not in told:
+            refuse_unfit(self._host.executor, target.python, target.name)
         if "held" in told:
             raise DeployError(held_problem(self._host.target, told["held"]))
         got = told.get("cannot", "no answer")

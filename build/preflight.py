@@ -7,9 +7,11 @@ from build.engine.origin import missing_features
 from build.engine.toolchain import memory_problem
 from build.errors import DeployError
 from build.facts import Facts
+from build.minimum import problems_of
 from build.pins import Origin
 from build.target import Target
 from deployment.checkpoint.facts import differences
+from deployment.minimum import PYTHON_MAX, PYTHON_MIN, SYSTEMS
 from deployment.quantities import GIB, shown_bytes
 from deployment.spec import Deployment, Model, adapter_key
 
@@ -49,14 +51,10 @@ def refuse_unmounted(target: Target, facts: Facts) -> None:
         )
 
 
-PYTHON_MIN, PYTHON_MAX = (3, 11), (3, 14)
-
-
 def _system(facts: Facts, name: str) -> Iterator[str]:
-    if not is_python_supported(facts.python):
-        yield (
-            f"{name}: vLLM runs on Python 3.11 to 3.14, got {facts.python}. Use Ubuntu 24.04, or Debian 12 or newer."
-        )
+    yield from problems_of(name, facts.system.said)
+    if not facts.system.said and not is_python_supported(facts.python):
+        yield f"{name}: vLLM runs on Python 3.11 to 3.14, got {facts.python}. Use {SYSTEMS}."
 
 
 def is_python_supported(version: str) -> bool:

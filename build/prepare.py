@@ -151,8 +151,7 @@ def host_needs(
     needs = needs_of(deployment, recipe.pins, machine=facts.machine, python=facts.python, building=building)
     problems = [] if building is None or is_begun or recipe.sources.mirror else download_problems(target)
     if building is not None and not is_begun:
-        is_compiling = building == "compiled"
-        problems += build_problems(facts, recipe.origin, is_compiling=is_compiling, name=target.name)
+        problems += build_problems(facts, recipe.origin, is_compiling=building == "compiled", name=target.name)
     if not recipe.may_install and (missing := missing_problem(needs, facts.system, name=target.name)):
         problems.append(missing)
     return needs, problems
@@ -165,7 +164,8 @@ def host_facts(target: Target, facts: Facts) -> HostFacts:
 
 def look(deployment: Deployment, target: Target, executor: Executor, checkpoints: Mapping[str, str]) -> Facts:
     """Gather the facts that this deployment depends on. Raises DeployError where the data disk is away."""
-    facts = gather(executor, probe_command(target.root, checkpoints, deployment.gateway.listen, python=target.python))
+    command = probe_command(target.root, checkpoints, deployment.gateway.listen, python=target.python)
+    facts = gather(executor, command, name=target.name)
     refuse_unmounted(target, facts)
     return facts
 

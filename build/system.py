@@ -9,6 +9,8 @@ class System(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     distribution: str
+    said: str = ""
+    """What build/minimum.py asks of every host."""
     is_root: bool
     has_apt: bool
     cores: tuple[int, ...]

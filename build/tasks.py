@@ -21,6 +21,7 @@ from build.errors import DeployError
 from build.executor import LocalExecutor
 from build.facts import Facts
 from build.hosts import Selection
+from build.minimum import checks_of
 from build.pins import load_pins
 from build.prepare import PINS, Prepared, prepare
 from build.progress import Reporter
@@ -187,7 +188,8 @@ def _host_rows(selection: Selection) -> list[Check]:
 
 def _rows_of(host: Host) -> list[Check]:
     try:
-        rows = host_checks(look(host), load_pins(PINS))
+        facts = look(host)
+        rows = [*checks_of(host.target.name, facts.system.said), *host_checks(facts, load_pins(PINS))]
     except (ConfigError, DeployError) as error:
         rows = [{"check": "connection", "verdict": "fail", "finding": "\n".join(error.problems)}]
     if host.target.is_here:

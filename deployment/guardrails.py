@@ -12,6 +12,7 @@ from deployment.errors import ConfigError
 from deployment.labels import label_problems, label_warnings
 from deployment.load import load_deployment
 from deployment.local_ssd import unused_disks
+from deployment.minimum import image_problem
 from deployment.organisation import organisation_problems
 from deployment.pricing import Bill, DiskUse
 from deployment.problems import joined, shown
@@ -132,6 +133,8 @@ class _Guard:
         if not _is_arm(host.image or self.catalog.images.default, self.catalog):
             example = self.catalog.images.default
             yield ("image",), f"not built for arm64, which Axion needs, got {shown(host.image)}. Use {example}."
+        if host.image and (wrong := image_problem(host.image, self.catalog.images.public_projects)):
+            yield ("image",), f"{wrong}, got {shown(host.image)}. Use {self.catalog.images.default}."
         shape = self.catalog.shape(host.machine_type, assume=True)
         if shape is None:
             yield ("machineType",), self._unknown_machine(host.machine_type)

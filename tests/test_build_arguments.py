@@ -96,6 +96,11 @@ def test_what_nobody_can_have_meant_is_refused_in_a_sentence(
     assert re.fullmatch(rf"{flag}: [^\n]+, got [^\n]+\. [A-Z][^\n]+\.\n", line), line
 
 
+def test_a_number_is_asked_for_in_its_bounds(capsys: pytest.CaptureFixture[str]) -> None:
+    line = "--lines: not a whole number from 1 to 1000000, got abc. Give one, in digits.\n"
+    assert said(capsys, "history", "--lines", "abc") == line
+
+
 def test_all_that_is_wrong_with_a_command_line_is_said_at_once(capsys: pytest.CaptureFixture[str]) -> None:
     words = ("build-and-deploy", "--timeout-s", "abc", "--engine", "gpu", "--models", "", "--host", "a\tb")
     assert said(capsys, *words).splitlines() == [

@@ -13,6 +13,8 @@ from tests.replayed_gcloud import ReplayedGcloud, refuses, says
 MINE = "projects/mine/global/images/axion-v3"
 GOOD = {"name": "axion-v3", "architecture": "ARM64", "status": "READY", "guestOsFeatures": [{"type": "GVNIC"}]}
 STOPS = "`pulumi up` would stop there, and leave the host as it is. Correct the host's image"
+USELESS = "`pulumi up` would bring a host up that cannot serve. Correct the host's image"
+DEBIAN_11 = "https://www.googleapis.com/compute/v1/projects/debian-cloud/global/licenses/debian-11-bullseye"
 DOWN = "`pulumi up` would take the host down and not bring it back. Correct the host's image"
 
 
@@ -56,6 +58,11 @@ def test_an_image_that_is_there_passes_and_is_asked_for_once(gcloud: ReplayedGcl
         ({**GOOD, "architecture": "X86_64"}, "built for X86_64, and Axion needs ARM64", STOPS),
         ({"name": "axion-v3"}, "built for an unknown processor, and Axion needs ARM64", DOWN),
         ({**GOOD, "status": "PENDING"}, "not ready: PENDING", STOPS),
+        (
+            {**GOOD, "licenses": ["projects/mine/global/licenses/ours", DEBIAN_11]},
+            "made of debian-11-bullseye, and engines run on Ubuntu 24.04, or Debian 12 or newer",
+            USELESS,
+        ),
         (
             {**GOOD, "guestOsFeatures": [{"type": "UEFI_COMPATIBLE"}]},
             "without the guest OS feature GVNIC, the only network card that Axion has",

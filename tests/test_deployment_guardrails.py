@@ -62,6 +62,8 @@ def test_disks_are_asked_for_with_the_performance_that_was_priced(tmp_path: Path
         ({"image": "projects/debian-cloud/global/images/family/debian-12"}, "image: not built for arm64"),
         ({"image": "projects/mine/global/images/golden-amd64"}, "image: not built for arm64"),
         ({"image": "ubuntu-os-cloud/ubuntu-2404-lts"}, "image: not built for arm64"),
+        ({"image": "debian-cloud/debian-11-arm64"}, "image: not a system that engines run on, which are Ubuntu 24.04"),
+        ({"image": "ubuntu-2204-lts-arm64"}, "image: not a system that engines run on, which are Ubuntu"),
         ({"dataDiskType": "pd-balanced"}, "dataDiskType: c4a has no Persistent Disk, got pd-balanced. Use hyperdisk-"),
         ({"bootDiskType": "pd-ssd"}, "bootDiskType: c4a has no Persistent Disk, got pd-ssd."),
         ({"dataDiskType": "hyperdisk-extreme"}, "dataDiskType: needs 64 vCPUs, got hyperdisk-extreme on c4a-st"),

@@ -10,10 +10,12 @@ from typing import Any
 
 from build.cloud.gcloud import Gcloud
 from build.doctor import Check
+from deployment.minimum import SYSTEMS, is_unfit
 from deployment.stack import StackSettings
 
 TIMEOUT_S = 30.0
 REFUSED = "`pulumi up` would stop there, and leave the host as it is"
+USELESS = "`pulumi up` would bring a host up that cannot serve"
 DOWN = "`pulumi up` would take the host down and not bring it back"
 
 
@@ -63,9 +65,15 @@ def _judged(reference: str, image: dict[str, Any] | None) -> Check:
         wrong = f"built for {image['architecture']}, and Axion needs ARM64"
     elif image.get("status", "READY") != "READY":
         wrong = f"not ready: {image['status']}"
+    elif systems := [each for each in map(_name, image.get("licenses", ())) if is_unfit(each)]:
+        wrong, cost = f"made of {systems[0]}, and engines run on {SYSTEMS}", USELESS
     elif "GVNIC" not in {each.get("type") for each in image.get("guestOsFeatures", ())}:
         wrong, cost = "without the guest OS feature GVNIC, the only network card that Axion has", DOWN
-    name = f"image {reference.rpartition('/')[2]}"
+    name = f"image {_name(reference)}"
     if wrong:
         return {"check": name, "verdict": "fail", "finding": f"{wrong}; {cost}. Correct the host's image"}
     return {"check": name, "verdict": "pass", "finding": f"{reference} is there, for ARM64"}
+
+
+def _name(address: str) -> str:
+    return address.rpartition("/")[2]

@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 from typing import IO, Any
 
+OLDEST = (3, 11)
 SILENCE_S = 60.0
 """Signs of life come every ten seconds."""
 PATIENCE_S = 1.0
@@ -89,6 +90,9 @@ def append(path: Path, line: bytes) -> None:
 
 
 def hold(wanted: "dict[str, Any]") -> None:
+    if sys.version_info < OLDEST:  # before anything is made there: the deployment would only fail later
+        print(json.dumps({"cannot": f"Python {sys.version.split()[0]}"}), flush=True)
+        return
     root = Path(wanted["root"])
     path = root / "state" / "deploy.lock"
     try:

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import sysconfig
 from collections.abc import Callable
 from pathlib import Path
@@ -98,6 +99,7 @@ def look(wanted: "dict[str, list[str]]") -> "dict[str, Any]":
     }
     return {
         "distribution": distribution(),
+        "said": output("sh", "-c", wanted["sh"][0], "sh", sys.executable) if "sh" in wanted else "",
         "is_root": os.geteuid() == 0,
         "has_apt": shutil.which("apt-get") is not None,
         "cores": sorted(os.sched_getaffinity(0)),
