@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import IO, Any
 
 OLDEST = (3, 11)
+BEFORE = ".before-axion.json"
+"""In <root>: what was there before us. `fab uninstall` leaves that."""
 SILENCE_S = 60.0
 """Signs of life come every ten seconds."""
 PATIENCE_S = 1.0
@@ -34,17 +36,27 @@ def now() -> str:
 
 def take(path: Path, patience_s: float = PATIENCE_S) -> "IO[str] | None":
     """Open and lock a file; None when somebody else has it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+")
     deadline = time.monotonic() + patience_s
     while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return file
+            if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return file  # else it is the lock that an uninstallation removed while this one waited for it
         except BlockingIOError:
             if time.monotonic() > deadline:
                 return None
-            time.sleep(0.05)
+        file.close()
+        time.sleep(0.05)
+
+
+def found_before(root: Path) -> "dict[str, Any] | None":
+    """What is there of others before the first of ours; None where that is long past."""
+    if (root / BEFORE).exists() or (root / "state" / "deploy.lock").exists():
+        return None
+    made = [str(path) for path in (root, *root.parents) if not path.exists()]
+    return {"made": made, "there": [] if made else sorted(path.name for path in root.iterdir())}
 
 
 def holder_of(path: Path) -> "dict[str, Any]":
@@ -96,10 +108,13 @@ def hold(wanted: "dict[str, Any]") -> None:
     root = Path(wanted["root"])
     path = root / "state" / "deploy.lock"
     try:
+        before = found_before(root)
         file = take(path)
         if file is None:
             print(json.dumps({"held": holder_of(path)}), flush=True)
             return
+        if before is not None and not (root / BEFORE).exists():
+            (root / BEFORE).write_text(json.dumps(before))
         since = now()
         file.truncate(0)
         json.dump({"who": wanted["who"], "what": wanted["what"], "since": since, "pid": os.getpid()}, file)

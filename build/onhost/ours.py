@@ -1,0 +1,129 @@
+"""What below the root of a host is ours. Reads only.
+
+The lock's first holder wrote down what was there before us (BEFORE). A folder that we made is ours with all that is in
+it, but for checkpoints that people put there. In one that was there, or on a host that is older than that record, ours
+is what is known by its name.
+"""
+
+import json
+import os
+import pwd
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from build.onhost.content import downloaded
+from build.onhost.lock import BEFORE
+
+FOLDERS = ("answered", "builds", "logs", "models", "releases", "run", "state", "work")
+LINKS = ("current", "confirmed", ".current.new", ".confirmed.new")
+RELEASE = re.compile(r"\d{8}T\d{6}-[0-9a-f]{8}")
+BUILD = re.compile(r"[0-9a-f]{16}")
+ASIDE = re.compile(r"\..+\.(new|stale)")
+WORK = ("ccache", "environment", "models", "packages")
+RUNNER = ("supervisord", "supervisor", "gateway")
+
+
+def read(path: Path) -> "dict[str, Any]":
+    """What a file says, if it is a JSON object; else nothing."""
+    try:
+        value = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def entries(folder: Path) -> "list[Path]":
+    """What lies in a directory; nothing where there is none."""
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
+
+
+class Ours:
+    """One root, and what a person wants of it."""
+
+    def __init__(self, root: Path, user: str, *, keeps_models: bool) -> None:
+        self.root, self.user, self.keeps_models = root, user, keeps_models
+        self.before = read(root / BEFORE)
+        self.names = {*RUNNER, *self._engines()}
+
+    def all(self) -> "list[Path]":
+        """Everything. Releases come late, for they tell the engines' names, and checkpoints after what names them."""
+        return [path for paths in self.by_folder().values() for path in paths]
+
+    def by_folder(self) -> "dict[Path, list[Path]]":
+        """The same by where it lies; nothing of it is there twice."""
+        found = {self.root: [path for name in LINKS for path in (self.root / name,) if os.path.lexists(path)]}
+        for name in ("state", "logs", "run", "work", "answered", "builds", "releases", "models"):
+            found[self.root / name] = list(self._of(name))
+        return {folder: paths for folder, paths in found.items() if paths}
+
+    def stays(self) -> "list[str]":
+        """What of others lies among it, to be told."""
+        gone = {*self.all(), self.root / "state" / "deploy.lock", self.root / "models" / ".content"}
+        folders = [self.root / name for name in FOLDERS]
+        mixed = [path for folder in folders for path in entries(folder) if path not in gone]
+        if self.keeps_models:
+            mixed = [path for path in mixed if path.parent.name != "models"]
+            mixed += [path for path in (self.root / "models",) if path.is_dir()]
+        known = {*folders, *gone, self.root / BEFORE}
+        return [f"{path}: not ours" for path in (*mixed, *(each for each in entries(self.root) if each not in known))]
+
+    def outside(self) -> "list[str]":
+        """The checkpoints elsewhere that releases name."""
+        said = [path.read_text(errors="replace") for path in self.root.glob("releases/*/engines/*.yaml")]
+        found = {path for text in said for path in re.findall(r"^model: [\"']?(/[^\"'\n]+)", text, re.MULTILINE)}
+        return sorted(path for path in found if Path(path).is_dir() and self.root not in Path(path).parents)
+
+    def made_below(self) -> "list[Path]":
+        """The folders that were not there before us."""
+        there = self.before.get("there", [])
+        return [self.root / name for name in FOLDERS if name not in there and (self.root / name).is_dir()]
+
+    def made_roots(self) -> "list[Path]":
+        """The root and those above it that we made, innermost first."""
+        return [Path(path) for path in self.before.get("made", [])]
+
+    def _of(self, name: str) -> Iterator[Path]:
+        folder = self.root / name
+        is_made = "there" in self.before and name not in self.before["there"]
+        if name == "models":
+            if not self.keeps_models:
+                yield from self._models(folder)
+            return
+        for path in entries(folder):
+            if path.name != "deploy.lock" and (is_made or self._is_known(name, path)):
+                yield path
+
+    def _models(self, folder: Path) -> Iterator[Path]:
+        yield from downloaded(folder)
+        yield from (path for path in entries(folder) if path.name == ".content" or ASIDE.fullmatch(path.name))
+
+    def _is_known(self, folder: str, path: Path) -> bool:
+        if ASIDE.fullmatch(path.name):
+            return True
+        stem = path.name.partition(".")[0]
+        return {
+            "answered": lambda: RELEASE.fullmatch(path.name) is not None,
+            "builds": lambda: BUILD.fullmatch(path.name) is not None,
+            "releases": lambda: RELEASE.fullmatch(path.name) is not None,
+            "logs": lambda: path.name == "audit.jsonl" or stem in self.names,
+            "run": lambda: stem in self.names,
+            "state": lambda: path.name in self.names or self._is_the_accounts(path),
+            "work": lambda: path.name in WORK,
+        }[folder]()
+
+    def _is_the_accounts(self, path: Path) -> bool:
+        """Whether engines' account owns it: only we make something for that."""
+        try:
+            return path.lstat().st_uid == pwd.getpwnam(self.user).pw_uid
+        except (OSError, KeyError):
+            return False
+
+    def _engines(self) -> Iterator[str]:
+        for path in self.root.glob("releases/*/release.json"):
+            yield from read(path).get("units", {})
+        yield from (path.stem for path in self.root.glob("run/*.lock"))

@@ -1,0 +1,121 @@
+"""Say what on this host is ours, and remove it. What was there before us, and what people put beside it, stays.
+
+Input: {"do", "root", "user", "is_systemd", "keep_models"} with
+  "look"    print {"goes": [...], "stays": [...]}, in words; reads only
+  "remove"  end every process of ours, then remove all but the lock, which the caller holds; print the same
+  "leave"   remove the lock, which nobody holds any more, and the directories that we made; print the same
+Each step looks at what is there, so whatever was interrupted is finished by doing it again.
+"""
+
+import json
+import os
+import shutil
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from build.onhost.content import prune
+from build.onhost.lock import BEFORE, take
+from build.onhost.ours import Ours
+from build.onhost.uninstall_system import (
+    end,
+    remove_account,
+    remove_journal,
+    remove_run,
+    remove_units,
+    system_goes,
+    system_stays,
+)
+
+GIB = 2**30
+
+
+def size_of(path: Path) -> int:
+    """Bytes on the disk; a link is not followed."""
+    if path.is_symlink() or not path.is_dir():
+        return path.lstat().st_blocks * 512
+    files = (Path(top, name) for top, _, names in os.walk(path) for name in names)
+    return sum(file.lstat().st_blocks * 512 for file in files)
+
+
+def remove(path: Path) -> None:
+    """Remove one thing. A directory first loses its name: half of it must never pass for a whole release or build."""
+    if path.is_symlink() or not path.is_dir():
+        path.unlink()
+        return
+    aside = path if path.name.startswith(".") else path.with_name(f".{path.name}.new")
+    if aside != path:
+        shutil.rmtree(aside, ignore_errors=True)
+        path.rename(aside)
+    shutil.rmtree(aside)
+
+
+def said_of(ours: Ours) -> "list[str]":
+    """What of the root goes, one line for each directory."""
+    told = []
+    for folder, paths in ours.by_folder().items():
+        count = f"{len(paths)} things, " if len(paths) > 1 else ""
+        told.append(f"{folder}: {count}{sum(map(size_of, paths)) / GIB:.2f} GiB")
+    return told
+
+
+def look(ours: Ours, wanted: "dict[str, Any]") -> None:
+    goes, stays = said_of(ours), ours.stays()
+    if wanted["is_systemd"]:
+        goes = [*system_goes(wanted["user"]), *goes]
+        stays = [*stays, *system_stays(wanted["user"])]
+    stays += [f"{path}: a checkpoint that the models file names by its path" for path in ours.outside()]
+    print(json.dumps({"goes": goes, "stays": stays if goes else []}))
+
+
+def remove_all(ours: Ours, wanted: "dict[str, Any]") -> None:
+    root = ours.root
+    end(root, is_systemd=wanted["is_systemd"])
+    if wanted["is_systemd"]:
+        remove_units()
+        remove_journal()
+    for folder, paths in ours.by_folder().items():
+        if folder.name == "models":
+            prune(root)  # of downloads; it knows how to stop half-way
+        for path in paths:
+            if os.path.lexists(path):
+                remove(path)
+    if wanted["is_systemd"]:
+        remove_run()
+        remove_account(wanted["user"])
+    print(json.dumps({"goes": [], "stays": ours.stays()}))
+
+
+def leave(ours: Ours, wanted: "dict[str, Any]") -> None:
+    """The lock goes last, by whoever has it: who waits for it sees that it is gone, and makes another."""
+    lock = ours.root / "state" / "deploy.lock"
+    held = take(lock, 0) if lock.exists() else None
+    if lock.exists() and held is None:
+        sys.exit(f"{ours.root}: somebody deploys there again, got a lock that is held. Nothing more is removed.")
+    for path in ours.made_below():
+        with suppress(OSError):  # with what is not ours in it, or gone
+            if path.name == "state" and set(path.iterdir()) == {lock}:
+                lock.unlink()
+            path.rmdir()
+    lock.unlink(missing_ok=True)
+    if not wanted["keep_models"] or not (ours.root / "models").is_dir():
+        made = ours.made_roots()
+        (ours.root / BEFORE).unlink(missing_ok=True)
+        with suppress(OSError):
+            for path in made:
+                path.rmdir()
+    print(json.dumps({"goes": [], "stays": [str(ours.root)] if ours.root.exists() else []}))
+
+
+def main(argument: "str | None" = None) -> None:
+    wanted = json.loads(argument or sys.argv[1])
+    ours = Ours(Path(wanted["root"]), wanted["user"], keeps_models=wanted["keep_models"])
+    try:
+        {"look": look, "remove": remove_all, "leave": leave}[wanted["do"]](ours, wanted)
+    except OSError as error:
+        sys.exit(f"{ours.root}: cannot be removed, got {error}. Correct that, and run `fab uninstall` again.")
+
+
+if __name__ == "__main__":
+    main()

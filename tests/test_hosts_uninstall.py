@@ -1,0 +1,78 @@
+"""`fab uninstall` on a systemd host: its files afterwards are those from before, but for a list. `make test-hosts`."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from build.onhost.uninstall_system import OUR_APT
+from tests.host_deployment import HostDeployment, host_deployment
+
+pytestmark = pytest.mark.hosts
+
+LEFT = {
+    # useradd and userdel keep the version before.
+    "etc/passwd-", "etc/shadow-", "etc/group-", "etc/gshadow-", "etc/subuid-", "etc/subgid-",
+}  # fmt: skip
+PASSING = ("dev/", "proc/", "sys/", "tmp/", "run/", "var/log/journal/", "var/log/wtmp", "var/lib/systemd/", "var/tmp/")
+"""What a host that runs writes by itself; what of it is ours is looked for by name."""
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostDeployment]:
+    with host_deployment("newcomer-uninstall", tmp_path_factory.mktemp("d")) as deployed:
+        yield deployed
+
+
+def content(host: HostDeployment) -> dict[str, str]:
+    """Every path of the host with what it is: kind, mode, owner, and of files that are small the text."""
+    told = host.machine.output(
+        "find", "/", "-xdev", "-printf", "%P\t%y %m %u %g %l\n", timeout_s=120
+    )  # fmt: skip
+    found = dict(line.split("\t") for line in told.splitlines() if "\t" in line)
+    return {path: what for path, what in found.items() if path and not path.startswith(PASSING)}
+
+
+def ours(host: HostDeployment) -> list[str]:
+    """What of the passing is ours: by name, by account, by unit."""
+    places = ("/run", "/var/log/journal", "/var/lib/systemd", "/var/tmp", "/tmp")
+    found = host.machine.output("find", *places, "-xdev", "(", "-name", "*axion*", "-o", "-name", "*vllm*", ")")
+    units = host.machine.output("systemctl", "list-units", "--all", "--plain", "--no-legend", "vllm@*", "axion*")
+    units += host.machine.output("systemctl", "list-unit-files", "--no-legend", "vllm@*", "axion*", "gateway*")
+    processes = [each for each in host.machine.output("ps", "-eo", "user:20,args").splitlines() if "axion" in each]
+    shell = [each for each in processes if "find" not in each and "uninstall" not in each]
+    return [*found.splitlines(), *units.splitlines(), *(each for each in shell if "/opt/axion" in each)]
+
+
+def texts(host: HostDeployment) -> dict[str, bytes]:
+    names = ("passwd", "shadow", "group", "gshadow")
+    return {name: (host.machine.root / "etc" / name).read_bytes() for name in names}
+
+
+def test_a_host_is_as_it_was_before_its_first_deployment_and_serves_after_another(host: HostDeployment) -> None:
+    before, accounts = content(host), texts(host)
+    history = host.machine.root / "var" / "log" / "apt" / "history.log"
+    history.parent.mkdir(parents=True, exist_ok=True)
+    kept = history.read_bytes() if history.exists() else None
+    history.write_text(f"Start-Date: 2026-01-31\nCommandline: apt-get {OUR_APT}bash no-such-package\n")
+    host.deploy()
+    assert host.answers()
+    said = host.refuse("uninstall") + host.fab("uninstall").stdout
+    assert "uninstall: nothing was removed, got no answer. Say yes, or add --yes." in said
+    assert "axion.target, gateway-handover.service" in said
+    assert "the system account axion" in said
+    assert "packages that a deployment installed: bash; " in said
+    assert "/srv/checkpoints/alpha: a checkpoint that the models file names by its path" in said
+    assert host.answers()
+
+    host.succeed("uninstall", "--yes")
+    history.unlink() if kept is None else history.write_bytes(kept)
+    builds = {path for path in before if path.startswith("opt/axion/builds/")}
+    after = content(host)
+    assert sorted(set(before) - set(after) - builds) == []
+    assert sorted(set(after) - set(before) - LEFT) == []
+    assert {path: (before[path], after[path]) for path in after if before.get(path, after[path]) != after[path]} == {}
+    assert texts(host) == accounts
+    assert ours(host) == []
+    assert host.machine.output("systemctl", "--failed", "--no-legend") == ""
+    assert "nothing of ours is there." in host.succeed("uninstall", "--yes").said
+    assert content(host) == after
