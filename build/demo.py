@@ -15,6 +15,7 @@ from build.errors import DeployError
 from build.executor import check
 from build.facts import Facts
 from build.lock import host_lock
+from build.models_file import shown
 from build.pins import load_pins
 from build.preflight import host_problems
 from build.prepare import PINS, choose_recipe, host_facts, host_needs, look
@@ -53,7 +54,8 @@ def run(_context: Any) -> None:
     say(f"It serves at {base_url}; any key will do. Try:")
     say(f"    curl{without_proxy()} {base_url}/models")
     say("    .venv/bin/fab status")
-    say("Stop it with `make demo-stop`.")
+    say(f"Until it is stopped `fab plan` and `fab build-and-deploy` go by {shown(MODELS_FILE)} on this computer.")
+    say("Stop it with `make demo-stop`; `.venv/bin/fab uninstall` removes it.")
     say(f"{host.reporter.elapsed_s:.0f} s in all.", style="bold green")
 
 

@@ -15,6 +15,7 @@ from build.executor import check
 from build.facts import Facts, gather, probe_command
 from build.lock import host_lock
 from build.models.pull import Means, choose_source, pull_models
+from build.models_file import keep, kept
 from build.onhost import bundle, script
 from build.packages import install_packages, refuse_lacking
 from build.prepare import Prepared, prepare
@@ -53,6 +54,8 @@ def run_build_and_deploy(
             means = Means(python=str(build.python), source=choose_source())
             pull_models(host, prepared.deployment, models_file, prepared.pulls, means)
             prepared = look_again()  # a checkpoint decides on digests and on what fits
+        if prepared.change.is_nothing or kept(host.target) is None:
+            keep(host.target, models_file)
         if prepared.change.is_nothing:
             provide_environment(prepared, host)
             for command in keys_commands(host.target):
@@ -61,6 +64,7 @@ def run_build_and_deploy(
             return
         lock.note(release=prepared.wanted.release, is_change=True)
         deploy(prepared, host, timeout_s=float(timeout_s))
+        keep(host.target, models_file)  # and not before: a release that is withdrawn leaves what was
     address = prepared.deployment.gateway.listen[0]
     where = f"http://{address}/v1" if host.target.is_here else f"http://{address}/v1 of {host.target.name}"
     host.reporter.say(

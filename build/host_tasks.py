@@ -12,6 +12,7 @@ from build.deploy import earlier_release, switch_to
 from build.errors import DeployError
 from build.executor import check
 from build.lock import host_lock
+from build.models_file import forget, kept, option
 from build.tasking import HostTask, help_for, on_hosts, one_after_another
 
 FOLLOW_LIMIT_S = 24 * 3600.0
@@ -82,7 +83,8 @@ def stop(hosts: Sequence[Host]) -> None:
 
 def _stop(host: Host) -> None:
     with host_lock(host, "fab stop") as lock:
-        facts = look(host)
+        facts, named = look(host), option(kept(host.target))
+        forget(host.target)
         if facts.runner is None and not facts.engines:
             lock.note(is_change=False)
             host.reporter.say("Nothing runs.")
@@ -92,4 +94,4 @@ def _stop(host: Host) -> None:
                 check(host.executor, runner.stop_command(host.target))
         for command in runner.sweep_commands(host.target):
             check(host.executor, command)
-    host.reporter.say(f"Stopped after {host.reporter.elapsed_s:.1f} s. `fab build-and-deploy` starts it again.")
+    host.reporter.say(f"Stopped after {host.reporter.elapsed_s:.1f} s. `fab build-and-deploy{named}` starts it again.")

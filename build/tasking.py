@@ -5,11 +5,9 @@ Exit codes: 0 done or nothing to do, 1 a problem that the message explains, 130 
 
 import functools
 import inspect
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import fabric
@@ -22,7 +20,6 @@ from build.errors import DeployError
 from build.hosts import Selection
 from build.progress import terminal
 from build.proxies import keep_direct
-from build.target import REPOSITORY
 from deployment.errors import ConfigError
 
 Body = TypeVar("Body", bound=Callable[..., None])
@@ -87,11 +84,6 @@ def on_hosts(body: Callable[..., None]) -> Callable[..., None]:
     # Invoke makes a task's command line from this.
     wrapped.__signature__ = inspect.Signature([context, *own, *options])  # type: ignore[attr-defined]
     return problems_are_messages(wrapped)
-
-
-def models_path(models: str | None) -> Path:
-    """The models file: --models, else AXION_MODELS, else models.yaml of the checkout."""
-    return Path(models or os.environ.get("AXION_MODELS") or REPOSITORY / "models.yaml")
 
 
 def one_after_another(hosts: Sequence[Host], act: Callable[[Host], None]) -> None:

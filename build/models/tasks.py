@@ -13,9 +13,10 @@ from build.lock import host_lock
 from build.models.pull import Means, Source, choose_source, hub_models, pull_models
 from build.models.reading import Reading, pinned, say_added, size_of
 from build.models.stanzas import CORES, name_for, new_stanza, save
+from build.models_file import models_path
 from build.provide import provide_environment
-from build.tasking import HostTask, help_for, models_path, on_hosts, one_after_another, problems_are_messages
-from build.tasks import ENGINE_HELP, MODELS_HELP
+from build.tasking import HostTask, help_for, on_hosts, one_after_another, problems_are_messages
+from build.tasks import ENGINE_HELP, MODELS_HELP, this_computer
 from deployment.checkpoint.lock import lock_path, read_lock
 from deployment.load import load_deployment, read_document, read_models_text
 from deployment.quantities import shown_bytes
@@ -41,7 +42,7 @@ def models_add(
     cores: Cores = CORES,
 ) -> None:
     """Read what a checkpoint is, pin that in the lock file, and write a stanza that serves it. No weights are read."""
-    file = models_path(models)
+    file = models_path(models, hosts)
     reading, chosen = Reading(file, hosts[0]), name or name_for(what)
     reading.check_room_for(chosen)
     found = reading.described(what, revision)
@@ -64,7 +65,7 @@ def models_update(
     hosts: Sequence[Host], names: Name, models: Location | None = None, revision: Name | None = None
 ) -> None:
     """Read what the checkpoints of the models file are into its lock file; pin another commit where one is given."""
-    reading = Reading(models_path(models), hosts[0])
+    reading = Reading(models_path(models, hosts), hosts[0])
     chosen, _ = reading.chosen(names), reading.lock  # both can be wrong, and that is said before anything is read
     if revision is not None and len(chosen) != 1:
         raise DeployError(f"--revision: is one model's, got {len(chosen)} of them. Name the one that it is meant for.")
@@ -80,7 +81,7 @@ def models_update(
 @problems_are_messages
 def models_remove(_context: Any, name: Name, models: Location | None = None) -> None:
     """Take a model out of the models file and of its lock file. What is on hosts goes with the next deployment."""
-    file = models_path(models)
+    file = models_path(models, [this_computer()])
     text, lock = read_models_text(file), read_lock(lock_path(file))
     if read_document(text, file.name).data.get("default_model") == name:
         raise DeployError(f"models.{name}: the default model, got it as default_model. Name another one there first.")
@@ -106,7 +107,7 @@ def models_pull(
     engine: Engine | None = None,
 ) -> None:
     """Download the checkpoints of the models file at their pinned revisions, verified; goes on where it stopped."""
-    file, chosen = models_path(models), choose_source(source)
+    file, chosen = models_path(models, hosts), choose_source(source)
     one_after_another(hosts, lambda host: run_models_pull(host, file, chosen, engine, is_thorough=verify))
 
 

@@ -18,7 +18,7 @@ from build.onhost.lock import BEFORE
 
 FOLDERS = ("answered", "builds", "logs", "models", "releases", "run", "state", "work")
 LINKS = ("current", "confirmed", ".current.new", ".confirmed.new")
-RELEASE = re.compile(r"\d{8}T\d{6}-[0-9a-f]{8}")
+RELEASE = re.compile(r"\d[\w-]*-[0-9a-f]{8}")
 BUILD = re.compile(r"[0-9a-f]{16}")
 ASIDE = re.compile(r"\..+\.(new|stale)")
 WORK = ("ccache", "environment", "models", "packages")
@@ -48,7 +48,7 @@ class Ours:
     def __init__(self, root: Path, user: str, *, keeps_models: bool) -> None:
         self.root, self.user, self.keeps_models = root, user, keeps_models
         self.before = read(root / BEFORE)
-        self.names = {*RUNNER, *self._engines()}
+        self.names = {*RUNNER, "models_file", *self._engines()}
 
     def all(self) -> "list[Path]":
         """Everything. Releases come late, for they tell the engines' names, and checkpoints after what names them."""

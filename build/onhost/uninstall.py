@@ -28,7 +28,8 @@ from build.onhost.uninstall_system import (
     system_stays,
 )
 
-GIB = 2**30
+NAMED = 3
+SEALS = ("release.json", "manifest.json")
 
 
 def size_of(path: Path) -> int:
@@ -40,23 +41,21 @@ def size_of(path: Path) -> int:
 
 
 def remove(path: Path) -> None:
-    """Remove one thing. A directory first loses its name: half of it must never pass for a whole release or build."""
+    """Remove one thing. What makes it a release or a build goes first: half of it must never pass for a whole one."""
     if path.is_symlink() or not path.is_dir():
         path.unlink()
         return
-    aside = path if path.name.startswith(".") else path.with_name(f".{path.name}.new")
-    if aside != path:
-        shutil.rmtree(aside, ignore_errors=True)
-        path.rename(aside)
-    shutil.rmtree(aside)
+    for seal in SEALS:
+        (path / seal).unlink(missing_ok=True)
+    shutil.rmtree(path)
 
 
 def said_of(ours: Ours) -> "list[str]":
     """What of the root goes, one line for each directory."""
     told = []
     for folder, paths in ours.by_folder().items():
-        count = f"{len(paths)} things, " if len(paths) > 1 else ""
-        told.append(f"{folder}: {count}{sum(map(size_of, paths)) / GIB:.2f} GiB")
+        names = [path.name for path in paths[:NAMED]] + [f"{len(paths) - NAMED} more"] * (len(paths) > NAMED)
+        told.append(f"{folder}: {', '.join(names)}; {sum(map(size_of, paths)) / 2**20:.1f} MiB")
     return told
 
 

@@ -19,7 +19,8 @@ RUN = Path("/run/axion")
 STARTUP = Path("/usr/local/lib/axion")
 STARTUP_UNITS = ("axion-idle-stop.timer", "axion-idle-stop.service", "axion-preemption.service")
 PRODUCT = Path("/sys/class/dmi/id/product_name")
-JOURNALS = (Path("/var/log/journal"), Path("/run/log/journal"))
+JOURNALS = (Path("/var/log/journal"), Path("/run/log/journal"), Path("/run/systemd"))
+"""Where the journal of a namespace has a directory of its own; the last holds its sockets."""
 JOURNALD = ("systemd-journald@axion.service", "systemd-journald@axion.socket", "systemd-journald-varlink@axion.socket")
 APT_LOG = Path("/var/log/apt")
 OUR_APT = "-o DPkg::Lock::Timeout=300 install --yes --no-install-recommends "
@@ -156,7 +157,7 @@ def remove_journal() -> None:
 
 
 def journals() -> "list[Path]":
-    return [path for folder in JOURNALS for path in sorted(folder.glob("*.axion"))]
+    return [path for folder in JOURNALS for path in sorted(folder.glob("*.axion")) if path.is_dir()]
 
 
 def run_files() -> "list[Path]":
