@@ -2,13 +2,15 @@
 
 from collections.abc import Iterable
 
+from deployment.sentence import ended_once
+
 
 class DeployError(Exception):
     """One or more problems, each of the form `where: what, got X. Do Y.`; the task exits with 1."""
 
     def __init__(self, *problems: str) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = problems
+        self.problems = tuple(ended_once(problem) for problem in problems)
+        super().__init__("\n".join(self.problems))
 
     @classmethod
     def of(cls, problems: Iterable[str]) -> "DeployError":

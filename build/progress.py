@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
+from deployment.sentence import ended_once
+
 NINJA = re.compile(r"\[(\d+)/(\d+)\] ")
 
 
@@ -27,7 +29,7 @@ class Reporter:
 
     def say(self, text: str, *, style: str = "") -> None:
         """Write one line."""
-        self.console.print(text, style=style, markup=False)
+        self.console.print(ended_once(text), style=style, markup=False)
 
     @contextmanager
     def phase(self, text: str) -> Iterator["Phase"]:

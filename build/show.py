@@ -13,6 +13,7 @@ from build.facts import Facts
 from build.prepare import Prepared
 from build.progress import terminal
 from deployment.quantities import shown_bytes
+from deployment.sentence import ended_once
 
 # supervisord calls a process STARTING until it has lived for startsecs; whether it serves, the gateway knows.
 PROCESS_WORDS = {"STARTING": "running", "FATAL": "given up", "BACKOFF": "restarting"}
@@ -154,7 +155,7 @@ def checks_table(checks: list[dict[str, str]]) -> Table:
     table = new_table("check", "", "finding")
     for each in checks:
         # Text, not markup: a finding may quote an engine's log, brackets and all.
-        table.add_row(each["check"], Text(each["verdict"], STYLES[each["verdict"]]), Text(each["finding"]))
+        table.add_row(each["check"], Text(each["verdict"], STYLES[each["verdict"]]), Text(ended_once(each["finding"])))
     return table
 
 

@@ -103,7 +103,7 @@ def gcloud_bytes(what: str, *words: str) -> bytes:
         raise PullError(f"{what}: cannot be copied, got {error}. Install gcloud on the host.") from None
     if done.returncode:
         last = (done.stderr.decode(errors="replace").strip().splitlines() or ["nothing said"])[-1]
-        raise PullError(f"{what}: cannot be copied, got {last} Let the host's account read the bucket.")
+        raise PullError(f"{what}: cannot be copied, got {last}. Let the host's account read the bucket.")
     return done.stdout
 
 

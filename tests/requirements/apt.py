@@ -79,5 +79,5 @@ def install(packages: Sequence[str], rights: Rights) -> list[str]:
             done = subprocess.run(whole, capture_output=True, text=True, check=False, timeout=LIMIT_S)
         if done.returncode != 0:
             said = " ".join(line.strip() for line in done.stderr.splitlines()[-3:])
-            return [f"packages: {' '.join(command)} failed, got exit {done.returncode}: {said} Run it by hand."]
+            return [f"packages: {' '.join(command)} failed, got exit {done.returncode}: {said}. Run it by hand."]
     return []
