@@ -9,7 +9,7 @@ from build.errors import DeployError
 from build.facts import Facts
 from build.minimum import problems_of
 from build.pins import Origin
-from build.target import Target
+from build.target import DEMO_STORE, Target
 from deployment.checkpoint.facts import differences
 from deployment.minimum import PYTHON_MAX, PYTHON_MIN, SYSTEMS
 from deployment.quantities import GIB, shown_bytes
@@ -116,7 +116,8 @@ def checkpoint_problems(
             continue  # the deployment downloads it
         if found is None:
             where = f" on {elsewhere}" if elsewhere else ""
-            yield f"models.{name}.weights.path: no such directory{where}, got {json.dumps(path)}. {_step(elsewhere)}"
+            step = _step(path, elsewhere)
+            yield f"models.{name}.weights.path: no such directory{where}, got {json.dumps(path)}. {step}"
         elif found.problems:
             yield from (f"models.{name}.weights: {path}: {problem}" for problem in found.problems)
         elif different := differences(deployment.checkpoints[name], found.texts, found.digest):
@@ -135,14 +136,16 @@ def _adapter_problems(
         key, at = adapter_key(name, adapter), f"models.{name}.lora.{adapter}.path"
         found = facts.checkpoints.get(key)
         if found is None:
-            yield f"{at}: no such directory{where}, got {json.dumps(paths[key])}. {_step(elsewhere)}"
+            yield f"{at}: no such directory{where}, got {json.dumps(paths[key])}. {_step(paths[key], elsewhere)}"
         else:
             yield from (f"{at}: {paths[key]}: {problem}" for problem in found.problems)
 
 
-def _step(elsewhere: str | None) -> str:
+def _step(path: str, elsewhere: str | None) -> str:
     if elsewhere:
         return f"A path counts on {elsewhere}, a relative one from its directory of models: copy the checkpoint there."
+    if path.startswith(f"{DEMO_STORE}/"):
+        return "Run `make demo`, which makes the demonstration's models."
     return "Make or download the checkpoint there, or correct the path."
 
 

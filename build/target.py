@@ -14,6 +14,8 @@ from deployment.inventory import Inventory, InventoryHost
 KEPT_VARIABLES = ("HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ", "USER")
 REMOTE_PYTHON = "/usr/bin/python3"
 REPOSITORY = Path(__file__).resolve().parents[1]
+DEMO_STORE = REPOSITORY / "out" / "demo"
+"""Where the demonstration's models are made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,9 @@ import pytest
 from build.facts import Facts
 from build.pins import Origin
 from build.preflight import build_problems, checkpoint_problems, host_problems, kernel_problems
+from build.prepare import checkpoint_paths
+from build.target import REPOSITORY, local_target
+from deployment.load import load_deployment
 from tests.deployments import deployment, model
 from tests.hollow import TINY
 from tests.hosts import RELEASE, empty_facts, facts, system
@@ -122,6 +125,19 @@ def test_an_address_that_a_dead_gateway_had_may_be_another_programs_now() -> Non
 def test_an_address_of_ours_is_ours_whatever_became_of_the_release_that_asked_for_it() -> None:
     emptied: dict[str, Any] = {"gateway": None, "releases": {RELEASE: None}, "files": {}, "runner": None}
     assert problems(facts(checkpoints={"alpha": GOOD, "beta": GOOD}, **emptied)) == []
+
+
+def test_the_demonstrations_models_are_made_by_make_demo() -> None:
+    file = REPOSITORY / "examples" / "demo" / "models.yaml"
+    demonstration = load_deployment(file)
+    paths = checkpoint_paths(demonstration, local_target(), file)
+    made = dict.fromkeys(paths)
+    named = ("smollm2", "smollm2-135m-instruct"), ("tiny_qwen2", "tiny-qwen2"), ("tiny_phi3", "tiny-phi3")
+    assert list(checkpoint_problems(demonstration, fresh(checkpoints=made), paths)) == [
+        f'models.{name}.weights.path: no such directory, got "{REPOSITORY}/out/demo/models/{folder}". '
+        "Run `make demo`, which makes the demonstration's models."
+        for name, folder in (*named, ("tiny_gemma3", "tiny-gemma3"))
+    ]
 
 
 def test_only_the_addresses_that_the_running_release_serves_are_ours() -> None:
