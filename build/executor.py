@@ -5,6 +5,7 @@ import os
 import queue
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -72,7 +73,7 @@ class LocalExecutor:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 - it calls one C function, which needs no lock
+                preexec_fn=DIE_WITH_PARENT,  # noqa: PLW1509 - it calls one C function, which needs no lock
             )
         except OSError as error:
             raise DeployError(f"{command.what}: cannot start, got {error}. Run `fab doctor`.") from None
@@ -139,6 +140,10 @@ def _die_with_parent() -> None:
     A daemon that the command forks is not affected (prctl(2): the setting is cleared for the child of a fork).
     """
     LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+# Elsewhere the kernel has no such setting, and commands are bounded in time all the same.
+DIE_WITH_PARENT = _die_with_parent if sys.platform == "linux" else None
 
 
 def _collect(process: "subprocess.Popen[bytes]", command: Command, on_line: OnLine | None) -> Result:

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Make the operator's virtual environment, and install the system packages that engines need.
+# Make the operator's virtual environment. What engines need of the system comes with what serves here: `make demo`, a
+# deployment; whoever only works with hosts elsewhere needs none of it.
 #
 #   setup.sh DIRECTORY
 #
@@ -40,7 +41,6 @@ python=$(bash build/python.sh)
 missing=()
 "$python" -c 'import ensurepip, venv' 2>/dev/null ||
     missing+=("$("$python" -c 'import sys; print(f"python3.{sys.version_info.minor}-venv")')")
-"$python" -c 'import ctypes; ctypes.CDLL("libnuma.so.1")' 2>/dev/null || missing+=(libnuma1)
 if [ "${#missing[@]}" -gt 0 ]; then
     install_packages "${missing[@]}"
 fi

@@ -207,3 +207,17 @@ def test_a_command_that_does_not_heed_the_end_of_its_input_is_killed(monkeypatch
     pid = int(session.receive(10) or 0)
     session.close()
     assert not is_alive(pid)
+
+
+def test_on_another_kernel_than_linux_nothing_of_linux_is_asked_for() -> None:
+    """As on macOS: a C library without prctl. It cannot be run here; what it lacks can be taken away."""
+    code = """
+import ctypes, sys
+sys.platform = "darwin"
+ctypes.CDLL = lambda name: object()
+from build.command import Command
+from build.executor import LocalExecutor
+print(LocalExecutor().run(Command(argv=("echo", "done"), what="say it", timeout_s=10)).stdout)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("done\n\n", "")

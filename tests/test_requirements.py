@@ -170,7 +170,7 @@ def test_a_package_that_does_not_bring_it_is_said(bare: Path) -> None:
 
 def test_what_apt_says_is_passed_on(bare: Path) -> None:
     script(bare / "apt-get", "echo 'E: no network' >&2; exit 100")
-    assert prepare([FROB]) == [f"packages: {APT} update failed, got exit 100: E: no network Run it by hand."]
+    assert prepare([FROB]) == [f"packages: {APT} update failed, got exit 100: E: no network. Run it by hand."]
 
 
 def test_one_line_names_all_where_nothing_may_be_installed(bare: Path) -> None:
@@ -190,3 +190,27 @@ def test_both_tools_have_a_pin_and_a_variable() -> None:
         ("pulumi", "AXION_PULUMI_ARCHIVE"),
         ("gcloud", "AXION_GCLOUD_ARCHIVE"),
     ]
+
+
+def test_the_operators_environment_is_made_where_nothing_of_an_engines_is(tmp_path: Path) -> None:
+    """Who only works with hosts elsewhere needs no libnuma: here it is missing, and there is no right to bring it."""
+    tools, venv = tmp_path / "bin", tmp_path / "venv"
+    tools.mkdir()
+    python = f"""#!/bin/bash
+case "$*" in
+    *libnuma*) exit 1 ;;
+    *"-m venv"*) mkdir -p {venv}/bin && ln -s /bin/true {venv}/bin/python ;;
+    *) exec {sys.executable} "$@" ;;
+esac
+"""
+    for name, text in {"python3": python, "sudo": "#!/bin/sh\nexit 1\n", "apt-get": "#!/bin/sh\nexit 1\n"}.items():
+        (tools / name).write_text(text)
+        (tools / name).chmod(0o755)
+    environment = {"PATH": f"{tools}:/usr/bin:/bin", "HOME": str(tmp_path)}
+    command = ("bash", REPOSITORY / "build" / "setup.sh", venv)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Making the operator's environment" in done.stdout
+    for run in ("demo", "test", "rehearsal"):
+        assert "libnuma1" in needs.packages(RUNS[run].needs)
+    assert "libnuma1" not in needs.packages(RUNS["rehearsal-cloud"].needs)
