@@ -53,7 +53,8 @@ def ours(host: HostDeployment) -> list[str]:
 def deploy(host: HostDeployment) -> None:
     """Deploy, with the stand-in for an engine environment that went with the rest."""
     builds = standin_layers("amd64")[0] / "opt" / "axion" / "builds"
-    shutil.copytree(builds, host.root / "builds", symlinks=True, dirs_exist_ok=True)
+    shutil.rmtree(host.root / "builds", ignore_errors=True)
+    shutil.copytree(builds, host.root / "builds", symlinks=True)
     host.deploy()
 
 
