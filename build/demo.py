@@ -22,8 +22,7 @@ from build.prepare import PINS, choose_recipe, host_facts, host_needs, look
 from build.progress import progress_of
 from build.provide import provide_environment
 from build.proxies import refuse_useless, without_proxy
-from build.target import DEMO_STORE as STORE
-from build.target import REPOSITORY
+from build.target import DEMO_STORE, REPOSITORY
 from build.tasking import problems_are_messages
 from build.tasks import this_computer
 from deployment.errors import ConfigError
@@ -32,6 +31,7 @@ from deployment.sizing import plan
 
 HERE = REPOSITORY / "examples" / "demo"
 MODELS_FILE = HERE / "models.yaml"
+STORE = DEMO_STORE
 QUESTION = "What is the capital of France?"
 
 

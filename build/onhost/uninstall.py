@@ -91,7 +91,10 @@ def leave(ours: Ours, wanted: "dict[str, Any]") -> None:
     lock = ours.root / "state" / "deploy.lock"
     held = take(lock, 0) if lock.exists() else None
     if lock.exists() and held is None:
-        sys.exit(f"{ours.root}: somebody deploys there again, got a lock that is held. Nothing more is removed.")
+        sys.exit(
+            f"{ours.root}: somebody deploys there again, got a lock that is held. What is left is theirs; "
+            "run `fab uninstall` again when they are done."
+        )
     for path in ours.made_below():
         with suppress(OSError):  # with what is not ours in it, or gone
             if path.name == "state" and set(path.iterdir()) == {lock}:
