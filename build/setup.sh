@@ -52,7 +52,7 @@ socks*)
     exit 1
     ;;
 esac
-echo "Making the operator's environment in $venv with $("$python" --version)"
+echo "Making the operator's environment in $venv with $("$python" --version): 600 MB, silent for minutes the first time"
 if ! "$venv/bin/python" -c '' 2>/dev/null; then # none yet, or one whose interpreter is gone
     rm -rf "$venv"
 fi

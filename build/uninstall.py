@@ -14,7 +14,7 @@ from build.onhost import bundle
 from build.systemd import STOP_TIMEOUT_S, USER
 from build.target import Target
 
-PARTS = ("files.py", "weights.py", "content.py", "lock.py", "systemd.py", "ours.py", "uninstall_system.py")
+PARTS = ("durable.py", "files.py", "weights.py", "content.py", "lock.py", "systemd.py", "ours.py", "uninstall_system.py")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,8 +27,11 @@ class Found:
 
 def find(host: Host, *, keeps_models: bool) -> Found:
     """Look; touches nothing. Raises DeployError where the data disk is away."""
-    look(host)
-    return _tell(host, "look", keeps_models=keeps_models)
+    facts = look(host)
+    found = _tell(host, "look", keeps_models=keeps_models)
+    serving = [*facts.engines, *(["the gateway"] if facts.own_addresses else [])]
+    ended = (f"what serves now: {', '.join(serving)}",) if serving else ()
+    return Found(goes=(*ended, *found.goes), stays=found.stays)
 
 
 def uninstall(host: Host, *, keeps_models: bool) -> Found:

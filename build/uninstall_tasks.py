@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from fabric import task
 
@@ -34,7 +35,10 @@ def uninstall(hosts: Sequence[Host], yes: bool = False, keep_models: bool = Fals
 
 def _ask() -> None:
     """Raise DeployError unless somebody at a terminal says yes."""
-    answer = input("Remove it? Type yes: ") if sys.stdin.isatty() else ""
+    answer = ""
+    if sys.stdin.isatty():
+        with suppress(EOFError):
+            answer = input("Remove it? Type yes: ")
     if answer.strip() != "yes":
         raise DeployError(
             f"uninstall: nothing was removed, got {answer.strip() or 'no answer'}. Say yes, or add --yes."
@@ -45,4 +49,4 @@ def _remove(host: Host, *, keeps_models: bool) -> None:
     stays = remove(host, keeps_models=keeps_models).stays
     host.reporter.say(f"{host.target.name}: removed after {host.reporter.elapsed_s:.1f} s", style="bold green")
     for line in stays:
-        host.reporter.say(f"{line} stays: it was there before.")
+        host.reporter.say(f"{line} stays: it was there before, or holds what is not ours.")

@@ -4,6 +4,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -104,4 +105,44 @@ def test_an_uninstallation_that_is_killed_is_finished_by_the_same_command(host: 
         process.communicate()
         host.succeed("uninstall", "--yes")
         assert ours(host) == []
+        # The folder of builds is of the first, who had the stand-in's there before.
+        assert [path.name for path in host.root.rglob("*") if path.name != "builds"] == []
         assert "nothing of ours is there." in host.succeed("uninstall", "--yes").said
+
+
+def test_what_runs_without_its_unit_files_and_without_a_release_is_ended(host: HostDeployment) -> None:
+    deploy(host)
+    units = "vllm@.service gateway.service gateway.socket axion.target axion.slice"
+    host.machine.output("sh", "-c", f"cd /etc/systemd/system && rm -r {units} vllm@*.d && rm /opt/axion/current")
+    host.succeed("uninstall", "--yes")
+    assert ours(host) == []
+
+
+def test_a_mount_a_persons_files_and_a_persons_account_stay(host: HostDeployment) -> None:
+    """As on a server that has other work: its data disk, and somebody who is called axion."""
+    host.machine.output("mkdir", "/srv/data")
+    host.machine.output("mount", "-t", "tmpfs", "-o", "size=256M,mode=0755", "tmpfs", "/srv/data")
+    host.machine.output("useradd", "--create-home", "axion")
+    mine = ("models/mine/config.json", "work/thesis.txt", "logs/nginx.log", "notes.txt")
+    for path in mine:
+        host.machine.output("sh", "-c", f"mkdir -p $(dirname /srv/data/{path}) && echo mine >/srv/data/{path}")
+    host.machine.output("mkdir", "/srv/data/builds")
+    builds = standin_layers("amd64", "srv/data")[0] / "srv" / "data" / "builds"
+    host.inventory = host.machine.inventory(data_mount="/srv/data")
+    init, kept = host.machine.init, host.root
+    assert init is not None
+    try:
+        host.root = Path(f"/proc/{init.pid}/root/srv/data")  # what is mounted there, only the host sees
+        shutil.copytree(builds, host.root / "builds", symlinks=True, dirs_exist_ok=True)
+        host.deploy()
+        assert host.answers()
+        said = host.succeed("uninstall", "--yes").said
+        assert "the account axion: not one that a deployment made" in said
+        assert "/srv/data/models/mine: not ours" in said
+        left = host.machine.output("find", "/srv/data", "-type", "f", "-printf", "%P\n").split()
+        assert sorted(left) == sorted(mine)
+        assert host.machine.run("mountpoint", "--quiet", "/srv/data").returncode == 0
+        assert host.machine.output("id", "-un", "axion").strip() == "axion"
+        assert ours(host) == []
+    finally:
+        host.root = kept

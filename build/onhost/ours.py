@@ -78,9 +78,19 @@ class Ours:
         found = {path for text in said for path in re.findall(r"^model: [\"']?(/[^\"'\n]+)", text, re.MULTILINE)}
         return sorted(path for path in found if Path(path).is_dir() and self.root not in Path(path).parents)
 
+    def traces(self) -> "list[str]":
+        """What is left of an uninstallation that ended before its last step."""
+        lock, record = self.root / "state" / "deploy.lock", self.root / BEFORE
+        is_kept_on = self.keeps_models and (self.root / "models").is_dir()
+        found = [lock, *([] if is_kept_on else [record])]
+        empty = [folder for folder in self.made_below() if not entries(folder)]
+        return [f"{path}: to tell what is ours" for path in found if path.is_file()] + [
+            f"{path}: empty" for path in empty
+        ]
+
     def made_below(self) -> "list[Path]":
-        """The folders that were not there before us."""
-        there = self.before.get("there", [])
+        """The folders that were not there before us; none where nobody wrote down what was."""
+        there = self.before.get("there", FOLDERS)
         return [self.root / name for name in FOLDERS if name not in there and (self.root / name).is_dir()]
 
     def made_roots(self) -> "list[Path]":

@@ -33,11 +33,14 @@ SEALS = ("release.json", "manifest.json")
 
 
 def size_of(path: Path) -> int:
-    """Bytes on the disk; a link is not followed."""
-    if path.is_symlink() or not path.is_dir():
-        return path.lstat().st_blocks * 512
-    files = (Path(top, name) for top, _, names in os.walk(path) for name in names)
-    return sum(file.lstat().st_blocks * 512 for file in files)
+    """Bytes on the disk; a link is not followed, and what goes meanwhile is none."""
+    is_tree = path.is_dir() and not path.is_symlink()
+    files = [Path(top, name) for top, _, names in os.walk(path) for name in names] if is_tree else [path]
+    total = 0
+    for file in files:
+        with suppress(OSError):
+            total += file.lstat().st_blocks * 512
+    return total
 
 
 def remove(path: Path) -> None:
@@ -60,7 +63,7 @@ def said_of(ours: Ours) -> "list[str]":
 
 
 def look(ours: Ours, wanted: "dict[str, Any]") -> None:
-    goes, stays = said_of(ours), ours.stays()
+    goes, stays = [*said_of(ours), *ours.traces()], ours.stays()
     if wanted["is_systemd"]:
         goes = [*system_goes(wanted["user"]), *goes]
         stays = [*stays, *system_stays(wanted["user"])]

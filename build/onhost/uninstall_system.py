@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from build.onhost.systemd import GATEWAYS, KEYS, TARGET, UNITS, installed, is_ours, systemctl
+from build.onhost.systemd import ETC, GATEWAYS, KEYS, TARGET, UNITS, installed, is_ours, systemctl
 
 RUN = Path("/run/axion")
+SLICE = "axion.slice"
 STARTUP = Path("/usr/local/lib/axion")
 STARTUP_UNITS = ("axion-idle-stop.timer", "axion-idle-stop.service", "axion-preemption.service")
 PRODUCT = Path("/sys/class/dmi/id/product_name")
@@ -30,6 +31,8 @@ END_S = 720.0
 
 def system_goes(user: str) -> "Iterator[str]":
     """What is removed, in words."""
+    if work := systemctl("list-units", "--plain", "--no-legend", "axion-work-*", is_needed=False).split("\n")[:-1]:
+        yield f"work that goes on: {', '.join(line.split()[0] for line in work)}"
     if units := unit_files():
         yield f"{UNITS}: {', '.join(sorted({path.name for path in units if path.parent == UNITS}))}"
     if logs := journals():
@@ -60,8 +63,15 @@ def end(root: Path, *, is_systemd: bool) -> None:
     there = {path.name for path in unit_files()}
     systemctl("stop", *(unit for unit in GATEWAYS if unit in there), is_needed=False)
     systemctl("stop", *(unit for unit in (TARGET, KEYS) if unit in there), is_needed=False)
-    if "vllm@.service" in there:
-        systemctl("stop", "vllm@*", "axion.slice", is_needed=False)
+    systemctl("stop", SLICE, is_needed=False)  # which all of them are in, whatever became of their files
+    if left := sliced():
+        sys.exit(f"{SLICE}: its processes do not end, got {left}. Look at `systemctl status {SLICE}`.")
+
+
+def sliced() -> "list[int]":
+    """Every process in the slice of engines and gateway."""
+    numbers = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+    return [pid for pid in numbers if f"/{SLICE}/" in "".join(words_of(pid, "cgroup"))]
 
 
 def end_supervised(root: Path) -> None:
@@ -112,8 +122,8 @@ def words_of(pid: int, file: str = "cmdline") -> "list[str]":
 
 def unit_files() -> "list[Path]":
     """Units and drop-ins, and the drafts of those."""
-    drafts = [path for path in UNITS.glob(".*.new") if is_ours(path)]
-    return [*installed(), *drafts, *(path for path in startup_files() if path.parent == UNITS)]
+    drafts = (*UNITS.glob(".*.new"), *UNITS.glob("*.d/.*.new"), *(ETC / "systemd").glob(".journald@*.new"))
+    return [*installed(), *filter(is_ours, drafts), *(path for path in startup_files() if path.parent == UNITS)]
 
 
 def remove_units() -> None:
@@ -167,7 +177,10 @@ def run_files() -> "list[Path]":
 
 def remove_run() -> None:
     for path in run_files():
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
     with suppress(OSError):
         RUN.rmdir()
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from deployment.sentence import ended_once
 from tests.requirements import apt, needs
 from tests.requirements.tools import GCLOUD, PULUMI, REPOSITORY, Tool, ToolError, bring, require
 
@@ -146,5 +147,5 @@ def prepare(runs: Sequence[Run]) -> list[str]:
             for each in needs.missing(absent)
         ]
     for note in notes:
-        print(f"{note} Until then tests of it are left out.", file=sys.stderr)
-    return problems
+        print(f"{ended_once(note)} Until then tests of it are left out.", file=sys.stderr)
+    return [ended_once(problem) for problem in problems]
