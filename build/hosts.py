@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from build.activation import Host
@@ -144,7 +145,7 @@ def ssh_executor(inventory: Inventory, host: InventoryHost, reporter: Reporter, 
         way = Way(name=host.name, route=google.route, patience_s=BOOT_PATIENCE_S)
     else:
         way = Way(name=host.name, route=lambda: written_route(host), patience_s=RESTART_PATIENCE_S)
-    return SshExecutor(lambda: way.reach(reporter))
+    return SshExecutor(lambda: way.reach(reporter), say=partial(reporter.say, style="yellow"))
 
 
 def written_route(host: InventoryHost) -> Route:

@@ -12,7 +12,7 @@ from build.command import Command
 from build.errors import ConnectionLostError, DeployError
 from build.ssh.connection import connect
 from build.ssh.executor import SshExecutor
-from build.ssh.session import Pulse
+from build.ssh.pulse import Pulse
 from tests.ssh_server import SshServer, ssh_server
 
 
