@@ -166,5 +166,6 @@ def written_route(host: InventoryHost) -> Route:
         user=host.ssh_user,
         known=KnownKeys(keys=keys_in_file(path, name), source=str(path), if_changed=step),
         identity_file=identity_file(host),
+        has_other_keys=host.identity_file is None,
         if_refused="Put your public key into the authorized_keys of that user, or correct ssh_user and identity_file.",
     )

@@ -39,6 +39,8 @@ class SshServer:
         self.folder, self.port = folder, free_port()
         self.user, self.identity = getpass.getuser(), folder / "user_key"
         self.known_hosts = folder / "known_hosts"
+        self.settings: tuple[str, ...] = ()
+        """Lines of sshd_config that count before the usual ones, from the next start on."""
         self._process: subprocess.Popen[bytes] | None = None
         make_key(self.identity)
         self.change_host_key()
@@ -64,7 +66,7 @@ class SshServer:
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(exist_ok=True)
         config = self.folder / "sshd_config"
-        config.write_text(CONFIG.format(port=self.port, folder=self.folder))
+        config.write_text("\n".join((*self.settings, CONFIG.format(port=self.port, folder=self.folder))))
         with (self.folder / "sshd.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [program, "-f", str(config), "-D", "-e"], stderr=log, start_new_session=True
@@ -80,6 +82,30 @@ class SshServer:
                 return connection.recv(4) == b"SSH-"
         except OSError:
             return False
+
+    @contextmanager
+    def also(self, key: Path) -> Iterator[None]:
+        """Let one more key in for the length of a block."""
+        keys = self.folder / "user_key.pub"
+        usual = keys.read_text()
+        keys.write_text(f"{usual}{key.with_name(f'{key.name}.pub').read_text()}")
+        try:
+            yield
+        finally:
+            keys.write_text(usual)
+
+    def restart(self, *settings: str) -> None:
+        """Start anew with these lines in sshd_config; the first of a keyword counts."""
+        self.stop()
+        self.settings = settings
+        self.start()
+
+    def login_shell(self, text: str, shell: str = "/bin/sh") -> None:
+        """Let every login run `text` and then what it was to run, as a shell with a start file does."""
+        program = self.folder / "login"
+        program.write_text(f'#!/bin/bash\n{text}\n{shell} -c "$SSH_ORIGINAL_COMMAND"\n')
+        program.chmod(0o755)
+        self.restart(f"ForceCommand {program}")
 
     def stop(self) -> None:
         """End the server and everybody's session."""

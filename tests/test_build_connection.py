@@ -80,20 +80,6 @@ def test_a_login_that_the_host_does_not_take_says_whose(server: SshServer) -> No
     assert "does not let" in refused(server.route(identity_file=server.folder / "other_key"), NotAllowed)
 
 
-def test_a_key_that_is_not_there_is_named(server: SshServer) -> None:
-    said = refused(server.route(identity_file=server.folder / "no_key"))
-    assert said.startswith(f"{server.folder}/no_key: no such key, got ")
-
-
-def test_a_locked_key_is_not_asked_for_at_the_terminal(server: SshServer) -> None:
-    locked = server.folder / "locked"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "secret", "-f", str(locked)], check=True)
-    assert refused(server.route(identity_file=locked)) == (
-        f"main (127.0.0.1:{server.port}): the key is locked by a passphrase, got {locked}. Unlock it for an agent: "
-        "`ssh-add`."
-    )
-
-
 def test_nobody_at_the_port_is_said_at_once(server: SshServer) -> None:
     route = server.route()
     server.stop()

@@ -84,3 +84,35 @@ def test_a_session_without_a_connection_says_so(server: SshServer) -> None:
         session.send("x")
     session.close()
     executor.close()
+
+
+@pytest.mark.parametrize("sessions", [1, 2])
+def test_a_host_that_allows_few_sessions_on_a_connection_gets_another_connection(
+    server: SshServer, sessions: int
+) -> None:
+    """The lock's signs of life go on beside the commands of its task."""
+    server.restart(f"MaxSessions {sessions}")
+    executor = SshExecutor(lambda: connect(server.route()), python=sys.executable)
+    accepted = server.log.count("Accepted publickey")
+    stays = executor.open(python("import sys\nfor line in sys.stdin: print('heard', line.strip(), flush=True)"))
+    for number in range(6):
+        assert executor.run(python(f"print({number})")).stdout == f"{number}\n"
+        stays.send(str(number))
+        assert stays.receive(5) == f"heard {number}"
+    stays.close()
+    executor.close()
+    assert server.log.count("Accepted publickey") - accepted <= 3 - sessions + 1
+    server.restart()
+
+
+def test_a_host_that_allows_no_session_is_told(server: SshServer) -> None:
+    server.restart("MaxSessions 0")
+    executor = SshExecutor(lambda: connect(server.route()), python=sys.executable)
+    with pytest.raises(DeployError) as caught:
+        executor.run(python("pass"))
+    executor.close()
+    assert str(caught.value) == (
+        f"main (127.0.0.1:{server.port}): refuses every session, got none on 4 connections. Raise MaxSessions of its "
+        "sshd."
+    )
+    server.restart()

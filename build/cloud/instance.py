@@ -56,6 +56,7 @@ class GoogleHost:
             user=user,
             known=known,
             identity_file=identity,
+            has_other_keys=self.host.identity_file is None,
             tunnel=None if host.ssh_address else tunnel,
             is_fresh=is_fresh(described, datetime.now(UTC)),
             if_refused=self._if_refused(identity),

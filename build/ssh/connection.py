@@ -4,6 +4,9 @@ Fabric's Connection as it is accepts any host key, waits an hour for a channel a
 what a host is and how to reach it is in the inventory, and there alone.
 """
 
+import itertools
+import logging
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +15,7 @@ import paramiko
 
 from build.errors import DeployError
 from build.ssh.host_keys import HostKey, KnownKeys, Refusal, refusal
+from build.ssh.identity import load_key
 from build.ssh.relay import Relay
 
 CONNECT_TIMEOUT_S = 15
@@ -40,6 +44,8 @@ class Route:
     user: str
     known: KnownKeys
     identity_file: Path | None = None
+    has_other_keys: bool = False
+    """Whether an agent's keys may be offered beside identity_file: it was not named by anybody."""
     tunnel: tuple[str, ...] | None = None
     """A program whose standard input and output are the connection; None to connect directly."""
     is_fresh: bool = False
@@ -68,7 +74,8 @@ def tunnel_argv(instance: str, *, port: int, project: str, zone: str) -> tuple[s
 class HostConnection(fabric.Connection):  # type: ignore[misc] # Fabric ships no types
     """A connection to one host, over its route."""
 
-    def __init__(self, route: Route) -> None:
+    def __init__(self, route: Route, heard: "Heard") -> None:
+        key = load_key(route.identity_file) if route.identity_file is not None else None
         timeout_s = TUNNEL_TIMEOUT_S if route.tunnel else CONNECT_TIMEOUT_S
         super().__init__(
             host=route.address,
@@ -81,11 +88,14 @@ class HostConnection(fabric.Connection):  # type: ignore[misc] # Fabric ships no
                 "banner_timeout": timeout_s,
                 "auth_timeout": timeout_s,
                 "channel_timeout": CHANNEL_TIMEOUT_S,
-                "key_filename": [str(route.identity_file)] if route.identity_file else [],
-                "look_for_keys": route.identity_file is None,
+                "pkey": key,
+                # A server counts each key that it is offered: the named one must not come after nine others.
+                "allow_agent": key is None or route.has_other_keys,
+                "look_for_keys": key is None,
             },
         )
         self._set(route=route, relay=None)
+        self.client.set_log_channel(heard.name)
         self.client.set_missing_host_key_policy(Refusal())
         name = route.address if route.port == paramiko.config.SSH_PORT else f"[{route.address}]:{route.port}"
         for key in route.known.keys:
@@ -108,38 +118,88 @@ class HostConnection(fabric.Connection):  # type: ignore[misc] # Fabric ships no
 
 def connect(route: Route) -> HostConnection:
     """Connect and log in. Raises DeployError; NotYet and NotAllowed where trying again may help."""
-    connection = HostConnection(route)
-    try:
-        connection.open()
-    except BaseException as error:
-        said = connection.relay.said() if connection.relay is not None else ""
-        connection.close()
-        problem = explain(route, error, said)
-        if problem is None:
-            raise
-        raise problem from None
+    with Heard() as heard:
+        connection = HostConnection(route, heard)
+        try:
+            connection.open()
+        except BaseException as error:
+            said = connection.relay.said() if connection.relay is not None else ""
+            connection.close()
+            problem = explain(route, error, said, heard.words)
+            if problem is None:
+                raise
+            raise problem from None
     return connection
 
 
-def explain(route: Route, error: BaseException, said: str = "") -> DeployError | None:
-    """Turn a failure to connect into a sentence. `said` is what the tunnel wrote. None for what is no such failure."""
+class Heard(logging.Handler):
+    """What a server says beside the protocol: a line in place of its version, and why it hangs up.
+
+    Paramiko keeps neither, but logs both.
+    """
+
+    numbers = itertools.count()
+    said = re.compile(r"(?:Banner|Disconnect \(code \d+\)): (.*\S)")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.name, self.words = f"paramiko.transport.{next(self.numbers)}", ""
+        self._logger = logging.getLogger(self.name)
+
+    def __enter__(self) -> "Heard":
+        self._logger.addHandler(self)
+        self._logger.setLevel(logging.DEBUG)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._logger.setLevel(logging.WARNING)
+        self._logger.removeHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not self.words and (found := self.said.match(record.getMessage())):
+            self.words = found[1][:160].rstrip(".")
+
+
+def explain(route: Route, error: BaseException, said: str = "", heard: str = "") -> DeployError | None:
+    """Turn a failure to connect into a sentence; None for what is no such failure.
+
+    `said` is what the tunnel wrote, `heard` what the server said beside the protocol.
+    """
     if isinstance(error, paramiko.BadHostKeyException):
         shown = HostKey(type=error.key.get_name(), blob=error.key.asbytes())
         return DeployError(refusal(route.name, shown, route.known))
     if isinstance(error, paramiko.PasswordRequiredException):
         return DeployError(
-            f"{route.place}: the key is locked by a passphrase, got {route.identity_file or 'a key of ~/.ssh'}. "
-            "Unlock it for an agent: `ssh-add`."
+            f"{route.place}: the key is locked by a passphrase, got a key of ~/.ssh. Unlock it for an agent: `ssh-add`."
+        )
+    if "authentication failures" in heard:
+        return NotAllowed(
+            f"{route.place}: was offered more keys than it looks at, got {heard}. Name the one that lets {route.user} "
+            "in: identity_file in the inventory; then no other key of an agent is offered."
         )
     if isinstance(error, paramiko.AuthenticationException):
         return NotAllowed(f"{route.place}: does not let {route.user} in, got {_said(error)}. {route.if_refused}")
     if said:
         return explain_tunnel(route, said)
-    if isinstance(error, FileNotFoundError) and route.identity_file is not None:
-        return DeployError(f"{route.identity_file}: no such key, got {error}. Correct identity_file in the inventory.")
+    if heard or hangs_up(error):
+        return NotYet(
+            f"{route.place}: hangs up on whoever connects, got {heard or _said(error.__context__ or error)}. Its sshd "
+            "has too many that are logging in (MaxStartups), or keeps this address out, or it is no SSH server."
+        )
     if isinstance(error, (paramiko.SSHException, OSError, EOFError)):
         return NotYet(f"{route.place}: no SSH server answers, got {_said(error)}. {route.if_absent}")
     return None
+
+
+def hangs_up(error: BaseException) -> bool:
+    """Whether somebody took the connection and ended it before saying what it is; silence is another thing."""
+    cause = error.__context__
+    return (
+        isinstance(error, paramiko.SSHException)
+        and str(error).startswith("Error reading SSH protocol banner")
+        and isinstance(cause, (EOFError, OSError))
+        and not isinstance(cause, TimeoutError)
+    )
 
 
 def explain_tunnel(route: Route, said: str) -> DeployError:

@@ -94,8 +94,8 @@ class SshExecutor:
             except (paramiko.SSHException, OSError, EOFError) as error:
                 connection.close()
                 raise lost(pulse.place, command, str(error) or type(error).__name__) from None
-        what = f"no session for a command on any of {CONNECTIONS_MAX} connections"
-        raise DeployError(f"{pulse.place}: {what}, got them refused. Let its sshd allow some: MaxSessions.")
+        what = f"{pulse.place}: refuses every session, got none on {CONNECTIONS_MAX} connections"
+        raise DeployError(f"{what}. Raise MaxSessions of its sshd.")
 
     def _connected(self, index: int) -> tuple[HostConnection, Pulse]:
         with self._connecting:

@@ -70,20 +70,20 @@ def parse_key(type_: str, encoded: str) -> HostKey | None:
         paramiko.PKey.from_type_string(type_, blob)
     except (binascii.Error, ValueError, IndexError, paramiko.SSHException):
         return None
-    fields = _fields(blob)
-    return HostKey(type=type_, blob=blob) if fields and fields[0] == type_.encode() else None
+    parts = fields(blob)
+    return HostKey(type=type_, blob=blob) if parts and parts[0] == type_.encode() else None
 
 
-def _fields(blob: bytes) -> list[bytes]:
-    """Split a key into its parts, each after its length (RFC 4251); nothing of a key that is cut off or goes on."""
-    fields = []
-    while blob:
+def fields(blob: bytes, count: int | None = None) -> list[bytes]:
+    """Split a key into its parts, or the first ones, each after its length (RFC 4251); nothing where it is cut off."""
+    found: list[bytes] = []
+    while blob and len(found) != count:
         length = int.from_bytes(blob[:4], "big")
         if len(blob) < 4 + length:
             return []
-        fields.append(blob[4 : 4 + length])
+        found.append(blob[4 : 4 + length])
         blob = blob[4 + length :]
-    return fields
+    return found
 
 
 def keys_in_file(path: Path, name: str) -> tuple[HostKey, ...]:

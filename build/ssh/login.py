@@ -17,6 +17,7 @@ SHELL_TIMEOUT_S = 30.0
 # Names that do not resolve, or a directory service that does not answer, hold sudo up for as long.
 SUDO_TIMEOUT_S = 90.0
 SHOWN_CHARACTERS = 160
+BECOME = ("sudo", "doas")
 GRANT = "Grant the account roles/compute.osAdminLogin, or, without OS Login, give the user NOPASSWD in sudoers"
 # What sudo, sudo-rs and doas say in English, which they are told to speak; only the step depends on it.
 STEPS = (
@@ -43,8 +44,9 @@ class Login:
         become = 'exec /bin/sh -c "$0"'
         if self.user != "root":
             become = (
-                'PATH="$PATH:/usr/local/bin:/usr/bin:/bin";LC_ALL=C;export PATH LC_ALL;for s in sudo doas;do '
-                'command -v $s >/dev/null&&exec $s -n -- /bin/sh -c "$0";done;echo no sudo is there >&2;exit 127'
+                'PATH="$PATH:/usr/local/bin:/usr/bin:/bin";LC_ALL=C;export PATH LC_ALL;'
+                f'for s in {" ".join(BECOME)};do command -v $s >/dev/null&&exec $s -n -- /bin/sh -c "$0";done;'
+                f"echo neither {' nor '.join(BECOME)} is there >&2;exit 127"
             )
         return f"/bin/sh -c '{announce.replace('%s', 'shell')}{become}' '{inner}'"
 
@@ -72,10 +74,11 @@ class Login:
                 f"{_last(said) or 'nothing'} within {SHELL_TIMEOUT_S:g} s. Look in {files} for what waits for input or "
                 "starts another program, and let it do so in a terminal only."
             )
+        ending = f"exit status {status}" if status >= 0 else "its end by a signal"
         words = f", {line}" if (line := _last(said)) else ""
         return (
-            f"{self.place}: the login shell of {self.user} ends before it runs a command, got exit status {status}"
-            f"{words}. Look at {files}, and whether the account is locked or its key or sshd forces another command."
+            f"{self.place}: the login shell of {self.user} ends before it runs a command, got {ending}{words}. "
+            f"Look at {files}, and whether the account is locked or its key or sshd forces another command."
         )
 
     def root_problem(self, said: str, status: int | None) -> str:
@@ -83,7 +86,8 @@ class Login:
         if status is None:
             return (
                 f"{self.place}: sudo does not come to an end, got {_last(said) or 'nothing'} within {SUDO_TIMEOUT_S:g} "
-                "s. Look what it waits for with `time sudo -n true`: a directory service, or a name that does not resolve."
+                "s. Look what it waits for with `time sudo -n true`: a directory service, or a name that does not "
+                "resolve."
             )
         known = [(each, step) for each in _lines(said) for pattern, step in STEPS if re.search(pattern, each)]
         line, step = known[-1] if known else (_last(said) or f"exit status {status}", GRANT)
