@@ -81,7 +81,8 @@ class Facts(Frozen):
     runner: dict[str, ProcessState] | None
     gateway: GatewayState | None
     checkpoints: dict[str, Checkpoint | None]
-    free_addresses: tuple[str, ...]
+    refused_addresses: dict[str, str]
+    """Why no server could listen now, such as EADDRINUSE, of each address where none could."""
     own_addresses: tuple[str, ...] = ()
     """Where our own gateway listens, whatever its release says."""
 

@@ -81,11 +81,24 @@ def _or_a_wheel(facts: Facts, origin: Origin) -> str:
 
 def _addresses(deployment: Deployment, facts: Facts, name: str) -> Iterator[str]:
     for index, address in enumerate(deployment.gateway.listen):
-        if address not in facts.free_addresses and address not in facts.own_addresses:
+        why = facts.refused_addresses.get(address)
+        if why is None or (why == "EADDRINUSE" and address in facts.own_addresses):
+            continue
+        where, got = f"gateway.listen[{index}]", f"got {json.dumps(address)}"
+        if why == "EACCES":
+            yield f"{where}: ports below 1024 need root on {name}, {got}. Choose one from 1024 on."
+        elif why == "EADDRNOTAVAIL":
             yield (
-                f"gateway.listen[{index}]: in use on {name} by another program, got {json.dumps(address)}. "
+                f"{where}: no address of {name}, {got}. Give one that `ip -brief address` shows there, or 0.0.0.0 for "
+                "all of them."
+            )
+        elif why == "EADDRINUSE":
+            yield (
+                f"{where}: in use on {name} by another program, {got}. "
                 f"Stop it (`ss -ltnp 'sport = :{address.rpartition(':')[2]}'` shows it) or choose another port."
             )
+        else:
+            yield f"{where}: nothing can listen there on {name}, {got}: {why}. Choose another address."
 
 
 def kernel_problems(deployment: Deployment, *, machine: str) -> Iterator[str]:

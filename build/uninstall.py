@@ -14,7 +14,16 @@ from build.onhost import bundle
 from build.systemd import STOP_TIMEOUT_S, USER
 from build.target import Target
 
-PARTS = ("durable.py", "files.py", "weights.py", "content.py", "lock.py", "systemd.py", "ours.py", "uninstall_system.py")
+PARTS = (
+    "durable.py",
+    "files.py",
+    "weights.py",
+    "content.py",
+    "lock.py",
+    "systemd.py",
+    "ours.py",
+    "uninstall_system.py",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

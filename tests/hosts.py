@@ -62,7 +62,7 @@ def facts(**changes: Any) -> Facts:
         "runner": {name: {"state": "RUNNING", "pid": 1} for name in ("alpha", "beta", "gateway")},
         "gateway": {"unit_digest": "ug", "config_digest": "g1", "models": SEEN},
         "checkpoints": {},
-        "free_addresses": [],
+        "refused_addresses": {"127.0.0.1:8080": "EADDRINUSE"},
         "own_addresses": ["127.0.0.1:8080"],
     }
     return Facts.model_validate({**whole, **changes})
@@ -79,7 +79,7 @@ def empty_facts(**changes: Any) -> Facts:
         "engines": {},
         "runner": None,
         "gateway": None,
-        "free_addresses": ["127.0.0.1:8080"],
+        "refused_addresses": {},
         "own_addresses": [],
     }
     return facts(**{**nothing, **changes})

@@ -107,9 +107,27 @@ def test_an_adapter_must_be_there(found: Any, expected: list[str]) -> None:
 
 
 def test_an_address_of_another_program_is_named_with_how_to_find_that_one() -> None:
-    assert problems(fresh(free_addresses=[])) == [
+    assert problems(fresh(refused_addresses={"127.0.0.1:8080": "EADDRINUSE"})) == [
         'gateway.listen[0]: in use on this computer by another program, got "127.0.0.1:8080". '
         "Stop it (`ss -ltnp 'sport = :8080'` shows it) or choose another port."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("why", "expected"),
+    [
+        ("EACCES", "ports below 1024 need root on this computer, got LISTEN. Choose one from 1024 on."),
+        (
+            "EADDRNOTAVAIL",
+            "no address of this computer, got LISTEN. Give one that `ip -brief address` shows there, or 0.0.0.0 for "
+            "all of them.",
+        ),
+        ("EPERM", "nothing can listen there on this computer, got LISTEN: EPERM. Choose another address."),
+    ],
+)
+def test_an_address_that_is_refused_says_why(why: str, expected: str) -> None:
+    assert problems(fresh(refused_addresses={"127.0.0.1:8080": why})) == [
+        f"gateway.listen[0]: {expected}".replace("LISTEN", '"127.0.0.1:8080"')
     ]
 
 
@@ -142,7 +160,9 @@ def test_the_demonstrations_models_are_made_by_make_demo() -> None:
 
 def test_only_the_addresses_that_the_running_release_serves_are_ours() -> None:
     served = deployment(gateway={"listen": ["127.0.0.1:8080", "127.0.0.1:8082"]})
-    (sentence,) = problems(facts(checkpoints={"alpha": GOOD, "beta": GOOD}), served=served)
+    refused = dict.fromkeys(("127.0.0.1:8080", "127.0.0.1:8082"), "EADDRINUSE")
+    found = facts(checkpoints={"alpha": GOOD, "beta": GOOD}, refused_addresses=refused)
+    (sentence,) = problems(found, served=served)
     assert sentence.startswith('gateway.listen[1]: in use on this computer by another program, got "127.0.0.1:8082".')
 
 
@@ -194,5 +214,7 @@ def test_too_little_disk_is_said_with_both_sizes() -> None:
 
 
 def test_everything_is_reported_at_once() -> None:
-    host = empty_facts(python="3.10.12", free_addresses=[], disk_free_bytes=0, checkpoints={})
+    host = empty_facts(
+        python="3.10.12", refused_addresses={"127.0.0.1:8080": "EADDRINUSE"}, disk_free_bytes=0, checkpoints={}
+    )
     assert len(problems(host)) == 5  # Python, an address, two checkpoints, the disk

@@ -171,8 +171,26 @@ def test_a_gateway_configuration_edited_beyond_recognition_is_no_failure(root: P
 def test_addresses_are_free_until_somebody_listens(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         taken = f"127.0.0.1:{server.getsockname()[1]}"
-        assert probe(tmp_path, listen=(taken, "127.0.0.1:0")).free_addresses == ("127.0.0.1:0",)
-    assert probe(tmp_path, listen=(taken,)).free_addresses == (taken,)
+        assert probe(tmp_path, listen=(taken, "127.0.0.1:0")).refused_addresses == {taken: "EADDRINUSE"}
+    assert probe(tmp_path, listen=(taken,)).refused_addresses == {}
+
+
+def test_an_address_of_another_host_is_not_in_use(tmp_path: Path) -> None:
+    assert probe(tmp_path, listen=("192.0.2.1:8080",)).refused_addresses == {"192.0.2.1:8080": "EADDRNOTAVAIL"}
+
+
+def test_a_port_that_needs_root_is_not_in_use() -> None:
+    code = (
+        "import os, sys\nfrom build.onhost.probe import refusal\n"
+        "os.geteuid() or os.setuid(65534)\nprint(refusal('127.0.0.1:77'))"
+    )
+    first = int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
+    if first <= 77:
+        pytest.skip("here everybody may take every port")
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False
+    )
+    assert (ran.stdout, ran.stderr) == ("EACCES\n", "")
 
 
 @contextmanager

@@ -29,9 +29,7 @@ def units_of(stack: PulumiStack, monkeypatch: pytest.MonkeyPatch) -> dict[str, s
     for name, value in {**stack.environment, "AXION_PROJECT": str(stack.folder)}.items():
         monkeypatch.setenv(name, value)
     read = Selection(stack=stack.name).read(Reporter(), LocalExecutor())
-    fresh = Busy(
-        checkpoints={}, free_addresses=["127.0.0.1:8080", "127.0.0.1:8082", "0.0.0.0:8443"]
-    )  # a c4a-standard-32 on which nothing is
+    fresh = Busy(checkpoints={}, refused_addresses={})  # a c4a-standard-32 on which nothing is
     prepared = prepare(stack.folder / "models.yaml", remote_target(read, read.hosts["main"]), fresh)
     return {file.path: file.text for file in prepared.release.files}
 

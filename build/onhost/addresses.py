@@ -1,21 +1,22 @@
-"""Which addresses of this host are free, and which are our gateway's."""
+"""Where on this host a server could listen, and which addresses are our gateway's."""
 
+import errno
 import socket
 import subprocess
 from pathlib import Path
 from typing import Any
 
 
-def is_free(address: str) -> bool:
-    """Whether a server could listen here now."""
+def refusal(address: str) -> "str | None":
+    """Why no server could listen here now, such as EADDRINUSE; None where one could."""
     host, _, port = address.rpartition(":")
     with socket.socket() as attempt:
         attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             attempt.bind((host, int(port)))
-        except OSError:
-            return False
-    return True
+        except OSError as error:
+            return errno.errorcode.get(error.errno or 0, str(error))
+    return None
 
 
 def own_addresses(runner: Any) -> "list[str]":

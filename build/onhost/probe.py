@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from xml.parsers.expat import ExpatError
 
-from build.onhost.addresses import is_free, own_addresses, systemctl
+from build.onhost.addresses import own_addresses, refusal, systemctl
 from build.onhost.checkpoints import judge
 from build.onhost.seal import is_sealed
 from build.onhost.system import look
@@ -198,7 +198,7 @@ def main() -> None:
                 "own_addresses": own_addresses(runner),
                 "gateway": gateway_state(root),
                 "checkpoints": {name: judge(name, path) for name, path in wanted["checkpoints"].items()},
-                "free_addresses": [address for address in wanted["listen"] if is_free(address)],
+                "refused_addresses": {address: why for address in wanted["listen"] if (why := refusal(address))},
             }
         )
     )
