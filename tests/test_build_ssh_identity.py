@@ -6,7 +6,6 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,9 +15,8 @@ from build.progress import Reporter
 from build.ssh.connection import NotAllowed, NotYet, connect
 from build.ssh.identity import load_key
 from build.ssh.reach import Way
+from tests.ssh_agent import SECRET, agent
 from tests.ssh_server import SshServer, make_key, ssh_server
-
-SECRET = "a secret"
 
 
 @pytest.fixture(scope="module")
@@ -33,28 +31,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
     return tmp_path
-
-
-@contextmanager
-def agent(folder: Path, monkeypatch: pytest.MonkeyPatch, *keys: Path) -> Iterator[None]:
-    """A real agent that holds these keys."""
-    place = folder / "agent"
-    process = subprocess.Popen(["ssh-agent", "-D", "-a", str(place)], stdout=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + 10
-        while not place.exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        monkeypatch.setenv("SSH_AUTH_SOCK", str(place))
-        for key in keys:
-            asked = {**os.environ, "SSH_ASKPASS": str(folder / "askpass"), "SSH_ASKPASS_REQUIRE": "force"}
-            (folder / "askpass").write_text(f"#!/bin/sh\necho '{SECRET}'\n")
-            (folder / "askpass").chmod(0o755)
-            subprocess.run(["ssh-add", "-q", str(key)], check=True, env=asked, timeout=10, stderr=subprocess.PIPE)
-        yield
-    finally:
-        process.kill()
-        process.wait(10)
 
 
 def keygen(path: Path, *options: str) -> Path:
@@ -155,24 +131,21 @@ def test_a_locked_key_logs_in_through_an_agent_that_holds_it(
     server: SshServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: tuple[str, ...]
 ) -> None:
     key = keygen(tmp_path / "key", "-t", "ecdsa", "-N", SECRET, *form)
-    others = [keygen(tmp_path / f"other{number}", "-t", "ed25519", "-N", "") for number in range(9)]
     locked = (
         "KEY: the key is locked by a passphrase, got none of that kind from an agent. "
         "Unlock it for an agent: `ssh-add KEY`."
     )
     assert problem(key) == locked
-    with agent(tmp_path, monkeypatch, *others):
+    with agent(tmp_path, monkeypatch, count=5):
         assert problem(key) == locked
-    (tmp_path / "agent").unlink(missing_ok=True)
-    with server.also(key), agent(tmp_path, monkeypatch, *others, key):
+    with server.also(key), agent(tmp_path, monkeypatch, key, count=9):
         connect(server.route(identity_file=key)).close()
 
 
 def test_nine_keys_of_an_agent_do_not_come_before_the_named_one(
     server: SshServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keys = [keygen(tmp_path / f"key{number}", "-t", "ed25519", "-N", "") for number in range(9)]
-    with agent(tmp_path, monkeypatch, *keys):
+    with agent(tmp_path, monkeypatch, count=9):
         connect(server.route()).close()
         with pytest.raises(NotAllowed) as caught:
             Way(name="main", route=lambda: server.route(identity_file=None)).reach(Reporter())

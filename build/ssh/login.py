@@ -40,7 +40,10 @@ class Login:
         """Build what the login shell runs. The same in sh, bash, zsh, fish and tcsh: no `!`, no backslash, one line."""
         announce = f"echo {tag} %s;echo {tag} %s >&2;"
         # printf %b turns the two escapes of `order` back. `read` takes not a byte more than its line (POSIX).
-        inner = announce.replace("%s", "root") + 'umask 022;cd /;read -r o;eval "$(printf %b "$o")"'
+        # The path of sudo (secure_path), or of a start file, may lack what every host has.
+        inner = announce.replace("%s", "root") + (
+            'PATH="$PATH:/usr/sbin:/usr/bin:/sbin:/bin";export PATH;umask 022;cd /;read -r o;eval "$(printf %b "$o")"'
+        )
         become = 'exec /bin/sh -c "$0"'
         if self.user != "root":
             become = (

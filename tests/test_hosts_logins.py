@@ -1,0 +1,257 @@
+"""The login matrix: every task over every kind of login, on a real sshd with real shells and a real sudo.
+
+Each row is a user of one host, whose operator has an agent with nine keys. Every task that looks at a host or changes
+it works as that user, or says in one sentence why it cannot. `make test-hosts`.
+"""
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.host_deployment import ROOT, HostDeployment
+from tests.local_deployment import Ran
+from tests.machines.logins import NOPASSWD, Login, add_logins
+from tests.machines.machine import Machine, booted
+from tests.machines.shells import shells_layer
+from tests.machines.standin import standin_layers
+from tests.ssh_agent import agent
+
+pytestmark = pytest.mark.hosts
+
+HOST = "login-matrix"
+PRIVILEGED_PORT = 245
+WARNING = (
+    "warned when {name} became root, got sudo: unable to resolve host login-matrix: Name or service not known. It is "
+    "no refusal, and skipped."
+)
+BANNER = (
+    "the login shell of {name} prints before it runs a command, got Welcome. It is skipped; let its start files print "
+    "in a terminal only."
+)
+
+
+def ends(got: str) -> str:
+    return (
+        f"the login shell of {{name}} ends before it runs a command, got {got}. Look at its start files (such as "
+        "~/.bashrc), and whether the account is locked or its key or sshd forces another command."
+    )
+
+
+NO_ROOT = (
+    "{name} cannot become root there, got sudo: a password is required. Grant the account roles/compute.osAdminLogin, "
+    "or, without OS Login, give the user NOPASSWD in sudoers."
+)
+NO_TERMINAL = (
+    "{name} cannot become root there, got sudo: sorry, you must have a tty to run sudo. Let it do without a terminal: "
+    "`Defaults:{name} !requiretty` in a file of /etc/sudoers.d."
+)
+MANY_KEYS = (
+    "was offered more keys than it looks at, got Too many authentication failures. Name the one that lets {name} in: "
+    "identity_file in the inventory; then no other key of an agent is offered."
+)
+GERMAN = "export LC_ALL=de_DE.UTF-8 LANGUAGE=de\n"
+NOISY = "echo Welcome\n(for i in 1 2 3 4 5 6; do echo again; sleep 0.1; done) &\ntrap 'echo bye; exit 9' EXIT\n"
+FISH = "printf Welcome\nfunction bye --on-event fish_exit; echo bye; end\n"
+TCSH = "printf Welcome\nset echo\nset path=(/nowhere)\n"
+
+
+def bash(text: str) -> dict[str, str]:
+    return {".bashrc": text}
+
+
+WORKING = (
+    Login(name="insh", what="sh, locale C", program="/bin/sh", sshd="SetEnv LC_ALL=C"),
+    Login(name="indash", what="dash, MaxSessions 1", program="/bin/dash", sshd="MaxSessions 1"),
+    Login(name="inbash", what="bash, banner, umask 077", files=bash("echo Welcome; umask 077; cd /tmp\n"), told=BANNER),
+    Login(
+        name="inzsh", what="zsh, banner, de_DE.UTF-8", program="/bin/zsh", told=BANNER,
+        files={".zshenv": f"print -n Welcome\n{GERMAN}"},
+    ),
+    Login(
+        name="infish", what="fish, banner, sudo's lecture", program="/bin/fish", told=BANNER,
+        files={".config/fish/config.fish": FISH}, sudoers=f"Defaults:{{name}} lecture=always\n{NOPASSWD}",
+    ),
+    Login(
+        name="intcsh", what="tcsh, banner, secure_path", program="/bin/tcsh", told=BANNER,
+        files={".cshrc": TCSH}, sudoers=f"Defaults:{{name}} secure_path=/nowhere\n{NOPASSWD}",
+    ),
+    Login(
+        name="noisy", what="bash, noise all along, sudo use_pty", told=BANNER,
+        files=bash(NOISY), sudoers=f"Defaults:{{name}} use_pty, log_output\n{NOPASSWD}",
+    ),
+    Login(name="latin", what="bash, de_DE", files=bash("export LC_ALL=de_DE\n")),
+)  # fmt: skip
+REFUSED = (
+    Login(name="terminal", what="requiretty", sudoers=f"Defaults:{{name}} requiretty\n{NOPASSWD}", told=NO_TERMINAL),
+    Login(name="password", what="sudo wants a password", sudoers="{name} ALL=(ALL) ALL", told=NO_ROOT),
+    Login(name="limited", what="sudo for ls alone", sudoers="{name} ALL=(ALL) NOPASSWD: /bin/ls", told=NO_ROOT),
+    Login(name="stranger", what="not in sudoers", sudoers=None, told=NO_ROOT),
+    Login(name="fremd", what="not in sudoers, de_DE", sudoers=None, files=bash(GERMAN), told=NO_ROOT),
+    Login(
+        name="nologin", what="nologin", program="/usr/sbin/nologin",
+        told=ends("exit status 1, This account is currently not available"),
+    ),
+    Login(
+        name="broken", what="exit 1 in .bashrc", files=bash("echo Welcome; nonsense; exit 1\n"),
+        told=ends("exit status 1, /home/broken/.bashrc: line 1: nonsense: command not found"),
+    ),
+    Login(name="other", what="exec in .bashrc", files=bash("exec true\n"), told=ends("exit status 0")),
+    Login(
+        name="inrbash", what="rbash", program="/bin/rbash",
+        told=ends("exit status 127, rbash: line 1: /bin/sh: restricted: cannot specify `/' in command names"),
+    ),
+    Login(
+        name="forced", what="ForceCommand", sshd="ForceCommand /bin/echo No shell for you.",
+        told=ends("exit status 0, No shell for you"),
+    ),
+    Login(name="expired", what="expired account", told="does not let {name} in"),
+    Login(name="manykeys", what="nine keys of an agent, none named", told=MANY_KEYS),
+)  # fmt: skip
+LOOKING = ("status", "plan", "verify")
+CHANGING = (
+    *("build-and-deploy", "doctor", "releases", "history", "logs alpha", "unlock", "restart alpha", "rollback", "stop"),
+)
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostDeployment]:
+    """A deployed host with all logins, which cannot resolve its own name; its operator has too many keys."""
+    base = tmp_path_factory.mktemp("d")
+    machine = Machine(HOST, port=2450, layers=(*standin_layers("amd64"), shells_layer()))
+    with booted(machine), pytest.MonkeyPatch.context() as patched, agent(base, patched, count=9):
+        patched.setenv("HOME", str(base))
+        deployed = HostDeployment(machine, base, ("alpha",))
+        deployed.port = PRIVILEGED_PORT
+        deployed.deploy()
+        add_logins(machine, (*WORKING, *REFUSED))
+        machine.output("chage", "--expiredate=1", "expired")
+        etc = machine.root / "etc"
+        (etc / "hosts").write_text("127.0.0.1 localhost\n")
+        (etc / "nsswitch.conf").write_text((etc / "nsswitch.conf").read_text().replace(" dns", ""))
+        yield deployed
+
+
+@pytest.fixture(scope="module", autouse=True)
+def table(request: pytest.FixtureRequest) -> Iterator[list[tuple[str, ...]]]:
+    """What became of each login, printed at the end."""
+    rows: list[tuple[str, ...]] = []
+    yield rows
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        print()
+        for row in rows:
+            print(f"{row[0]:24} {row[1]:70} {row[2]}")
+
+
+def as_user(host: HostDeployment, *names: str, **changes: Any) -> str:
+    """An inventory whose hosts are this one, each with another login."""
+    path = host.machine.inventory(**changes)
+    document = json.loads(path.read_text())
+    (entry,) = document["hosts"].values()
+    document["hosts"] = {name: {**entry, "name": name, "ssh_user": name} for name in names}
+    path.write_text(json.dumps(document))
+    return str(path)
+
+
+def place(host: HostDeployment, name: str) -> str:
+    return f"{name} (127.0.0.1:{host.machine.access.port})"
+
+
+def told(host: HostDeployment, login: Login) -> str:
+    return f"{place(host, login.name)}: {(login.told or WARNING).format(name=login.name)}"
+
+
+def run(host: HostDeployment, *words: str) -> Ran:
+    host.inventory = Path("unused")
+    began = time.monotonic()
+    process = super(HostDeployment, host).popen(*words)
+    try:
+        stdout, stderr = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    ran = Ran(status=process.returncode, stdout=stdout, stderr=stderr, took_s=time.monotonic() - began)
+    assert "Traceback" not in ran.said, ran.said
+    return ran
+
+
+def test_every_task_that_looks_gives_the_same_answer_through_every_login(
+    host: HostDeployment, table: list[tuple[str, ...]]
+) -> None:
+    host.write()
+    names = [login.name for login in WORKING]
+    inventory = as_user(host, "root", *names)
+    for task in LOOKING:
+        ran = run(host, task, "--inventory", inventory, "--json")
+        assert ran.status == 0, ran.said
+        told_lines = [line for line in ran.stderr.splitlines() if "skipped" in line]
+        assert sorted(told_lines) == sorted(told(host, login) for login in WORKING), "once a host"
+        answers = json.loads(ran.stdout)
+        assert answers.keys() == {"root", *names}
+        for name in names:
+            assert answers[name] == answers["root"], (task, name)
+    table.append(("every one of them", f"{len(LOOKING)} tasks that look: as root's", "works"))
+
+
+@pytest.mark.parametrize("login", WORKING, ids=lambda login: login.name)
+def test_every_task_that_changes_a_host_works_through_this_login(
+    host: HostDeployment, login: Login, table: list[tuple[str, ...]]
+) -> None:
+    host.models["alpha"]["engine"]["max_num_seqs"] = 10 + WORKING.index(login)
+    host.write()
+    before, seen = host.link("current"), set(host.releases())
+    inventory = as_user(host, login.name)
+    ran = run(host, *(word for task in CHANGING for word in (*task.split(), "--inventory", inventory)))
+    assert ran.status == 0, ran.said
+    assert ran.stderr.splitlines().count(told(host, login)) == len(CHANGING), ran.said
+    for words in (" serves alpha at ", "alpha answers after ", " serves again after ", "Stopped after "):
+        assert words in ran.stderr
+    assert "stand-in: loading alpha" in ran.stdout
+    assert host.link("current") == before
+    (new,) = set(host.releases()) - seen
+    modes = host.machine.output("find", f"/{ROOT}/releases/{new}", "!", "-perm", "-o=r", "-print")
+    assert modes == "", "engines, who are not root, read it"
+    table.append((login.what, f"{', '.join(CHANGING)}", "works"))
+
+
+@pytest.mark.parametrize("login", REFUSED, ids=lambda login: login.name)
+def test_a_login_that_cannot_work_is_told_at_the_first_try(
+    host: HostDeployment, login: Login, table: list[tuple[str, ...]]
+) -> None:
+    changes = {"identity_file": None} if login.name == "manykeys" else {}
+    inventory = as_user(host, login.name, **changes)
+    before = host.lock()
+    ran = run(host, "build-and-deploy", "--inventory", inventory)
+    assert (ran.status, ran.stdout) == (1, "")
+    assert ran.stderr.startswith(told(host, login)), ran.stderr
+    assert ran.stderr.count("\n") == 1, "one sentence"
+    assert ran.took_s < 8
+    assert host.lock() == before
+    table.append((login.what, ran.stderr.partition(": ")[2].strip(), "told"))
+
+
+def test_a_host_with_too_many_logins_is_waited_for_or_told(host: HostDeployment, table: list[tuple[str, ...]]) -> None:
+    setting = host.machine.root / "etc" / "ssh" / "sshd_config.d" / "a-startups.conf"
+    setting.write_text("MaxStartups 1\n")
+    host.machine.output("systemctl", "reload", "ssh")
+    inventory = as_user(host, "insh")
+    waiting = socket.create_connection(("127.0.0.1", host.machine.access.port))
+    try:
+        while waiting.recv(4) != b"SSH-":
+            waiting = socket.create_connection(("127.0.0.1", host.machine.access.port))
+        ran = run(host, "releases", "--inventory", inventory)
+        assert ran.status == 1
+        assert "hangs up on whoever connects, got Exceeded MaxStartups. " in ran.stderr
+        process = super(HostDeployment, host).popen("releases", "--inventory", inventory)
+        time.sleep(4)
+        waiting.close()
+        assert process.wait(30) == 0
+    finally:
+        waiting.close()
+        setting.unlink()
+        host.machine.output("systemctl", "reload", "ssh")
+    table.append(("MaxStartups 1", "waited for 10 s, then: hangs up ..., got Exceeded MaxStartups", "works or told"))
