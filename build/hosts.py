@@ -1,5 +1,6 @@
 """Which hosts a task is for: those of a stack, of a written inventory, or this computer."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,12 +10,12 @@ from pathlib import Path
 
 from build.activation import Host
 from build.cloud.gcloud import Gcloud
-from build.cloud.instance import GoogleHost, identity_file
+from build.cloud.instance import GoogleHost, identity_file, proxy
 from build.cloud.pulumi_cli import Pulumi, PulumiError, project_directory
 from build.errors import DeployError
 from build.executor import Executor, LocalExecutor
 from build.progress import Reporter
-from build.ssh.connection import Route
+from build.ssh.connection import IF_ABSENT, Route
 from build.ssh.executor import SshExecutor
 from build.ssh.host_keys import KnownKeys, keys_in_file
 from build.ssh.reach import BOOT_PATIENCE_S, RESTART_PATIENCE_S, Way
@@ -24,6 +25,11 @@ from deployment.errors import ConfigError
 from deployment.inventory import Inventory, InventoryHost, inventory_from, parse_inventory
 from deployment.stack_name import StackName
 
+PROXIES = ("ALL_PROXY", "all_proxy", "HTTPS_PROXY", "https_proxy")
+PROXIED = (
+    f"{IF_ABSENT} SSH goes through no proxy of the environment: name one in ssh_proxy_command of the inventory, such "
+    "as `nc -X connect -x PROXY:PORT %h %p`."
+)
 # Then the last inventory that was read is still the best guess; anything else that Pulumi says is about the stack.
 UNREACHABLE = (Kind.UNREACHABLE, Kind.NOT_LOGGED_IN)
 
@@ -159,9 +165,13 @@ def written_route(host: InventoryHost) -> Route:
     name = host.ssh_address if host.ssh_port == 22 else f"[{host.ssh_address}]:{host.ssh_port}"
     scan = f"`ssh-keyscan -p {host.ssh_port} {host.ssh_address}`, compared with `ssh-keygen -lf` on the host itself"
     step = f"If you know that this is the host's key, correct {path}: {scan}."
+    is_in_environment = any(os.environ.get(name) for name in PROXIES)
     return Route(
         name=host.name,
         address=host.ssh_address,
+        tunnel=proxy(host, host.ssh_user),
+        is_proxy=host.ssh_proxy_command is not None,
+        if_absent=PROXIED if is_in_environment and host.ssh_proxy_command is None else IF_ABSENT,
         port=host.ssh_port,
         user=host.ssh_user,
         known=KnownKeys(keys=keys_in_file(path, name), source=str(path), if_changed=step),

@@ -30,6 +30,7 @@ LEFT_OUT: Mapping[str, object] = {
     "ssh_port": 22,
     "known_hosts": None,
     "identity_file": None,
+    "ssh_proxy_command": None,
     "gateway_clients": [],
     "gateway_keys": None,
 }
@@ -63,6 +64,11 @@ class InventoryHost(Frozen):
     ssh_port: int = Field(22, ge=1, le=65535, description="a port number")
     known_hosts: str | None = Field(None, description="a file with the host's keys, or null for guest attributes")
     identity_file: str | None = Field(None, description="a file with a private key, or null for the usual ones")
+    ssh_proxy_command: str | None = Field(
+        None,
+        min_length=1,
+        description="a program whose input and output are the connection, as ssh's ProxyCommand: %h, %p and %r count",
+    )
 
     @property
     def is_google(self) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.host_deployment import ROOT, HostDeployment
-from tests.local_deployment import Ran
+from tests.local_deployment import Ran, eventually
 from tests.machines.logins import NOPASSWD, Login, add_logins
 from tests.machines.machine import Machine, booted
 from tests.machines.shells import shells_layer
@@ -103,7 +103,7 @@ REFUSED = (
     Login(name="other", what="exec in .bashrc", files=bash("exec true\n"), told=ends("exit status 0")),
     Login(
         name="inrbash", what="rbash", program="/bin/rbash",
-        told=ends("exit status 127, rbash: line 1: /bin/sh: restricted: cannot specify `/' in command names"),
+        told=ends("exit status 1, rbash: line 1: /bin/sh: restricted: cannot specify `/' in command names"),
     ),
     Login(
         name="forced", what="ForceCommand", sshd="ForceCommand /bin/echo No shell for you.",
@@ -203,7 +203,7 @@ def test_every_task_that_changes_a_host_works_through_this_login(
 ) -> None:
     host.models["alpha"]["engine"]["max_num_seqs"] = 10 + WORKING.index(login)
     host.write()
-    before, seen = host.link("current"), set(host.releases())
+    seen = set(host.releases())
     inventory = as_user(host, login.name)
     ran = run(host, *(word for task in CHANGING for word in (*task.split(), "--inventory", inventory)))
     assert ran.status == 0, ran.said
@@ -211,8 +211,8 @@ def test_every_task_that_changes_a_host_works_through_this_login(
     for words in (" serves alpha at ", "alpha answers after ", " serves again after ", "Stopped after "):
         assert words in ran.stderr
     assert "stand-in: loading alpha" in ran.stdout
-    assert host.link("current") == before
     (new,) = set(host.releases()) - seen
+    assert host.link("current") in seen
     modes = host.machine.output("find", f"/{ROOT}/releases/{new}", "!", "-perm", "-o=r", "-print")
     assert modes == "", "engines, who are not root, read it"
     table.append((login.what, f"{', '.join(CHANGING)}", "works"))
@@ -229,7 +229,7 @@ def test_a_login_that_cannot_work_is_told_at_the_first_try(
     assert (ran.status, ran.stdout) == (1, "")
     assert ran.stderr.startswith(told(host, login)), ran.stderr
     assert ran.stderr.count("\n") == 1, "one sentence"
-    assert ran.took_s < 8
+    assert "Wait for" not in ran.stderr, "nothing is tried again"
     assert host.lock() == before
     table.append((login.what, ran.stderr.partition(": ")[2].strip(), "told"))
 
@@ -238,10 +238,11 @@ def test_a_host_with_too_many_logins_is_waited_for_or_told(host: HostDeployment,
     setting = host.machine.root / "etc" / "ssh" / "sshd_config.d" / "a-startups.conf"
     setting.write_text("MaxStartups 1\n")
     host.machine.output("systemctl", "reload", "ssh")
+    eventually(host.machine.answers, "sshd listens again")
     inventory = as_user(host, "insh")
     waiting = socket.create_connection(("127.0.0.1", host.machine.access.port))
     try:
-        while waiting.recv(4) != b"SSH-":
+        while waiting.recv(4) != b"SSH-":  # sshd has not noticed yet that the last login is over
             waiting = socket.create_connection(("127.0.0.1", host.machine.access.port))
         ran = run(host, "releases", "--inventory", inventory)
         assert ran.status == 1

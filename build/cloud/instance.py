@@ -10,7 +10,7 @@ from typing import Any
 
 from build.cloud.gcloud import Gcloud, GcloudError, in_parallel
 from build.errors import DeployError
-from build.ssh.connection import INSTALL_GCLOUD, NotYet, Route, tunnel_argv
+from build.ssh.connection import INSTALL_GCLOUD, NotYet, Route, proxy_argv, tunnel_argv
 from build.ssh.host_keys import HostKey, KnownKeys, keys_in_file, read_guest_attributes, store_keys, stored_keys
 from deployment.cloud_errors import Kind
 from deployment.inventory import InventoryHost
@@ -57,7 +57,8 @@ class GoogleHost:
             known=known,
             identity_file=identity,
             has_other_keys=self.host.identity_file is None,
-            tunnel=None if host.ssh_address else tunnel,
+            tunnel=proxy(host, user) or (None if host.ssh_address else tunnel),
+            is_proxy=host.ssh_proxy_command is not None,
             is_fresh=is_fresh(described, datetime.now(UTC)),
             if_refused=self._if_refused(identity),
             if_absent=f"Read how it booted: `{self._line('get-serial-port-output')}`.",
@@ -172,6 +173,13 @@ def identity_file(host: InventoryHost) -> Path | None:
         return Path(host.identity_file).expanduser()
     usual = Path.home() / ".ssh" / GOOGLE_KEY
     return usual if usual.is_file() else None
+
+
+def proxy(host: InventoryHost, user: str) -> tuple[str, ...] | None:
+    """The program that somebody wrote down as the way to a host."""
+    if host.ssh_proxy_command is None:
+        return None
+    return proxy_argv(host.ssh_proxy_command, address=host.ssh_address or host.name, port=host.ssh_port, user=user)
 
 
 def is_fresh(described: Mapping[str, Any], now: datetime) -> bool:

@@ -7,6 +7,7 @@ what a host is and how to reach it is in the inventory, and there alone.
 import itertools
 import logging
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ CONNECT_TIMEOUT_S = 15
 CHANNEL_TIMEOUT_S = 15.0
 # A tunnel is there only after gcloud has started, taken a token and shaken hands twice.
 TUNNEL_TIMEOUT_S = 45
+IF_ABSENT = "Check that it runs, and its address and port in the inventory."
 INSTALL_GCLOUD = "Install it: https://cloud.google.com/sdk/docs/install"
 
 
@@ -48,19 +50,25 @@ class Route:
     """Whether an agent's keys may be offered beside identity_file: it was not named by anybody."""
     tunnel: tuple[str, ...] | None = None
     """A program whose standard input and output are the connection; None to connect directly."""
+    is_proxy: bool = False
+    """Whether that program is one that somebody chose for it, not gcloud."""
     is_fresh: bool = False
     """Whether the host started so lately that it may refuse a login which it will take soon."""
     if_refused: str = "Check ssh_user and identity_file of the inventory."
     """What to do when the host takes none of our keys."""
-    if_absent: str = "Check that it runs, and its address and port in the inventory."
+    if_absent: str = IF_ABSENT
 
     @property
     def place(self) -> str:
-        return (
-            f"{self.name} (port {self.port} through IAP)"
-            if self.tunnel
-            else f"{self.name} ({self.address}:{self.port})"
-        )
+        if self.tunnel and not self.is_proxy:
+            return f"{self.name} (port {self.port} through IAP)"
+        return f"{self.name} ({self.address}:{self.port}{' by its ssh_proxy_command' if self.is_proxy else ''})"
+
+
+def proxy_argv(command: str, *, address: str, port: int, user: str) -> tuple[str, ...]:
+    """Build what ssh's ProxyCommand would run: by a shell, which becomes it (ssh_config(5))."""
+    tokens = {"%h": shlex.quote(address), "%p": str(port), "%r": shlex.quote(user), "%%": "%"}
+    return "/bin/sh", "-c", "exec " + re.sub("%[hpr%]", lambda found: tokens[found[0]], command)
 
 
 def tunnel_argv(instance: str, *, port: int, project: str, zone: str) -> tuple[str, ...]:
@@ -203,9 +211,11 @@ def hangs_up(error: BaseException) -> bool:
 
 
 def explain_tunnel(route: Route, said: str) -> DeployError:
-    """Say what gcloud's tunnel means; the codes are those of Identity-Aware Proxy's relay protocol."""
+    """Say what a tunnel means. Of gcloud's, the codes are those of Identity-Aware Proxy's relay protocol."""
     lines = [line for line in said.splitlines() if "ERROR" in line] or said.splitlines()
     line = lines[-1].strip().rstrip(".")
+    if route.is_proxy:
+        return NotYet(f"{route.place}: no way there, got {line}. Try that command of the inventory in a shell.")
     if "4033" in line or "not authorized" in line:
         step = "Have an owner of the project grant roles/iap.tunnelResourceAccessor to `gcloud config get account`."
         return NotAllowed(f"{route.name}: Identity-Aware Proxy refuses the account, got {line}. {step}")

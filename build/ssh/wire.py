@@ -30,7 +30,7 @@ class Wire:
         self._status: int | None = None
         self._out, self._err = Lines(lambda _line: None), Lines(lambda _line: None)
         self._tell_end: Callable[[], None] = lambda: None
-        self._noise = {stage: bytearray() for stage in STAGES}
+        self._noise = {(stage, stream): bytearray() for stage in STAGES for stream in ("out", "err")}
         self._changed = threading.Condition()
         self._stages = {"out": "", "err": ""}
         self._frames = {"out": Frames(tag), "err": Frames(tag)}
@@ -75,8 +75,10 @@ class Wire:
         if self.ended.is_set():
             for reader in self._readers:
                 reader.join(END_S)
-        unread = (self._frames[stream].rest for stream, reached in self._stages.items() if reached == stage)
-        return b"".join((self._noise[stage], *unread)).decode("utf-8", "replace")
+        said = b""
+        for stream, frames in self._frames.items():
+            said += self._noise[stage, stream] + (frames.rest if self._stages[stream] == stage else b"")
+        return said.decode("utf-8", "replace")
 
     @property
     def has_ended_unsaid(self) -> bool:
@@ -122,7 +124,7 @@ class Wire:
             self._status = part.status
             self._end()
         elif part.word == "noise":
-            kept = self._noise[self._stages[stream]]
+            kept = self._noise[self._stages[stream], stream]
             kept += part.data[: NOISE_BYTES_MAX - len(kept)]
         else:
             with self._changed:

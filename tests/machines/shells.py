@@ -1,4 +1,4 @@
-"""Shells and languages that a fresh host lacks, as a layer over its files, installed once."""
+"""Shells, languages and a deployment's packages, as a layer over a host's files, installed once."""
 
 import hashlib
 import shutil
@@ -8,7 +8,7 @@ from tests.arm.host import run
 from tests.machines.overlay import Overlay
 from tests.machines.root import OUTPUT, Architecture, make_root, one_at_a_time
 
-PACKAGES = ("fish", "locales-all", "tcsh", "zsh")
+PACKAGES = ("fish", "libnuma1", "locales-all", "tcsh", "zsh")
 OF_THIS_MACHINE = ("etc/resolv.conf", "etc/hosts", "etc/ssl/certs/ca-certificates.crt")
 
 
