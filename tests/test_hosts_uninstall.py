@@ -44,7 +44,9 @@ def ours(host: HostDeployment) -> list[str]:
     """What of the passing is ours: by name, by account, by unit."""
     places = ("/run", "/var/log/journal", "/var/lib/systemd", "/var/tmp", "/tmp")
     found = host.machine.output("find", *places, "-xdev", "(", "-name", "*axion*", "-o", "-name", "*vllm*", ")")
-    units = host.machine.output("systemctl", "list-units", "--all", "--plain", "--no-legend", "vllm@*", "*axion*")
+    units = host.machine.output(
+        "systemctl", "list-units", "--all", "--plain", "--no-legend", "vllm@*", "*axion*", "gateway*"
+    )
     units += host.machine.run("systemctl", "list-unit-files", "--no-legend", "vllm@*", "axion*", "gateway*").stdout
     processes = [each for each in host.machine.output("ps", "-eo", "user:20,args").splitlines() if "axion" in each]
     shell = [each for each in processes if "find" not in each and "uninstall" not in each]

@@ -60,12 +60,17 @@ def end(root: Path, *, is_systemd: bool) -> None:
         end_supervised(root)
         return
     systemctl("stop", "axion-work-*", is_needed=False)
-    there = {path.name for path in unit_files()}
-    systemctl("stop", *(unit for unit in GATEWAYS if unit in there), is_needed=False)
-    systemctl("stop", *(unit for unit in (TARGET, KEYS) if unit in there), is_needed=False)
+    systemctl("stop", *filter(is_our_unit, GATEWAYS), is_needed=False)
+    systemctl("stop", TARGET, *filter(is_our_unit, [KEYS]), is_needed=False)
     systemctl("stop", SLICE, is_needed=False)  # which all of them are in, whatever became of their files
     if left := sliced():
         sys.exit(f"{SLICE}: its processes do not end, got {left}. Look at `systemctl status {SLICE}`.")
+
+
+def is_our_unit(name: str) -> bool:
+    """Whether a unit is ours, or what is left of it: one that runs may have lost its file."""
+    path = systemctl("show", "--property=FragmentPath", "--value", name, is_needed=False).strip()
+    return not path or not Path(path).is_file() or is_ours(Path(path))
 
 
 def sliced() -> "list[int]":
