@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from build import runner
+from build.attempt import Mark, begin, why
 from build.change import Change, Wanted
 from build.command import Command, Result
 from build.errors import DeployError
 from build.executor import Executor, check
 from build.facts import Facts
-from build.last_words import READ_LINES, last_words
 from build.onhost import bundle
 from build.progress import Phase, Reporter
 from build.target import Target
@@ -47,13 +47,14 @@ def activate(host: Host, wanted: Wanted, change: Change, *, timeout_s: float = G
 
     Engines restart one after another, each only when the one before answers: one model at most is away at a time.
     """
+    mark = begin(host.target, host.executor)
     if change.is_switch:
         check(host.executor, switch_command(host.target, wanted.release))
     _processes(host, change)
     for name in change.restart:
         check(host.executor, runner.restart_command(host.target, name))
-        gate(host, wanted, [name], timeout_s=timeout_s)
-    answers = gate(host, wanted, wanted.engines, timeout_s=timeout_s)
+        gate(host, wanted, [name], timeout_s=timeout_s, mark=mark)
+    answers = gate(host, wanted, wanted.engines, timeout_s=timeout_s, mark=mark)
     check(host.executor, confirm_command(host.target, wanted.release))
     return answers
 
@@ -67,9 +68,9 @@ def _processes(host: Host, change: Change) -> None:
 
 def restart_and_gate(host: Host, wanted: Wanted, name: str, before: Facts) -> None:
     """Restart one process as it is, and wait until what it serves answers again."""
-    names = wanted.engines if name == "gateway" else [name]
+    names, mark = wanted.engines if name == "gateway" else [name], begin(host.target, host.executor)
     check(host.executor, runner.restart_command(host.target, name))
-    gate(host, wanted, names, timeout_s=GATE_TIMEOUT_S, ended=_pids(before, name))
+    gate(host, wanted, names, timeout_s=GATE_TIMEOUT_S, ended=_pids(before, name), mark=mark)
 
 
 def _pids(facts: Facts, name: str) -> list[int]:
@@ -80,11 +81,17 @@ def _pids(facts: Facts, name: str) -> list[int]:
 
 
 def gate(
-    host: Host, wanted: Wanted, names: Iterable[str], *, timeout_s: float, ended: Sequence[int] = ()
+    host: Host,
+    wanted: Wanted,
+    names: Iterable[str],
+    *,
+    timeout_s: float,
+    ended: Sequence[int] = (),
+    mark: Mark | None = None,
 ) -> Mapping[str, str]:
     """Wait until models answer a prompt through the gateway; DeployError carries each one's problem and log.
 
-    Processes in `ended` do not count: they are on their way out.
+    Processes in `ended` do not count: they are on their way out. Nor does what they wrote before the `mark`.
     """
     chosen = {name: wanted.engines[name] for name in names}
     command = gate_command(host.target, wanted, chosen, timeout_s=timeout_s, ended=ended)
@@ -92,7 +99,8 @@ def gate(
         result = host.executor.run(command, lambda line: _show(phase, line))
     outcome = _outcome(result)
     if outcome["problems"]:
-        raise DeployError(*(_problem(host, name, text, wanted.release) for name, text in outcome["problems"].items()))
+        problems = outcome["problems"].items()
+        raise DeployError(*(_problem(host, name, text, wanted.release, mark) for name, text in problems))
     answers: Mapping[str, str] = outcome["result"]
     return answers
 
@@ -103,6 +111,7 @@ def gate_command(
     """Watch from the host itself: nothing has to reach the engines from outside."""
     arguments = {
         "root": target.root,
+        "runner": target.runner,
         "gateway": wanted.address,
         "config_digest": wanted.gateway_config_digest,
         "unit_digest": wanted.gateway_unit,
@@ -137,7 +146,8 @@ def _outcome(result: Result) -> Any:
         raise DeployError(f"gate: no answer from the host, got {tail!r}. Run `fab doctor`.") from None
 
 
-def _problem(host: Host, name: str, text: str, release: str) -> str:
-    log = host.executor.run(runner.log_command(host.target, name, lines=READ_LINES)).stdout
-    lines = "".join(f"\n    {line}" for line in last_words(log, release))
+def _problem(host: Host, name: str, text: str, release: str, mark: Mark | None) -> str:
+    reason, words = why(host.target, host.executor, name, mark, release)
+    lines = "".join(f"\n    {line}" for line in words)
+    text = f"{text}: {reason}" if reason else text
     return f"{name}: does not answer, got: {text}. Correct the cause; `fab logs {name}` has all of it:{lines}"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from build.facts import Facts
-from deployment.release import GATEWAY_CODE, Release
+from deployment.release import GATEWAY_CODE, GATEWAY_UNITS, Release
 
 GatewayStep = Literal["keep", "reload", "restart", "start"]
 
@@ -64,10 +64,12 @@ class Change:
     is_runner_up: bool
     is_confirmed: bool
     """Whether the models of this very release have all answered before."""
+    repair: tuple[str, ...] = ()
+    """Units that somebody edited, removed or disabled: they are installed again."""
 
     @property
     def is_nothing(self) -> bool:
-        moves = (self.is_build, self.is_upload, self.is_switch, self.start, self.restart, self.stop)
+        moves = (self.is_build, self.is_upload, self.is_switch, self.start, self.restart, self.stop, self.repair)
         return not any(moves) and self.gateway == "keep" and self.is_confirmed
 
 
@@ -108,18 +110,28 @@ def decide(wanted: Wanted, facts: Facts) -> Change:
         gateway=_gateway_step(wanted, facts),
         is_runner_up=facts.runner is not None,
         is_confirmed=facts.confirmed == wanted.release,
+        repair=tuple(dict.fromkeys(each.unit for each in facts.troubles if each.kind in ("edited", "disabled"))),
     )
 
 
 def _edited_engines(facts: Facts) -> frozenset[str]:
     """Name engines whose files were edited by hand: they may run the edited ones under the digest of the rendered."""
-    return frozenset(Path(path).stem for path in facts.edited_files if path.startswith("engines/"))
+    units = _edited_units(facts)
+    if "vllm@.service" in units:
+        return frozenset(facts.running)
+    own = (unit[len("vllm@") : -len(".service")] for unit in units if unit.startswith("vllm@"))
+    return frozenset((*own, *(Path(path).stem for path in facts.edited_files if path.startswith("engines/"))))
+
+
+def _edited_units(facts: Facts) -> frozenset[str]:
+    return frozenset(each.unit for each in facts.troubles if each.kind == "edited")
 
 
 def _gateway_step(wanted: Wanted, facts: Facts) -> GatewayStep:
     if facts.gateway is None:
         return "start"
     is_code_edited = any(path.startswith(GATEWAY_CODE) for path in facts.edited_files)
+    is_code_edited |= not _edited_units(facts).isdisjoint(GATEWAY_UNITS)
     if facts.gateway.unit_digest != wanted.gateway_unit or is_code_edited:
         return "restart"
     if facts.gateway.config_digest != wanted.gateway_config_digest:

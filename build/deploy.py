@@ -18,6 +18,7 @@ from build.models.pull import Means, choose_source, pull_models
 from build.models_file import keep, kept
 from build.onhost import bundle, script
 from build.packages import install_packages, refuse_lacking
+from build.place import refuse_place
 from build.prepare import Prepared, prepare
 from build.systemd import keys_commands
 from build.target import Target
@@ -86,7 +87,12 @@ def deploy(prepared: Prepared, host: Host, *, timeout_s: float = GATE_TIMEOUT_S)
     change, wanted, release = prepared.change, prepared.wanted, prepared.release
     provide_environment(prepared, host)
     if change.is_upload:
-        described = release.description(created_at=prepared.stamp, source=str(prepared.models_file))
+        described = release.description(
+            created_at=prepared.stamp,
+            source=str(prepared.models_file),
+            sequence=prepared.facts.next_sequence,
+            follows=prepared.facts.confirmed,
+        )
         with host.reporter.phase(f"Upload release {wanted.release}"):
             files = [*release.files, described]
             check(host.executor, upload_command(host.target, wanted.release, files, release.build))
@@ -105,8 +111,8 @@ def provide_environment(prepared: Prepared, host: Host) -> None:
         ensure_environment(prepared.recipe, host.target, host.executor, host.reporter)
 
 
-def validate(host: Host, release: str) -> None:
-    """Have the host itself look at an uploaded release. Raises DeployError; what serves is not touched."""
+def validate(host: Host, release: str, *, step: str = "correct the models file or templates/") -> None:
+    """Have the host itself look at a release it has. Raises DeployError; what serves is not touched."""
     arguments = json.dumps({"root": host.target.root, "release": release})
     command = Command(
         argv=(host.target.python, "-I", "-", arguments),
@@ -117,9 +123,7 @@ def validate(host: Host, release: str) -> None:
     with host.reporter.phase("Validate it there"):
         problems = json.loads(check(host.executor, command).stdout)["problems"]
     if problems:
-        raise DeployError(
-            *(f"{problem}. Nothing was switched; correct the models file or templates/." for problem in problems)
-        )
+        raise DeployError(*(f"{problem}. Nothing was switched; {step}." for problem in problems))
 
 
 def go_back(host: Host, before: Facts, *, failed: str) -> str:
@@ -137,9 +141,7 @@ def go_back(host: Host, before: Facts, *, failed: str) -> str:
 
 def switch_to(host: Host, name: str) -> Mapping[str, str]:
     """Make a release that the host has the current one, and wait until its models answer."""
-    facts = gather(
-        host.executor, probe_command(host.target.root, {}, [], python=host.target.python), name=host.target.name
-    )
+    facts = gather(host.executor, probe_command(host.target, {}, []), name=host.target.name)
     description = facts.release(name)
     if not description:
         known = ", ".join(facts.releases) or "none at all"
@@ -148,23 +150,33 @@ def switch_to(host: Host, name: str) -> Mapping[str, str]:
     change = decide(wanted, facts)
     if change.is_build:
         raise DeployError(f"{name}: its engine environment is gone, got {wanted.build}. Deploy the models file anew.")
+    refuse_place(host.target, facts)
+    if change.is_switch:
+        validate(host, name, step="name another release, or deploy the models file anew")
     return activate(host, wanted, change)
 
 
 def earlier_release(facts: Facts) -> str | None:
-    """Name the newest release made before the current one whose models once answered.
+    """Name the release that served when the current one was made; without that, the newest made before it.
 
-    The others were withdrawn, or are what an interrupted deployment left: nobody wants those back.
+    Only releases whose models once answered: the others were withdrawn, or are what an interrupted deployment left, and
+    nobody wants those back. Where nothing is current, what answered last was.
     """
-    if facts.current is None:
-        return None
-    earlier = [name for name in facts.releases if name < facts.current and name in facts.answered]
-    return earlier[-1] if earlier else None
+    proven = [name for name in facts.ordered if name in facts.answered and facts.release(name)]
+    if not facts.release(facts.current):
+        return facts.confirmed if facts.confirmed in proven else next(reversed(proven), None)
+    before = facts.release(facts.current).get("follows")
+    if before in proven:
+        return str(before)
+    earlier = facts.ordered[: facts.ordered.index(str(facts.current))]
+    return next((name for name in reversed(earlier) if name in proven), None)
 
 
 def prune(host: Host, before: Facts, wanted: Wanted) -> None:
     """Forget old releases, and the environments and checkpoints that only they used."""
-    stale = stale_releases({*before.releases, wanted.release}, keep=(wanted.release, before.confirmed))
+    made = list(before.ordered) if wanted.release in before.releases else [*before.ordered, wanted.release]
+    follows = before.release(wanted.release).get("follows")
+    stale = stale_releases(made, keep=(wanted.release, before.confirmed, follows))
     used = {wanted.build, *(str(before.release(name).get("build")) for name in before.releases if name not in stale)}
     for command in (
         *remove_commands(host.target, "releases", stale),

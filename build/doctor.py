@@ -14,7 +14,7 @@ Check = dict[str, str]
 
 def host_checks(facts: Facts, pins: Pins) -> list[Check]:
     """Judge a host by its facts alone."""
-    return [_python(facts), *_tools(facts), *_compiler(facts, pins), _memory(facts), _disk(facts), _runner(facts)]
+    return [_python(facts), *_tools(facts), *_compiler(facts, pins), _memory(facts), _disk(facts), *_runner(facts)]
 
 
 def _python(facts: Facts) -> Check:
@@ -76,13 +76,18 @@ def _disk(facts: Facts) -> Check:
     return _check("disk", "pass", f"{free} free")
 
 
-def _runner(facts: Facts) -> Check:
+def _runner(facts: Facts) -> Iterator[Check]:
+    """Each unit that is in trouble, and the processes that keep ending."""
+    for each in facts.troubles:
+        yield _check(each.unit, "warn" if each.kind == "extended" else "fail", each.what)
     if facts.runner is None:
-        return _check("process runner", "pass", "not running; a deployment starts it")
+        yield _check("process runner", "pass", "not running; a deployment starts it")
+        return
     broken = sorted(name for name, process in facts.runner.items() if process.state in ("FATAL", "BACKOFF"))
     if broken:
-        return _check("process runner", "fail", f"{', '.join(broken)} keep ending. Read `fab logs {broken[0]}`")
-    return _check("process runner", "pass", f"{len(facts.runner)} processes")
+        yield _check("process runner", "fail", f"{', '.join(broken)} keep ending. Read `fab logs {broken[0]}`")
+    elif not facts.troubles:
+        yield _check("process runner", "pass", f"{len(facts.runner)} processes")
 
 
 def _check(name: str, verdict: str, finding: str) -> Check:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -11,8 +11,9 @@ from build.errors import ConnectionLostError, DeployError
 from build.executor import Executor, check
 from build.minimum import LOOK, refuse_unfit
 from build.needs import things_to_look_for
-from build.onhost import COMPLETENESS, bundle
+from build.onhost import COMPLETENESS, PROCESSES, bundle
 from build.system import System
+from build.target import Target
 
 
 class Frozen(BaseModel):
@@ -53,6 +54,15 @@ class GatewayState(Frozen):
     models: dict[str, dict[str, Any]]
 
 
+class Trouble(Frozen):
+    """Something that is wrong with a unit of ours."""
+
+    unit: str
+    kind: Literal["failed", "masked", "disabled", "edited", "extended"]
+    what: str
+    """A sentence without its full stop."""
+
+
 class Facts(Frozen):
     """One look at a host."""
 
@@ -80,11 +90,18 @@ class Facts(Frozen):
     """What each living launcher says that it runs."""
     runner: dict[str, ProcessState] | None
     gateway: GatewayState | None
+    served_addresses: tuple[str, ...] = ()
+    """Where a gateway of ours listens, whatever release it is of."""
+    troubles: tuple[Trouble, ...] = ()
+    no_links: tuple[str, ...] = ()
+    """Those of `current` and `confirmed` that are something else than a link."""
+    real_root: str = ""
+    """What the host's directory is once every link is followed."""
+    closed: str | None = None
+    """A directory on the way to it, or itself, that only some may enter."""
     checkpoints: dict[str, Checkpoint | None]
     refused_addresses: dict[str, str]
     """Why no server could listen now, such as EADDRINUSE, of each address where none could."""
-    own_addresses: tuple[str, ...] = ()
-    """Where our own gateway listens, whatever its release says."""
 
     @property
     def running(self) -> Mapping[str, str]:
@@ -99,21 +116,37 @@ class Facts(Frozen):
             sorted(path for path in wanted.keys() | self.files.keys() if wanted.get(path) != self.files.get(path))
         )
 
+    @property
+    def ordered(self) -> tuple[str, ...]:
+        """Names of the releases, oldest first, by the host's own count. Names begin with somebody's clock.
+
+        Releases from before there was a count come first, by name.
+        """
+        return tuple(sorted(self.releases, key=lambda name: (self._sequence(name), name)))
+
+    @property
+    def next_sequence(self) -> int:
+        """The number of the release that is made next. The newest ones are never pruned, so none is given twice."""
+        return max(map(self._sequence, self.releases), default=0) + 1
+
+    def _sequence(self, name: str) -> int:
+        number = self.release(name).get("sequence")
+        return number if isinstance(number, int) else 0
+
     def release(self, name: str | None) -> Mapping[str, Any]:
         """Describe a release; empty for one that is not there."""
         return self.releases.get(name or "") or {}
 
 
-def probe_command(
-    root: str, checkpoints: Mapping[str, str], listen: Sequence[str], *, python: str = "python3"
-) -> Command:
+def probe_command(target: Target, checkpoints: Mapping[str, str], listen: Sequence[str]) -> Command:
     """Ask a host for its facts."""
     system = {**things_to_look_for(), "sh": [LOOK]}
-    wanted = json.dumps({"root": root, "checkpoints": dict(checkpoints), "listen": list(listen), "system": system})
+    asked = {"checkpoints": dict(checkpoints), "listen": list(listen), "system": system}
+    wanted = json.dumps({"root": target.root, "runner": target.runner, **asked})
     return Command(
-        argv=(python, "-I", "-", wanted),
+        argv=(target.python, "-I", "-", wanted),
         what="look at the host",
-        stdin=bundle("probe.py", *COMPLETENESS, "checkpoints.py", "system.py", "durable.py", "seal.py", "addresses.py"),
+        stdin=bundle("probe.py", *COMPLETENESS, "checkpoints.py", "system.py", "durable.py", "seal.py", *PROCESSES),
         timeout_s=300,
     )
 

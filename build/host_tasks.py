@@ -7,10 +7,11 @@ from fabric import task
 from build import runner, show
 from build.activation import Host, restart_and_gate
 from build.arguments import Lines, Name
-from build.current import current, look
+from build.current import current, current_problem, look, what_runs
 from build.deploy import earlier_release, switch_to
 from build.errors import DeployError
 from build.executor import check
+from build.facts import Facts
 from build.lock import host_lock
 from build.models_file import forget, kept, option
 from build.tasking import HostTask, help_for, on_hosts, one_after_another
@@ -30,7 +31,7 @@ def logs(hosts: Sequence[Host], name: Name, lines: Lines = 100, follow: bool = F
         names = ", ".join(host.target.name for host in hosts)
         raise DeployError(f"logs: of one host at a time, got {names}. Add --host NAME.")
     host = hosts[0]
-    known = runner.log_names(host.target, current(host)[1].engines)
+    known = runner.log_names(host.target, _logged(host, look(host)))
     if name not in known:
         raise DeployError(f"logs: no log of that name, got {name}. Use one of: {', '.join(known)}.")
     timeout_s = FOLLOW_LIMIT_S if follow else runner.LOG_TIMEOUT_S
@@ -39,6 +40,15 @@ def logs(hosts: Sequence[Host], name: Name, lines: Lines = 100, follow: bool = F
         show.print_json({"log": name, "lines": check(host.executor, command).stdout.splitlines()})
         return
     host.executor.run(command, print)
+
+
+def _logged(host: Host, facts: Facts) -> list[str]:
+    """Engines that have a log: those of the current release, and those that run without one."""
+    units = facts.release(facts.current).get("units", {})
+    known = {*units, *facts.engines, *(facts.runner or {})} - {"gateway", "gateway-handover"}
+    if not known and (problem := current_problem(host.target, facts)):
+        raise DeployError(problem)
+    return sorted(known)
 
 
 @task(klass=HostTask, positional=["name"], help=help_for())
@@ -85,7 +95,7 @@ def _stop(host: Host) -> None:
     with host_lock(host, "fab stop") as lock:
         facts, named = look(host), option(kept(host.target))
         forget(host.target)
-        if facts.runner is None and not facts.engines:
+        if facts.runner is None and not what_runs(facts):
             lock.note(is_change=False)
             host.reporter.say("Nothing runs.")
             return
@@ -94,4 +104,16 @@ def _stop(host: Host) -> None:
                 check(host.executor, runner.stop_command(host.target))
         for command in runner.sweep_commands(host.target):
             check(host.executor, command)
+        refuse_leftovers(host, look(host))
     host.reporter.say(f"Stopped after {host.reporter.elapsed_s:.1f} s. `fab build-and-deploy{named}` starts it again.")
+
+
+def refuse_leftovers(host: Host, facts: Facts) -> None:
+    """Look at the end itself. Raises DeployError where something of ours still runs."""
+    if left := what_runs(facts):
+        pids = {name: engine.pid for name, engine in facts.engines.items()}
+        pids |= {name: process.pid for name, process in (facts.runner or {}).items() if process.pid}
+        named = ", ".join(f"{name} (pid {pids[name]})" if name in pids else name for name in left)
+        raise DeployError(
+            f"{host.target.name}: not stopped, got {named} still running. Run `fab stop` again, or end that by hand."
+        )

@@ -11,7 +11,6 @@ WRAPPERS = (
     "Worker failed with error",
     "WorkerProc initialization",
 )
-READ_LINES = 400
 SHOWN_LINES = 12
 ERRORS = 3
 

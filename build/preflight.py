@@ -82,7 +82,7 @@ def _or_a_wheel(facts: Facts, origin: Origin) -> str:
 def _addresses(deployment: Deployment, facts: Facts, name: str) -> Iterator[str]:
     for index, address in enumerate(deployment.gateway.listen):
         why = facts.refused_addresses.get(address)
-        if why is None or (why == "EADDRINUSE" and address in facts.own_addresses):
+        if why is None or (why == "EADDRINUSE" and address in facts.served_addresses):
             continue
         where, got = f"gateway.listen[{index}]", f"got {json.dumps(address)}"
         if why == "EACCES":

@@ -20,6 +20,7 @@ from build.needs import Building, Needs, needs_of
 from build.onhost import script
 from build.packages import missing_problem
 from build.pins import load_pins
+from build.place import place_problems
 from build.preflight import build_problems, checkpoint_problems, host_problems, kernel_problems, refuse_unmounted
 from build.proxies import download_problems
 from build.systemd import USER
@@ -81,6 +82,7 @@ def prepare(
     # What builds it already has the memory and the disk that it needs, and is followed.
     is_begun = is_build and is_underway(target, executor, WORK, recipe.digest)
     needs, problems = host_needs(deployment, recipe, facts, target, executor, is_begun=is_begun)
+    problems += place_problems(target, facts)
     cleared_bytes = facts.unfinished_builds.get(recipe.digest, 0)
     problems += host_problems(
         deployment, facts, is_build=is_build and not is_begun, name=target.name, cleared_bytes=cleared_bytes
@@ -164,8 +166,7 @@ def host_facts(target: Target, facts: Facts) -> HostFacts:
 
 def look(deployment: Deployment, target: Target, executor: Executor, checkpoints: Mapping[str, str]) -> Facts:
     """Gather the facts that this deployment depends on. Raises DeployError where the data disk is away."""
-    command = probe_command(target.root, checkpoints, deployment.gateway.listen, python=target.python)
-    facts = gather(executor, command, name=target.name)
+    facts = gather(executor, probe_command(target, checkpoints, deployment.gateway.listen), name=target.name)
     refuse_unmounted(target, facts)
     return facts
 

@@ -63,6 +63,8 @@ def steps(prepared: Prepared) -> list[str]:
         said.append(f"switch from {prepared.facts.current or 'nothing'} to {wanted.release}")
     if not change.is_runner_up:
         said.append("start the process runner")
+    if change.repair:
+        said.append(f"install again what was changed by hand: {', '.join(change.repair)}")
     said += [f"stop {name}" for name in change.stop]
     said += [f"start {name}" for name in change.start]
     said += [f"restart {name}" for name in change.restart]
@@ -110,6 +112,7 @@ def change_as_json(prepared: Prepared) -> dict[str, Any]:
         "restart": list(change.restart),
         "stop": list(change.stop),
         "gateway": change.gateway,
+        "repair": list(change.repair),
         "unchecked": {name: model.engine.extra_args for name, model in prepared.deployment.models.items()},
         "engines": {
             name: {"cores": engine.core_list, "memory_bytes": engine.footprint.total, "socket": engine.socket}
@@ -148,6 +151,11 @@ def status_table(rows: list[dict[str, Any]]) -> Table:
         rest = [row["pid"], "yes" if row["up_to_date"] else "no", row["in_flight"], row["requests"]]
         table.add_row(row["model"], state, row["process"], *("-" if each is None else str(each) for each in rest))
     return table
+
+
+def troubles(facts: Facts) -> list[str]:
+    """Say what is wrong with what keeps processes running."""
+    return [f"{each.unit}: {each.what}." for each in facts.troubles]
 
 
 def checks_table(checks: list[dict[str, str]]) -> Table:

@@ -8,7 +8,7 @@ from pathlib import Path
 from build.change import Change
 from build.command import Command
 from build.onhost import script
-from build.target import Target
+from build.target import REPOSITORY, Target
 
 # Longer than the longest drain that models.yaml allows.
 STOP_TIMEOUT_S = 700.0
@@ -58,16 +58,9 @@ def stop_command(target: Target) -> Command:
 def sweep_command(target: Target) -> Command:
     """Kill what engines left behind whose launcher and runner were both killed."""
     return Command(
-        argv=(
-            f"{target.current}/build/venv/bin/python",
-            "-P",
-            "-m",
-            "gateway.launch",
-            "--sweep",
-            "--root",
-            target.root,
-        ),
-        env={"PYTHONPATH": f"{target.current}/lib"},
+        argv=(sys.executable, "-P", "-m", "gateway.launch", "--sweep", "--root", target.root),
+        # This computer's own: `current` may point nowhere, and what runs has to end all the same.
+        env={"PYTHONPATH": str(REPOSITORY)},
         what="look for processes that lost their launcher",
         timeout_s=120,
     )

@@ -8,11 +8,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
+from deployment.errors import ConfigError
+from deployment.host_root import local_root
 from deployment.inventory import Inventory, InventoryHost
 
 # What programs need to run at all. Whatever else a shell holds, keys and tokens among it, is not for engines.
 KEPT_VARIABLES = ("HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ", "USER")
 REMOTE_PYTHON = "/usr/bin/python3"
+RunnerKind = Literal["supervisor", "systemd"]
 REPOSITORY = Path(__file__).resolve().parents[1]
 DEMO_STORE = REPOSITORY / "out" / "demo"
 """Where the demonstration's models are made."""
@@ -34,7 +37,7 @@ class Target:
 
     name: str
     root: str
-    runner: Literal["supervisor", "systemd"]
+    runner: RunnerKind
     """What keeps processes running: `supervisor` here, `systemd` on a VM."""
     python: str
     """The interpreter that environments are made from."""
@@ -92,12 +95,27 @@ def boot_log_command(project: str, host: InventoryHost) -> str:
     return f"gcloud compute instances get-serial-port-output {host.name} --project={project} --zone={host.zone}"
 
 
+def _chosen_root() -> Path:
+    given = os.environ.get("AXION_LOCAL_ROOT")
+    if not given:
+        return REPOSITORY / "out" / "local"
+    try:
+        return Path(local_root(str(Path(given).resolve()), holds=(str(REPOSITORY), str(Path.home()))))
+    except ValueError as error:
+        raise ConfigError(
+            [
+                f"AXION_LOCAL_ROOT: {error}, got {given!r}. Give a directory of its own, such as out/local of the "
+                "checkout."
+            ]
+        ) from None
+
+
 def local_target(root: Path | None = None) -> Target:
-    """This computer, under out/local or AXION_LOCAL_ROOT.
+    """This computer, under out/local or AXION_LOCAL_ROOT. Raises ConfigError where that is somebody else's.
 
     The interpreter is the one that the operator's environment was made from.
     """
-    chosen = root or Path(os.environ.get("AXION_LOCAL_ROOT", REPOSITORY / "out" / "local"))
+    chosen = root or _chosen_root()
     base = Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
     kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
     return Target(

@@ -12,8 +12,7 @@ from invoke.exceptions import Exit
 from build import proxies, show
 from build.activation import GATE_TIMEOUT_S, Host
 from build.arguments import Engine, Location, Name, Stack, Timeout
-from build.change import Wanted
-from build.current import current, look
+from build.current import current_problem, look, what_runs
 from build.deploy import nothing_to_do, run_build_and_deploy
 from build.doctor import Check, host_checks
 from build.engine.sources import choose_sources
@@ -93,24 +92,42 @@ def build_and_deploy(
 @on_hosts
 def status(hosts: Sequence[Host], json: bool = False) -> None:
     """Show every model: state, process, whether it runs the current release, requests."""
-    answers = from_each(hosts, current)
+    answers = from_each(hosts, _look_for_status)
     if json:
         answers.print_json({name: _status_data(facts) for name, (facts, _) in answers.found.items()})
     else:
-        answers.print(_print_status)
+        answers.print(lambda answer: _print_status(answer[0]))
+    answers.problems += [problem for _, problem in answers.found.values() if problem]
     answers.check()
 
 
+def _look_for_status(host: Host) -> tuple[Facts, str | None]:
+    """What there is to show, and what is wrong beside it: something may run although no release is current."""
+    facts = look(host)
+    problem = current_problem(host.target, facts)
+    if problem and not what_runs(facts):
+        raise DeployError(problem)
+    return facts, problem
+
+
 def _status_data(facts: Facts) -> dict[str, Any]:
-    return {"release": facts.current, "confirmed": facts.confirmed, "models": show.status_rows(facts)}
+    return {
+        "release": facts.current,
+        "confirmed": facts.confirmed,
+        "models": show.status_rows(facts),
+        "troubles": [each.model_dump() for each in facts.troubles],
+    }
 
 
-def _print_status(answer: tuple[Facts, Wanted]) -> None:
-    facts, wanted = answer
+def _print_status(facts: Facts) -> None:
     console = show.stdout()
-    console.print(show.status_table(show.status_rows(facts)))
-    proven = "all models answered" if facts.confirmed == facts.current else "not yet proven"
-    console.print(f"release {facts.current} ({proven}), http://{wanted.address}/v1")
+    if rows := show.status_rows(facts):
+        console.print(show.status_table(rows))
+    for line in show.troubles(facts):
+        console.print(line, style="red", markup=False)
+    if description := facts.release(facts.current):
+        proven = "all models answered" if facts.confirmed == facts.current else "not yet proven"
+        console.print(f"release {facts.current} ({proven}), http://{description['listen'][0]}/v1")
 
 
 @task(klass=HostTask, help=help_for(json="print JSON"))
@@ -128,7 +145,7 @@ def releases(hosts: Sequence[Host], json: bool = False) -> None:
 def _release_rows(facts: Facts) -> list[dict[str, Any]]:
     return [
         {"release": name, "current": name == facts.current, "confirmed": name == facts.confirmed}
-        for name in facts.releases
+        for name in facts.ordered
     ]
 
 

@@ -38,7 +38,7 @@ def find(host: Host, *, keeps_models: bool) -> Found:
     """Look; touches nothing. Raises DeployError where the data disk is away."""
     facts = look(host)
     found = _tell(host, "look", keeps_models=keeps_models)
-    serving = [*facts.engines, *(["the gateway"] if facts.own_addresses else [])]
+    serving = [*facts.engines, *(["the gateway"] if facts.served_addresses else [])]
     ended = (f"what serves now: {', '.join(serving)}",) if serving else ()
     return Found(goes=(*ended, *found.goes), stays=found.stays)
 

@@ -31,9 +31,8 @@ def confirm_command(target: Target, name: str) -> Command:
     return _do(target, "remember that it answered", ["confirm", name])
 
 
-def stale_releases(releases: Iterable[str], keep: Sequence[str | None]) -> list[str]:
-    """Name the releases to forget: all but the newest ones and those in use."""
-    ordered = sorted(releases)
+def stale_releases(ordered: Sequence[str], keep: Sequence[str | None]) -> list[str]:
+    """Name the releases to forget, of all from the oldest on: all but the newest ones and those in use."""
     return [name for name in ordered[:-KEPT_RELEASES] if name not in keep]
 
 

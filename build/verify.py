@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from build.activation import Host, gate
 from build.change import Wanted
 from build.command import Command
+from build.current import current_problem
 from build.engine.commands import BuildDirectory
 from build.engine.seal import judge_proofs, proof_command
 from build.errors import DeployError
@@ -18,16 +19,17 @@ Check = dict[str, str]
 
 def verify(host: Host, facts: Facts, pins: Pins) -> Iterator[Check]:
     """Check files, engine environment, processes and answers of the current release; yields as it goes."""
-    description = facts.release(facts.current)
-    if facts.current is None or not description:
-        yield _check("release", ["no release is current. Run `fab build-and-deploy`"], "")
+    if problem := current_problem(host.target, facts):
+        yield _check("release", [problem], "")
         return
-    wanted = Wanted.described(facts.current, description)
+    wanted = Wanted.described(str(facts.current), facts.release(facts.current))
     yield _check("files", changed_files(facts), f"{len(facts.files)} files are as rendered")
     proofs = host.executor.run(proof_command(BuildDirectory.of(host.target.root, wanted.build))).stdout
     yield _check("environment", judge_proofs(proofs, pins), f"{wanted.build}: vLLM {pins.vllm.version}, kernels load")
     yield from sealed_gates(host, wanted.build)
     yield _check("processes", stale_processes(wanted, facts), f"{len(wanted.engines)} engines run this release")
+    for each in facts.troubles:
+        yield {"check": each.unit, "verdict": "warn" if each.kind == "extended" else "fail", "finding": each.what}
     try:
         answers = gate(host, wanted, wanted.engines, timeout_s=120)
         yield _check("answers", [], f"{len(answers)} models answer a prompt")

@@ -13,6 +13,8 @@ from deployment.addresses import client_range
 from deployment.document import Document
 from deployment.errors import ConfigError
 from deployment.frozen import Frozen
+from deployment.host_root import KIND as HOST_ROOT_KIND
+from deployment.host_root import host_root
 from deployment.problems import describe, shown
 
 SCHEMA: Literal["axion.inventory/1"] = "axion.inventory/1"
@@ -49,7 +51,7 @@ class InventoryHost(Frozen):
     device_paths: DevicePaths | None = Field(
         description="a mapping such as {data: /dev/disk/by-id/google-axion-data}, or null without a data disk"
     )
-    data_mount: str = Field(pattern="^/", description="where the data disk is mounted, or a directory to use instead")
+    data_mount: Annotated[str, AfterValidator(host_root)] = Field(description=HOST_ROOT_KIND)
     # Absent in inventories older than these fields: closed, and no key is asked for.
     gateway_clients: tuple[Annotated[str, AfterValidator(client_range)], ...] = Field(
         (), description="the ranges whose clients may connect to the gateway, such as [10.20.0.0/24]"

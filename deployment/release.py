@@ -65,15 +65,20 @@ class Release:
         return next(file.text for file in self.files if file.path == path)
 
     def name(self, stamp: str) -> str:
-        """Name a release made at `stamp`, such as 20260131T120000: names sort by age."""
+        """Name a release made at `stamp`, such as 20260131T120000, for people: the clock is an operator's."""
         return f"{stamp}-{self.digest[:8]}"
 
-    def description(self, *, created_at: str, source: str) -> RenderedFile:
-        """Write down what a host needs to know about the release without reading all of it."""
+    def description(self, *, created_at: str, source: str, sequence: int, follows: str | None) -> RenderedFile:
+        """Write down what a host needs to know about the release without reading all of it.
+
+        `sequence` counts the host's releases, and `follows` names the one that served when this one was made.
+        """
         content: Mapping[str, Any] = {
             "schema": 1,
             "digest": self.digest,
             "created_at": created_at,
+            "sequence": sequence,
+            "follows": follows,
             "source": source,
             "build": self.build,
             "units": dict(self.units),

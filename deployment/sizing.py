@@ -152,7 +152,7 @@ def _socket_problems(deployment: Deployment, root: str) -> Iterator[str]:
         longest = max(len(socket_path(root, name).encode()) for name in too_long)
         yield (
             f"{root}: too long for the sockets of {joined(too_long)}, got {longest} bytes where Linux takes "
-            f"{SOCKET_PATH_BYTES}. Move the checkout to a shorter path."
+            f"{SOCKET_PATH_BYTES}. Choose a shorter one: data_mount, AXION_LOCAL_ROOT, or another checkout."
         )
 
 

@@ -103,10 +103,12 @@ def namespaced_pid(pid: int) -> str | None:
 
 
 @contextmanager
-def host_deployment(name: str, base: Path) -> Iterator[HostDeployment]:
+def host_deployment(
+    name: str, base: Path, models: Sequence[str] = ("alpha", "beta", "gamma")
+) -> Iterator[HostDeployment]:
     """A host of that name for the length of a block."""
     with booted(Machine(name, port=free_port(), layers=standin_layers("amd64"))) as machine:
-        yield HostDeployment(machine, base)
+        yield HostDeployment(machine, base, models)
 
 
 __all__ = ["HostDeployment", "Ran", "eventually", "free_port", "host_deployment"]

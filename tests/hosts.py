@@ -63,7 +63,7 @@ def facts(**changes: Any) -> Facts:
         "gateway": {"unit_digest": "ug", "config_digest": "g1", "models": SEEN},
         "checkpoints": {},
         "refused_addresses": {"127.0.0.1:8080": "EADDRINUSE"},
-        "own_addresses": ["127.0.0.1:8080"],
+        "served_addresses": ["127.0.0.1:8080"],
     }
     return Facts.model_validate({**whole, **changes})
 
@@ -80,6 +80,6 @@ def empty_facts(**changes: Any) -> Facts:
         "runner": None,
         "gateway": None,
         "refused_addresses": {},
-        "own_addresses": [],
+        "served_addresses": [],
     }
     return facts(**{**nothing, **changes})

@@ -206,5 +206,5 @@ def test_changed_added_and_removed_files_are_named_in_order() -> None:
 
 def test_a_rendered_release_and_its_description_want_the_same() -> None:
     """A rollback reads back what a deployment wrote."""
-    described = json.loads(RELEASED.description(created_at="", source="").text)
+    described = json.loads(RELEASED.description(created_at="", source="", sequence=1, follows=None).text)
     assert Wanted.described(NEW, described) == Wanted.rendered(RELEASED, NEW, "127.0.0.1:8080")

@@ -136,7 +136,11 @@ def test_the_address_of_our_own_gateway_is_ours() -> None:
 
 
 def test_an_address_that_a_dead_gateway_had_may_be_another_programs_now() -> None:
-    gone: dict[str, Any] = {"gateway": None, "runner": {"gateway": {"state": "FATAL", "pid": 0}}, "own_addresses": []}
+    gone: dict[str, Any] = {
+        "gateway": None,
+        "runner": {"gateway": {"state": "FATAL", "pid": 0}},
+        "served_addresses": [],
+    }
     assert len(problems(facts(checkpoints={"alpha": GOOD, "beta": GOOD}, **gone))) == 1
 
 

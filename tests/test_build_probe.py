@@ -19,14 +19,17 @@ import pytest
 from build.executor import LocalExecutor
 from build.facts import Facts, gather, probe_command
 from build.onhost import script
-from build.onhost.addresses import listened_on, own_addresses
+from build.onhost.listeners import addresses_of
+from build.onhost.processes import served_addresses
+from build.target import Target
 
 RELEASE, OLDER = "20260131T120000-aaaaaaaa", "20260101T120000-bbbbbbbb"
 
 
 def probe(root: Path, *, checkpoints: dict[str, str] | None = None, listen: tuple[str, ...] = ()) -> Facts:
     """What a deployment would learn; parsing it here proves that output and type agree."""
-    command = probe_command(str(root), checkpoints or {}, listen, python=sys.executable)
+    target = Target(name="a host", root=str(root), runner="supervisor", python=sys.executable)
+    command = probe_command(target, checkpoints or {}, listen)
     assert command.argv[1:3] == ("-I", "-")
     return gather(LocalExecutor(), command)
 
@@ -153,13 +156,13 @@ def test_a_process_owns_what_it_listens_on_and_nothing_else() -> None:
         ours.listen()
         connected.connect(ours.getsockname())
         address = f"127.0.0.1:{ours.getsockname()[1]}"
-        assert address in listened_on(os.getpid())
-        assert f"127.0.0.1:{connected.getsockname()[1]}" not in listened_on(os.getpid())
-        assert address in own_addresses({"gateway": {"state": "RUNNING", "pid": os.getpid()}})
-        assert address not in listened_on(os.getppid())
-    assert address not in listened_on(os.getpid())
-    assert own_addresses(None) == []
-    assert own_addresses({"gateway": {"state": "BACKOFF", "pid": 0}}) == []
+        assert address in addresses_of(os.getpid())
+        assert f"127.0.0.1:{connected.getsockname()[1]}" not in addresses_of(os.getpid())
+        assert address in served_addresses({"gateway": {"state": "RUNNING", "pid": os.getpid()}}, "supervisor")
+        assert address not in addresses_of(os.getppid())
+    assert address not in addresses_of(os.getpid())
+    assert served_addresses(None, "supervisor") == []
+    assert served_addresses({"gateway": {"state": "BACKOFF", "pid": 0}}, "supervisor") == []
 
 
 @pytest.mark.parametrize("listen", [[], {"host": 1}, [{"host": "127.0.0.1", "port": 99999}], "x"])

@@ -16,6 +16,7 @@ from build.progress import Reporter
 from build.ssh.connection import connect
 from build.ssh.executor import SshExecutor
 from build.target import local_target
+from tests.host_directory import host_directory
 from tests.local_deployment import FAB, local_deployment
 from tests.ssh_inventory import direct, inventory, write
 from tests.ssh_server import SshServer, ssh_server
@@ -27,6 +28,12 @@ REPOSITORY = Path(__file__).parents[1]
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshServer]:
     with ssh_server(tmp_path_factory.mktemp("sshd")) as running:
         yield running
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    with host_directory() as made:
+        yield made
 
 
 def fab(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
@@ -41,7 +48,7 @@ def fab(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
 
 
 def test_a_written_host_needs_a_user(tmp_path: Path, server: SshServer) -> None:
-    file = write(tmp_path / "i.json", inventory(main=direct(server, tmp_path, ssh_user=None)))
+    file = write(tmp_path / "i.json", inventory(main=direct(server, Path("/opt/axion"), ssh_user=None)))
     ran = fab("status", "--inventory", str(file))
     assert (ran.returncode, ran.stderr) == (
         1,
@@ -49,8 +56,8 @@ def test_a_written_host_needs_a_user(tmp_path: Path, server: SshServer) -> None:
     )
 
 
-def test_the_tasks_look_at_a_host_over_ssh(tmp_path: Path, server: SshServer) -> None:
-    file = str(write(tmp_path / "i.json", inventory(main=direct(server, tmp_path / "root"))))
+def test_the_tasks_look_at_a_host_over_ssh(tmp_path: Path, place: Path, server: SshServer) -> None:
+    file = str(write(tmp_path / "i.json", inventory(main=direct(server, place / "root"))))
     ran = fab("status", "--inventory", file)
     assert (ran.returncode, ran.stderr) == (
         1, "main: nothing is deployed, got no release. Run `fab build-and-deploy`.\n"
@@ -59,7 +66,7 @@ def test_the_tasks_look_at_a_host_over_ssh(tmp_path: Path, server: SshServer) ->
     checks = [each["check"] for each in json.loads(fab("doctor", "--inventory", file, "--json").stdout)]
     assert "main: machine" in checks
     several = write(tmp_path / "two.json", inventory(
-        b=direct(server, tmp_path / "b", "b"), a=direct(server, tmp_path / "a", "a"),
+        b=direct(server, place / "b", "b"), a=direct(server, place / "a", "a"),
     ))  # fmt: skip
     assert fab("releases", "--inventory", str(several), "--json").stdout == '{\n "b": [],\n "a": []\n}\n'
     assert fab("logs", "gateway", "--inventory", str(several)).stderr == (
@@ -67,10 +74,10 @@ def test_the_tasks_look_at_a_host_over_ssh(tmp_path: Path, server: SshServer) ->
     )
 
 
-def test_a_plan_for_a_host_counts_paths_there(tmp_path: Path, server: SshServer) -> None:
+def test_a_plan_for_a_host_counts_paths_there(tmp_path: Path, place: Path, server: SshServer) -> None:
     with local_deployment(tmp_path) as here:
         here.write()
-        root = tmp_path / "host"
+        root = place / "host"
         file = str(write(tmp_path / "i.json", inventory(main=direct(server, root))))
         words = ("plan", "--inventory", file, "--models", str(here.file))
         ran = fab(*words)

@@ -1,5 +1,6 @@
 """How systemd is told what to do: the commands, and the script that carries them out against a stand-in systemctl."""
 
+import getpass
 import json
 from pathlib import Path
 
@@ -23,6 +24,7 @@ NOTHING = Change(
     is_runner_up=True,
     is_confirmed=False,
 )
+real_own = systemd.own
 HEAD = "# rendered from templates/systemd/"
 
 
@@ -167,6 +169,16 @@ def test_engines_may_read_what_a_strict_umask_kept_for_root(tmp_path: Path, syst
     assert (tmp_path / "releases" / "1").stat().st_mode & 0o777 == 0o755
 
 
+def test_a_directory_that_somebody_else_made_keeps_its_mode(tmp_path: Path) -> None:
+    """A root of /var/tmp was once turned from 1777 to 755."""
+    for name, mode in ((".", 0o1777), ("logs", 0o750)):
+        (tmp_path / name).mkdir(exist_ok=True)
+        (tmp_path / name).chmod(mode)
+    real_own(tmp_path, getpass.getuser(), {"alpha"})
+    modes = {name: (tmp_path / name).stat().st_mode & 0o7777 for name in (".", "logs", "state", "run", "state/alpha")}
+    assert modes == {".": 0o1777, "logs": 0o750, "state": 0o755, "run": 0o750, "state/alpha": 0o700}
+
+
 def test_an_engine_that_keeps_failing_leaves_with_its_release(tmp_path: Path, systemctl: Systemctl) -> None:
     release(tmp_path, "1")
     systemctl.answer(
@@ -177,13 +189,15 @@ def test_an_engine_that_keeps_failing_leaves_with_its_release(tmp_path: Path, sy
     assert systemctl.calls[1:] == ["stop vllm@old.service", "reset-failed vllm@old.service"]
 
 
-def test_starts_are_one_transaction_so_that_engines_load_in_their_order(systemctl: Systemctl) -> None:
-    systemd.start(["beta", "gateway"])
+def test_starts_are_one_transaction_so_that_engines_load_in_their_order(tmp_path: Path, systemctl: Systemctl) -> None:
+    release(tmp_path, "1")
+    systemd.start(tmp_path, ["beta", "gateway"])
     assert systemctl.calls == [
         "reset-failed vllm@beta.service gateway.socket gateway.service",
         "start --no-block vllm@beta.service gateway.socket gateway.service",
         "is-active axion.target",
-        "reset-failed gateway.socket gateway-restart.service gateway-handover.service gateway.service vllm@*",
+        "reset-failed gateway.socket gateway-restart.service gateway-handover.service gateway.service "
+        "vllm@alpha.service",
         "start --no-block axion.target",
     ]
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from build.onhost import gate, probe
+from build.onhost import gate, processes
 from tests.fakes.systemctl import Systemctl
 
 ACTIVE = {"ActiveState": "active", "SubState": "running", "MainPID": "7"}
@@ -14,9 +14,16 @@ def unit(name: str, **state: str) -> dict[str, str]:
     return {"Id": name, **ACTIVE, **state}
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    (tmp_path / "current" / "systemd").mkdir(parents=True)
+@pytest.fixture(params=["a release", "nothing", "a name that is gone", "a directory", "a release without units"])
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """What runs does not depend on what `current` is."""
+    (tmp_path / "releases" / "r1" / "systemd").mkdir(parents=True)
+    (tmp_path / "releases" / "r2").mkdir(parents=True)
+    found = {"a release": "releases/r1", "a name that is gone": "releases/r0", "a release without units": "releases/r2"}
+    if request.param in found:
+        (tmp_path / "current").symlink_to(found[request.param])
+    elif request.param == "a directory":
+        (tmp_path / "current").mkdir()
     return tmp_path
 
 
@@ -37,7 +44,7 @@ def test_units_are_told_as_processes(root: Path, systemctl: Systemctl) -> None:
         unit("vllm@c-1.service", ActiveState="failed", SubState="failed", MainPID="0"),
         unit("vllm@d.service", ActiveState="deactivating", SubState="stop-sigterm"),
     )
-    assert probe.runner_state(root) == {
+    assert processes.runner_state(root, "systemd") == {
         "gateway": {"state": "RUNNING", "pid": 7},
         "a": {"state": "STARTING", "pid": 8},
         "b": {"state": "BACKOFF", "pid": 0},
@@ -45,26 +52,27 @@ def test_units_are_told_as_processes(root: Path, systemctl: Systemctl) -> None:
         "d": {"state": "STOPPING", "pid": 7},
     }
     assert systemctl.calls == [
-        "show --property=Id,ActiveState,SubState,MainPID axion.target gateway.socket gateway.service vllm@*.service"
+        "show --property=Id,ActiveState,SubState,MainPID "
+        "axion.target gateway.socket gateway.service gateway-handover.service vllm@*.service"
     ]
 
 
 def test_a_gateway_whose_socket_alone_is_there_holds_its_addresses(root: Path, systemctl: Systemctl) -> None:
     gone = {"ActiveState": "inactive", "SubState": "dead", "MainPID": "0"}
     systemctl.show(unit("axion.target"), unit("gateway.socket"), unit("gateway.service", **gone))
-    assert probe.runner_state(root) == {"gateway": {"state": "STARTING", "pid": 0}}
+    assert processes.runner_state(root, "systemd") == {"gateway": {"state": "STARTING", "pid": 0}}
 
 
 def test_where_nothing_is_active_nothing_runs(root: Path, systemctl: Systemctl) -> None:
     gone = {"ActiveState": "inactive", "SubState": "dead", "MainPID": "0"}
     systemctl.show(*(unit(name, **gone) for name in ("axion.target", "gateway.socket", "gateway.service")))
-    assert probe.runner_state(root) is None
+    assert processes.runner_state(root, "systemd") is None
     systemctl.fail("show")
-    assert probe.runner_state(root) is None
+    assert processes.runner_state(root, "systemd") is None
 
 
 def test_an_engine_that_systemd_gave_up_on_is_lost_at_once(root: Path, systemctl: Systemctl) -> None:
-    runner = gate.Runner(root)
+    runner = gate.Runner(root, "systemd")
     systemctl.show(
         {"Id": "gateway.service", "ActiveState": "active", "InvocationID": "g1"},
         {"Id": "vllm@a.service", "ActiveState": "failed", "InvocationID": "a1"},
@@ -74,7 +82,7 @@ def test_an_engine_that_systemd_gave_up_on_is_lost_at_once(root: Path, systemctl
 
 
 def test_an_engine_that_is_started_again_and_again_is_lost(root: Path, systemctl: Systemctl) -> None:
-    runner = gate.Runner(root)
+    runner = gate.Runner(root, "systemd")
     lost = []
     for start in ("", "1", "1", "2", "3", "4"):
         systemctl.show({"Id": "vllm@a.service", "ActiveState": "activating", "InvocationID": start})
@@ -82,7 +90,7 @@ def test_an_engine_that_is_started_again_and_again_is_lost(root: Path, systemctl
     assert lost == [set(), set(), set(), set(), set(), {"a"}]
 
 
-def test_without_units_in_the_release_systemd_is_not_asked(tmp_path: Path, systemctl: Systemctl) -> None:
-    assert probe.runner_state(tmp_path) is None
-    assert gate.Runner(tmp_path).hopeless() == set()
+def test_of_a_host_under_supervisord_systemd_is_not_asked(tmp_path: Path, systemctl: Systemctl) -> None:
+    assert processes.runner_state(tmp_path, "supervisor") is None
+    assert gate.Runner(tmp_path, "supervisor").hopeless() == set()
     assert systemctl.calls == []

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from build.target import REPOSITORY, Target, local_target
+from deployment.errors import ConfigError
 
 OPT = Target(name="a host", root="/opt/axion", runner="systemd", python="python3")
 
@@ -36,6 +37,40 @@ def test_a_root_is_absolute_and_has_no_link_in_it(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AXION_LOCAL_ROOT", "link/root")
     assert local_target().root == str(tmp_path.resolve() / "real" / "root")
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ("/", "a directory that many programs share"),
+        ("/tmp", "a directory that many programs share"),
+        ("/var/tmp", "a directory that many programs share"),
+        ("/opt/", "a directory that many programs share"),
+        ("/opt/..", "a directory that many programs share"),
+        ("/home", "a directory that many programs share"),
+        ("~", "a directory that many programs share"),
+        (".", "a directory that many programs share"),
+        ("..", "a directory that many programs share"),
+        ("/proc/self/x", "a directory of the system's own"),
+        ("/etc/axion", "a directory of the system's own"),
+        ("/opt/a\nb", "with characters that no terminal shows"),
+    ],
+)
+def test_a_root_that_is_not_for_a_deployment_alone_is_refused(
+    given: str, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    monkeypatch.setenv("AXION_LOCAL_ROOT", str(Path(given).expanduser()) if given == "~" else given)
+    with pytest.raises(ConfigError) as caught:
+        local_target()
+    (told,) = caught.value.problems
+    assert told.startswith(f"AXION_LOCAL_ROOT: {why}, got ")
+    assert told.endswith(". Give a directory of its own, such as out/local of the checkout.")
+
+
+def test_an_empty_root_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AXION_LOCAL_ROOT", "")
+    assert local_target().root == str(REPOSITORY / "out" / "local")
 
 
 def test_environments_are_made_from_an_interpreter_that_is_not_our_own_environment() -> None:

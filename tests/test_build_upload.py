@@ -123,7 +123,7 @@ DAYS = [f"2026010{day}T000000-x" for day in range(1, 9)]
         (DAYS[:5], (), []),
         (DAYS[:6], (), DAYS[:1]),
         (DAYS, (), DAYS[:3]),
-        (list(reversed(DAYS)), (), DAYS[:3]),
+        (list(reversed(DAYS)), (), [DAYS[7], DAYS[6], DAYS[5]]),
         (DAYS, (DAYS[0], DAYS[7]), DAYS[1:3]),
         (DAYS, (DAYS[1], None), [DAYS[0], DAYS[2]]),
     ],

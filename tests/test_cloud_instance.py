@@ -18,6 +18,7 @@ from build.ssh.executor import SshExecutor
 from build.ssh.reach import Way
 from tests.gcloud_on_cloud import fab, need_gcloud
 from tests.google_host import AT, NO_KEYS, RUNNING, Google
+from tests.host_directory import host_directory
 from tests.replayed_gcloud import Answer, ReplayedGcloud, refuses, says
 from tests.ssh_inventory import INSTANCE, host_entry, inventory, tunnel_through
 from tests.ssh_server import ssh_server
@@ -57,10 +58,16 @@ cat {folder}/outputs.json
 """
 
 
-def test_a_task_finds_the_host_of_a_stack_and_looks_at_it_through_the_tunnel(google: Google) -> None:
+@pytest.fixture
+def place() -> Iterator[Path]:
+    with host_directory() as made:
+        yield made
+
+
+def test_a_task_finds_the_host_of_a_stack_and_looks_at_it_through_the_tunnel(google: Google, place: Path) -> None:
     """All of it as a person types it: pulumi's output, the instance's state and keys, OS Login, tunnel, sshd."""
     folder = google.gcloud.folder
-    entry = host_entry(identity_file=str(google.server.identity), data_mount=str(google.folder / "root"))
+    entry = host_entry(identity_file=str(google.server.identity), data_mount=str(place))
     no_disk = {**entry, "device_paths": None}
     (folder / "outputs.json").write_text(json.dumps({"inventory": inventory(main=no_disk)}))
     (folder / "pulumi").write_text(PULUMI.format(folder=shlex.quote(str(folder))))
@@ -70,12 +77,11 @@ def test_a_task_finds_the_host_of_a_stack_and_looks_at_it_through_the_tunnel(goo
     assert (folder / "pulumi-calls.txt").read_text() == "stack output --json --stack dev --color=never\n"
     assert (google.folder / "out" / "inventory" / "host_keys" / INSTANCE).is_file()
     (folder / "outputs.json").write_text(json.dumps({"inventory": inventory(main=entry)}))
-    (google.folder / "root").mkdir()
     for task in ("build-and-deploy", "plan", "status", "rollback"):
         ran = fab(task, "--stack", "dev", project=google.folder, environment={})
         assert (ran.returncode, ran.stderr) == (
             1,
-            f"axion-dev-main: the data disk is not mounted, got the boot disk at {google.folder}/root. Read what its "
+            f"axion-dev-main: the data disk is not mounted, got the boot disk at {place}. Read what its "
             "startup script says (lines with `axion:`), `gcloud compute instances get-serial-port-output "
             f"axion-dev-main {AT}`, correct that, and start the host anew.\n",
         )

@@ -114,7 +114,7 @@ def test_names_sort_by_age_and_say_which_content() -> None:
 
 
 def test_the_description_holds_what_a_host_needs_to_know() -> None:
-    described = BASE.description(created_at="20260131T120000", source="/home/me/models.yaml")
+    described = BASE.description(created_at="20260131T120000", source="/home/me/models.yaml", sequence=7, follows="r6")
     assert described.path == "release.json"
     content = json.loads(described.text)
     assert content.pop("files") == {path: hashlib.sha256(text.encode()).hexdigest() for path, text in FILES.items()}
@@ -123,6 +123,8 @@ def test_the_description_holds_what_a_host_needs_to_know() -> None:
         "digest": BASE.digest,
         "created_at": "20260131T120000",
         "source": "/home/me/models.yaml",
+        "sequence": 7,
+        "follows": "r6",
         "build": "b1",
         "units": dict(BASE.units),
         "gateway_config_digest": BASE.gateway_config_digest,
@@ -131,8 +133,8 @@ def test_the_description_holds_what_a_host_needs_to_know() -> None:
 
 
 def test_when_and_where_it_was_made_is_no_part_of_its_digest() -> None:
-    one = BASE.description(created_at="20260131T120000", source="a")
-    other = BASE.description(created_at="20260201T120000", source="b")
+    one = BASE.description(created_at="20260131T120000", source="a", sequence=1, follows=None)
+    other = BASE.description(created_at="20260201T120000", source="b", sequence=2, follows="r1")
     assert one.text != other.text
     assert json.loads(one.text)["digest"] == json.loads(other.text)["digest"]
 

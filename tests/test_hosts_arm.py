@@ -17,6 +17,7 @@ from build.needs import needs_of
 from build.packages import chosen_packages, offers_command, update_command
 from build.pins import load_pins
 from build.prepare import PINS
+from build.target import Target
 from tests.arm import wheels
 from tests.arm.host import REPOSITORY, arm_programs_run
 from tests.arm.host import install_packages as install_emulation
@@ -31,6 +32,7 @@ from tests.machines.standin import standin_layers
 pytestmark = pytest.mark.hosts
 
 OPERATORS_BOUND_S = 1800.0
+HOST = Target(name="a host", root="/opt/axion", runner="systemd", python="python3")
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +58,7 @@ def over_ssh(host: HostDeployment, *argv: str, stdin: bytes | None = None, timeo
 
 def test_what_the_host_could_compile_with_is_found_and_debians_compiler_is_too_old(host: HostDeployment) -> None:
     over_ssh(host, *update_command().argv)
-    look, ask, pins = probe_command("/opt/axion", {}, []), offers_command(python="/usr/bin/python3"), load_pins(PINS)
+    look, ask, pins = probe_command(HOST, {}, []), offers_command(python="/usr/bin/python3"), load_pins(PINS)
     facts = Facts.model_validate_json(over_ssh(host, *look.argv, stdin=look.stdin))
     system, offered = facts.system, json.loads(over_ssh(host, *ask.argv, stdin=ask.stdin))
     assert facts.machine == "aarch64"

@@ -17,6 +17,8 @@ LAYERS: dict[str, set[str]] = {
     "build/": {"fabric", "invoke", "paramiko", "rich", "pydantic", "deployment"},
     "build/cloud/pulumi_cli.py": {"yaml", "build", "deployment"},
     "build/first_answer.py": {"openai", "build"},
+    # What paramiko reads keys with, and whose errors it lets through.
+    "build/ssh/identity.py": {"cryptography", "paramiko", "build"},
     "build/onhost/": {"build.onhost"},
     # Run by an engine environment's Python, whose packages these are.
     "build/onhost/hub.py": {"huggingface_hub", "httpx2", "build.onhost"},

@@ -11,6 +11,9 @@ for name, text in {parts!r}.items():
 # What judges a checkpoint, each part after those that it imports.
 COMPLETENESS = ("formats.py", "layers.py", "safetensors_header.py", "completeness.py")
 
+# What asks the process runner, likewise.
+PROCESSES = ("listeners.py", "processes.py", "units.py")
+
 
 def script(name: str) -> bytes:
     """Return the source of a script here, to be fed to an interpreter on the host."""

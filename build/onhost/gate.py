@@ -1,8 +1,8 @@
 """Wait until every model of a release answers a real prompt; print what happens as JSON lines.
 
-Input: {"root": str, "gateway": "host:port", "config_digest": str, "unit_digest": str,
-"engines": {model: unit digest}, "ended": [pid, ...], "timeout_s": number, "keys": file or null}. Models load one after
-another: `timeout_s` is the time of each, not of all.
+Input: {"root": str, "runner": "systemd" or "supervisor", "gateway": "host:port", "config_digest": str,
+"unit_digest": str, "engines": {model: unit digest}, "ended": [pid, ...], "timeout_s": number, "keys": file or null}.
+Models load one after another: `timeout_s` is the time of each, not of all.
 Events: {"model", "state", "after_s"} as states change; at the end {"result": {model: answer or null},
 "problems": {model: text}}. Exit status 0 when all answered.
 
@@ -44,9 +44,9 @@ class Runner:
     An engine that ends within milliseconds is never seen running: only its runner knows that it was ever there.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, runner: str) -> None:
         self.root = root
-        self.is_systemd = (root / "current" / "systemd").is_dir()
+        self.is_systemd = runner == "systemd"
         self.starts: dict[str, set[object]] = {}
 
     def hopeless(self) -> set[str]:
@@ -217,7 +217,7 @@ def problems_of(wanted: dict[str, Any], engines: dict[str, Engine], runner: Runn
 
 def main() -> None:
     wanted = json.loads(sys.argv[1])
-    runner = Runner(Path(wanted["root"]))
+    runner = Runner(Path(wanted["root"]), wanted["runner"])
     engines = wait(wanted, runner)
     problems = problems_of(wanted, engines, runner)
     tell(result={name: engine.answer for name, engine in engines.items()}, problems=problems)

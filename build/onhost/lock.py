@@ -200,5 +200,6 @@ def is_entry(line: "dict[str, Any]") -> bool:
 
 
 if __name__ == "__main__":
+    os.umask(0o022)  # the host's directory may begin with the lock, and who serves has to get through it
     order = json.loads(sys.argv[1])
     {"hold": hold, "unlock": unlock, "history": history}[order["do"]](order)

@@ -1,6 +1,7 @@
 """Print what a host is and what it runs, as one JSON document, so that planning takes a single round trip.
 
-Input: {"root": str, "checkpoints": {model: directory}, "listen": ["host:port", ...], "system": what system.py asks}.
+Input: {"root": str, "checkpoints": {model: directory}, "listen": ["host:port", ...], "system": what
+system.py asks, "runner": "systemd" or "supervisor"}.
 Reads only; a file that is missing or broken is reported as null, never as a failure.
 """
 
@@ -9,19 +10,18 @@ import json
 import os
 import platform
 import shutil
-import socket
 import sys
-import xmlrpc.client
 from contextlib import closing
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
-from xml.parsers.expat import ExpatError
 
-from build.onhost.addresses import own_addresses, refusal, systemctl
 from build.onhost.checkpoints import judge
+from build.onhost.listeners import refusal
+from build.onhost.processes import configured, runner_state, served_addresses
 from build.onhost.seal import is_sealed
 from build.onhost.system import look
+from build.onhost.units import troubles
 
 
 def memory_bytes() -> int:
@@ -78,8 +78,8 @@ def running(root: Path) -> "dict[str, Any]":
 
 
 def releases(root: Path) -> "dict[str, Any]":
-    """Every finished release, oldest first. A release is uploaded under another name and renamed when complete."""
-    found = sorted(path for path in (root / "releases").glob("2*") if (path / "release.json").is_file())
+    """Every finished release, by name. A release is uploaded under another name and renamed when complete."""
+    found = sorted(path for path in (root / "releases").glob("[!.]*") if (path / "release.json").is_file())
     return {path.name: read_json(path / "release.json") for path in found}
 
 
@@ -110,71 +110,39 @@ def size_of(file: Path) -> int:
         return 0
 
 
-def runner_state(root: Path) -> Any:
-    """What keeps processes running here, and how they are; null when it does not run."""
-    return systemd_state() if (root / "current" / "systemd").is_dir() else supervisord_state(root)
-
-
-SYSTEMD_WORDS = {"active": "RUNNING", "failed": "FATAL", "inactive": "STOPPED", "deactivating": "STOPPING"}
-"""In supervisord's language, which the rest of the toolkit speaks."""
-
-
-def systemd_state() -> Any:
-    """What systemd says of our units; null when nothing of ours runs."""
-    names = ("axion.target", "gateway.socket", "gateway.service", "vllm@*.service")
-    said = systemctl("show", "--property=Id,ActiveState,SubState,MainPID", *names)
-    if not said:
-        return None
-    units = [dict(line.split("=", 1) for line in block.splitlines()) for block in said.split("\n\n") if block]
-    states = {unit["Id"]: SYSTEMD_WORDS.get(unit["ActiveState"], "STARTING") for unit in units}
-    if set(states.values()) <= {"STOPPED"}:
-        return None
-    found: dict[str, Any] = {}
-    for unit in units:
-        name, kind = unit["Id"].removeprefix("vllm@").rpartition(".")[::2]
-        if kind == "service":
-            state = "BACKOFF" if unit["SubState"] == "auto-restart" else states[unit["Id"]]
-            found[name] = {"state": state, "pid": int(unit["MainPID"])}
-    # The socket alone keeps the addresses: a connection starts the service.
-    if states.get("gateway.socket") == "RUNNING" and found["gateway"]["state"] != "RUNNING":
-        found["gateway"]["state"] = "STARTING"
-    return found
-
-
-def supervisord_state(root: Path) -> Any:
-    """What supervisord says of its processes; null when it does not answer."""
-    command = b"<?xml version='1.0'?><methodCall><methodName>supervisor.getAllProcessInfo</methodName></methodCall>"
-    request = b"POST /RPC2 HTTP/1.0\r\nHost: runner\r\nContent-Type: text/xml\r\nContent-Length: %d\r\n\r\n%s"
-    try:
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(5)
-            connection.connect(str(root / "run" / "supervisor.sock"))
-            connection.sendall(request % (len(command), command))
-            answer = b"".join(iter(lambda: connection.recv(65536), b""))
-        processes: Any = xmlrpc.client.loads(answer.partition(b"\r\n\r\n")[2])[0][0]
-        return {one["name"]: {"state": one["statename"], "pid": one["pid"]} for one in processes}
-    except (OSError, ValueError, xmlrpc.client.Error, ExpatError):
-        return None
-
-
-def gateway_state(root: Path) -> Any:
+def gateway_state(addresses: "list[str]") -> Any:
     """Which release's code and configuration the running gateway says it serves; null when it does not answer."""
-    config = read_json(root / "current" / "gateway.json") or {}
-    try:
-        address = config["listen"][0]
-        with closing(HTTPConnection(str(address["host"]), int(address["port"]), timeout=5)) as connection:
-            connection.request("GET", "/stats")
-            stats = json.loads(connection.getresponse().read())
-        models = {name: dict(model) for name, model in stats["models"].items()}
-        return {"unit_digest": stats["unit_digest"], "config_digest": stats["config_digest"], "models": models}
-    except (OSError, HTTPException, OverflowError, ValueError, LookupError, TypeError, AttributeError):
-        return None
+    for address in addresses:
+        host, _, port = address.rpartition(":")
+        try:
+            with closing(HTTPConnection(host.strip("[]"), int(port), timeout=5)) as connection:
+                connection.request("GET", "/stats")
+                stats = json.loads(connection.getresponse().read())
+            models = {name: dict(model) for name, model in stats["models"].items()}
+            return {"unit_digest": stats["unit_digest"], "config_digest": stats["config_digest"], "models": models}
+        except (OSError, HTTPException, OverflowError, ValueError, LookupError, TypeError, AttributeError):
+            continue
+    return None
+
+
+def no_links(root: Path) -> "list[str]":
+    """What should be a link to a release, and is something else."""
+    return [name for name in ("current", "confirmed") if (root / name).exists() and not (root / name).is_symlink()]
+
+
+def closed(root: Path) -> "str | None":
+    """The first directory on the way to the root, or it, that only some may enter."""
+    way = Path(os.path.realpath(root))
+    there = (path for path in (*reversed(way.parents), way) if path.is_dir())
+    return next((str(path) for path in there if not path.stat().st_mode & 0o001), None)
 
 
 def main() -> None:
     wanted = json.loads(sys.argv[1])
     root = Path(wanted["root"])
-    current, runner = target_of(root / "current"), runner_state(root)
+    current, runner = target_of(root / "current"), wanted["runner"]
+    processes = runner_state(root, runner)
+    served = served_addresses(processes, runner)
     disk = shutil.disk_usage(next(path for path in (root, *root.parents) if path.exists()))
     print(
         json.dumps(
@@ -194,9 +162,13 @@ def main() -> None:
                 "builds": sorted(path.name for path in (root / "builds").glob("*") if is_sealed(path)),
                 "unfinished_builds": unfinished_builds(root),
                 "engines": running(root),
-                "runner": runner,
-                "own_addresses": own_addresses(runner),
-                "gateway": gateway_state(root),
+                "runner": processes,
+                "gateway": gateway_state((served or configured(root))[:1]),
+                "served_addresses": served,
+                "troubles": troubles(root, runner, processes),
+                "no_links": no_links(root),
+                "real_root": os.path.realpath(root),
+                "closed": closed(root),
                 "checkpoints": {name: judge(name, path) for name, path in wanted["checkpoints"].items()},
                 "refused_addresses": {address: why for address in wanted["listen"] if (why := refusal(address))},
             }

@@ -47,7 +47,7 @@ def engine(name: str) -> str:
 
 def install(root: Path, user: str) -> None:
     current = (root / "current").resolve()
-    engines = set(json.loads((current / "release.json").read_text())["units"]) - {"gateway"}
+    engines = set(engines_of(current))
     own(root, user, engines)
     readable(current)
     wanted = files_of(current)
@@ -69,6 +69,10 @@ def install(root: Path, user: str) -> None:
         settle(each)
 
 
+def engines_of(release: Path) -> list[str]:
+    return sorted(set(json.loads((release / "release.json").read_text())["units"]) - {"gateway"})
+
+
 def own(root: Path, user: str, engines: set[str]) -> None:
     """Make the account that engines and gateway run as, and what alone it may write."""
     try:
@@ -81,9 +85,12 @@ def own(root: Path, user: str, engines: set[str]) -> None:
         if made.returncode:
             sys.exit(f"useradd {user}: failed, got {made.stderr.strip()}. Make that system account by hand.")
         account = pwd.getpwnam(user)
-    for path in (root, root / "state", root / "logs"):
-        path.mkdir(mode=0o755, exist_ok=True)
-        path.chmod(0o755)
+    for path in (root / "state", root / "logs"):
+        if not path.is_dir():  # of one that somebody else made, the mode is that one's: /var/tmp is one such
+            path.mkdir()
+            path.chmod(0o755)
+    below = root / "state"
+    below.chmod(below.stat().st_mode | 0o011)  # or a stern umask of before keeps engines from their own
     for path, mode in ((root / "run", 0o750), *((root / "state" / name, 0o700) for name in sorted(engines))):
         path.mkdir(mode=mode, exist_ok=True)
         path.chmod(mode)
@@ -135,7 +142,7 @@ def bring_keys() -> None:
         systemctl("restart", KEYS)  # and not start: one that failed is waiting for its next try
 
 
-def start(names: list[str]) -> None:
+def start(root: Path, names: list[str]) -> None:
     units = [
         unit
         for name in names
@@ -145,7 +152,8 @@ def start(names: list[str]) -> None:
         systemctl("reset-failed", *units, is_needed=False)
         systemctl("start", "--no-block", *units)
     if not names or systemctl("is-active", TARGET, is_needed=False).strip() != "active":
-        systemctl("reset-failed", *GATEWAYS, "vllm@*", is_needed=False)
+        # By name: a pattern leaves out what is stopped, whose starts count on, and the sixth deployment would fail.
+        systemctl("reset-failed", *GATEWAYS, *map(engine, engines_of(root / "current")), is_needed=False)
         systemctl("start", "--no-block", TARGET)
 
 
@@ -196,7 +204,7 @@ def main() -> None:
     root = Path(wanted["root"])
     verbs: dict[str, Any] = {
         "install": lambda: install(root, wanted["user"]),
-        "start": lambda *names: start(list(names)),
+        "start": lambda *names: start(root, list(names)),
         "restart": lambda name: restart(root, name),
         "reload": lambda: systemctl("reload", "gateway.service"),
         "keys": bring_keys,

@@ -3,6 +3,7 @@
 Input: {"root", "release"}. Prints {"problems": [...]}. Reads only; what systemd is shown is a copy.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -28,6 +29,17 @@ def gateway_problems(release: Path) -> Iterator[str]:
     if done.returncode:
         said = done.stderr.strip().splitlines() or ["nothing"]
         yield f"gateway.json: the gateway does not accept it, got {said[-1]}"
+
+
+def file_problems(release: Path) -> Iterator[str]:
+    """A release that was put there whole may have lost something since."""
+    files = json.loads((release / "release.json").read_text()).get("files", {})
+    for path, digest in files.items():
+        try:
+            if hashlib.sha256((release / path).read_bytes()).hexdigest() != digest:
+                yield f"{path}: not as it was put there, got other content"
+        except OSError as error:
+            yield f"{path}: not as it was put there, got {error.strerror}"
 
 
 def unit_problems(release: Path) -> Iterator[str]:
@@ -59,7 +71,7 @@ def main() -> None:
     wanted = json.loads(sys.argv[1])
     release = Path(wanted["root"]) / "releases" / wanted["release"]
     try:
-        problems = [*gateway_problems(release), *unit_problems(release)]
+        problems = [*file_problems(release)] or [*gateway_problems(release), *unit_problems(release)]
     except (OSError, ValueError, LookupError, subprocess.SubprocessError) as error:
         problems = [f"release: cannot be looked at, got {error}"]
     print(json.dumps({"problems": problems}))

@@ -106,6 +106,7 @@ class GateHost:
         """Start the gate's script as on a host; `wanted` replaces its arguments."""
         arguments = {
             "root": str(self.root),
+            "runner": "supervisor",
             "gateway": self.address,
             "config_digest": "g1",
             "unit_digest": "ug",
