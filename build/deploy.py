@@ -4,13 +4,13 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from build.activation import GATE_TIMEOUT_S, Host, activate
+from build.activation import GATE_TIMEOUT_S, Host, activate, bookkeeping
 from build.change import Wanted, decide
 from build.command import Command
 from build.engine.commands import BuildDirectory
 from build.engine.environment import ensure_environment
 from build.engine.sources import Sources
-from build.errors import DeployError
+from build.errors import DeployError, UnnotedError
 from build.executor import check
 from build.facts import Facts, gather, probe_command
 from build.lock import host_lock
@@ -20,6 +20,7 @@ from build.onhost import bundle, script
 from build.packages import install_packages, refuse_lacking
 from build.place import refuse_place
 from build.prepare import Prepared, prepare
+from build.room import keep_command, use_command
 from build.systemd import keys_commands
 from build.target import Target
 from build.upload import remove_commands, stale_builds, stale_releases, upload_command
@@ -97,11 +98,15 @@ def deploy(prepared: Prepared, host: Host, *, timeout_s: float = GATE_TIMEOUT_S)
             files = [*release.files, described]
             check(host.executor, upload_command(host.target, wanted.release, files, release.build))
         validate(host, wanted.release)
+    check(host.executor, keep_command(host.target))
     try:
         answers = activate(host, wanted, change, timeout_s=timeout_s)
+    except UnnotedError:
+        raise
     except DeployError as error:
         raise DeployError(*error.problems, go_back(host, prepared.facts, failed=wanted.release)) from None
-    prune(host, prepared.facts, wanted)
+    with bookkeeping(host, wanted.release):
+        prune(host, prepared.facts, wanted)
     return answers
 
 
@@ -133,7 +138,10 @@ def go_back(host: Host, before: Facts, *, failed: str) -> str:
         return "There is no earlier release to return to. Correct the cause and run `fab build-and-deploy` again."
     host.reporter.say(f"Returning to {previous}, the last release whose models all answered", style="yellow")
     try:
+        host.executor.run(use_command(host.target))
         switch_to(host, previous)
+    except UnnotedError as error:
+        return f"Release {failed} was withdrawn; {previous} serves again. {error}"
     except DeployError as error:
         return f"Returning to {previous} failed as well: {error}"
     return f"Release {failed} was withdrawn; {previous} serves again."

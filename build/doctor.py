@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from build.engine.compilers import newest, usable
 from build.facts import Facts
 from build.needs import EVERYTHING, NUMA, VENV
+from build.onhost.room import lack
 from build.pins import Pins
 from build.preflight import BUILD_BYTES, is_python_supported
 from deployment.quantities import GIB, shown_bytes
@@ -70,6 +71,9 @@ def _memory(facts: Facts) -> Check:
 
 def _disk(facts: Facts) -> Check:
     free = shown_bytes(facts.disk_free_bytes)
+    full = [f"{room.place}: {lacking}" for room in facts.disks if (lacking := lack(room.model_dump())) is not None]
+    if full:
+        return _check("disk", "fail", f"full, so nothing can be deployed: {', '.join(full)}")
     if facts.disk_free_bytes < BUILD_BYTES:
         verdict = "warn" if facts.builds else "fail"
         return _check("disk", verdict, f"{free} free; a new engine environment needs {shown_bytes(BUILD_BYTES)}")

@@ -17,5 +17,9 @@ class DeployError(Exception):
         return cls(*problems)
 
 
+class UnnotedError(DeployError):
+    """A release serves, and something about it could not be written down. It is no reason to withdraw it."""
+
+
 class ConnectionLostError(DeployError):
     """The way to a host broke while something ran there; whether it goes on there is not known."""

@@ -63,6 +63,18 @@ class Trouble(Frozen):
     """A sentence without its full stop."""
 
 
+class Room(Frozen):
+    """A file system that something is written to."""
+
+    place: str
+    mount: str
+    bytes: int
+    free_bytes: int
+    inodes: int
+    """0 where it does not count them."""
+    free_inodes: int
+
+
 class Facts(Frozen):
     """One look at a host."""
 
@@ -71,6 +83,9 @@ class Facts(Frozen):
     cores: int
     memory_bytes: int
     disk_free_bytes: int
+    """Where everything of ours lies."""
+    disks: tuple[Room, ...] = ()
+    """Each file system that a deployment writes to; the first is that one."""
     is_mount: bool = True
     """Whether something is mounted just where everything of ours lies."""
     system: System
@@ -146,7 +161,9 @@ def probe_command(target: Target, checkpoints: Mapping[str, str], listen: Sequen
     return Command(
         argv=(target.python, "-I", "-", wanted),
         what="look at the host",
-        stdin=bundle("probe.py", *COMPLETENESS, "checkpoints.py", "system.py", "durable.py", "seal.py", *PROCESSES),
+        stdin=bundle(
+            *("probe.py", *COMPLETENESS, "checkpoints.py", "room.py", "system.py", "durable.py", "seal.py", *PROCESSES)
+        ),
         timeout_s=300,
     )
 

@@ -18,10 +18,11 @@ from typing import Any
 
 from build.activation import Host
 from build.command import Command, Result
-from build.errors import ConnectionLostError, DeployError
+from build.errors import ConnectionLostError, DeployError, UnnotedError
 from build.executor import Session, check
 from build.minimum import refuse_unfit
 from build.onhost import script
+from build.room import full_disks_named
 from build.target import Target
 
 BEAT_S = 10.0
@@ -49,10 +50,15 @@ class HeldLock:
         with suppress(ConnectionLostError):  # the next beat takes it again and tells all of it
             self._session.send(json.dumps(said))
 
-    def let_go(self) -> None:
+    def let_go(self) -> str | None:
+        """Give it back. Returns why the audit log has no line of this change, where it has none."""
         self._ended.set()
         self._session.close()
         self._beats.join(ANSWER_TIMEOUT_S)
+        with suppress(DeployError, ValueError):
+            told: dict[str, str] = json.loads(self._session.receive(1.0) or "{}")
+            return told.get("unnoted")
+        return None
 
     def _take(self) -> Session:
         target = self._host.target
@@ -123,7 +129,7 @@ def host_lock(host: Host, what: str) -> Iterator[HeldLock]:
     """Hold the right to change a host. Raises DeployError naming the holder when somebody else has it."""
     usual = signal.signal(LOST, _end)
     try:
-        with _held(host, what) as held:
+        with full_disks_named(host), _held(host, what) as held:
             yield held
     finally:
         signal.signal(LOST, usual)
@@ -145,9 +151,14 @@ def _held(host: Host, what: str) -> Iterator[HeldLock]:
         raise
     finally:
         held.note(outcome=outcome)
-        held.let_go()
+        unnoted = held.let_go()
+        where = f"{host.target.name}: `{what}` is not in the audit log, got {unnoted}"
+        if unnoted is not None and outcome != "done":
+            host.reporter.say(f"{where}.", style="yellow")
     if held.lost is not None:
         raise held.lost
+    if unnoted is not None:
+        raise UnnotedError(f"{where}. All else of it is done; make room for the next.")
 
 
 def held_problem(target: Target, holder: dict[str, Any]) -> str:

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from build.engine.origin import missing_features
 from build.engine.toolchain import memory_problem
 from build.errors import DeployError
-from build.facts import Facts
+from build.facts import Facts, Room
 from build.minimum import problems_of
+from build.onhost.room import lack
 from build.pins import Origin
 from build.target import DEMO_STORE, Target
 from deployment.checkpoint.facts import differences
@@ -16,9 +17,13 @@ from deployment.quantities import GIB, shown_bytes
 from deployment.spec import Deployment, Model, adapter_key
 
 # An engine environment with torch's CPU build takes 3.4 GB, with the accelerator build 6.2; wheels pass through
-# the temporary directory meanwhile (measured on x86-64).
+# a temporary directory beside it meanwhile (measured on x86-64).
 BUILD_BYTES = 9 * GIB
 RELEASE_BYTES = GIB // 16
+# The environment has 63,000 files and directories (measured on x86-64), sources that are compiled some more.
+BUILD_INODES, RELEASE_INODES = 120_000, 512
+SMALL_BYTES, SMALL_INODES = 4 << 20, 64
+"""For what is written elsewhere than below the root: units, and what programs need for a moment."""
 
 
 def host_problems(
@@ -32,6 +37,8 @@ def host_problems(
         *_system(facts, name),
         *_addresses(deployment, facts, name),
         *_disk(facts.disk_free_bytes + cleared_bytes, is_build=is_build, name=name),
+        *_inodes(facts, is_build=is_build, name=name),
+        *(_small(each, name) for each in facts.disks[1:] if lack(each.model_dump(), SMALL_BYTES, SMALL_INODES)),
     ]
 
 
@@ -169,3 +176,18 @@ def _disk(free_bytes: int, *, is_build: bool, name: str) -> Iterator[str]:
             f"{name}: too little free disk, got {shown_bytes(free_bytes)} where {shown_bytes(needed)} "
             "are needed. Free some, or prune old releases and builds."
         )
+
+
+def _inodes(facts: Facts, *, is_build: bool, name: str) -> Iterator[str]:
+    """A disk with free bytes and no free inode says that it has no space left, which nobody understands."""
+    needed = RELEASE_INODES + (BUILD_INODES if is_build else 0)
+    for room in facts.disks[:1]:
+        if room.inodes and room.free_inodes < needed:
+            got = f"got {room.free_inodes} of {room.inodes} where {needed} are needed, one for each file"
+            step = "Remove files there, or use a file system with more of them (mkfs -N)"
+            yield f"{name}: too few free inodes at {room.mount}, {got}. {step}."
+
+
+def _small(room: Room, name: str) -> str:
+    lacking = lack(room.model_dump(), SMALL_BYTES, SMALL_INODES)
+    return f"{name}: {room.place} is full, got {lacking}. Make room there: a deployment writes a little to it."

@@ -52,6 +52,20 @@ socks*)
     exit 1
     ;;
 esac
+# pip unpacks beside what it installs: a /tmp may be small.
+mkdir -p out/tmp
+export TMPDIR=$PWD/out/tmp
+needed_mb=1000 needed_inodes=25000 # 603 MB in 19,760 files, and what pip needs for a moment (measured on x86-64)
+if ! "$venv/bin/python" -c '' 2>/dev/null; then
+    free_mb=$(df --output=avail -BM . | tail -n 1 | tr -dc 0-9)
+    free_inodes=$(df --output=iavail,itotal . | awk 'END { print $2 == 0 || $1 == "-" ? 10000000 : $1 }')
+    if ((free_mb < needed_mb || free_inodes < needed_inodes)); then
+        echo "$PWD: too little free disk, got $free_mb MB and $free_inodes inodes where $needed_mb MB and" \
+            "$needed_inodes inodes (one for each file) are needed. Make room there." >&2
+        exit 1
+    fi
+fi
+
 echo "Making the operator's environment in $venv with $("$python" --version): 600 MB, silent for minutes the first time"
 if ! "$venv/bin/python" -c '' 2>/dev/null; then # none yet, or one whose interpreter is gone
     rm -rf "$venv"

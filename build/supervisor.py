@@ -7,7 +7,7 @@ from pathlib import Path
 
 from build.change import Change
 from build.command import Command
-from build.onhost import script
+from build.onhost import bundle
 from build.target import REPOSITORY, Target
 
 # Longer than the longest drain that models.yaml allows.
@@ -83,6 +83,6 @@ def tell(target: Target, verbs: Sequence[Sequence[object]], what: str) -> Comman
     return Command(
         argv=(target.python, "-I", "-", wanted),
         what=what,
-        stdin=script("runner.py"),
+        stdin=bundle("runner.py", "room.py"),
         timeout_s=STOP_TIMEOUT_S + 30,
     )

@@ -74,5 +74,5 @@ def log_command(target: Target, name: str, *, lines: int, follow: bool, timeout_
 def tell(target: Target, verbs: Sequence[Sequence[object]], what: str) -> Command:
     """Have systemd do things in order."""
     wanted = json.dumps({"root": target.root, "user": target.user or USER, "do": verbs})
-    program = bundle("systemd.py", "durable.py")
+    program = bundle("systemd.py", "durable.py", "room.py")
     return Command(argv=(target.python, "-I", "-", wanted), what=what, stdin=program, timeout_s=TELL_TIMEOUT_S)

@@ -3,6 +3,7 @@
 Exit codes: 0 done or nothing to do, 1 a problem that the message explains, 130 interrupted.
 """
 
+import errno
 import functools
 import inspect
 import sys
@@ -59,6 +60,13 @@ def problems_are_messages(body: Body) -> Body:
             console = terminal(stderr=True)
             for problem in error.problems:
                 console.print(problem, style="red", markup=False)
+            raise Exit(code=1) from None
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+                raise
+            where = error.filename or "this computer"
+            step = "Make room here, then run the same command again: what was done on hosts is not done twice"
+            terminal(stderr=True).print(f"{where}: cannot be written, got {error.strerror}. {step}.", markup=False)
             raise Exit(code=1) from None
         except KeyboardInterrupt:
             print("Interrupted. What serves goes on serving; the same command finishes the job.", file=sys.stderr)

@@ -17,8 +17,6 @@ from build.target import Target
 # Files and folders are made in passing.
 QUIET = frozenset({"rm", "mkdir", "dd", "mv", "ln"})
 BEGIN_S = 60.0
-PARTS = ("durable.py", "proxies.py", "secrets.py")
-"""What work.py imports."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +98,7 @@ def start_commands(target: Target, work: Work) -> tuple[Command, ...]:
     """Begin it anew. Its steps and the program that does them lie on the host: it needs nobody from then on."""
     directory = directory_of(target, work.name)
     document = json.dumps({"key": work.identity, "steps": work.as_data()})
-    files = {"work.py": bundle("work.py", *PARTS), "next.json": document.encode()}
+    files = {"work.py": program(), "next.json": document.encode()}
     sources = {
         name: {"secret": source.secret} if isinstance(source, FromSecretManager) else {}
         for name, source in work.credentials.items()
@@ -120,14 +118,18 @@ def start_commands(target: Target, work: Work) -> tuple[Command, ...]:
 
 
 def forget_command(target: Target, name: str) -> Command:
-    removed = ("rm", "-f", "--", f"{directory_of(target, name)}/result.json")
-    return Command(argv=removed, what="put the finished work away")
+    return _order(target, name, "forget", "put the finished work away", 60.0)
+
+
+def program() -> bytes:
+    """What runs the steps, looks and follows."""
+    return bundle("work.py", "durable.py", "proxies.py", "room.py", "secrets.py", "work_log.py")
 
 
 def _order(target: Target, name: str, verb: str, what: str, timeout_s: float, **more: Any) -> Command:
     order = {"do": verb, "dir": directory_of(target, name), "unit": unit_of(name), **more}
     argv = (target.python, "-I", "-", json.dumps(order))
-    return Command(argv=argv, what=what, stdin=bundle("work.py", *PARTS), timeout_s=timeout_s)
+    return Command(argv=argv, what=what, stdin=program(), timeout_s=timeout_s)
 
 
 def _packed(files: Mapping[str, bytes]) -> bytes:

@@ -1,5 +1,6 @@
 """One engine as the host's files describe it: paths, environment, lock, and the record of what runs."""
 
+import errno
 import fcntl
 import json
 import os
@@ -7,6 +8,7 @@ import re
 import stat
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -156,11 +158,30 @@ class EngineUnit:
             "session_start_ticks": leader.start_ticks if leader else None,
             "stdout": process_tree.stdout_of("self"),
         }
-        path = self.run / f"{self.name}.json"
-        draft = path.with_suffix(".json.new")
-        draft.write_text(json.dumps(record, indent=1) + "\n")
-        draft.replace(path)
+        text = json.dumps(record, indent=1) + "\n"
+        try:
+            write_over(self.draft, text)
+            self.draft.replace(self.record)
+        except OSError:  # a full disk: the record of a launcher that was killed has room of its own
+            write_over(self.record, text)
+
+    @property
+    def record(self) -> Path:
+        return self.run / f"{self.name}.json"
+
+    @property
+    def draft(self) -> Path:
+        return self.run / f"{self.name}.json.new"
 
     def remove_record(self) -> None:
-        """Forget the run; to be called when nothing is left of it."""
-        (self.run / f"{self.name}.json").unlink(missing_ok=True)
+        """Forget the run, of which nothing may be left. The room of its file is kept for the next run."""
+        with suppress(FileNotFoundError):
+            self.record.replace(self.draft)
+
+
+def write_over(path: Path, text: str) -> None:
+    """Write a file in the room that it has: on a full disk there is no other."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600), "wb", buffering=0) as file:
+        if file.write(text.encode()) != len(text.encode()):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        file.truncate()

@@ -96,6 +96,14 @@ def test_little_disk_matters_while_there_is_no_environment_yet(free: int, builds
     assert check("disk", disk_free_bytes=free, builds=builds)[0] == verdict
 
 
+def test_a_full_disk_is_a_failure_wherever_it_is() -> None:
+    plenty = {"bytes": 10**12, "free_bytes": 10**11, "inodes": 10**7, "free_inodes": 10**6}
+    disks = [{"place": place, "mount": place, **plenty} for place in ("/opt/axion", "/tmp")]
+    disks[1]["free_inodes"] = 2
+    found = "full, so nothing can be deployed: /tmp: 2 of 10000000 inodes (one for each file) free"
+    assert check("disk", disks=disks) == ("fail", found)
+
+
 def test_processes_that_keep_ending_are_named_with_where_to_read() -> None:
     states = {"alpha": "BACKOFF", "beta": "FATAL", "gateway": "RUNNING", "gamma": "STARTING"}
     runner = {name: {"state": state, "pid": 1} for name, state in states.items()}

@@ -32,8 +32,8 @@ def install(*, machine: str = "x86_64") -> tuple[Command, ...]:
 
 def test_an_unsealed_directory_is_cleared_first() -> None:
     assert [str(command) for command in environment.start_commands(BUILD, python="python3.12")] == [
-        f"rm -rf -- {HERE}",
-        f"mkdir -p -- {HERE}",
+        f"rm -rf -- {HERE} /opt/axion/tmp",
+        f"mkdir -p -- {HERE} /opt/axion/tmp",
         f"python3.12 -I -m venv {HERE}/venv",
     ]
 

@@ -16,7 +16,7 @@ from build.engine.commands import write_file
 from build.errors import ConnectionLostError, DeployError
 from build.executor import LocalExecutor, check
 from build.lock import host_lock
-from build.onhost import script
+from build.onhost import bundle, script
 from build.progress import Reporter
 from build.target import Target
 from build.work import run_work
@@ -91,7 +91,7 @@ def install(root: Path, path: Path) -> "subprocess.CompletedProcess[str]":
     order = json.dumps({"root": str(root), "user": "axion-no-such", "do": [["install"]]})
     return subprocess.run(
         [sys.executable, "-I", "-", order],
-        input=script("systemd.py").decode(),
+        input=bundle("systemd.py", "room.py").decode(),
         env={"PATH": str(path)},
         capture_output=True,
         text=True,

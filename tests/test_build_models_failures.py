@@ -17,7 +17,7 @@ def test_a_disk_that_fills_up_on_the_way_is_a_sentence_and_the_next_run_goes_on(
     full.symlink_to("/dev/full")
     assert refusal(tmp_path) == (
         f"{tmp_path}/root/models: cannot be written, got [Errno 28] No space left on device. "
-        "Free some disk, then run the same command again."
+        "Free some disk, then run the same command again: it goes on where it stopped."
     )
     full.unlink()
     pull(tmp_path)

@@ -164,7 +164,7 @@ def test_a_hub_that_does_not_answer_is_named_after_bounded_tries(tmp_path: Path)
 
 
 def test_too_little_disk_is_found_before_the_first_byte(hub: FakeHub, tmp_path: Path) -> None:
-    program = pull_script("hub").replace(b"free = shutil.disk_usage(existing).free", b"free = 700_000_000")
+    program = pull_script("hub").replace(b'free = found["free_bytes"]', b"free = 700_000_000")
     order = {
         "root": str(tmp_path),
         "source": {"kind": "hub", "endpoint": hub.url},

@@ -103,3 +103,6 @@ def test_what_the_models_file_says_is_what_pip_is_told_on_the_host(
     assert (wheel in told) is not is_compiled
     assert ("git/acl.git" in told or "ComputeLibrary.git" in told) is is_compiled
     assert any(each.what == "compile axion_kernels" for each in commands)
+    large = [each for each in commands if each.what.startswith(("install", "compile", "download", "fetch"))]
+    assert {each.env.get("TMPDIR") for each in large} == {"/opt/axion/tmp"}, "a small /tmp is no hindrance"
+    assert "TMPDIR" not in commands[-1].env, "an engine's sockets have short paths"

@@ -217,6 +217,45 @@ def test_too_little_disk_is_said_with_both_sizes() -> None:
     ]
 
 
+def on(place: str, **changes: int) -> dict[str, Any]:
+    """A file system with plenty of everything, unless a change says otherwise."""
+    plenty = {"bytes": 10**12, "free_bytes": 10**11, "inodes": 10**7, "free_inodes": 10**6}
+    return {"place": place, "mount": place, **plenty, **changes}
+
+
+@pytest.mark.parametrize(
+    ("left", "is_build", "needed"),
+    [(511, False, 512), (512, False, None), (120_511, True, 120_512), (120_512, True, None)],
+)
+def test_a_disk_has_to_have_an_inode_for_each_file(left: int, is_build: bool, needed: int | None) -> None:
+    host = fresh(disks=[on("/opt/axion", free_inodes=left)])
+    said = (
+        f"this computer: too few free inodes at /opt/axion, got {left} of 10000000 where {needed} are needed, one for "
+        "each file. Remove files there, or use a file system with more of them (mkfs -N)."
+    )
+    assert problems(host, is_build=is_build) == ([said] if needed else [])
+
+
+def test_a_file_system_that_counts_no_inodes_has_enough() -> None:
+    host = fresh(disks=[on("/opt/axion", inodes=0, free_inodes=0), on("/tmp", inodes=0, free_inodes=0)])
+    assert problems(host, is_build=True) == []
+
+
+def test_every_other_place_that_is_written_to_is_asked_for_room_too() -> None:
+    host = fresh(
+        disks=[
+            on("/opt/axion"),
+            on("/tmp", free_bytes=100_000, bytes=300_000_000),
+            on("/etc/systemd/system", free_inodes=3),
+        ]
+    )
+    step = "Make room there: a deployment writes a little to it."
+    assert problems(host) == [
+        f"this computer: /tmp is full, got 0.1 MB of 300.0 MB free. {step}",
+        f"this computer: /etc/systemd/system is full, got 3 of 10000000 inodes (one for each file) free. {step}",
+    ]
+
+
 def test_everything_is_reported_at_once() -> None:
     host = empty_facts(
         python="3.10.12", refused_addresses={"127.0.0.1:8080": "EADDRINUSE"}, disk_free_bytes=0, checkpoints={}

@@ -254,6 +254,6 @@ def test_a_silent_runner_is_none(root: Path) -> None:
 
 
 def test_the_scripts_need_nothing_of_this_project() -> None:
-    for name in ("system.py", "offers.py", "answer.py", "runner.py"):
+    for name in ("system.py", "offers.py", "answer.py", "room.py"):
         assert b"from build" not in script(name)
         assert b"from gateway" not in script(name)

@@ -129,7 +129,11 @@ def test_sigterm_lets_the_engine_drain(host: Host) -> None:
     assert launcher.wait(BOUND_S) == 0
     assert time.monotonic() - asked > 0.5
     host.assert_nothing_left()
-    assert sorted(path.name for path in (host.root / "run").iterdir()) == ["tiny.lock", "tiny.stopping"]
+    assert sorted(path.name for path in (host.root / "run").iterdir()) == [
+        "tiny.json.new",
+        "tiny.lock",
+        "tiny.stopping",
+    ]
 
 
 def test_a_second_sigterm_ends_the_drain(host: Host) -> None:

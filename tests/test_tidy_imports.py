@@ -22,6 +22,7 @@ LAYERS: dict[str, set[str]] = {
     "build/onhost/": {"build.onhost"},
     # Run by an engine environment's Python, whose packages these are.
     "build/onhost/hub.py": {"huggingface_hub", "httpx2", "build.onhost"},
+    "build/onhost/patience.py": {"httpx2", "build.onhost"},
     # With the build tools on its path, which are what it looks at.
     "build/onhost/requirements.py": {"packaging"},
     # Inside an engine environment, which is what it proves.
@@ -43,7 +44,7 @@ LAYERS: dict[str, set[str]] = {
 STANDARD_LIBRARY_ONLY = (
     "build/engine/proofs.py", "build/engine/standin.py",
     *(f"build/onhost/{path.name}" for path in sorted((REPOSITORY / "build" / "onhost").glob("[a-z]*.py"))
-      if path.name != "hub.py"),
+      if path.name not in ("hub.py", "patience.py")),
 )  # fmt: skip
 LAUNCHER = ("__init__", "engine_unit", "launch", "leftovers", "notice", "notify", "process_tree", "watchdog")
 

@@ -44,6 +44,12 @@ class BuildDirectory:
         return self.venv / "bin" / "python"
 
     @property
+    def scratch(self) -> PurePosixPath:
+        """Where wheels are unpacked and compilers put what they need for a moment: beside what comes of it, for a
+        /tmp may be small. What finds no such directory takes the usual one."""
+        return self.path.parent.parent / "tmp"
+
+    @property
     def manifest(self) -> PurePosixPath:
         return self.path / "manifest.json"
 
@@ -66,8 +72,12 @@ def distrust_command(build: BuildDirectory) -> Command:
 def start_commands(build: BuildDirectory, *, python: str = "python3") -> tuple[Command, ...]:
     """Remove what an interrupted build left, and make an empty environment."""
     return (
-        Command(argv=("rm", "-rf", "--", str(build.path)), what="clear the build directory", timeout_s=300),
-        Command(argv=("mkdir", "-p", "--", str(build.path)), what="make the build directory"),
+        Command(
+            argv=("rm", "-rf", "--", str(build.path), str(build.scratch)),
+            what="clear the build directory",
+            timeout_s=300,
+        ),
+        Command(argv=("mkdir", "-p", "--", str(build.path), str(build.scratch)), what="make the build directory"),
         Command(argv=(python, "-I", "-m", "venv", str(build.venv)), what="make the Python environment", timeout_s=900),
     )
 
@@ -191,7 +201,7 @@ def pip_install(build: BuildDirectory, *args: str, what: str, progress: str = "r
     quiet = ("--disable-pip-version-check", "--no-input", "--progress-bar", progress)
     # -I: neither PYTHONPATH nor the user's own packages may leak into an environment that its digest describes.
     argv = (str(build.python), "-I", "-m", "pip", "install", *quiet, *args)
-    return Command(argv=argv, what=what, timeout_s=INSTALL_TIMEOUT_S)
+    return Command(argv=argv, what=what, env={"TMPDIR": str(build.scratch)}, timeout_s=INSTALL_TIMEOUT_S)
 
 
 def fetch_commands(build: BuildDirectory, directory: PurePosixPath, pinned: PinnedFile) -> tuple[Command, Command]:
@@ -206,6 +216,7 @@ def fetch_commands(build: BuildDirectory, directory: PurePosixPath, pinned: Pinn
                 *("--requirement", str(listed)),
             ),
             what=f"download {pinned.name} {pinned.version}",
+            env={"TMPDIR": str(build.scratch)},
             timeout_s=INSTALL_TIMEOUT_S,
         ),
     )

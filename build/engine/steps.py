@@ -1,7 +1,7 @@
 """Decide how an engine environment comes to be on a host: from wheels, by compiling, from wheels compiled elsewhere."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from build.activation import Host
 from build.command import Command
@@ -64,7 +64,10 @@ def stored(sources: Sources, digest: str, executor: Executor) -> dict[str, str]:
 def build_steps(recipe: Recipe, host: Host, build: BuildDirectory) -> tuple[Command, ...]:
     """All steps from an empty virtual environment to one that is finished and was put to use."""
     torch = _torch_source(recipe, host, build)
-    return (*_filling(recipe, host, build, torch), *proof_steps(recipe, build))
+    # What passes through a temporary directory does so beside the environment: a /tmp may be small.
+    scratch = {"TMPDIR": str(build.scratch)}
+    filling = _filling(recipe, host, build, torch)
+    return (*(replace(step, env={**scratch, **step.env}) for step in filling), *proof_steps(recipe, build))
 
 
 def proof_steps(recipe: Recipe, build: BuildDirectory) -> tuple[Command, ...]:

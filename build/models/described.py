@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -52,7 +53,10 @@ def from_hub(repository: str, revision: str = BRANCH) -> Found:
     from build.onhost.files import ListedFile, PullError  # noqa: PLC0415
     from build.onhost.hub import Hub  # noqa: PLC0415
 
-    hub, read = Hub(choose_source().place, os.environ.get("HF_TOKEN") or None), Bytes()
+    def tell(said: str) -> None:
+        print(f"  {said}", file=sys.stderr)
+
+    hub, read = Hub(choose_source().place, os.environ.get("HF_TOKEN") or None, tell=tell), Bytes()
     try:
         commit, files = hub.listing(repository, revision)
         listed: Mapping[str, ListedFile] = {file.path: file for file in files}

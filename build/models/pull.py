@@ -28,6 +28,8 @@ HUB_SETTINGS = {
     "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1",
     "HF_HUB_OFFLINE": "0",
     "TRANSFORMERS_OFFLINE": "0",
+    # A name server that does not answer is waited for outside of any timeout of Python (resolv.conf(5)).
+    "RES_OPTIONS": "timeout:3 attempts:2",
 }
 # 60 GB at 3 MB/s; what is slower goes on where it stopped.
 TIMEOUT_S = 6 * 3600.0
@@ -147,8 +149,9 @@ def pull_work(target: Target, wanted: Mapping[str, Any], means: Means) -> Work:
 
 def pull_script(kind: str) -> bytes:
     """The program that downloads. What speaks with a hub comes along only where one is asked."""
-    hub = ("hub.py",) if kind == "hub" else ()
-    return bundle("pull.py", *COMPLETENESS, "files.py", "durable.py", *hub, "weights.py", "content.py", "transfer.py")
+    hub = ("patience.py", "hub.py") if kind == "hub" else ()
+    files = ("files.py", "durable.py", "room.py", *hub, "weights.py", "content.py", "transfer.py")
+    return bundle("pull.py", *COMPLETENESS, *files)
 
 
 def progress_of_pull(phase: Phase) -> OnLine:
@@ -159,6 +162,8 @@ def progress_of_pull(phase: Phase) -> OnLine:
             event = json.loads(line)
         except ValueError:
             return
+        if isinstance(event, dict) and "said" in event:
+            phase.part(event["model"], event["said"])
         if isinstance(event, dict) and "of" in event:
             phase.part_transfer(event["model"], event["bytes"], event["of"])
 

@@ -34,14 +34,30 @@ def settle_directory(path: Path) -> None:
 
 def replace_file(path: Path, text: str, *, mode: int = 0o600) -> None:
     """Replace a file: who looks, and who looks after a power cut, sees the old content or the new, each of it whole."""
-    draft = path.with_name(f".{path.name}.new")
+    replace_files({path: text}, mode=mode)
+
+
+def replace_files(texts: "dict[Path, str]", *, mode: int = 0o600) -> None:
+    """Replace files in turn, once all of them are on the disk: where it is full, none. Raises OSError."""
+    drafts = {path: path.with_name(f".{path.name}.new") for path in texts}
+    try:
+        for path, draft in drafts.items():
+            _write(draft, texts[path], mode)
+    except OSError:
+        for draft in drafts.values():
+            draft.unlink(missing_ok=True)
+        raise
+    for path, draft in drafts.items():
+        rename_for_good(draft, path)
+
+
+def _write(draft: Path, text: str, mode: int) -> None:
     opened = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     with os.fdopen(opened, "w", encoding="utf-8") as file:
         os.fchmod(file.fileno(), mode)  # of one that an earlier try left, and whatever the umask
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    rename_for_good(draft, path)
 
 
 def replace_link(path: Path, to: str) -> None:

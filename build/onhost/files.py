@@ -16,6 +16,10 @@ class PullError(Exception):
         self.problems = problems
 
 
+class UnreachableError(PullError):
+    """A source that answers nothing at all."""
+
+
 @dataclass(frozen=True)
 class ListedFile:
     """One file as its source describes it."""

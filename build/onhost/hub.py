@@ -18,8 +18,10 @@ from huggingface_hub.errors import DisabledRepoError, GatedRepoError, HfHubHTTPE
 from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status, parse_ratelimit_headers
 
 from build.onhost.files import ListedFile, PullError
+from build.onhost.patience import CONNECT_S, READ_S, Patience, Tell, reason
 
-TIMEOUT_S = 60.0
+ASK_TIMEOUT: Any = httpx2.Timeout(READ_S, connect=CONNECT_S)  # more than the float that huggingface_hub speaks of
+STREAM_TIMEOUT = httpx2.Timeout(60.0, connect=CONNECT_S)
 TRIES = 8
 """In a row without a byte in between."""
 PAUSE_MAX_S = 30.0
@@ -45,9 +47,11 @@ class Hub:
     """A hub, as one who has a token or has none."""
 
     def __init__(
-        self, endpoint: str, token: str | None, *, pause_s: float = 0.5, sleep: Callable[[float], None] = time.sleep
-    ) -> None:
+        self, endpoint: str, token: str | None, *, pause_s: float = 0.5, sleep: Callable[[float], None] = time.sleep,
+        tell: Tell = lambda _said: None, patience: Patience | None = None,
+    ) -> None:  # fmt: skip
         self.endpoint, self._has_token, self._pause_s, self._sleep = endpoint.rstrip("/"), bool(token), pause_s, sleep
+        self._patience = patience or Patience(self.endpoint, tell)
         self._api = HfApi(endpoint=self.endpoint, token=token or False, library_name="axion-deploy")
         self._headers = build_hf_headers(token=token or False, library_name="axion-deploy")
 
@@ -106,7 +110,7 @@ class Hub:
 
     def _info(self, repository: str, revision: str) -> Any:
         try:
-            return self._api.model_info(repository, revision=revision, files_metadata=True, timeout=TIMEOUT_S)
+            return self._api.model_info(repository, revision=revision, files_metadata=True, timeout=ASK_TIMEOUT)
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             # A page of a proxy, or JSON of another kind of server: huggingface_hub takes its form for granted.
             said = str(error).partition("\n")[0] or type(error).__name__
@@ -120,7 +124,7 @@ class Hub:
         """
         url = hf_hub_url(repository, path, revision=commit, endpoint=self.endpoint)
         asked = {"Accept-Encoding": "identity"} | ({"Range": bytes_range} if bytes_range else {})
-        with get_session().stream("GET", url, headers=self._headers | asked, timeout=TIMEOUT_S) as answer:
+        with get_session().stream("GET", url, headers=self._headers | asked, timeout=STREAM_TIMEOUT) as answer:
             hf_raise_for_status(answer)
             yield answer
 
@@ -131,13 +135,19 @@ class Hub:
         failures, last = 0, progress()
         while True:
             try:
-                return act()
+                self._patience.begin()
+                found = act()
+                self._patience.heard()
+                return found
             except HfHubHTTPError as error:
+                self._patience.heard()
                 failure = self._judge(error, repository, revision)
             except PassingError as error:
+                self._patience.heard()
                 failure = error
             except httpx2.RequestError as error:
-                failure = PassingError(str(error) or type(error).__name__)
+                self._patience.failed(error)
+                failure = PassingError(reason(error))
             failures = 1 if progress() > last else failures + 1
             last = progress()
             if failures >= TRIES:

@@ -10,6 +10,7 @@ Called with one JSON document:
 A change gets its line in <root>/logs/audit.jsonl here and not from the task: also when the task is gone.
 """
 
+import contextlib
 import fcntl
 import json
 import os
@@ -78,14 +79,15 @@ def object_of(text: bytes) -> "dict[str, Any] | None":
     return value if isinstance(value, dict) else None
 
 
-def audit(root: Path, **line: object) -> None:
-    """Add a line. What served goes on serving where that cannot be, so it is only said."""
+def audit(root: Path, **line: object) -> "str | None":
+    """Add a line. What served goes on serving where that cannot be: it is only said, and returned why."""
     path = root / "logs" / "audit.jsonl"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         append(path, json.dumps({"at": now(), **line}).encode() + b"\n")
     except OSError as error:
-        print(f"{path}: cannot be written, got {error.strerror}. `fab history` lacks {line['what']}.", file=sys.stderr)
+        return str(error)
+    return None
 
 
 def append(path: Path, line: bytes) -> None:
@@ -116,9 +118,7 @@ def hold(wanted: "dict[str, Any]") -> None:
         if before is not None and not (root / BEFORE).exists():
             (root / BEFORE).write_text(json.dumps(before))
         since = now()
-        file.truncate(0)
-        json.dump({"who": wanted["who"], "what": wanted["what"], "since": since, "pid": os.getpid()}, file)
-        file.flush()
+        describe(file, {"who": wanted["who"], "what": wanted["what"], "since": since, "pid": os.getpid()})
     except OSError as error:  # a full or a read-only disk: whoever asked hears it instead of silence
         print(json.dumps({"cannot": str(error)}), flush=True)
         return
@@ -133,7 +133,17 @@ def hold(wanted: "dict[str, Any]") -> None:
     finally:
         if said["is_change"]:
             what = {"who": wanted["who"], "what": wanted["what"], "release": said.get("release")}
-            audit(root, began=since, **what, outcome=said["outcome"])
+            unnoted = audit(root, began=since, **what, outcome=said["outcome"])
+            if unnoted is not None:
+                print(json.dumps({"unnoted": unnoted}), flush=True)
+
+
+def describe(file: "IO[str]", holder: "dict[str, Any]") -> None:
+    """Write who holds it over who held it: on a full disk the file's own block is there still."""
+    said, written = json.dumps(holder).encode(), 0
+    with contextlib.suppress(OSError):  # the lock is taken all the same: who has it is of use to others alone
+        written = os.pwrite(file.fileno(), said, 0)
+    file.truncate(len(said) if written == len(said) else 0)
 
 
 def unlocked(number: int, frame: object) -> None:

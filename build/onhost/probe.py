@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import platform
-import shutil
 import sys
 from contextlib import closing
 from http.client import HTTPConnection, HTTPException
@@ -19,6 +18,7 @@ from typing import Any
 from build.onhost.checkpoints import judge
 from build.onhost.listeners import refusal
 from build.onhost.processes import configured, runner_state, served_addresses
+from build.onhost.room import TEMPORARY, rooms
 from build.onhost.seal import is_sealed
 from build.onhost.system import look
 from build.onhost.units import troubles
@@ -143,7 +143,7 @@ def main() -> None:
     current, runner = target_of(root / "current"), wanted["runner"]
     processes = runner_state(root, runner)
     served = served_addresses(processes, runner)
-    disk = shutil.disk_usage(next(path for path in (root, *root.parents) if path.exists()))
+    disks = rooms([str(root), TEMPORARY, "/etc/systemd/system", "/var"])
     print(
         json.dumps(
             {
@@ -151,7 +151,8 @@ def main() -> None:
                 "python": ".".join(str(part) for part in sys.version_info[:3]),
                 "cores": len(os.sched_getaffinity(0)),
                 "memory_bytes": memory_bytes(),
-                "disk_free_bytes": disk.free,
+                "disk_free_bytes": disks[0]["free_bytes"],
+                "disks": disks,
                 "is_mount": os.path.ismount(root),
                 "system": look(wanted["system"]),
                 "current": current,

@@ -3,23 +3,25 @@
 Input: {"root", "source": {"kind": "hub", "endpoint"} | {"kind": "directory" | "bucket", "place"}, "is_thorough",
 "models": {name: {"hub", "revision", "files": {path: {"size", "sha256"}} or null}}}; `files` are those of the lock file.
 The hub's token is the credential `hub_token`, or HF_TOKEN of the environment.
-Events: {"model", "bytes", "of"}; at the end {"models": {name: {"hub", "commit", "files"}}, "problems": [...]}.
+Events: {"model", "bytes", "of"} and {"model", "said"}; at the end
+{"models": {name: {"hub", "commit", "files"}}, "problems": [...]}.
 Exit status 0 when every model is there.
 
 Where the source is a hub, the Python of an engine environment runs it, which has huggingface_hub. Whatever has come of
 a file lies in the store of content.py; a model is put together from it at the end and gets its name by one rename.
 """
 
+import errno
 import json
 import os
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 from build.onhost.completeness import examine, examine_directory, needed
 from build.onhost.content import Content
-from build.onhost.files import PullError, digests_of
+from build.onhost.files import ListedFile, PullError, UnreachableError, digests_of
+from build.onhost.room import FULL_INODES, lack, room
 from build.onhost.transfer import ANOTHER, Model, pull
 from build.onhost.weights import BucketSource, DirectorySource, Source, manifest_of
 
@@ -31,8 +33,12 @@ def chosen_source(wanted: dict[str, Any]) -> Source:
     if kind == "hub":
         from build.onhost.hub import Hub  # noqa: PLC0415 - which only an engine environment can import
 
-        return Hub(wanted["endpoint"], token(), pause_s=wanted.get("pause_s", 0.5))
+        return Hub(wanted["endpoint"], token(), pause_s=wanted.get("pause_s", 0.5), tell=lambda said: tell("hub", said))
     return DirectorySource(wanted["place"]) if kind == "directory" else BucketSource(wanted["place"])
+
+
+def tell(model: str, said: str) -> None:
+    print(json.dumps({"model": model, "said": said}), flush=True)
 
 
 def token() -> str | None:
@@ -46,7 +52,13 @@ def token() -> str | None:
 def look(root: Path, name: str, wanted: dict[str, Any], source: Source) -> Model:
     """Find out what a model consists of, hold it against models and lock file, and see that it is whole."""
     hub, revision, content = wanted["hub"], wanted["revision"], Content(root / "models")
-    commit, files = source.listing(hub, revision)
+    try:
+        commit, files = source.listing(hub, revision)
+    except UnreachableError:
+        # What the lock file names and the store has is put together without anybody's help.
+        if not (files := stored_files(wanted["files"] or {}, content)):
+            raise
+        commit = revision
     if commit != revision:
         raise PullError(
             f"{name}: a name that may move, got {revision} for commit {commit} of {hub}. Write the commit as revision."
@@ -71,12 +83,23 @@ def look(root: Path, name: str, wanted: dict[str, Any], source: Source) -> Model
     return model
 
 
+def stored_files(locked: dict[str, dict[str, Any]], content: Content) -> list[ListedFile]:
+    """Every file of the lock file as a listing, where the store has them all; else none."""
+    has_all = all(content.has(entry.get("sha256"), entry["size"]) for entry in locked.values())
+    return [ListedFile(path, entry["size"], entry["sha256"]) for path, entry in locked.items()] if has_all else []
+
+
 def check_disk(root: Path, models: list[Model]) -> None:
     """Refuse before the first byte what would end with a full disk. What two models share is needed once."""
     missing = {model.name: model.missing() for model in models}
     needed_bytes = sum({part: size for each in missing.values() for part, size in each.items()}.values())
-    existing = next(path for path in (root / "models", *root.parents) if path.exists())
-    free = shutil.disk_usage(existing).free
+    found = room(root / "models")
+    free = found["free_bytes"]
+    inodes = 2 * sum(len(model.files) for model in models) + FULL_INODES
+    if (lacking := lack(found, 0, inodes)) is not None:
+        raise PullError(
+            f"{root}/models: too few free inodes, got {lacking} where {inodes} are needed. Remove files on that disk."
+        )
     if needed_bytes and free < needed_bytes + MARGIN_BYTES:
         sizes = ", ".join(f"{name} {sum(each.values()) / 1e9:.1f}" for name, each in missing.items() if each)
         raise PullError(
@@ -132,8 +155,9 @@ def main() -> int:
                     models.append(look(root, name, each, source))
                 else:
                     records[name] = record
+                    tell(name, "there, and whole")
             except PullError as error:
-                problems += error.problems
+                problems += [each for each in error.problems if each not in problems]
         if models and not problems:
             check_disk(root, models)
             for model in models:
@@ -141,8 +165,11 @@ def main() -> int:
     except PullError as error:
         problems += error.problems
     except OSError as error:
+        lacking = lack(room(root / "models"), MARGIN_BYTES) if error.errno in (errno.ENOSPC, errno.EDQUOT) else None
+        got = f"{error}" if lacking is None else f"{error} ({lacking})"
         problems.append(
-            f"{root}/models: cannot be written, got {error}. Free some disk, then run the same command again."
+            f"{root}/models: cannot be written, got {got}. Free some disk, then run the same command again: it goes on "
+            "where it stopped."
         )
     print(json.dumps({"models": records, "problems": problems}), flush=True)
     return 1 if problems else 0

@@ -27,17 +27,25 @@ def receive(root: Path, name: str, build: str, *, is_shared: bool) -> None:
     for left in releases.glob(".*.new"):  # of any name: what comes after an interrupted one has another time in it
         shutil.rmtree(left)
     draft = releases / f".{name}.new"
+    try:
+        _fill(draft, json.load(sys.stdin), build, mode)
+        put_in_place(draft, releases / name)
+    except OSError:
+        shutil.rmtree(draft, ignore_errors=True)  # on a full disk it would be in the way of everybody else
+        raise
+
+
+def _fill(draft: Path, texts: "dict[str, str]", build: str, mode: int) -> None:
     draft.mkdir()
-    for path, text in json.load(sys.stdin).items():
+    for path, text in texts.items():
         file = draft / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8", newline="")
     (draft / "build").symlink_to(f"../../builds/{build}")
     # Whatever the umask: on a host of its own engines are not root and read what root put there.
-    for path in (draft, *draft.rglob("*")):
-        if not path.is_symlink():
-            path.chmod(mode if path.is_dir() else mode & 0o644)
-    put_in_place(draft, releases / name)
+    for each in (draft, *draft.rglob("*")):
+        if not each.is_symlink():
+            each.chmod(mode if each.is_dir() else mode & 0o644)
 
 
 def switch(root: Path, name: str) -> None:

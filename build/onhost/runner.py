@@ -17,6 +17,8 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
+from build.onhost.room import refuse_full
+
 CALL_TIMEOUT_S = 700
 """A stop waits for requests in flight, as long as the configuration allows."""
 
@@ -120,6 +122,8 @@ def main() -> None:
     }
     try:
         for verb, *arguments in wanted["do"]:
+            if verb == "restart":
+                refuse_full(root)
             verbs[verb](*arguments)
     except (OSError, xmlrpc.client.Error) as error:
         sys.exit(f"supervisord: does not do as told, got {error}. Look at {root}/logs/supervisord.log.")

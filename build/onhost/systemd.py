@@ -21,7 +21,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from build.onhost.durable import replace_file, settle
+from build.onhost.durable import replace_files, settle
+from build.onhost.room import refuse_full
 
 UNITS = Path("/etc/systemd/system")
 ETC = Path("/etc")
@@ -52,7 +53,7 @@ def install(root: Path, user: str) -> None:
     readable(current)
     wanted = files_of(current)
     stale = [path for path in installed() if path not in wanted]
-    written = [path for path, text in wanted.items() if write(path, text)]
+    written = write(wanted)
     for path in stale:
         path.unlink()
         if path.parent != UNITS and not any(path.parent.iterdir()):
@@ -128,13 +129,15 @@ def is_ours(path: Path) -> bool:
         return file.readline().startswith(OURS)
 
 
-def write(path: Path, text: str) -> bool:
-    """Replace a file in one step, unless it says that already."""
-    if path.is_file() and path.read_text(errors="replace") == text:
-        return False
-    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    replace_file(path, text, mode=0o644)
-    return True
+def write(wanted: "dict[Path, str]") -> "list[Path]":
+    """Replace each file that says something else, all of them or, on a full disk, none; return those."""
+    new = {
+        path: text for path, text in wanted.items() if not path.is_file() or path.read_text(errors="replace") != text
+    }
+    for path in new:
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    replace_files(new, mode=0o644)
+    return list(new)
 
 
 def bring_keys() -> None:
@@ -158,6 +161,7 @@ def start(root: Path, names: list[str]) -> None:
 
 
 def restart(root: Path, name: str) -> None:
+    refuse_full(root)
     if name != "gateway":
         systemctl("reset-failed", engine(name), is_needed=False)  # or the fifth deployment in half an hour would fail
         systemctl("restart", "--no-block", engine(name))

@@ -9,6 +9,7 @@ Called with one JSON document:
   {"do": "follow", "dir", "unit", "key", "offset"}
                                           print the log from there as it grows, an empty line every BEAT_S, and at
                                           the end {"results": [...]} or {"lost": why}
+  {"do": "forget", "dir"}                 put the result away
 The log is ASCII, one JSON document a line, so that a follower knows its place in it: {"step", "what", "is_quiet"},
 {"line"}, {"ended", "status"}.
 """
@@ -22,15 +23,18 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-from build.onhost.durable import put_in_place, replace_file
+from build.onhost.durable import put_in_place
 from build.onhost.proxies import settle
+from build.onhost.room import TEMPORARY, shortages
 from build.onhost.secrets import read_secret, vault
+from build.onhost.work_log import MEMORY, Log, forget, keep, read_json, reserve, result_of
 
-AWAKE = Path(os.environ.get("AXION_RUN", "/run/axion")) / "awake"
+AWAKE = MEMORY / "awake"
 """Its time stamp says to the idle stop that somebody uses this machine."""
 BEAT_S, POLL_S = 15.0, 0.2
 KEPT_LINES = 4000
@@ -48,14 +52,6 @@ PROPERTIES = (
 )
 
 
-def read_json(path: Path) -> Any:
-    """What a file says; None when it is not there or not whole."""
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError):
-        return None
-
-
 def unit_state(unit: str) -> dict[str, str]:
     """What systemd says of a unit."""
     asked = ("systemctl", "show", "--property=ActiveState,Result,ExecMainStatus", unit)
@@ -69,7 +65,7 @@ def is_running(unit: str) -> bool:
 
 def look(wanted: dict[str, Any]) -> None:
     directory = Path(wanted["dir"])
-    steps, result = read_json(directory / "steps.json"), read_json(directory / "result.json")
+    steps, result = read_json(directory / "steps.json"), result_of(directory)
     state: dict[str, Any] = {"state": "none"}
     if steps is None:
         pass  # never begun, and a host without systemd cannot be asked
@@ -84,9 +80,10 @@ def look(wanted: dict[str, Any]) -> None:
 def start(wanted: dict[str, Any]) -> None:
     """Begin from the first step. What ran under this name does other work, or was asked to end."""
     directory, unit = Path(wanted["dir"]), wanted["unit"]
+    reserve(directory)
     subprocess.run(("systemctl", "stop", unit), check=False, capture_output=True, timeout=120)
     subprocess.run(("systemctl", "reset-failed", unit), check=False, capture_output=True, timeout=30)
-    (directory / "result.json").unlink(missing_ok=True)
+    forget(directory)
     (directory / "log").write_text("")
     put_in_place(directory / "next.json", directory / "steps.json")
     given: dict[str, str] = json.loads(sys.stdin.read() or "{}") if wanted["credentials"] else {}
@@ -106,18 +103,6 @@ def start(wanted: dict[str, Any]) -> None:
         )
 
 
-class Log:
-    """What is told of the work while it goes on."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("a", encoding="ascii", buffering=1)
-        self._lock = threading.Lock()
-
-    def tell(self, **event: object) -> None:
-        with self._lock:
-            self._file.write(json.dumps(event) + "\n")
-
-
 def run(wanted: dict[str, Any]) -> None:
     """Do the steps in order, up to the first that fails."""
     settle()
@@ -130,8 +115,10 @@ def run(wanted: dict[str, Any]) -> None:
         results.append(run_step(step, log))
         log.tell(ended=index, status=results[-1]["status"])
         if results[-1]["status"] != 0:
+            full = shortages([str(directory), TEMPORARY, "/var", "/"])
+            results[-1]["stderr"] += "".join(f"\nthis host: {each}" for each in full)
             break
-    replace_file(directory / "result.json", json.dumps({"key": work["key"], "results": results}))
+    keep(directory, {"key": work["key"], "results": results})
 
 
 def stay_awake() -> None:
@@ -195,7 +182,7 @@ def follow(wanted: dict[str, Any]) -> None:
         while True:
             # In this order: what left a result before it ended is not taken for lost.
             is_alive, looked = still_running(wanted["unit"], looked)
-            result = read_json(directory / "result.json")
+            result = result_of(directory)
             while (line := log.readline()).endswith(b"\n"):
                 print(line.decode("ascii"), end="")
             log.seek(-len(line), os.SEEK_CUR)
@@ -228,4 +215,15 @@ def why_lost(unit: str) -> str:
 
 if __name__ == "__main__":
     order = json.loads(sys.argv[1])
-    {"look": look, "start": start, "run": run, "follow": follow}[order["do"]](order)
+    verbs: "dict[str, Callable[[dict[str, Any]], None]]"
+    verbs = {
+        "look": look,
+        "start": start,
+        "run": run,
+        "follow": follow,
+        "forget": lambda each: forget(Path(each["dir"])),
+    }
+    try:
+        verbs[order["do"]](order)
+    except OSError as error:
+        sys.exit(f"{order['dir']}: cannot be used, got {error}. Look at that disk.")

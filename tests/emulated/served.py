@@ -6,7 +6,8 @@ from typing import Any
 
 import yaml
 
-from build.demo import MODELS_FILE, STORE
+from build.demo import MODELS_FILE
+from build.target import DEMO_STORE
 from tests.arm.host import OUTPUT, REPOSITORY, run
 
 MODELS = OUTPUT / "models"
@@ -27,7 +28,7 @@ def make_models() -> None:
     """Write them and what they must answer."""
     python = engine_python()
     paths = f"PYTHONPATH={REPOSITORY / 'kernels' / 'python'}:{REPOSITORY}"
-    words = ("env", paths, python, "-P", "-m", "tests.kernels.quantized", STORE / "models", MODELS)
+    words = ("env", paths, python, "-P", "-m", "tests.kernels.quantized", DEMO_STORE / "models", MODELS)
     run(*words, what="write the models of an emulated host", timeout_s=600)
 
 
