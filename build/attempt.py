@@ -14,9 +14,13 @@ from build.target import Target
 Mark = Mapping[str, Any]
 
 
-def begin(target: Target, executor: Executor) -> Mark:
-    """Remember where the host's logs are now."""
-    mark: Mark = json.loads(check(executor, attempt_command(target, do="begin")).stdout)
+def begin(target: Target, executor: Executor) -> Mark | None:
+    """Remember where the host's logs are now. None where that cannot be told: no reason to withdraw anything."""
+    result = executor.run(attempt_command(target, do="begin"))
+    try:
+        mark: Mark = json.loads(result.stdout)
+    except ValueError:
+        return None
     return mark
 
 

@@ -24,6 +24,7 @@ RELEASE_BYTES = GIB // 16
 BUILD_INODES, RELEASE_INODES = 120_000, 512
 SMALL_BYTES, SMALL_INODES = 4 << 20, 64
 """For what is written elsewhere than below the root: units, and what programs need for a moment."""
+EVERY_HOST = "0.0.0.0"  # noqa: S104 - compared
 
 
 def host_problems(
@@ -87,9 +88,12 @@ def _or_a_wheel(facts: Facts, origin: Origin) -> str:
 
 
 def _addresses(deployment: Deployment, facts: Facts, name: str) -> Iterator[str]:
+    # One that answers without a runner is on its way out.
+    answering = facts.release(facts.current).get("listen", ()) if facts.gateway is not None else ()
+    held = (*facts.served_addresses, *answering)
     for index, address in enumerate(deployment.gateway.listen):
         why = facts.refused_addresses.get(address)
-        if why is None or (why == "EADDRINUSE" and address in facts.served_addresses):
+        if why is None or (why == "EADDRINUSE" and any(_meet(address, each) for each in held)):
             continue
         where, got = f"gateway.listen[{index}]", f"got {json.dumps(address)}"
         if why == "EACCES":
@@ -106,6 +110,12 @@ def _addresses(deployment: Deployment, facts: Facts, name: str) -> Iterator[str]
             )
         else:
             yield f"{where}: nothing can listen there on {name}, {got}: {why}. Choose another address."
+
+
+def _meet(one: str, other: str) -> bool:
+    """Whether who listens at one address keeps others from the other: 0.0.0.0 is every one."""
+    (host, _, port), (other_host, _, other_port) = one.rpartition(":"), other.rpartition(":")
+    return port == other_port and (host == other_host or EVERY_HOST in (host, other_host))
 
 
 def kernel_problems(deployment: Deployment, *, machine: str) -> Iterator[str]:

@@ -79,4 +79,4 @@ def use_command(target: Target) -> Command:
 
 
 def _kept(target: Target) -> str:
-    return f"{target.root}/.room"
+    return f"{target.root}/state/way.back"  # no engine has a name with a dot

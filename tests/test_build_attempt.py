@@ -42,6 +42,7 @@ def test_nothing_of_before_is_told_however_the_clock_was_set(systemctl: Systemct
     answer = told(
         systemctl,
         entry("an error of yesterday", 10, start="older", __REALTIME_TIMESTAMP="9000000000000000"),
+        entry("an error of before the last boot", 5000, start="far", _BOOT_ID="b0"),
         entry("the end of what ran", 1500, start="old"),
         entry("an error of this attempt", 2000),
     )
@@ -75,7 +76,9 @@ def test_what_systemd_could_not_do_is_told_in_words(systemctl: Systemctl, status
 
 
 def test_an_end_of_the_programs_own_has_no_words_of_systemd(systemctl: Systemctl) -> None:
-    assert told(systemctl, entry("x", 1100, EXIT_CODE="exited", EXIT_STATUS="1"))["reason"] == ""
+    unmade = entry("status=203/EXEC", 1050, EXIT_CODE="exited", EXIT_STATUS="203")
+    assert told(systemctl, unmade)["reason"] == "systemd cannot execute its program (status 203)"
+    assert told(systemctl, unmade, entry("x", 1100, EXIT_CODE="exited", EXIT_STATUS="1"))["reason"] == ""
     assert told(systemctl, entry("x", 1100, UNIT_RESULT="oom-kill"))["reason"] == (
         "the kernel ended it: no memory was left within its limit"
     )

@@ -111,6 +111,7 @@ def test_a_release_that_serves_is_not_withdrawn_for_what_could_not_be_noted(host
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_there_is_room_for_the_way_back(host: Host, disk: SmallDisk, kind: Kind) -> None:
+    (disk.path / "state").mkdir()
     for command in (switch_command(host.target, "r1"), keep_command(host.target)):
         check(host.executor, command)
     disk.fill(kind)

@@ -136,12 +136,20 @@ def test_the_address_of_our_own_gateway_is_ours() -> None:
 
 
 def test_an_address_that_a_dead_gateway_had_may_be_another_programs_now() -> None:
-    gone: dict[str, Any] = {
-        "gateway": None,
-        "runner": {"gateway": {"state": "FATAL", "pid": 0}},
-        "served_addresses": [],
-    }
-    assert len(problems(facts(checkpoints={"alpha": GOOD, "beta": GOOD}, **gone))) == 1
+    for state in ("FATAL", "STARTING"):  # a gateway that keeps trying holds nothing either
+        gone: dict[str, Any] = {
+            "gateway": None,
+            "served_addresses": [],
+            "runner": {"gateway": {"state": state, "pid": 0}},
+        }
+        assert len(problems(facts(checkpoints={"alpha": GOOD, "beta": GOOD}, **gone))) == 1
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:8080", "0.0.0.0:8080"])
+def test_an_address_that_our_own_gateway_holds_is_not_another_programs(address: str) -> None:
+    """Whatever `current` is: also when nothing of a release can be read."""
+    there = facts(checkpoints={"alpha": GOOD, "beta": GOOD}, gateway=None, current=None)
+    assert problems(there, served=deployment(gateway={"listen": [address]})) == []
 
 
 def test_an_address_of_ours_is_ours_whatever_became_of_the_release_that_asked_for_it() -> None:

@@ -126,7 +126,16 @@ def test_a_port_that_another_program_took_at_boot_is_told_and_served_once_it_is_
     (host.machine.root / "usr/local/bin/thief").write_text(THIEF)
     (host.machine.root / "etc/systemd/system/thief.service").write_text(THIEF_UNIT.format(port=host.port))
     run(host, "systemctl enable --quiet thief.service")
-    host.machine.reboot()
+    try:
+        host.machine.reboot()
+        _is_told(host)
+    finally:
+        run(host, "systemctl disable --now --quiet thief.service; rm /etc/systemd/system/thief.service")
+    eventually(host.answers, "it serves by itself", 30)
+    assert host.json("status")["troubles"] == []
+
+
+def _is_told(host: HostDeployment) -> None:
     eventually(lambda: host.unit("vllm@beta.service")["SubState"] == "running", "engines run", 60)
     pid = run(host, "systemctl show --property=MainPID --value thief.service").strip()
     finding = (
@@ -139,9 +148,6 @@ def test_a_port_that_another_program_took_at_boot_is_told_and_served_once_it_is_
     assert doctor.status == 1
     assert f'"check": "host-odd: gateway.socket",\n  "verdict": "fail",\n  "finding": "{finding}"' in doctor.stdout
     assert f'in use on host-odd by another program, got "127.0.0.1:{host.port}"' in host.refuse("build-and-deploy")
-    run(host, "systemctl disable --now --quiet thief.service; rm /etc/systemd/system/thief.service")
-    eventually(host.answers, "it serves by itself", 15)
-    assert host.json("status")["troubles"] == []
 
 
 @pytest.mark.parametrize(

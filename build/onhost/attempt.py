@@ -95,8 +95,8 @@ def invocation(entry: "dict[str, Any]") -> str:
 def is_since(entry: "dict[str, Any]", mark: "dict[str, Any]") -> bool:
     if invocation(entry) in mark["before"]:
         return False
-    if entry["_BOOT_ID"] != mark["boot"]:
-        return True
+    if entry["_BOOT_ID"] != mark["boot"]:  # then it counts only if the host was started anew meanwhile
+        return bool(entry["_BOOT_ID"] == boot())
     return bool(int(entry["__MONOTONIC_TIMESTAMP"]) >= mark["monotonic_us"])
 
 
@@ -113,6 +113,8 @@ def reason(entries: "list[dict[str, Any]]") -> str:
             return f"systemd {STEPS[status]} (status {status}{named})"
         if entry.get("UNIT_RESULT") in RESULTS:
             return RESULTS[entry["UNIT_RESULT"]]
+        if "EXIT_CODE" in entry:
+            return ""  # its own end: its own words tell why
     return ""
 
 
