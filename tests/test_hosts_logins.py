@@ -6,6 +6,7 @@ it works as that user, or says in one sentence why it cannot. `make test-hosts`.
 
 import json
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -127,7 +128,8 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostDeployment]:
         patched.setenv("HOME", str(base))
         deployed = HostDeployment(machine, base, ("alpha",))
         deployed.port = PRIVILEGED_PORT
-        deployed.deploy()
+        deployed.write()
+        assert run(deployed, "build-and-deploy", "--inventory", str(machine.inventory())).status == 0
         add_logins(machine, (*WORKING, *REFUSED))
         machine.output("chage", "--expiredate=1", "expired")
         etc = machine.root / "etc"
@@ -171,9 +173,10 @@ def run(host: HostDeployment, *words: str) -> Ran:
     began = time.monotonic()
     process = super(HostDeployment, host).popen(*words)
     try:
-        stdout, stderr = process.communicate(timeout=120)
-    finally:
+        stdout, stderr = process.communicate(timeout=600)
+    except subprocess.TimeoutExpired:
         process.kill()
+        pytest.fail("".join(process.communicate()))
     ran = Ran(status=process.returncode, stdout=stdout, stderr=stderr, took_s=time.monotonic() - began)
     assert "Traceback" not in ran.said, ran.said
     return ran
@@ -250,7 +253,7 @@ def test_a_host_with_too_many_logins_is_waited_for_or_told(host: HostDeployment,
         process = super(HostDeployment, host).popen("releases", "--inventory", inventory)
         time.sleep(4)
         waiting.close()
-        assert process.wait(30) == 0
+        assert process.wait(120) == 0
     finally:
         waiting.close()
         setting.unlink()

@@ -75,10 +75,9 @@ class Wire:
         if self.ended.is_set():
             for reader in self._readers:
                 reader.join(END_S)
-        said = b""
-        for stream, frames in self._frames.items():
-            said += self._noise[stage, stream] + (frames.rest if self._stages[stream] == stage else b"")
-        return said.decode("utf-8", "replace")
+        unread = {each: frames.rest for each, frames in self._frames.items() if self._stages[each] == stage}
+        heard = (bytes(self._noise[stage, each]) + unread.get(each, b"") for each in self._frames)
+        return b"\n".join(heard).decode("utf-8", "replace")
 
     @property
     def has_ended_unsaid(self) -> bool:
