@@ -6,7 +6,7 @@ from build.command import Command
 from build.errors import DeployError
 from build.executor import Executor
 from build.target import REMOTE_PYTHON
-from deployment.minimum import HostSystem, system_problems
+from deployment.minimum import HostSystem, cgroup_warning, system_problems
 
 MARK = "axion.system."
 # One line each, so that nothing else which a login prints is taken for one. POSIX sh alone.
@@ -52,4 +52,6 @@ def checks_of(name: str, said: str) -> list[dict[str, str]]:
     system = parse(said)
     fit = f"{system.distribution}, systemd {system.systemd or 'none'}, glibc {system.glibc or 'none'}"
     found = [{"check": "system", "verdict": "fail", "finding": each} for each in problems_of(name, said)]
+    if not found and system.interpreter == REMOTE_PYTHON and (warning := cgroup_warning(system)):
+        return [{"check": "system", "verdict": "warn", "finding": warning}]
     return found or [{"check": "system", "verdict": "pass", "finding": fit}]

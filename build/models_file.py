@@ -51,7 +51,7 @@ def keep(target: Target, file: Path) -> None:
     if not target.is_here:
         return
     with suppress(OSError):
-        draft = _record(target).with_name(".models_file.new")
+        draft = _record(target).with_name(".models-file.new")
         draft.write_text(str(file.resolve()), encoding="utf-8")
         draft.replace(_record(target))
 
@@ -73,4 +73,4 @@ def shown(file: Path) -> str:
 
 
 def _record(target: Target) -> Path:
-    return Path(target.root) / "state" / "models_file"
+    return Path(target.root) / "state" / ".models-file"

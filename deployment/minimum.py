@@ -52,9 +52,16 @@ def system_problems(name: str, system: HostSystem, *, has_units: bool) -> Iterat
     if _numbers(system.systemd) < (SYSTEMD_MIN,):
         least = f"systemd {SYSTEMD_MIN} or newer has to run there"
         yield f"{name}: {least}, got {system.systemd or 'none'}. Use {SYSTEMS}."
-    if system.cgroups != CGROUPS:
-        step = f"Boot it with systemd.unified_cgroup_hierarchy=1, or use {SYSTEMS}"
-        yield f"{name}: engines need control groups of version 2, got {system.cgroups or 'none'}. {step}."
+
+
+def cgroup_warning(system: HostSystem) -> str | None:
+    """Say what is not held apart on a host with control groups of version 1: systemd ignores what those lack."""
+    if system.cgroups == CGROUPS:
+        return None
+    return (
+        f"no control groups of version 2, got {system.cgroups or 'none'}: engines keep neither to their cores nor to "
+        "their clients. Boot with systemd.unified_cgroup_hierarchy=1"
+    )
 
 
 def image_problem(image: str, public_projects: Collection[str]) -> str | None:

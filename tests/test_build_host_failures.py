@@ -91,7 +91,7 @@ def install(root: Path, path: Path) -> "subprocess.CompletedProcess[str]":
     order = json.dumps({"root": str(root), "user": "axion-no-such", "do": [["install"]]})
     return subprocess.run(
         [sys.executable, "-I", "-", order],
-        input=bundle("systemd.py", "room.py").decode(),
+        input=bundle("systemd.py", "durable.py", "room.py").decode(),
         env={"PATH": str(path)},
         capture_output=True,
         text=True,

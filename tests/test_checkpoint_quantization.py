@@ -80,7 +80,7 @@ def problems(quantization: object, **model: object) -> list[str]:
         (
             {**PACKED, "kv_cache_scheme": KV_CACHE},
             ["kv_cache_scheme: attention has no 8-bit KV cache on Arm, "
-             "got {\"num_bits\": 8, \"type\": \"float\", \"strategy\": \"tensor\", \"d...."],
+             "got {\"num_bits\": 8, \"type\": \"float\", \"strategy\": \"tensor\", \"d..."],
         ),
         ({"quant_method": "fp8"}, ["quant_method: not served on Arm, got \"fp8\"."]),
         ({"quant_method": "mxfp4"}, ["quant_method: not served on Arm, got \"mxfp4\"."]),
