@@ -136,19 +136,18 @@ def test_the_bounds_are_those_that_are_stated() -> None:
     now = [0.0]
     waiting = patience.Patience("http://hub", lambda _said: None, clock=lambda: now[0])
     waiting.begin()
-    request = httpx2.Request("GET", "http://hub")
     for now[0] in (0.0, 14.9):
-        waiting.failed(httpx2.ConnectError("no", request=request))
+        waiting.failed("no", is_silent=False)
     now[0] = 15.0
     with pytest.raises(UnreachableError, match=r"got no for 15 s\."):
-        waiting.failed(httpx2.ConnectError("no", request=request))
+        waiting.failed("no", is_silent=False)
     silence = patience.Patience("http://hub", lambda _said: None, clock=lambda: now[0])
     silence.begin()
     now[0] = 74.9
-    silence.failed(httpx2.ReadTimeout("", request=request))
+    silence.failed("silence", is_silent=True)
     now[0] = 75.0
     with pytest.raises(UnreachableError, match=r"got silence for 60 s\."):
-        silence.failed(httpx2.ReadTimeout("", request=request))
+        silence.failed("silence", is_silent=True)
 
 
 def test_a_hub_that_answered_once_is_asked_on(hub: FakeHub, tmp_path: Path) -> None:

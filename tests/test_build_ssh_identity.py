@@ -1,5 +1,6 @@
 """The key of a login: what is wrong with it is told at the first try, and no other key is offered in its place."""
 
+import base64
 import os
 import socket
 import subprocess
@@ -119,6 +120,21 @@ def test_a_key_with_line_ends_of_windows_logs_in(server: SshServer, tmp_path: Pa
     connect(server.route(identity_file=tmp_path / "key")).close()
 
 
+def test_a_key_of_a_hardware_token_says_which_kinds_do(tmp_path: Path) -> None:
+    """Made of another key's file, whose first words name its kind; the kind alone is read."""
+    body = keygen(tmp_path / "key", "-t", "ed25519", "-N", "").read_text().splitlines()
+    data = base64.b64decode("".join(body[1:-1])).replace(
+        b"\0\0\0\x0bssh-ed25519", b"\0\0\0\x1ask-ssh-ed25519@openssh.com"
+    )
+    at = data.index(b"\0\0\0\x1ask-ssh") - 4  # the length of the public half, which has grown by 15 bytes
+    grown = (int.from_bytes(data[at : at + 4], "big") + 15).to_bytes(4, "big")
+    body[1:-1] = [base64.b64encode(data[:at] + grown + data[at + 4 :]).decode()]
+    (tmp_path / "key").write_text("\n".join(body) + "\n")
+    assert problem(tmp_path / "key") == (
+        "KEY: no key to log in with, got a key of another kind. Make an ed25519, ECDSA or RSA key: `ssh-keygen`."
+    )
+
+
 def test_another_format_says_how_to_convert_it(tmp_path: Path) -> None:
     key = keygen(tmp_path / "key", "-t", "ecdsa", "-m", "PKCS8", "-N", "")
     assert problem(key) == (
@@ -168,6 +184,10 @@ def test_a_key_that_nobody_named_leaves_the_agents_a_chance(
     usual = keygen(tmp_path / "google", "-t", "ed25519", "-N", "")
     with agent(tmp_path, monkeypatch, server.identity):
         connect(server.route(identity_file=usual, has_other_keys=True)).close()
+        usual.write_text("garbage")
+        connect(server.route(identity_file=usual, has_other_keys=True)).close()
+        with pytest.raises(DeployError, match="got no private key"):
+            connect(server.route(identity_file=usual))
 
 
 def test_a_server_with_too_many_logins_is_tried_again_and_told_by_its_word(server: SshServer) -> None:

@@ -86,7 +86,7 @@ NOISE = {
     "like an answer": ("""echo '{"taken": true}'""", '{"taken": true}'),
     "binary": ("printf '\\000\\377\\033[1mWelcome'; head -c 100000 /dev/zero", "\ufffdWelcome"),
     "afterwards too": ("trap 'echo Goodbye; exit 7' EXIT; echo Welcome", "Welcome"),
-    "all the time": ("echo Welcome; (for i in 1 2 3 4 5 6 7 8; do echo again; sleep 0.05; done) &", "Welcome"),
+    "all the time": ("echo Welcome; (for i in 1 2 3 4 5 6; do echo again; sleep 0.03; done) &", "Welcome"),
 }
 
 
@@ -95,7 +95,7 @@ def test_what_a_login_shell_prints_is_no_answer_and_is_told_once(server: SshServ
     text, first = NOISE[noise]
     server.login_shell(text)
     executor = Told(server)
-    code = "import time\nfor i in range(5): print(i, flush=True); time.sleep(0.08)"
+    code = "import time\nfor i in range(5): print(i, flush=True); time.sleep(0.03)"
     results = [executor.run(Command(argv=(sys.executable, "-c", code), what="count")) for _ in range(2)]
     session = executor.open(Command(argv=("cat",), what="talk"))
     session.send("one")

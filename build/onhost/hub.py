@@ -146,8 +146,9 @@ class Hub:
                 self._patience.heard()
                 failure = error
             except httpx2.RequestError as error:
-                self._patience.failed(error)
-                failure = PassingError(reason(error))
+                is_silent = isinstance(error, httpx2.TimeoutException)
+                failure = PassingError(reason(error, is_silent=is_silent))
+                self._patience.failed(str(failure), is_silent=is_silent)
             failures = 1 if progress() > last else failures + 1
             last = progress()
             if failures >= TRIES:

@@ -3,8 +3,6 @@
 import time
 from collections.abc import Callable
 
-import httpx2
-
 from build.onhost.files import UnreachableError
 
 NO_S, SILENCE_S = 15.0, 60.0
@@ -36,12 +34,11 @@ class Patience:
     def heard(self) -> None:
         self._is_reached = True
 
-    def failed(self, error: httpx2.RequestError) -> None:
+    def failed(self, got: str, *, is_silent: bool) -> None:
         """Raises UnreachableError when it has been long enough without any answer."""
         if self._is_reached or self._began is None:
             return
-        bound_s = self._silence_s if isinstance(error, httpx2.TimeoutException) else self._no_s
-        got, elapsed_s = reason(error), self._clock() - self._began
+        bound_s, elapsed_s = self._silence_s if is_silent else self._no_s, self._clock() - self._began
         if elapsed_s >= bound_s:
             self._over = UnreachableError(
                 f"models: cannot reach {self._endpoint}, got {got} for {elapsed_s:.0f} s. Let this host reach it, "
@@ -51,10 +48,8 @@ class Patience:
         self.tell(f"{self._endpoint} does not answer, got {got}; it is asked for {bound_s:g} s")
 
 
-def reason(error: httpx2.RequestError) -> str:
+def reason(error: Exception, *, is_silent: bool) -> str:
     """Say what a network said; a timeout of httpx says less than its name."""
-    if isinstance(error, httpx2.ConnectTimeout):
-        return "no connection"
-    if isinstance(error, httpx2.TimeoutException):
-        return "silence"
+    if is_silent:
+        return "no connection" if type(error).__name__.startswith("Connect") else "silence"
     return str(error).rstrip(".") or type(error).__name__

@@ -83,7 +83,7 @@ class HostConnection(fabric.Connection):  # type: ignore[misc] # Fabric ships no
     """A connection to one host, over its route."""
 
     def __init__(self, route: Route, heard: "Heard") -> None:
-        key = load_key(route.identity_file) if route.identity_file is not None else None
+        key = key_of(route)
         timeout_s = TUNNEL_TIMEOUT_S if route.tunnel else CONNECT_TIMEOUT_S
         super().__init__(
             host=route.address,
@@ -122,6 +122,18 @@ class HostConnection(fabric.Connection):  # type: ignore[misc] # Fabric ships no
         super().close()
         if self.relay is not None:
             self.relay.close()
+
+
+def key_of(route: Route) -> paramiko.PKey | None:
+    """Read the key that is offered first. One that nobody named is none when it cannot be used and an agent has others."""
+    if route.identity_file is None:
+        return None
+    try:
+        return load_key(route.identity_file)
+    except DeployError:
+        if route.has_other_keys and paramiko.Agent().get_keys():
+            return None
+        raise
 
 
 def connect(route: Route) -> HostConnection:

@@ -4,7 +4,6 @@ import base64
 from pathlib import Path
 
 import paramiko
-from cryptography.exceptions import UnsupportedAlgorithm
 
 from build.errors import DeployError
 from build.ssh.host_keys import fields
@@ -12,6 +11,8 @@ from build.ssh.host_keys import fields
 MAGIC = b"openssh-key-v1\0"
 PUBLIC = ("ssh-", "ecdsa-", "sk-", "---- BEGIN SSH2 PUBLIC KEY", "-----BEGIN PUBLIC KEY")
 BYTES_MAX = 65536
+OTHER_KINDS = ("UnsupportedAlgorithm", "UnknownKeyType")
+"""What paramiko, and its cryptography, which is not ours to import, raise for a hardware token's key, or DSA."""
 
 
 def load_key(path: Path) -> paramiko.PKey:
@@ -26,14 +27,16 @@ def load_key(path: Path) -> paramiko.PKey:
         return paramiko.PKey.from_path(path)
     except (TypeError, paramiko.PasswordRequiredException):  # cryptography raises TypeError where a password is needed
         return _unlocked(path, data)
-    except (UnsupportedAlgorithm, paramiko.pkey.UnknownKeyType):
-        raise _problem(path, "a key of another kind", "Make an ed25519, ECDSA or RSA key: `ssh-keygen`") from None
     except (ValueError, paramiko.SSHException) as error:
         if "PRIVATE KEY-----" not in text:
             raise _problem(path, "no private key", "Make one with `ssh-keygen`, or correct identity_file") from None
         if isinstance(error, paramiko.SSHException):  # PKCS #8, which OpenSSH reads and paramiko does not
             raise _problem(path, "another format", f"Convert a copy of it: `ssh-keygen -p -f {path}`") from None
         raise _problem(path, "a damaged private key", "Copy it anew, all of its lines") from None
+    except Exception as error:
+        if type(error).__name__ not in OTHER_KINDS:
+            raise
+        raise _problem(path, "a key of another kind", "Make an ed25519, ECDSA or RSA key: `ssh-keygen`") from None
 
 
 def _read(path: Path) -> bytes:

@@ -69,6 +69,8 @@ class Wire:
     def at_end(self, tell: Callable[[], None]) -> None:
         """Name who hears that no more lines come."""
         self._tell_end = tell
+        if self.ended.is_set():
+            tell()
 
     def noise(self, stage: str) -> str:
         """What came on either stream after one announcement and before the next, and is none of the command's."""
