@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from build.onhost import bundle
+from build.onhost import bundle, script
 from build.onhost import uninstall as program
 from build.onhost.lock import take
 from build.uninstall import PARTS
@@ -46,7 +46,7 @@ def lay_out(root: Path) -> None:
         f"models/alpha/{commit}/config.json": "{}",
         "models/.content/abc.part": "half",
         "models/.beta.0123.stale/config.json": "{}",
-        ".before-axion.json": json.dumps({"made": [str(root), str(root.parent)], "there": []}),
+        ".before-axion.json": json.dumps({"made": [str(root), str(root.parent)], "there": {}}),
     }
     for name, text in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -67,7 +67,7 @@ def test_after_any_interruption_the_same_command_removes_the_rest(
 
         def remove(path: Path, removed: list[Path] = removed, stop_after: int = stop_after) -> None:
             if len(removed) == stop_after:
-                for half in [each for each in path.rglob("*") if each.is_file()][:1]:
+                for half in [each for each in path.rglob("[!.]*") if each.is_file()][:1]:
                     half.unlink()
                 raise SystemExit("killed")
             removed.append(path)
@@ -114,7 +114,7 @@ def test_in_folders_that_were_there_only_what_is_known_by_its_name_goes(tmp_path
     root = tmp_path / "data"
     lay_out(root)
     there = ["builds", "logs", "models", "run", "state", "work"]
-    (root / ".before-axion.json").write_text(json.dumps({"made": [], "there": there}))
+    (root / ".before-axion.json").write_text(json.dumps({"made": [], "there": {name: [] for name in there}}))
     mine = ["builds/firefox/x", "logs/nginx.log", "models/alpha/mine/x", "run/other.pid", "state/x", "work/x", "x"]
     for name in mine:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -123,6 +123,60 @@ def test_in_folders_that_were_there_only_what_is_known_by_its_name_goes(tmp_path
         program.main(order(root, step))
     assert [each for each in everything(root) if (root / each).is_file()] == mine
     assert sorted(path.name for path in root.iterdir()) == [*there, "x"]
+
+
+@pytest.mark.parametrize("is_recorded", [True, False])
+@pytest.mark.parametrize(
+    "link", ["answered", "builds", "logs", "models", "releases", "run", "state", "work", "models/alpha", ".content"]
+)
+def test_what_a_link_leads_to_is_never_touched(tmp_path: Path, link: str, is_recorded: bool) -> None:
+    """A folder that is a link was made by a person: what it leads to may be another checkout's, and serve there."""
+    root, elsewhere = tmp_path / "srv" / "axion", tmp_path / "elsewhere"
+    lay_out(root)
+    if not is_recorded:
+        (root / ".before-axion.json").unlink()
+    place = root / ("models/.content" if link == ".content" else link)
+    place.rename(elsewhere)
+    place.symlink_to(elsewhere)
+    if link == "state":  # the lock is held through the link, by whoever uninstalls
+        (elsewhere / "deploy.lock").unlink()
+    before = everything(elsewhere)
+    assert before
+    for step in ("look", "remove", "leave", "look", "remove", "leave"):
+        program.main(order(root, step))
+    assert everything(elsewhere) == before
+
+
+def test_what_was_in_our_folders_stays_though_it_is_called_as_ours_are(tmp_path: Path) -> None:
+    """As a build that somebody copied there, or that another checkout has mounted."""
+    root = tmp_path / "axion"
+    lay_out(root)
+    there = {"builds": ["0123456789abcdef"], "models": ["alpha"], "logs": ["alpha.log"]}
+    (root / ".before-axion.json").write_text(json.dumps({"made": [], "there": there}))
+    for step in ("remove", "leave"):
+        program.main(order(root, step))
+    assert [each for each in everything(root) if not (root / each).is_dir()] == [
+        "builds/0123456789abcdef/manifest.json",
+        "builds/0123456789abcdef/venv/bin/python",
+        "logs/alpha.log",
+        f"models/alpha/{'a' * 40}/.axion-manifest.json",
+        f"models/alpha/{'a' * 40}/config.json",
+    ]
+
+
+def test_the_first_holder_of_the_lock_writes_down_what_was_there(tmp_path: Path) -> None:
+    for name in ("builds/x/y", "models/mine/z", "notes/a"):
+        (tmp_path / "there" / name).mkdir(parents=True)
+    for name, record in {
+        "there": {"made": [], "there": {"builds": ["x"], "models": ["mine"]}},
+        "new/root": {"made": [f"{tmp_path}/new/root", f"{tmp_path}/new"], "there": {}},
+    }.items():
+        root = tmp_path / name
+        for _ in range(2):  # the second holder finds what is ours, and writes nothing
+            hold = json.dumps({"do": "hold", "root": str(root), "who": "me", "what": "fab"})
+            lock = script("lock.py").decode()
+            subprocess.run([sys.executable, "-I", "-c", lock, hold], stdin=subprocess.DEVNULL, check=True, timeout=30)
+            assert json.loads((root / ".before-axion.json").read_text()) == record
 
 
 def test_on_a_host_older_than_the_record_folders_stay_and_are_empty(tmp_path: Path) -> None:

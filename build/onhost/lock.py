@@ -23,7 +23,8 @@ from typing import IO, Any
 
 OLDEST = (3, 11)
 BEFORE = ".before-axion.json"
-"""In <root>: what was there before us. `fab uninstall` leaves that."""
+"""In <root>: what was there before us, down to what was in folders of our names. `fab uninstall` leaves all of that."""
+FOLDERS = ("answered", "builds", "logs", "models", "releases", "run", "state", "work")
 SILENCE_S = 60.0
 """Signs of life come every ten seconds."""
 PATIENCE_S = 1.0
@@ -57,7 +58,12 @@ def found_before(root: Path) -> "dict[str, Any] | None":
     if (root / BEFORE).exists() or (root / "state" / "deploy.lock").exists():
         return None
     made = [str(path) for path in (root, *root.parents) if not path.exists()]
-    return {"made": made, "there": [] if made else sorted(path.name for path in root.iterdir())}
+    there = [] if made else [name for name in FOLDERS if os.path.lexists(root / name)]
+    return {"made": made, "there": {name: names_in(root / name) for name in there}}
+
+
+def names_in(folder: Path) -> "list[str]":
+    return sorted(os.listdir(folder)) if folder.is_dir() else []  # noqa: PTH208 - names are all that is asked for
 
 
 def holder_of(path: Path) -> "dict[str, Any]":

@@ -1,8 +1,9 @@
 """What below the root of a host is ours. Reads only.
 
-The lock's first holder wrote down what was there before us (BEFORE). A folder that we made is ours with all that is in
-it, but for checkpoints that people put there. In one that was there, or on a host that is older than that record, ours
-is what is known by its name.
+The lock's first holder wrote down what was there before us (BEFORE): all of that stays. A folder that we made is ours
+with all that is in it, but for checkpoints that people put there. In one that was there, or on a host that is older
+than that record, ours is what is known by its name. A link is somebody's who wanted the folder elsewhere: nothing is
+looked for behind it, for what is there may be another checkout's.
 """
 
 import json
@@ -14,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from build.onhost.content import downloaded
-from build.onhost.lock import BEFORE
+from build.onhost.lock import BEFORE, FOLDERS
 
-FOLDERS = ("answered", "builds", "logs", "models", "releases", "run", "state", "work")
 LINKS = ("current", "confirmed", ".current.new", ".confirmed.new")
 RELEASE = re.compile(r"\d[\w-]*-[0-9a-f]{8}")
 BUILD = re.compile(r"[0-9a-f]{16}")
@@ -35,9 +35,9 @@ def read(path: Path) -> "dict[str, Any]":
 
 
 def entries(folder: Path) -> "list[Path]":
-    """What lies in a directory; nothing where there is none."""
+    """What lies in a directory; nothing where there is none, or only a link to one."""
     try:
-        return sorted(folder.iterdir())
+        return [] if folder.is_symlink() else sorted(folder.iterdir())
     except OSError:
         return []
 
@@ -48,7 +48,14 @@ class Ours:
     def __init__(self, root: Path, user: str, *, keeps_models: bool) -> None:
         self.root, self.user, self.keeps_models = root, user, keeps_models
         self.before = read(root / BEFORE)
+        self.there: dict[str, Any] = self.before.get("there", {})
         self.names = {*RUNNER, "models_file", *self._engines()}
+
+    @property
+    def lock(self) -> "Path | None":
+        """The lock's file, where it is below the root itself."""
+        folder = self.root / "state"
+        return None if folder.is_symlink() else folder / "deploy.lock"
 
     def all(self) -> "list[Path]":
         """Everything. Releases come late, for they tell the engines' names, and checkpoints after what names them."""
@@ -69,7 +76,7 @@ class Ours:
         if self.keeps_models:
             mixed = [path for path in mixed if path.parent.name != "models"]
             mixed += [path for path in (self.root / "models",) if path.is_dir()]
-        known = {*folders, *gone, self.root / BEFORE}
+        known = {*(folder for folder in folders if not folder.is_symlink()), *gone, self.root / BEFORE}
         return [f"{path}: not ours" for path in (*mixed, *(each for each in entries(self.root) if each not in known))]
 
     def outside(self) -> "list[str]":
@@ -80,18 +87,18 @@ class Ours:
 
     def traces(self) -> "list[str]":
         """What is left of an uninstallation that ended before its last step."""
-        lock, record = self.root / "state" / "deploy.lock", self.root / BEFORE
+        record = self.root / BEFORE
         is_kept_on = self.keeps_models and (self.root / "models").is_dir()
-        found = [lock, *([] if is_kept_on else [record])]
+        found = [self.lock, *([] if is_kept_on else [record])]
         empty = [folder for folder in self.made_below() if not entries(folder)]
-        return [f"{path}: to tell what is ours" for path in found if path.is_file()] + [
+        return [f"{path}: to tell what is ours" for path in found if path and path.is_file()] + [
             f"{path}: empty" for path in empty
         ]
 
     def made_below(self) -> "list[Path]":
         """The folders that were not there before us; none where nobody wrote down what was."""
-        there = self.before.get("there", FOLDERS)
-        return [self.root / name for name in FOLDERS if name not in there and (self.root / name).is_dir()]
+        folders = [self.root / name for name in FOLDERS if self.before and name not in self.there]
+        return [folder for folder in folders if folder.is_dir() and not folder.is_symlink()]
 
     def made_roots(self) -> "list[Path]":
         """The root and those above it that we made, innermost first."""
@@ -99,18 +106,23 @@ class Ours:
 
     def _of(self, name: str) -> Iterator[Path]:
         folder = self.root / name
-        is_made = "there" in self.before and name not in self.before["there"]
+        is_made = bool(self.before) and name not in self.there
+        stays = {"deploy.lock", *self.there.get(name, ())}
         if name == "models":
-            if not self.keeps_models:
-                yield from self._models(folder)
+            yield from () if self.keeps_models else (path for path in self._models(folder) if path.name not in stays)
             return
         for path in entries(folder):
-            if path.name != "deploy.lock" and (is_made or self._is_known(name, path)):
+            if path.name not in stays and (is_made or self._is_known(name, path)):
                 yield path
 
     def _models(self, folder: Path) -> Iterator[Path]:
-        yield from downloaded(folder)
-        yield from (path for path in entries(folder) if path.name == ".content" or ASIDE.fullmatch(path.name))
+        """What was downloaded: <model>/<commit>, the contents that those link to, and halves of either."""
+        whole = downloaded(folder)
+        for path in entries(folder):
+            if path.name == ".content" or ASIDE.fullmatch(path.name):
+                yield path
+            elif path.name not in self.there.get("models", ()):
+                yield from (commit for commit in entries(path) if commit in whole or ASIDE.fullmatch(commit.name))
 
     def _is_known(self, folder: str, path: Path) -> bool:
         if ASIDE.fullmatch(path.name):

@@ -15,7 +15,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from build.onhost.content import prune
 from build.onhost.lock import BEFORE, take
 from build.onhost.ours import Ours
 from build.onhost.uninstall_system import (
@@ -27,9 +26,10 @@ from build.onhost.uninstall_system import (
     system_goes,
     system_stays,
 )
+from build.onhost.weights import MANIFEST
 
 NAMED = 3
-SEALS = ("release.json", "manifest.json")
+SEALS = ("release.json", "manifest.json", "config.json")
 
 
 def size_of(path: Path) -> int:
@@ -44,12 +44,15 @@ def size_of(path: Path) -> int:
 
 
 def remove(path: Path) -> None:
-    """Remove one thing. What makes it a release or a build goes first: half of it must never pass for a whole one."""
+    """Remove one thing. What makes it whole to others goes first: half of it must never pass for all of it."""
     if path.is_symlink() or not path.is_dir():
         path.unlink()
         return
     for seal in SEALS:
         (path / seal).unlink(missing_ok=True)
+    for each in path.iterdir():
+        if each.name != MANIFEST:  # by which the rest of a checkpoint is known as a download, to the end
+            remove(each)
     shutil.rmtree(path)
 
 
@@ -78,11 +81,10 @@ def remove_all(ours: Ours, wanted: "dict[str, Any]") -> None:
         remove_units()
         remove_journal()
     for folder, paths in ours.by_folder().items():
-        if folder.name == "models":
-            prune(root)  # of downloads; it knows how to stop half-way
         for path in paths:
-            if os.path.lexists(path):
-                remove(path)
+            remove(path)
+            if folder.name == "models" and path.parent != folder and not any(path.parent.iterdir()):
+                path.parent.rmdir()
     if wanted["is_systemd"]:
         remove_run()
         remove_account(wanted["user"])
@@ -91,19 +93,19 @@ def remove_all(ours: Ours, wanted: "dict[str, Any]") -> None:
 
 def leave(ours: Ours, wanted: "dict[str, Any]") -> None:
     """The lock goes last, by whoever has it: who waits for it sees that it is gone, and makes another."""
-    lock = ours.root / "state" / "deploy.lock"
-    held = take(lock, 0) if lock.exists() else None
-    if lock.exists() and held is None:
+    lock = ours.lock
+    is_there = lock is not None and lock.exists()
+    held = take(lock, 0) if lock is not None and is_there else None  # until this program ends
+    if is_there and held is None:
         sys.exit(
             f"{ours.root}: somebody deploys there again, got a lock that is held. What is left is theirs; "
             "run `fab uninstall` again when they are done."
         )
+    if lock is not None and is_there:
+        lock.unlink()
     for path in ours.made_below():
-        with suppress(OSError):  # with what is not ours in it, or gone
-            if path.name == "state" and set(path.iterdir()) == {lock}:
-                lock.unlink()
+        with suppress(OSError):  # what is not ours is in it
             path.rmdir()
-    lock.unlink(missing_ok=True)
     if not wanted["keep_models"] or not (ours.root / "models").is_dir():
         made = ours.made_roots()
         (ours.root / BEFORE).unlink(missing_ok=True)
