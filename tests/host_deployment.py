@@ -52,6 +52,10 @@ class HostDeployment(LocalDeployment):
         task, *rest = words
         return super().popen(task, "--inventory", str(self.inventory), *rest)
 
+    def fab(self, *words: str, timeout_s: float = 300) -> Ran:
+        """A host's first deployment installs packages, and the machines beside it may be busy."""
+        return super().fab(*words, timeout_s=timeout_s)
+
     def unit(self, name: str) -> dict[str, str]:
         """What systemd says of one unit."""
         shown = self.machine.output("systemctl", "show", f"--property={','.join(UNIT)}", "--", name)

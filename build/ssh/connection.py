@@ -125,7 +125,7 @@ class HostConnection(fabric.Connection):  # type: ignore[misc] # Fabric ships no
 
 
 def key_of(route: Route) -> paramiko.PKey | None:
-    """Read the key that is offered first. One that nobody named is none when it cannot be used and an agent has others."""
+    """Read the key that is offered first. One that nobody named is none where it is no good and an agent has others."""
     if route.identity_file is None:
         return None
     try:
