@@ -16,6 +16,7 @@ from build.target import Target
 
 PARTS = (
     "durable.py",
+    "room.py",
     "files.py",
     "weights.py",
     "content.py",

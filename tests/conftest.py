@@ -5,6 +5,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,6 +37,17 @@ for proxy in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
 
 REPOSITORY = Path(__file__).parents[1]
 put_on_path(GCLOUD)
+
+
+@pytest.fixture(autouse=True)
+def _as_it_was() -> Iterator[None]:
+    """What a task leaves in the environment is no other test's; nor is urllib's opener, which remembers its proxies."""
+    before = dict(os.environ)
+    yield
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]
+    os.environ.update(before)
+    urllib.request.install_opener(None)  # type: ignore[arg-type] # it makes a new one at the next use
 
 
 @pytest.fixture(scope="session")
