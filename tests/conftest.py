@@ -47,7 +47,7 @@ def _as_it_was() -> Iterator[None]:
     for name in os.environ.keys() - before.keys():
         del os.environ[name]
     os.environ.update(before)
-    urllib.request.install_opener(None)  # type: ignore[arg-type] # it makes a new one at the next use
+    urllib.request.install_opener(None)  # it makes a new one at the next use
 
 
 @pytest.fixture(scope="session")
