@@ -147,14 +147,17 @@ def test_what_a_link_leads_to_is_never_touched(tmp_path: Path, link: str, is_rec
     assert everything(elsewhere) == before
 
 
-def test_what_was_in_our_folders_stays_though_it_is_called_as_ours_are(tmp_path: Path) -> None:
+def test_what_was_in_our_folders_stays_though_it_is_called_as_ours_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """As a build that somebody copied there, or that another checkout has mounted."""
     root = tmp_path / "axion"
     lay_out(root)
     there = {"builds": ["0123456789abcdef"], "models": ["alpha"], "logs": ["alpha.log"]}
     (root / ".before-axion.json").write_text(json.dumps({"made": [], "there": there}))
-    for step in ("remove", "leave"):
+    for step in ("remove", "leave", "remove", "leave"):  # the second time there is no record, and no lock, any more
         program.main(order(root, step))
+    assert goes(root, capsys) == []
     assert [each for each in everything(root) if not (root / each).is_dir()] == [
         "builds/0123456789abcdef/manifest.json",
         "builds/0123456789abcdef/venv/bin/python",

@@ -63,6 +63,8 @@ class Ours:
 
     def by_folder(self) -> "dict[Path, list[Path]]":
         """The same by where it lies; nothing of it is there twice."""
+        if not self.before and not os.path.lexists(self.root / "state" / "deploy.lock"):
+            return {}  # no task of ours has ever held this root, or its uninstallation is over
         found = {self.root: [path for name in LINKS for path in (self.root / name,) if os.path.lexists(path)]}
         for name in ("state", "logs", "run", "work", "answered", "builds", "releases", "models"):
             found[self.root / name] = list(self._of(name))
