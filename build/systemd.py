@@ -12,6 +12,8 @@ from build.target import Target
 STOP_TIMEOUT_S = 700.0
 TELL_TIMEOUT_S = 2 * STOP_TIMEOUT_S
 USER = "axion"
+PARTS = ("durable.py", "listeners.py", "room.py")
+"""What build/onhost/systemd.py imports."""
 OWN_LOG = "systemd"
 """What `fab logs` calls the log of the runner itself."""
 
@@ -74,5 +76,5 @@ def log_command(target: Target, name: str, *, lines: int, follow: bool, timeout_
 def tell(target: Target, verbs: Sequence[Sequence[object]], what: str) -> Command:
     """Have systemd do things in order."""
     wanted = json.dumps({"root": target.root, "user": target.user or USER, "do": verbs})
-    program = bundle("systemd.py", "durable.py", "room.py")
+    program = bundle("systemd.py", *PARTS)
     return Command(argv=(target.python, "-I", "-", wanted), what=what, stdin=program, timeout_s=TELL_TIMEOUT_S)

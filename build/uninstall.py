@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from build import runner
+from build import runner, systemd
 from build.activation import Host
 from build.command import Command
 from build.current import look
@@ -15,8 +15,7 @@ from build.systemd import STOP_TIMEOUT_S, USER
 from build.target import Target
 
 PARTS = (
-    "durable.py",
-    "room.py",
+    *systemd.PARTS,
     "files.py",
     "weights.py",
     "content.py",

@@ -18,6 +18,7 @@ from build.executor import LocalExecutor, check
 from build.lock import host_lock
 from build.onhost import bundle, script
 from build.progress import Reporter
+from build.systemd import PARTS
 from build.target import Target
 from build.work import run_work
 from tests.hosts import RELEASE, facts
@@ -91,7 +92,7 @@ def install(root: Path, path: Path) -> "subprocess.CompletedProcess[str]":
     order = json.dumps({"root": str(root), "user": "axion-no-such", "do": [["install"]]})
     return subprocess.run(
         [sys.executable, "-I", "-", order],
-        input=bundle("systemd.py", "durable.py", "room.py").decode(),
+        input=bundle("systemd.py", *PARTS).decode(),
         env={"PATH": str(path)},
         capture_output=True,
         text=True,

@@ -11,7 +11,7 @@ from build.onhost.probe import size_of
 from tests.test_build_probe import probe, write
 
 
-@pytest.mark.parametrize("name", ["lock.py", "probe.py", "system.py"])
+@pytest.mark.parametrize("name", ["lock.py", "probe.py", "system.py", "listeners.py", "processes.py", "units.py"])
 def test_a_host_whose_python_is_too_old_can_still_be_told_so(name: str) -> None:
     """These run before it is known. Python 3.9 evaluates annotations, and knows neither `X | None` nor datetime.UTC."""
     tree = ast.parse(script(name), feature_version=(3, 9))

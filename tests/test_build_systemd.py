@@ -193,6 +193,7 @@ def test_starts_are_one_transaction_so_that_engines_load_in_their_order(tmp_path
     release(tmp_path, "1")
     systemd.start(tmp_path, ["beta", "gateway"])
     assert systemctl.calls == [
+        "is-active gateway.socket",
         "reset-failed vllm@beta.service gateway.socket gateway.service",
         "start --no-block vllm@beta.service gateway.socket gateway.service",
         "is-active axion.target",
@@ -215,6 +216,7 @@ def test_a_restart_does_not_use_up_the_tries_of_a_crash(tmp_path: Path, systemct
             False,
             [
                 "stop gateway-handover.service gateway.service gateway.socket",
+                "reset-failed gateway.socket gateway-restart.service gateway-handover.service gateway.service",
                 "start gateway.socket gateway.service",
             ],
         ),
@@ -224,7 +226,7 @@ def test_the_gateway_is_handed_over_unless_its_addresses_change(
     tmp_path: Path, systemctl: Systemctl, monkeypatch: pytest.MonkeyPatch, is_held: bool, calls: list[str]
 ) -> None:
     release(tmp_path, "1", **{"gateway.json": '{"listen": [{"host": "127.0.0.1", "port": 1}]}'})
-    monkeypatch.setattr(systemd, "is_listened_on", lambda _: is_held)
+    monkeypatch.setattr(systemd, "addresses_of", lambda pid: ["127.0.0.1:1"] if is_held and pid == 1 else [])
     systemd.restart(tmp_path, "gateway")
     assert systemctl.calls == calls
 
@@ -233,3 +235,16 @@ def test_a_refusal_of_systemd_is_told_in_its_own_words(systemctl: Systemctl) -> 
     systemctl.fail("stop")
     with pytest.raises(SystemExit, match=r"^systemctl stop gateway\.socket .*: failed, got exit status 1\. Look at"):
         systemd.shutdown()
+
+
+def test_a_socket_that_systemd_lost_is_ended_before_it_is_started(tmp_path: Path, systemctl: Systemctl) -> None:
+    """It calls such a one active and hands over nothing: the gateway would end again and again."""
+    release(tmp_path, "1", **{"gateway.json": '{"listen": [{"host": "127.0.0.1", "port": 1}]}'})
+    systemctl.answer("is-active", "active\n")
+    systemd.start(tmp_path, ["gateway"])
+    assert systemctl.calls[:4] == [
+        "is-active gateway.socket",
+        "stop gateway-handover.service gateway.service gateway.socket",
+        "reset-failed gateway.socket gateway.service",
+        "start --no-block gateway.socket gateway.service",
+    ]

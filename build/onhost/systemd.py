@@ -15,13 +15,13 @@ Every change is a job of systemd's own: whoever asked for it may die, and it is 
 import json
 import os
 import pwd
-import socket
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 from build.onhost.durable import replace_files, settle
+from build.onhost.listeners import addresses_of
 from build.onhost.room import refuse_full
 
 UNITS = Path("/etc/systemd/system")
@@ -30,6 +30,8 @@ OURS = "# rendered from templates/systemd/"
 TARGET = "axion.target"
 KEYS = "gateway-keys.service"
 GATEWAYS = ("gateway.socket", "gateway-restart.service", "gateway-handover.service", "gateway.service")
+GATEWAY_HOLDERS = ("gateway-handover.service", "gateway.service", "gateway.socket")
+SYSTEMD_PID = 1
 CALL_TIMEOUT_S = 700
 """A stop waits for requests in flight, as long as the configuration allows."""
 
@@ -151,6 +153,8 @@ def start(root: Path, names: list[str]) -> None:
         for name in names
         for unit in (("gateway.socket", "gateway.service") if name == "gateway" else (engine(name),))
     ]
+    if "gateway" in names or not names:
+        drop_lost_sockets(root)
     if units:  # one call: they are started in the order that their units say
         systemctl("reset-failed", *units, is_needed=False)
         systemctl("start", "--no-block", *units)
@@ -165,26 +169,24 @@ def restart(root: Path, name: str) -> None:
     if name != "gateway":
         systemctl("reset-failed", engine(name), is_needed=False)  # or the fifth deployment in half an hour would fail
         systemctl("restart", "--no-block", engine(name))
-    elif all(is_listened_on(address) for address in listen_of(root)):
+    elif is_held(root):
         systemctl("start", "gateway-restart.service")
     else:  # other addresses: systemd opens them only while nobody uses the old ones
-        systemctl("stop", "gateway-handover.service", "gateway.service", "gateway.socket")
+        systemctl("stop", *GATEWAY_HOLDERS)
+        systemctl("reset-failed", *GATEWAYS, is_needed=False)
         systemctl("start", "gateway.socket", "gateway.service")
 
 
-def listen_of(root: Path) -> list[tuple[str, int]]:
+def drop_lost_sockets(root: Path) -> None:
+    """End a socket that systemd calls open and does not hold: its file was gone, or masked, when all was read again."""
+    if systemctl("is-active", "gateway.socket", is_needed=False).strip() == "active" and not is_held(root):
+        systemctl("stop", *GATEWAY_HOLDERS)
+
+
+def is_held(root: Path) -> bool:
+    """Whether systemd itself, and not only a gateway that it passed them to, has the sockets that are wanted."""
     config = json.loads((root / "current" / "gateway.json").read_text())
-    return [(str(one["host"]), int(one["port"])) for one in config["listen"]]
-
-
-def is_listened_on(address: tuple[str, int]) -> bool:
-    with socket.socket() as attempt:
-        attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            attempt.bind(address)
-        except OSError:
-            return True
-    return False
+    return {f"{one['host']}:{one['port']}" for one in config["listen"]} <= set(addresses_of(SYSTEMD_PID))
 
 
 def leave(root: Path) -> None:
