@@ -10,7 +10,7 @@ from build.command import Command
 from build.engine.commands import BuildDirectory
 from build.engine.environment import ensure_environment
 from build.engine.sources import Sources
-from build.errors import DeployError, UnnotedError
+from build.errors import ConnectionLostError, DeployError, UnnotedError
 from build.executor import check
 from build.facts import Facts, gather, probe_command
 from build.lock import host_lock
@@ -101,8 +101,8 @@ def deploy(prepared: Prepared, host: Host, *, timeout_s: float = GATE_TIMEOUT_S)
     check(host.executor, keep_command(host.target))
     try:
         answers = activate(host, wanted, change, timeout_s=timeout_s)
-    except UnnotedError:
-        raise
+    except (UnnotedError, ConnectionLostError):
+        raise  # the host may well serve what it was told to: that is for the next run to see
     except DeployError as error:
         raise DeployError(*error.problems, go_back(host, prepared.facts, failed=wanted.release)) from None
     with bookkeeping(host, wanted.release):

@@ -31,7 +31,7 @@ def loop_disk(image: Path, at: Path) -> Iterator[SmallDisk]:
     try:
         yield SmallDisk(at)
     finally:
-        subprocess.run(["umount", "--detach-loop", "--lazy", str(at)], check=False)
+        subprocess.run(["umount", "--lazy", str(at)], check=False)
 
 
 class OnOwnDisk(HostDeployment):

@@ -5,10 +5,14 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from invoke.exceptions import Exit
 
+from build import deploy
 from build.activation import Host, bookkeeping
 from build.command import Command
 from build.errors import ConnectionLostError, DeployError, UnnotedError
@@ -187,3 +191,25 @@ def test_a_full_disk_of_ones_own_is_a_sentence_too(
     )
     disk.make_room()
     task(None)
+
+
+def test_a_release_is_not_withdrawn_for_a_connection_that_broke(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the host does goes on there; only what it does itself is a reason to go back."""
+    change = SimpleNamespace(is_upload=False, is_build=False)
+    recipe = SimpleNamespace(sources=SimpleNamespace(wheels=None))
+    prepared: Any = SimpleNamespace(
+        change=change, recipe=recipe, wanted=SimpleNamespace(release="r2"), release=None, facts=None
+    )
+    (Path(host.target.root) / "state").mkdir()
+    asked: list[str] = []
+
+    def go_back(*_args: object, failed: str) -> str:
+        asked.append(failed)
+        return "went back"
+
+    monkeypatch.setattr(deploy, "go_back", go_back)
+    for error, withdrawn in ((ConnectionLostError("lost"), []), (DeployError("no answer"), ["r2"])):
+        monkeypatch.setattr(deploy, "activate", Mock(side_effect=error))
+        with pytest.raises(DeployError):
+            deploy.deploy(prepared, host)
+        assert asked == withdrawn
