@@ -31,6 +31,10 @@ MANY_KEYS = (
     "was offered more keys than it looks at, got Too many authentication failures. Name the one that lets {name} in: "
     "identity_file in the inventory; then no other key of an agent is offered."
 )
+EXPIRED = (
+    "takes the key of {name} and then ends the login, got Your account has expired; please contact your system "
+    "administrator. Look whether the account is locked or expired there: `chage -l {name}`."
+)
 GERMAN = "export LC_ALL=de_DE.UTF-8 LANGUAGE=de\n"
 NOISY = "echo Welcome\n(for i in 1 2 3 4 5 6; do echo again; sleep 0.1; done) &\ntrap 'echo bye; exit 9' EXIT\n"
 FISH = "printf Welcome\nfunction bye --on-event fish_exit; echo bye; end\n"
@@ -86,6 +90,6 @@ REFUSED = (
         name="forced", what="ForceCommand", sshd="ForceCommand /bin/echo No shell for you.",
         told=ends("exit status 0, No shell for you"),
     ),
-    Login(name="expired", what="expired account", told="does not let {name} in"),
+    Login(name="expired", what="expired account", told=EXPIRED),
     Login(name="manykeys", what="nine keys of an agent, none named", told=MANY_KEYS),
 )  # fmt: skip

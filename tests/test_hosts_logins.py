@@ -61,7 +61,7 @@ def table(request: pytest.FixtureRequest) -> Iterator[list[tuple[str, ...]]]:
     with capture.global_and_fixture_disabled():
         print()
         for row in rows:
-            print(f"{row[0]:24} {row[1]:70} {row[2]}")
+            print(f"{row[0]:36} {row[2]:14} {row[1]}")
 
 
 def as_user(host: HostDeployment, *names: str, **changes: Any) -> str:

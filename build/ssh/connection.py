@@ -4,8 +4,6 @@ Fabric's Connection as it is accepts any host key, waits an hour for a channel a
 what a host is and how to reach it is in the inventory, and there alone.
 """
 
-import itertools
-import logging
 import re
 import shlex
 from dataclasses import dataclass
@@ -15,6 +13,7 @@ import fabric
 import paramiko
 
 from build.errors import DeployError
+from build.ssh.heard import Heard, hangs_up
 from build.ssh.host_keys import HostKey, KnownKeys, Refusal, refusal
 from build.ssh.identity import load_key
 from build.ssh.relay import Relay
@@ -82,7 +81,7 @@ def tunnel_argv(instance: str, *, port: int, project: str, zone: str) -> tuple[s
 class HostConnection(fabric.Connection):  # type: ignore[misc] # Fabric ships no types
     """A connection to one host, over its route."""
 
-    def __init__(self, route: Route, heard: "Heard") -> None:
+    def __init__(self, route: Route, heard: Heard) -> None:
         key = key_of(route)
         timeout_s = TUNNEL_TIMEOUT_S if route.tunnel else CONNECT_TIMEOUT_S
         super().__init__(
@@ -125,7 +124,7 @@ class HostConnection(fabric.Connection):  # type: ignore[misc] # Fabric ships no
 
 
 def key_of(route: Route) -> paramiko.PKey | None:
-    """Read the key that is offered first. One that nobody named is none where it is no good and an agent has others."""
+    """Read the key that comes first. One that nobody named is left out when it is no good and an agent has any."""
     if route.identity_file is None:
         return None
     try:
@@ -152,34 +151,6 @@ def connect(route: Route) -> HostConnection:
     return connection
 
 
-class Heard(logging.Handler):
-    """What a server says beside the protocol: a line in place of its version, and why it hangs up.
-
-    Paramiko keeps neither, but logs both.
-    """
-
-    numbers = itertools.count()
-    said = re.compile(r"(?:Banner|Disconnect \(code \d+\)): (.*\S)")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.name, self.words = f"paramiko.transport.{next(self.numbers)}", ""
-        self._logger = logging.getLogger(self.name)
-
-    def __enter__(self) -> "Heard":
-        self._logger.addHandler(self)
-        self._logger.setLevel(logging.DEBUG)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._logger.setLevel(logging.WARNING)
-        self._logger.removeHandler(self)
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if not self.words and (found := self.said.match(record.getMessage())):
-            self.words = found[1][:160].rstrip(".")
-
-
 def explain(route: Route, error: BaseException, said: str = "", heard: str = "") -> DeployError | None:
     """Turn a failure to connect into a sentence; None for what is no such failure.
 
@@ -192,16 +163,11 @@ def explain(route: Route, error: BaseException, said: str = "", heard: str = "")
         return DeployError(
             f"{route.place}: the key is locked by a passphrase, got a key of ~/.ssh. Unlock it for an agent: `ssh-add`."
         )
-    if "authentication failures" in heard:
-        return NotAllowed(
-            f"{route.place}: was offered more keys than it looks at, got {heard}. Name the one that lets {route.user} "
-            "in: identity_file in the inventory; then no other key of an agent is offered."
-        )
-    if isinstance(error, paramiko.AuthenticationException):
-        return NotAllowed(f"{route.place}: does not let {route.user} in, got {_said(error)}. {route.if_refused}")
+    if isinstance(error, paramiko.AuthenticationException) or "authentication failures" in heard:
+        return NotAllowed(f"{route.place}: {not_allowed(route, error, heard)}")
     if said:
         return explain_tunnel(route, said)
-    if heard or hangs_up(error):
+    if hangs_up(error):
         return NotYet(
             f"{route.place}: hangs up on whoever connects, got {heard or _said(error.__context__ or error)}. Its sshd "
             "has too many that are logging in (MaxStartups), or keeps this address out, or it is no SSH server."
@@ -211,15 +177,19 @@ def explain(route: Route, error: BaseException, said: str = "", heard: str = "")
     return None
 
 
-def hangs_up(error: BaseException) -> bool:
-    """Whether somebody took the connection and ended it before saying what it is; silence is another thing."""
-    cause = error.__context__
-    return (
-        isinstance(error, paramiko.SSHException)
-        and str(error).startswith("Error reading SSH protocol banner")
-        and isinstance(cause, (EOFError, OSError))
-        and not isinstance(cause, TimeoutError)
-    )
+def not_allowed(route: Route, error: BaseException, heard: str) -> str:
+    """Say why a login is refused: of its keys, of its account, or of this key."""
+    if "authentication failures" in heard:
+        return (
+            f"was offered more keys than it looks at, got {heard}. Name the one that lets {route.user} in: "
+            "identity_file in the inventory; then no other key of an agent is offered."
+        )
+    if "saw EOF" in str(error):  # sshd took the key, asked PAM and hung up
+        return (
+            f"takes the key of {route.user} and then ends the login, got {heard or 'no word'}. Look whether the "
+            f"account is locked or expired there: `chage -l {route.user}`."
+        )
+    return f"does not let {route.user} in, got {_said(error)}. {route.if_refused}"
 
 
 def explain_tunnel(route: Route, said: str) -> DeployError:
