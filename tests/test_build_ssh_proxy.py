@@ -43,7 +43,7 @@ def test_no_proxy_of_the_environment_is_asked_for_a_connection(
 
 def written(server: SshServer, **changes: Any) -> Route:
     """The way to a host that somebody wrote down."""
-    document = inventory(main=direct(server, server.folder, **changes))
+    document = inventory(main=direct(server, Path("/opt/axion"), **changes))
     return written_route(inventory_from(document).hosts["main"])
 
 
