@@ -45,9 +45,11 @@ class Relay:
         for raw in self._err:
             self._said.append(raw.decode("utf-8", "replace").rstrip())
 
-    def said(self, wait_s: float = 0.5) -> str:
-        """What the program wrote on stderr; waits a moment for one that is just ending."""
-        self._listener.join(wait_s)
+    def said(self, wait_s: float = 1.0) -> str:
+        """What the program wrote on stderr; waits a moment for one that is just ending, and for all of one that has."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(wait_s)
+        self._listener.join(END_TIMEOUT_S if self.closed else 0)
         return "\n".join(self._said)
 
     def send(self, data: bytes) -> int:
