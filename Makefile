@@ -21,7 +21,7 @@ NEEDS := needs-demo needs-check needs-test needs-gate needs-kernels needs-hosts 
 NEEDS += needs-rehearsal needs-rehearsal-cloud needs-rehearsal-arm needs-rehearsal-source
 .PHONY: $(NEEDS)
 $(NEEDS): needs-%:
-	@python=$$(bash build/python.sh) && "$$python" -m tests.requirements $*
+	@python=$$(bash build/python.sh) && "$$python" -m tests.support.requirements $*
 
 setup: $(VENV)/.complete ## make the operator's environment
 
@@ -37,30 +37,30 @@ demo-stop: setup ## end everything that the demo started
 
 rehearse: needs-rehearsal setup ## the whole way on this computer, as root: up, deploy over SSH with real vLLM, idle stop, destroy, census
 	@$(BIN)/fab demo.prepare
-	@$(BIN)/python -m tests.rehearse
+	@$(BIN)/python -m tests.support.rehearse
 
 rehearse-cloud: needs-rehearsal-cloud setup ## the prod stack's life with the real Pulumi CLI on a cloud of our own: up, change, destroy, census
-	@$(BIN)/python -m tests.rehearse_cloud
+	@$(BIN)/python -m tests.support.rehearse_cloud
 
 rehearse-arm: needs-rehearsal-arm setup ## a deployment with real materials to an emulated arm64 host, as root on x86-64: an hour
 	@$(BIN)/fab demo.prepare
-	@$(BIN)/python -m tests.rehearse_arm
+	@$(BIN)/python -m tests.support.rehearse_arm
 
 rehearse-source: needs-rehearsal-source setup ## vLLM compiled for Arm from real sources in AXION_MIRROR, emulated, as root: hours
-	@$(BIN)/python -m tests.rehearse_source --check
+	@$(BIN)/python -m tests.support.rehearse_source --check
 	@env --unset=AXION_MIRROR $(BIN)/fab demo.prepare
-	@$(BIN)/python -m tests.rehearse_source
+	@$(BIN)/python -m tests.support.rehearse_source
 
 test: needs-test setup check e2e left-out ## every check, the end-to-end test with real vLLM included
 
 test-fresh: needs-fresh setup ## the README's two commands on a Debian that has git, make and Python: needs root, on x86-64
-	@$(BIN)/python -m tests.fresh
+	@$(BIN)/python -m tests.support.fresh
 
 left-out: setup # say how many tests of the last run were left out, and why
-	@$(BIN)/python -m tests.requirements.left_out
+	@$(BIN)/python -m tests.support.requirements.left_out
 
 nothing-left-out: setup # the same, and an error where there are any
-	@$(BIN)/python -m tests.requirements.left_out --none
+	@$(BIN)/python -m tests.support.requirements.left_out --none
 
 check: needs-check setup ## format, lint, types, and all tests that need no engine
 	$(BIN)/ruff format --check .
@@ -91,7 +91,7 @@ test-hosts: needs-hosts setup ## deployments over SSH onto systemd hosts of our 
 	$(BIN)/pytest -m hosts
 
 schema: setup ## write the JSON schema that editors complete models.yaml with
-	$(BIN)/python -m deployment.schema > docs/models.schema.json
+	$(BIN)/python -m deployment.models.schema > docs/models.schema.json
 
 bench-kernels: needs-kernels setup ## model the kernels' cycles on Neoverse V2, and compare with the baseline
 	@$(BIN)/python -m kernels.model.bench --check kernels/bench/baseline.json

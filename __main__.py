@@ -2,7 +2,7 @@
 
 import pulumi
 
-from deployment.catalog import load_catalog
+from deployment.stack.catalog import load_catalog
 from infra.alerts import Alerts, AlertsArgs
 from infra.budget import Budget, BudgetArgs
 from infra.configuration import checked_stack, secret_values

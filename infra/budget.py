@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_gcp import billing
 
-from deployment.stack import BudgetSettings
+from deployment.stack.settings import BudgetSettings
 from infra.naming import Naming, owned_by
 
 WARN_AT = (0.5, 0.9, 1.0)

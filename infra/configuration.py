@@ -7,9 +7,9 @@ import pulumi
 from pulumi.runtime.config import CONFIG
 
 from deployment.errors import ConfigError
-from deployment.guardrails import CheckedStack, check
-from deployment.organisation import brought_along
-from deployment.stack_file import SECRETS, read_pulumi
+from deployment.stack.file import SECRETS, read_pulumi
+from deployment.stack.guardrails import CheckedStack, check
+from deployment.stack.organisation import brought_along
 
 # Pulumi's own exit code for "a message that the user can act on was shown": no traceback, no second error.
 SHOWN_TO_USER = 32

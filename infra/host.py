@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_gcp import compute
 
-from deployment.catalog import Shape
-from deployment.pricing import DiskUse
-from deployment.stack import HostSettings
+from deployment.stack.catalog import Shape
+from deployment.stack.pricing import DiskUse
+from deployment.stack.settings import HostSettings
 from infra.naming import Naming, disk_key, owned_by
 from infra.startup import DATA_DEVICE
 

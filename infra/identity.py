@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_gcp import projects, secretmanager, serviceaccount, storage
 
-from deployment.organisation import BUCKET_ROLE, PROJECT_ROLES, SECRET_ROLE, STOP_PERMISSION
+from deployment.stack.organisation import BUCKET_ROLE, PROJECT_ROLES, SECRET_ROLE, STOP_PERMISSION
 from infra.naming import Naming, owned_by
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_gcp import compute, storage
 
-from deployment.pricing import DiskUse
+from deployment.stack.pricing import DiskUse
 from infra.naming import Naming, disk_key, owned_by
 
 SNAPSHOT_TIME = "03:00"

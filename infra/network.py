@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_gcp import compute
 
-from deployment.addresses import IAP_RANGE
+from deployment.stack.addresses import IAP_RANGE
 from infra.naming import Naming, owned_by
 
 # How Google's answers spell what is given here by its path: any other spelling would seem changed.

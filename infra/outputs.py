@@ -5,9 +5,9 @@ from typing import Any
 
 import pulumi
 
-from deployment.guardrails import HOST_ROOT, CheckedStack
-from deployment.inventory import SCHEMA, inventory_from
-from deployment.pricing import NOT_COUNTED
+from deployment.stack.guardrails import HOST_ROOT, CheckedStack
+from deployment.stack.inventory import SCHEMA, inventory_from
+from deployment.stack.pricing import NOT_COUNTED
 from infra.host import AxionHost
 from infra.secrets import Secrets
 from infra.startup import DATA_PATH

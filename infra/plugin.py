@@ -9,10 +9,10 @@ from typing import Any, NotRequired, TypedDict
 import pulumi
 from pulumi.provider.experimental import component_provider_host
 
-from deployment.addresses import private_range
-from deployment.data import disk_name
-from deployment.one_host import one_host
-from deployment.stack import NetworkSettings
+from deployment.stack.addresses import private_range
+from deployment.stack.data import disk_name
+from deployment.stack.one_host import one_host
+from deployment.stack.settings import NetworkSettings
 from infra import host, identity, model_store, network
 from infra.naming import Naming
 from infra.startup import startup_script

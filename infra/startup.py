@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from deployment.guardrails import HOST_ROOT
-from deployment.render import render_template
+from deployment.render.files import render_template
+from deployment.stack.guardrails import HOST_ROOT
 
 ONHOST = Path(__file__).with_name("onhost")
 DATA_DEVICE = "axion-data"

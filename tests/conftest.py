@@ -12,19 +12,19 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from build.activation import Host
-from build.executor import LocalExecutor
 from build.progress import Reporter
-from build.target import Target
-from tests.fakes import systemd
-from tests.fakes.cloud.server import Cloud, running
-from tests.fakes.hub import FakeHub, Repository, fake_hub
-from tests.kernels.wheel import unpack_wheel
-from tests.live_deployment import LOAD_S, LiveDeployment, eventually
-from tests.pulls import COMMIT, FILES
-from tests.pulumi_stack import HOW_TO_GET_IT, PulumiStack, find_cli
-from tests.requirements.tools import GCLOUD, put_on_path
-from tests.standing_stack import StandingStack
+from build.remote.executor import LocalExecutor
+from build.remote.host import Host
+from build.remote.target import Target
+from tests.support.fakes import systemd
+from tests.support.fakes.cloud.server import Cloud, running
+from tests.support.fakes.hub import FakeHub, Repository, fake_hub
+from tests.support.kernels.wheel import unpack_wheel
+from tests.support.live_deployment import LOAD_S, LiveDeployment, eventually
+from tests.support.pulls import COMMIT, FILES
+from tests.support.pulumi_stack import HOW_TO_GET_IT, PulumiStack, find_cli
+from tests.support.requirements.tools import GCLOUD, put_on_path
+from tests.support.standing_stack import StandingStack
 
 # How long one example takes says more about the machine than about the code.
 hypothesis.settings.register_profile("here", deadline=None)

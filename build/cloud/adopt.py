@@ -14,7 +14,7 @@ from build.cloud.gcloud import Gcloud, GcloudError, in_parallel, told_once
 from build.cloud.pending import KNOWN, Creation, Place
 from build.cloud.pulumi_cli import Pulumi
 from build.errors import DeployError
-from deployment.cloud_errors import Kind
+from deployment.refusals.cloud_errors import Kind
 
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 """What Pulumi writes for a string that is not known before something else exists."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from build.cloud.gcloud import Gcloud, GcloudError, gcloud_command
 from build.errors import DeployError
-from deployment.cloud_errors import classify
+from deployment.refusals.cloud_errors import classify
 
 ENDPOINT = "https://cloudbilling.googleapis.com/"
 # gcloud's own way to lead an API elsewhere; a local endpoint is for tests and drills.

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from build.check import Check
 from build.cloud.gcloud import Gcloud
-from build.doctor import Check
-from deployment.organisation import AGENTS, KMS_ROLE, STOP_PERMISSION
-from deployment.stack import StackSettings
+from deployment.stack.organisation import AGENTS, KMS_ROLE, STOP_PERMISSION
+from deployment.stack.settings import StackSettings
 
 Question = Callable[[], list[Check]]
 
@@ -34,12 +34,12 @@ def _subnet(path: str, gcloud: Gcloud) -> list[Check]:
     there = Gcloud(gcloud.executor, project)
     found = there.ask_or_none("subnet", "compute", "networks", "subnets", "describe", name, f"--region={region}")
     if found is None:
-        return [_check("subnet", "fail", f"{path} is not there. Correct axion:network subnetwork")]
+        return [Check("subnet", "fail", f"{path} is not there. Correct axion:network subnetwork")]
     if not found.get("privateIpGoogleAccess"):
         command = f"gcloud compute networks subnets update {name} --region={region} --project={project}"
         why = "has no private Google access, so hosts read no secrets without NAT. Its owner runs"
-        return [_check("subnet", "warn", f"{path} {why} `{command} --enable-private-ip-google-access`")]
-    return [_check("subnet", "pass", f"{path}, {found.get('ipCidrRange')}, with private Google access")]
+        return [Check("subnet", "warn", f"{path} {why} `{command} --enable-private-ip-google-access`")]
+    return [Check("subnet", "pass", f"{path}, {found.get('ipCidrRange')}, with private Google access")]
 
 
 def _account(email: str, gcloud: Gcloud) -> list[Check]:
@@ -47,10 +47,10 @@ def _account(email: str, gcloud: Gcloud) -> list[Check]:
     found = there.ask_or_none("account", "iam", "service-accounts", "describe", email)
     name = f"account {email}"
     if found is None:
-        return [_check(name, "fail", "not there. Correct the host's serviceAccount, or have it made")]
+        return [Check(name, "fail", "not there. Correct the host's serviceAccount, or have it made")]
     if found.get("disabled"):
-        return [_check(name, "fail", f"switched off. Its owner runs `gcloud iam service-accounts enable {email}`")]
-    return [_check(name, "pass", "there")]
+        return [Check(name, "fail", f"switched off. Its owner runs `gcloud iam service-accounts enable {email}`")]
+    return [Check(name, "pass", "there")]
 
 
 def _stop_role(path: str, gcloud: Gcloud) -> list[Check]:
@@ -65,11 +65,11 @@ def stop_role_checks(path: str, role: Mapping[str, Any]) -> list[Check]:
     permissions = set(role.get("includedPermissions") or ())
     if role.get("deleted") or STOP_PERMISSION not in permissions:
         why = "deleted" if role.get("deleted") else f"without {STOP_PERMISSION}"
-        return [_check("stop role", "fail", f"{path} is {why}. Have it mended, or leave axion:stopRole out")]
+        return [Check("stop role", "fail", f"{path} is {why}. Have it mended, or leave axion:stopRole out")]
     more = sorted(permissions - {STOP_PERMISSION})
     if more:
-        return [_check("stop role", "warn", f"{path} lets a host do more to itself: {', '.join(more)}")]
-    return [_check("stop role", "pass", path)]
+        return [Check("stop role", "warn", f"{path} lets a host do more to itself: {', '.join(more)}")]
+    return [Check("stop role", "pass", path)]
 
 
 def _key(settings: StackSettings, gcloud: Gcloud) -> list[Check]:
@@ -79,7 +79,7 @@ def _key(settings: StackSettings, gcloud: Gcloud) -> list[Check]:
     words = ("kms", "keys", "get-iam-policy", name, f"--keyring={ring}", f"--location={location}")
     policy = there.ask_or_none("kms key", *words)
     if policy is None:
-        return [_check("kms key", "fail", f"{key} is not there. Correct axion:kmsKey")]
+        return [Check("kms key", "fail", f"{key} is not there. Correct axion:kmsKey")]
     number = gcloud.ask("project", "projects", "describe", settings.project, is_scoped=False)["projectNumber"]
     return key_checks(settings, str(number), policy.get("bindings") or ())
 
@@ -98,11 +98,5 @@ def key_checks(settings: StackSettings, number: str, bindings: Sequence[Mapping[
             f"gcloud kms keys add-iam-policy-binding {name} --keyring={ring} --location={location} --project={project} "
             f"--member={member} --role={KMS_ROLE}"
         )
-        found.append(
-            _check(f"kms key for {what}", "warn", f"not granted on the key itself. Its owner runs `{command}`")
-        )
-    return found or [_check("kms key", "pass", key)]
-
-
-def _check(name: str, verdict: str, finding: str) -> Check:
-    return {"check": name, "verdict": verdict, "finding": finding}
+        found.append(Check(f"kms key for {what}", "warn", f"not granted on the key itself. Its owner runs `{command}`"))
+    return found or [Check("kms key", "pass", key)]

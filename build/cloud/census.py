@@ -11,9 +11,9 @@ from build.cloud.costs import monthly_usd
 from build.cloud.gcloud import Gcloud, GcloudError, in_parallel, told_once
 from build.cloud.kinds import KINDS, LABEL, Item, Kind, budget, last
 from build.errors import DeployError
-from deployment.catalog import Catalog
-from deployment.cloud_errors import Kind as ErrorKind
 from deployment.quantities import shown_bytes
+from deployment.refusals.cloud_errors import Kind as ErrorKind
+from deployment.stack.catalog import Catalog
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from build.cloud.kinds import last
-from deployment.catalog import Catalog
-from deployment.pricing import HOURS_PER_MONTH, DiskUse, disk_monthly_usd, machine_hourly_usd
 from deployment.quantities import GIB
+from deployment.stack.catalog import Catalog
+from deployment.stack.pricing import HOURS_PER_MONTH, DiskUse, disk_monthly_usd, machine_hourly_usd
 
 # A machine in one of these states is not billed; its disks are.
 UNBILLED_STATES = frozenset({"TERMINATED", "STOPPED", "SUSPENDED"})

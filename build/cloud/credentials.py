@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from build.doctor import Check
+from build.check import Check, Verdict
 
 NAME = "application login"
 KEYS = ("GOOGLE_CREDENTIALS", "GOOGLE_CLOUD_KEYFILE_JSON", "GCLOUD_KEYFILE_JSON")
@@ -77,16 +77,16 @@ def credential_checks(around: Surroundings, project: str, *, needs_quota_project
     """What Pulumi's provider would use, for whom, and whether a person's calls would be counted anywhere."""
     found = find_credentials(around)
     if found.problem:
-        return [_check(NAME, "fail", f"{found.source}: {found.problem}" if found.source else found.problem)]
+        return [Check(NAME, "fail", f"{found.source}: {found.problem}" if found.source else found.problem)]
     whom = around.impersonated
     acting = f", acting as {whom if isinstance(whom, str) else 'a service account'}" if whom else ""
-    checks = [_check(NAME, "pass", f"{found.source}{f' ({found.kind})' if found.kind else ''}{acting}")]
+    checks = [Check(NAME, "pass", f"{found.source}{f' ({found.kind})' if found.kind else ''}{acting}")]
     if found.is_user and not whom and not _has_quota_project(around, found):
         run = f"Run `gcloud auth application-default set-quota-project {project}`"
         run = f"Set GOOGLE_CLOUD_QUOTA_PROJECT={project}" if found.kind == CLOUD_SHELL else run
         which = "the budget's API refuses" if needs_quota_project else "some of Google's APIs refuse"
-        verdict = "fail" if needs_quota_project else "warn"
-        checks.append(_check("quota project", verdict, f"none: {which} a person's calls without one. {run}"))
+        verdict: Verdict = "fail" if needs_quota_project else "warn"
+        checks.append(Check("quota project", verdict, f"none: {which} a person's calls without one. {run}"))
     return checks
 
 
@@ -198,7 +198,3 @@ def _missing_subject(data: Mapping[str, Any]) -> str:
     if subject and not Path(subject).is_file():
         return f"the token that it names is not there, got {subject}. Log in again where this ran"
     return ""
-
-
-def _check(name: str, verdict: str, finding: str) -> Check:
-    return {"check": name, "verdict": verdict, "finding": finding}

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from build.check import Check, Verdict
 from build.cloud.borrowed import borrowed_questions
 from build.cloud.gcloud import Gcloud, GcloudError, in_parallel, told_once
 from build.cloud.images import image_checks
@@ -14,12 +15,11 @@ from build.cloud.org_policies import policy_checks
 from build.cloud.pulumi_cli import Pulumi
 from build.cloud.rights import rights_checks
 from build.cloud.subject import Subject
-from build.doctor import Check
 from build.errors import DeployError
-from deployment.catalog import Shape
-from deployment.cloud_errors import Kind
-from deployment.disks import disk_uses
-from deployment.stack import HostSettings, StackSettings
+from deployment.refusals.cloud_errors import Kind
+from deployment.stack.catalog import Shape
+from deployment.stack.disks import disk_uses
+from deployment.stack.settings import HostSettings, StackSettings
 
 QUESTION_TIMEOUT_S = 30.0
 APIS = (
@@ -35,9 +35,9 @@ def stack_checks(subject: Subject, gcloud: Gcloud, pulumi: Pulumi) -> list[Check
     """Ask everything. A question that fails is a finding, not the end."""
     found = [_program("gcloud", GCLOUD_PAGE), _program("pulumi", PULUMI_PAGE)]
     questions: dict[str, Callable[[], list[Check]]] = {"price": partial(price_checks, subject)}
-    if found[1]["verdict"] == "pass":
+    if found[1].verdict == "pass":
         questions["pulumi stack"] = partial(_pulumi, subject.stack, pulumi)
-    if found[0]["verdict"] == "pass":
+    if found[0].verdict == "pass":
         questions["login"] = partial(login_checks, gcloud, subject.settings, subject.config)
         questions["APIs"] = partial(_apis, subject, gcloud)
         for zone, machine_type in sorted(_wanted(subject.settings)):
@@ -64,10 +64,10 @@ def price_checks(subject: Subject) -> list[Check]:
     total, limit = subject.bill, subject.settings.max_hourly_usd
     finding = f"{total.known_hourly_usd:.4f} USD an hour of at most {limit:g}, all hosts and disks"
     if total.unknown:
-        return [_check("price", "warn", f"at least {finding}; no price for {', '.join(total.unknown)}")]
+        return [Check("price", "warn", f"at least {finding}; no price for {', '.join(total.unknown)}")]
     if total.known_hourly_usd > limit:
-        return [_check("price", "fail", f"{finding}. Raise axion:maxHourlyUsd, or take a smaller machine")]
-    return [_check("price", "pass", finding)]
+        return [Check("price", "fail", f"{finding}. Raise axion:maxHourlyUsd, or take a smaller machine")]
+    return [Check("price", "pass", finding)]
 
 
 def quota_checks(subject: Subject, quotas: Sequence[dict[str, Any]]) -> list[Check]:
@@ -78,17 +78,17 @@ def quota_checks(subject: Subject, quotas: Sequence[dict[str, Any]]) -> list[Che
         quota = known.get(metric)
         if quota is None:
             finding = f"not told by this interface; {wanted} are needed. Look for {metric} at {QUOTAS_PAGE}"
-            found.append(_check(f"quota {metric}", "warn", finding))
+            found.append(Check(f"quota {metric}", "warn", finding))
             continue
         limit, usage = float(quota.get("limit", 0)), float(quota.get("usage", 0))
         finding = f"{wanted} needed by this stack, {usage:g} of {limit:g} in use in {subject.settings.region}"
         if wanted > limit:
-            found.append(_check(f"quota {metric}", "fail", f"{finding}. Ask for more at {QUOTAS_PAGE}"))
+            found.append(Check(f"quota {metric}", "fail", f"{finding}. Ask for more at {QUOTAS_PAGE}"))
         elif wanted > limit - usage:
             advice = "unless this stack is what uses them, ask for more at"
-            found.append(_check(f"quota {metric}", "warn", f"{finding}; {advice} {QUOTAS_PAGE}"))
+            found.append(Check(f"quota {metric}", "warn", f"{finding}; {advice} {QUOTAS_PAGE}"))
         else:
-            found.append(_check(f"quota {metric}", "pass", finding))
+            found.append(Check(f"quota {metric}", "pass", finding))
     return found
 
 
@@ -101,25 +101,25 @@ def api_checks(settings: StackSettings, enabled: set[str], *, impersonates: bool
     wanted |= {"iamcredentials.googleapis.com"} if impersonates else set()
     missing = sorted(wanted - enabled)
     if missing:
-        return [_check("APIs", "fail", f"off: {', '.join(missing)}. Run `gcloud services enable {' '.join(missing)}`")]
-    return [_check("APIs", "pass", f"{len(wanted)} needed, all on")]
+        return [Check("APIs", "fail", f"off: {', '.join(missing)}. Run `gcloud services enable {' '.join(missing)}`")]
+    return [Check("APIs", "pass", f"{len(wanted)} needed, all on")]
 
 
 def _program(name: str, page: str) -> Check:
     path = shutil.which(name)
-    return _check(name, "pass", path) if path else _check(name, "fail", f"not on PATH. Install it: {page}")
+    return Check(name, "pass", path) if path else Check(name, "fail", f"not on PATH. Install it: {page}")
 
 
 def _pulumi(stack: str, pulumi: Pulumi) -> list[Check]:
     backend = pulumi.backend()
-    found = [_check("pulumi backend", "pass", backend)]
+    found = [Check("pulumi backend", "pass", backend)]
     if stack in pulumi.stacks():
-        found.append(_check("pulumi stack", "pass", stack))
+        found.append(Check("pulumi stack", "pass", stack))
     else:
-        found.append(_check("pulumi stack", "fail", f"{stack} is not in it. Run `pulumi stack init {stack}`"))
+        found.append(Check("pulumi stack", "fail", f"{stack} is not in it. Run `pulumi stack init {stack}`"))
     if not (os.environ.get("PULUMI_CONFIG_PASSPHRASE") or os.environ.get("PULUMI_CONFIG_PASSPHRASE_FILE")):
         advice = "`pulumi` will ask for it unless the stack's secrets provider is another one"
-        found.append(_check("pulumi passphrase", "warn", f"PULUMI_CONFIG_PASSPHRASE(_FILE) is not set; {advice}"))
+        found.append(Check("pulumi passphrase", "warn", f"PULUMI_CONFIG_PASSPHRASE(_FILE) is not set; {advice}"))
     return found
 
 
@@ -139,11 +139,11 @@ def _machine(zone: str, machine_type: str, gcloud: Gcloud) -> list[Check]:
         name, "compute", "machine-types", "describe", machine_type, f"--zone={zone}", timeout_s=QUESTION_TIMEOUT_S
     )
     if described is not None:
-        return [_check(name, "pass", f"{described.get('guestCpus')} vCPUs, {described.get('memoryMb')} MiB")]
+        return [Check(name, "pass", f"{described.get('guestCpus')} vCPUs, {described.get('memoryMb')} MiB")]
     listed = gcloud.ask("ask where it is", "compute", "machine-types", "list", f"--filter=name={machine_type}")
     zones = sorted({str(each.get("zone", "")).rpartition("/")[2] for each in listed or ()})
     where = f"it is in {', '.join(zones)}" if zones else "no zone of this project has it"
-    return [_check(name, "fail", f"not offered there; {where}. Set gcp:zone or the host's zone")]
+    return [Check(name, "fail", f"not offered there; {where}. Set gcp:zone or the host's zone")]
 
 
 def _wanted_disks(subject: Subject) -> set[tuple[str, str]]:
@@ -160,8 +160,8 @@ def _disk_type(zone: str, disk_type: str, gcloud: Gcloud) -> list[Check]:
     name = f"{disk_type} in {zone}"
     words = ("compute", "disk-types", "describe", disk_type, f"--zone={zone}")
     if gcloud.ask_or_none(name, *words, timeout_s=QUESTION_TIMEOUT_S) is not None:
-        return [_check(name, "pass", "offered")]
-    return [_check(name, "fail", "not offered there. Set the host's disk types, its zone or gcp:zone")]
+        return [Check(name, "pass", "offered")]
+    return [Check(name, "fail", "not offered there. Set the host's disk types, its zone or gcp:zone")]
 
 
 def _quota(subject: Subject, gcloud: Gcloud) -> list[Check]:
@@ -195,18 +195,14 @@ def _capacity(settings: StackSettings, gcloud: Gcloud) -> list[Check]:
     try:
         advice = gcloud.ask("capacity advice", *words, *flags, timeout_s=QUESTION_TIMEOUT_S)
     except DeployError:
-        return [_check("spot capacity", "warn", "not told: this gcloud or project has no capacity advice")]
+        return [Check("spot capacity", "warn", "not told: this gcloud or project has no capacity advice")]
     scores = [each.get("scores", {}).get("obtainability") for each in (advice or {}).get("recommendations", ())]
     if scores and scores[0] is not None:
-        verdict = "pass" if float(scores[0]) >= 0.5 else "warn"
-        return [_check("spot capacity", verdict, f"obtainability {float(scores[0]):.2f} of 1 for {types}")]
-    return [_check("spot capacity", "warn", "not told: Google gave no score")]
+        verdict: Verdict = "pass" if float(scores[0]) >= 0.5 else "warn"
+        return [Check("spot capacity", verdict, f"obtainability {float(scores[0]):.2f} of 1 for {types}")]
+    return [Check("spot capacity", "warn", "not told: Google gave no score")]
 
 
 def _refused(name: str, error: DeployError) -> Check:
     is_access = isinstance(error, GcloudError) and error.error.kind in (Kind.PERMISSION, Kind.UNREACHABLE)
-    return _check(name, "warn" if is_access else "fail", " ".join(error.problems))
-
-
-def _check(name: str, verdict: str, finding: str) -> Check:
-    return {"check": name, "verdict": verdict, "finding": finding}
+    return Check(name, "warn" if is_access else "fail", " ".join(error.problems))

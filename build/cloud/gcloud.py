@@ -10,10 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from build.command import Command
 from build.errors import DeployError
-from build.executor import Executor
-from deployment.cloud_errors import CloudError, Kind, classify
+from build.remote.command import Command
+from build.remote.executor import Executor
+from deployment.refusals.cloud_errors import CloudError, Kind, classify
 
 CALL_TIMEOUT_S = 60.0
 # gcloud takes a processor for a second before it asks anything.

@@ -12,7 +12,7 @@ from typing import Any
 from build.cloud.costs import UNBILLED_STATES
 from build.cloud.gcloud import Gcloud
 from build.cloud.kinds import LABEL, last
-from deployment.stack import StackSettings
+from deployment.stack.settings import StackSettings
 
 IDLE_KEY, HOST_KEY = "axion-idle-stop-minutes", "axion-host"
 FORGOTTEN_DAYS = 7

@@ -8,10 +8,10 @@ only, and that comes when the old one, whose name and data disk it takes, is gon
 from dataclasses import dataclass, replace
 from typing import Any
 
+from build.check import Check
 from build.cloud.gcloud import Gcloud
-from build.doctor import Check
-from deployment.minimum import SYSTEMS, is_unfit
-from deployment.stack import StackSettings
+from deployment.stack.minimum import SYSTEMS, is_unfit
+from deployment.stack.settings import StackSettings
 
 TIMEOUT_S = 30.0
 REFUSED = "`pulumi up` would stop there, and leave the host as it is"
@@ -71,8 +71,8 @@ def _judged(reference: str, image: dict[str, Any] | None) -> Check:
         wrong, cost = "without the guest OS feature GVNIC, the only network card that Axion has", DOWN
     name = f"image {_name(reference)}"
     if wrong:
-        return {"check": name, "verdict": "fail", "finding": f"{wrong}; {cost}. Correct the host's image"}
-    return {"check": name, "verdict": "pass", "finding": f"{reference} is there, for ARM64"}
+        return Check(name, "fail", f"{wrong}; {cost}. Correct the host's image")
+    return Check(name, "pass", f"{reference} is there, for ARM64")
 
 
 def _name(address: str) -> str:

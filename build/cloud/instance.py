@@ -10,10 +10,10 @@ from typing import Any
 
 from build.cloud.gcloud import Gcloud, GcloudError, in_parallel
 from build.errors import DeployError
-from build.ssh.connection import INSTALL_GCLOUD, NotYet, Route, proxy_argv, tunnel_argv
-from build.ssh.host_keys import HostKey, KnownKeys, keys_in_file, read_guest_attributes, store_keys, stored_keys
-from deployment.cloud_errors import Kind
-from deployment.inventory import InventoryHost
+from build.remote.ssh.connection import INSTALL_GCLOUD, NotYet, Route, proxy_argv, tunnel_argv
+from build.remote.ssh.host_keys import HostKey, KnownKeys, keys_in_file, read_guest_attributes, store_keys, stored_keys
+from deployment.refusals.cloud_errors import Kind
+from deployment.stack.inventory import InventoryHost
 
 COMING_UP = ("PROVISIONING", "STAGING", "RUNNING", "REPAIRING")
 STARTS = {"TERMINATED": "start", "STOPPED": "start", "SUSPENDED": "resume"}

@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 from build.cloud.gcloud import Gcloud
 from build.cloud.pulumi_cli import Pulumi
 from build.errors import DeployError
-from deployment.stack_name import StackName
+from deployment.stack.name import StackName
 
 # Clocks of the kernel and of the lock's author differ by less than this on one machine.
 CLOCK_SLACK_S = 2.0

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from build.check import Check, Verdict
 from build.cloud.credentials import CLOUD_SHELL, Surroundings, credential_checks
 from build.cloud.gcloud import Gcloud
-from build.doctor import Check
-from deployment.stack import StackSettings
+from deployment.stack.settings import StackSettings
 
 # What Google's own Go library reads to know where it is.
 PRODUCT_NAME = Path("/sys/class/dmi/id/product_name")
@@ -66,5 +66,5 @@ def metadata_server(environment: Mapping[str, str]) -> str:
     return "the machine's service account" if is_google else ""
 
 
-def _check(verdict: str, finding: str) -> Check:
-    return {"check": "login", "verdict": verdict, "finding": finding}
+def _check(verdict: Verdict, finding: str) -> Check:
+    return Check("login", verdict, finding)

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
+from build.check import Check
 from build.cloud.gcloud import Gcloud, in_parallel
 from build.cloud.images import ImageName
 from build.cloud.permissions import makes_accounts, makes_network, uses_own_subnet
 from build.cloud.policy import Policy
 from build.cloud.subject import Subject
-from build.doctor import Check
 from build.errors import DeployError
 
 TIMEOUT_S = 30.0
@@ -45,9 +45,9 @@ def policy_checks(subject: Subject, gcloud: Gcloud) -> list[Check]:
             found += judged(each, answer, subject)
     if unread:
         why = " ".join(unread[0].problems)
-        found.append(_check("org policies", "warn", f"{len(unread)} of {len(asked)} could not be read: {why}"))
+        found.append(Check("org policies", "warn", f"{len(unread)} of {len(asked)} could not be read: {why}"))
     elif not found:
-        found.append(_check("org policies", "pass", f"{len(asked)} that matter, none refuses this stack"))
+        found.append(Check("org policies", "pass", f"{len(asked)} that matter, none refuses this stack"))
     return found
 
 
@@ -55,9 +55,9 @@ def judged(constraint: Constraint, policy: Policy, subject: Subject) -> list[Che
     """What one policy would refuse."""
     name = f"org policy {constraint.name}"
     return [
-        _check(name, "warn", f"perhaps {finding}, got {policy.shown}")
+        Check(name, "warn", f"perhaps {finding}, got {policy.shown}")
         if verdict is None
-        else _check(name, "fail", finding)
+        else Check(name, "fail", finding)
         for verdict, finding in constraint.judge(policy, subject)
         if not verdict
     ]
@@ -179,7 +179,3 @@ CONSTRAINTS = (
     ),
     Constraint(name="compute.restrictNonConfidentialComputing", matters=_always, judge=_confidential),
 )
-
-
-def _check(name: str, verdict: str, finding: str) -> Check:
-    return {"check": name, "verdict": verdict, "finding": finding}

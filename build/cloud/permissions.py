@@ -7,7 +7,7 @@ the "IAM permissions" of each method in Google's API references and from "IAM ba
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from deployment.stack import StackSettings
+from deployment.stack.settings import StackSettings
 
 
 def always(settings: StackSettings) -> bool:

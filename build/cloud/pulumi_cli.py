@@ -12,11 +12,11 @@ from typing import IO, Any
 
 import yaml
 
-from build.command import Command, Result
 from build.errors import DeployError
-from build.executor import Executor
-from build.target import REPOSITORY
-from deployment.cloud_errors import CloudError, classify
+from build.remote.command import Command, Result
+from build.remote.executor import Executor
+from build.remote.target import REPOSITORY
+from deployment.refusals.cloud_errors import CloudError, classify
 
 QUICK_TIMEOUT_S = 60.0
 REFRESH_TIMEOUT_S = 900.0

@@ -13,14 +13,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from build.check import Check
 from build.cloud.credentials import Surroundings, find_credentials
 from build.cloud.gcloud import ENVIRONMENT, Gcloud, GcloudError, gcloud_command, in_parallel
 from build.cloud.login import are_disabled, surroundings
 from build.cloud.permissions import FAB, PULUMI, Need, permissions_of, roles_for
 from build.cloud.subject import Subject
-from build.doctor import Check
 from build.errors import DeployError
-from deployment.cloud_errors import classify
+from deployment.refusals.cloud_errors import classify
 
 TIMEOUT_S = 30.0
 AT_ONCE = 100
@@ -62,18 +62,18 @@ def rights_checks(subject: Subject, gcloud: Gcloud) -> list[Check]:
 def judged(account: Account, answer: set[str] | DeployError, subject: Subject) -> Check:
     """What is missing, and the roles that would give it."""
     if isinstance(answer, DeployError):
-        return _check(account.name, "warn", f"not asked: {' '.join(answer.problems)}")
+        return Check(account.name, "warn", f"not asked: {' '.join(answer.problems)}")
     wanted = permissions_of(account.needs, subject.settings)
     missing = [one for one in wanted if one not in answer]
     if not missing:
-        return _check(account.name, "pass", f"all {len(wanted)} that this stack needs")
+        return Check(account.name, "pass", f"all {len(wanted)} that this stack needs")
     more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
     roles = ", ".join(roles_for(set(missing), account.needs, subject.settings))
     advice = f"Have an owner of {subject.settings.project} grant {roles} (see {PAGE})"
     finding = f"{len(missing)} of {len(wanted)} missing: {', '.join(missing[:SHOWN])}{more}. {advice}"
     if ON_SINGLE_RESOURCES.issuperset(missing):
-        return _check(account.name, "warn", f"{finding}, unless they are granted on the very thing")
-    return _check(account.name, "fail", finding)
+        return Check(account.name, "warn", f"{finding}, unless they are granted on the very thing")
+    return Check(account.name, "fail", finding)
 
 
 def _held(account: Account, subject: Subject) -> set[str]:
@@ -131,7 +131,3 @@ def _pulumi_token(around: Surroundings, gcloud: Gcloud) -> str:
     acting = (f"--impersonate-service-account={impersonated}",) if impersonated else ()
     env = {"GOOGLE_APPLICATION_CREDENTIALS": str(found.file)} if found.file else {}
     return _gcloud_token(gcloud, env=env, words=("auth", "application-default", *acting))
-
-
-def _check(name: str, verdict: str, finding: str) -> Check:
-    return {"check": name, "verdict": verdict, "finding": finding}

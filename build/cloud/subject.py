@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from deployment.catalog import Catalog
-from deployment.pricing import Bill
-from deployment.stack import StackSettings
+from deployment.stack.catalog import Catalog
+from deployment.stack.pricing import Bill
+from deployment.stack.settings import StackSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,9 +13,9 @@ from build.cloud.data_disk import StateDisk, described, is_empty, state_disks
 from build.cloud.gcloud import Gcloud, in_parallel
 from build.cloud.pulumi_cli import Pulumi
 from build.errors import DeployError
-from deployment.cloud_errors import Kind
-from deployment.diagnostics import explained, failures
-from deployment.stack import HostSettings, StackSettings
+from deployment.refusals.cloud_errors import Kind
+from deployment.refusals.diagnostics import explained, failures
+from deployment.stack.settings import HostSettings, StackSettings
 
 DELETE_TIMEOUT_S = 300.0
 NOT_OFFERED = re.compile(r"/(machineTypes|diskTypes)/")

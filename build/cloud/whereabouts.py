@@ -12,8 +12,8 @@ from build.cloud.pending import Place
 from build.cloud.pulumi_cli import Pulumi
 from build.cloud.recover import plan_recovery
 from build.errors import DeployError
-from deployment.stack import StackSettings
-from deployment.stack_name import StackName
+from deployment.stack.name import StackName
+from deployment.stack.settings import StackSettings
 
 Item = Mapping[str, Any]
 

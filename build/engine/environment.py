@@ -2,18 +2,18 @@
 
 import json
 
-from build.activation import Host
-from build.command import Command
 from build.engine import built_wheels
 from build.engine.commands import BuildDirectory, distrust_command, look_command, seal_command, start_commands
 from build.engine.gates import gate_problems, judge
 from build.engine.seal import judge_proofs, manifest, proof_command
 from build.engine.steps import Recipe, build_steps, export, proof_steps
 from build.errors import ConnectionLostError, DeployError
-from build.executor import Executor, check
 from build.progress import Reporter
-from build.target import Target
-from build.work import Work, forget_work, is_underway, run_work
+from build.remote.command import Command
+from build.remote.executor import Executor, check
+from build.remote.host import Host
+from build.remote.jobs import Work, forget_work, is_underway, run_work
+from build.remote.target import Target
 
 __all__ = ["Recipe", "ensure_environment"]
 

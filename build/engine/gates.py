@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
-from build.command import Command
+from agent import script
 from build.engine.commands import BuildDirectory, write_file
 from build.engine.origin import COMPILED_FEATURES, WHEEL_FEATURES
-from build.onhost import script
 from build.pins import Pins
+from build.remote.command import Command
 
 Verdict = Literal["pass", "fail", "skip"]
 Findings = Mapping[str, Any]

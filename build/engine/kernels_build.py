@@ -6,13 +6,13 @@ import tarfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
-from build.command import Command
+from agent.system import SYSTEM_PATH
 from build.engine.commands import BuildDirectory, pip_install
 from build.engine.toolchain import Toolchain
-from build.onhost.system import SYSTEM_PATH
 from build.pins import Origin, Pins, environment_digest
-from build.target import REPOSITORY
-from deployment.release import RenderedFile
+from build.remote.command import Command
+from build.remote.target import REPOSITORY
+from deployment.render.release import RenderedFile
 
 SOURCES = REPOSITORY / "kernels"
 # What its setup.py and CMake read. Tests, benches and documents do not travel, and do not change a build's name.

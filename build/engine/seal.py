@@ -4,10 +4,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from build.command import Command
 from build.engine.commands import BuildDirectory, script
 from build.engine.gates import Gate
 from build.pins import Pins
+from build.remote.command import Command
 
 # One from each family that an engine calls at every step: a wheel without them would fail at the first request.
 REQUIRED_OPERATORS = frozenset(

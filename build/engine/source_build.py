@@ -4,7 +4,7 @@ Everything that is needed is fetched and checked before the long part begins, an
 come out of it, and the environment is filled from those, as it is on a host that takes them from elsewhere.
 """
 
-from build.command import Command
+from agent import script
 from build.engine.built_wheels import install_wheels, record_command
 from build.engine.commands import begin_commands, pip_install, write_file
 from build.engine.kernels_build import kernel_commands, wheel_argv
@@ -16,7 +16,7 @@ from build.engine.source_plan import (
     facts_of,
     tool_environment,
 )
-from build.onhost import script
+from build.remote.command import Command
 
 FETCH_TIMEOUT_S, COMPILE_TIMEOUT_S = 1800.0, 2.5 * 3600
 

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from agent.system import SYSTEM_PATH
 from build.engine.commands import BuildDirectory
 from build.engine.sources import Sources
 from build.engine.toolchain import Toolchain
 from build.engine.torch_source import TorchSource
-from build.onhost.system import SYSTEM_PATH
 from build.pins import Pins
-from deployment.release import RenderedFile
+from deployment.render.release import RenderedFile
 
 TUNE_SINCE = 13
 """The first gcc that knows neoverse-v2 by name."""

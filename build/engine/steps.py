@@ -3,8 +3,6 @@
 import json
 from dataclasses import dataclass, field, replace
 
-from build.activation import Host
-from build.command import Command
 from build.engine import built_wheels
 from build.engine.built_wheels import (
     fetch_commands,
@@ -24,9 +22,11 @@ from build.engine.sources import Sources
 from build.engine.toolchain import build_minimum, choose_toolchain
 from build.engine.torch_source import TorchSource, choose_torch_source, probe_commands
 from build.errors import DeployError
-from build.executor import Executor, check
 from build.pins import Origin, Pins
-from build.system import System
+from build.remote.command import Command
+from build.remote.executor import Executor, check
+from build.remote.host import Host
+from build.remote.system import System
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

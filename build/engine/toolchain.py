@@ -4,7 +4,7 @@ from pydantic import BaseModel, ConfigDict
 
 from build.engine.compilers import usable
 from build.pins import Pins
-from build.system import System
+from build.remote.system import System
 from deployment.quantities import GIB, shown_bytes
 
 # What one job of the largest files takes (vLLM's attention, oneDNN), and what stays with everything else on the host.

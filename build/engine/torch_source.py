@@ -7,9 +7,9 @@ import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from build.command import Command
 from build.errors import DeployError
 from build.pins import Pins
+from build.remote.command import Command
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

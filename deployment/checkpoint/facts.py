@@ -11,12 +11,12 @@ from pydantic import ValidationError
 
 from deployment.checkpoint.context import config_problems, context, hf_overrides, long_from
 from deployment.checkpoint.exports import read_quantization
+from deployment.checkpoint.families import Family, defaults_for
 from deployment.checkpoint.quantization import Quantization
 from deployment.checkpoint.shape import LONGEST_CONTEXT, Shape, read_shape, shape_problems
 from deployment.checkpoint.stored import stored_problems, type_problems
 from deployment.checkpoint.tensors import Tensor, Tensors, tensor_problems, weigh
 from deployment.errors import ConfigError
-from deployment.families import Family, defaults_for
 from deployment.frozen import Frozen
 from deployment.problems import shown
 

@@ -2,7 +2,8 @@
 
 The facts are vLLM 0.32.0's sources, below model_executor: layers/quantization/{auto_awq,auto_gptq}.py, inc/ and
 compressed_tensors/ there, and kernels/linear/mixed_precision; and our kernel's own conditions,
-kernels/python/axion_kernels/linear_w4.py. Of tests/quantization_cases.py each verdict is held against real vLLM.
+kernels/python/axion_kernels/linear_w4.py. Each verdict of tests/support/quantization_cases.py is held
+against real vLLM.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
+from deployment.checkpoint.kv_cache import Attention
 from deployment.frozen import Count, Frozen
-from deployment.kv_cache import Attention
 from deployment.problems import joined, shown
 
 LLAMA = {

@@ -1,0 +1,10 @@
+"""Remove the checkpoints that no release on this host names any more, and print them. Input: {"root": str}."""
+
+import json
+import sys
+from pathlib import Path
+
+from agent.content import prune
+
+if __name__ == "__main__":
+    print(json.dumps({"removed": prune(Path(json.loads(sys.argv[1])["root"]))}))

@@ -1,0 +1,36 @@
+"""Write down what a build was made from: the commits that were checked out and the wheels that came of it.
+
+Input: {"directory": build directory, "repositories": [names below src/], "facts": {...}}. Output: built.json there.
+"""
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from agent.durable import replace_file, settle
+
+
+def head(repository: Path) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(repository), "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=60
+    )
+    return done.stdout.strip()
+
+
+def main() -> None:
+    wanted = json.loads(sys.argv[1])
+    build = Path(wanted["directory"])
+    wheels = sorted((build / "wheels").glob("*.whl"))
+    told = {
+        **wanted["facts"],
+        "commits": {name: head(build / "src" / name) for name in wanted["repositories"]},
+        "wheels": {wheel.name: hashlib.sha256(wheel.read_bytes()).hexdigest() for wheel in wheels},
+    }
+    settle(build)  # what it tells of is on the disk before it is
+    replace_file(build / "built.json", json.dumps(told, indent=1, sort_keys=True) + "\n", mode=0o644)
+
+
+if __name__ == "__main__":
+    main()

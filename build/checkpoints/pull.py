@@ -1,0 +1,179 @@
+"""Download checkpoints onto a host, as work that outlives this task, and keep what they were in the lock file."""
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from agent import COMPLETENESS, bundle
+from build.errors import DeployError
+from build.progress import Phase
+from build.remote.command import Command
+from build.remote.executor import OnLine
+from build.remote.host import Host
+from build.remote.jobs import FromCaller, FromSecretManager, StepFailedError, Work, forget_work, run_work
+from build.remote.proxies import refuse_useless
+from build.remote.target import Target
+from deployment.checkpoint.lock import LockedFile, LockedModel, ModelLock, lock_path, read_lock, write_lock
+from deployment.models.spec import Deployment
+
+HUB = "https://huggingface.co"
+WORK = "models"
+# huggingface_hub as this project means it: bytes over HTTP alone, no word to anybody else, no token that lies about.
+HUB_SETTINGS = {
+    "HF_HUB_DISABLE_XET": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1",
+    "HF_HUB_OFFLINE": "0",
+    "TRANSFORMERS_OFFLINE": "0",
+    # A name server that does not answer is waited for outside of any timeout of Python (resolv.conf(5)).
+    "RES_OPTIONS": "timeout:3 attempts:2",
+}
+# 60 GB at 3 MB/s; what is slower goes on where it stopped.
+TIMEOUT_S = 6 * 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where checkpoints come from."""
+
+    kind: Literal["hub", "directory", "bucket"]
+    place: str
+
+    def as_data(self) -> dict[str, str]:
+        return {"kind": self.kind, "endpoint" if self.kind == "hub" else "place": self.place}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """How checkpoints are brought."""
+
+    python: str
+    """An engine environment's where they come from a hub: it has huggingface_hub."""
+    source: Source
+    is_thorough: bool = False
+    """Whether files that are there are read again and compared."""
+
+
+def choose_source(place: str | None = None) -> Source:
+    """Take what was asked for (a directory of the host, or gs://...), else the hub, or the mirror of HF_ENDPOINT."""
+    if place is None:
+        endpoint = os.environ.get("HF_ENDPOINT") or HUB
+        if not endpoint.startswith(("https://", "http://")):
+            raise DeployError(f"HF_ENDPOINT: not an address, got {endpoint}. Give one such as {HUB}, or unset it.")
+        return Source(kind="hub", place=endpoint)
+    if place.startswith("gs://"):
+        return Source(kind="bucket", place=place)
+    if place.startswith("/"):
+        return Source(kind="directory", place=place)
+    raise DeployError(
+        f"--source: neither a directory nor a bucket, got {place}. Give an absolute path on the host, or gs://BUCKET/PATH."
+    )
+
+
+def hub_models(deployment: Deployment) -> tuple[str, ...]:
+    """Name the models whose checkpoints this toolkit downloads; the others lie where `path` says."""
+    return tuple(name for name, model in deployment.models.items() if model.weights.hub is not None)
+
+
+def pull_models(
+    host: Host,
+    deployment: Deployment,
+    models_file: Path,
+    names: Iterable[str],
+    means: Means,
+) -> Mapping[str, LockedModel]:
+    """Make sure that checkpoints are on the host, whole and as locked. Raises DeployError with every problem."""
+    if means.source.kind == "hub":
+        refuse_useless(host.target)
+    path = lock_path(models_file)
+    lock = read_lock(path)
+    wanted = wanted_models(deployment, names, lock)
+    work = pull_work(host.target, wanted, means)
+    try:
+        result = run_work(host, work, progress_of_pull)[-1]
+    except StepFailedError as error:
+        problems = _told(error.result.stdout).get("problems")
+        raise DeployError(*(problems or error.problems)) from None
+    found = {name: locked(lock.models[name], each) for name, each in _told(result.stdout)["models"].items()}
+    write_lock(path, lock.with_models(found))
+    forget_work(host, WORK)
+    return found
+
+
+def locked(before: LockedModel, found: Mapping[str, Any]) -> LockedModel:
+    """Write down of what files a checkpoint consists; of one whose files nobody knows nothing is said."""
+    git = {path: file.git_sha1 for path, file in before.files.items()}
+    files = {path: LockedFile(**file, git_sha1=git.get(path)) for path, file in found["files"].items()}
+    return before.model_copy(update={"files": files or before.files})
+
+
+def wanted_models(deployment: Deployment, names: Iterable[str], lock: ModelLock) -> dict[str, Any]:
+    """Describe what is to be downloaded, for the script on the host."""
+    wanted = {}
+    for name in names:
+        weights = deployment.models[name].weights
+        assert weights.hub is not None and weights.revision is not None, "the rules ask for both"
+        files = {path: file.model_dump(exclude_none=True) for path, file in lock.models[name].files.items()} or None
+        wanted[name] = {"hub": weights.hub, "revision": weights.revision, "files": files}
+    return wanted
+
+
+def pull_work(target: Target, wanted: Mapping[str, Any], means: Means) -> Work:
+    """Describe the download. The token is a credential: never an argument, never in a file on a disk."""
+    source = means.source
+    order = {"root": target.root, "source": source.as_data(), "models": wanted, "is_thorough": means.is_thorough}
+    step = Command(
+        argv=(means.python, "-I", "-", json.dumps(order)),
+        what=f"download {', '.join(wanted)}",
+        env=HUB_SETTINGS if source.kind == "hub" else {},
+        stdin=pull_script(source.kind),
+        timeout_s=TIMEOUT_S,
+    )
+    credentials: dict[str, FromSecretManager | FromCaller] = {}
+    if target.cloud is not None and target.cloud.hub_token_secret is not None:
+        credentials["hub_token"] = FromSecretManager(secret=target.cloud.hub_token_secret)
+    elif token := os.environ.get("HF_TOKEN"):
+        credentials["hub_token"] = FromCaller(value=token)
+    needs_token = source.kind == "hub"
+    return Work(
+        name=WORK,
+        what="download models",
+        steps=(step,),
+        timeout_s=TIMEOUT_S,
+        credentials=credentials if needs_token else {},
+    )
+
+
+def pull_script(kind: str) -> bytes:
+    """The program that downloads. What speaks with a hub comes along only where one is asked."""
+    hub = ("patience.py", "hub.py") if kind == "hub" else ()
+    files = ("files.py", "durable.py", "room.py", *hub, "weights.py", "content.py", "transfer.py")
+    return bundle("pull.py", *COMPLETENESS, *files)
+
+
+def progress_of_pull(phase: Phase) -> OnLine:
+    """Show each model's bytes."""
+
+    def on_line(line: str) -> None:
+        try:
+            event = json.loads(line)
+        except ValueError:
+            return
+        if isinstance(event, dict) and "said" in event:
+            phase.part(event["model"], event["said"])
+        if isinstance(event, dict) and "of" in event:
+            phase.part_transfer(event["model"], event["bytes"], event["of"])
+
+    return on_line
+
+
+def _told(stdout: str) -> dict[str, Any]:
+    """The last line of the script; empty when it did not come that far."""
+    try:
+        told = json.loads(stdout.rstrip().rpartition("\n")[2])
+    except ValueError:
+        return {}
+    return told if isinstance(told, dict) else {}

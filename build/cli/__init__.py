@@ -1,0 +1,1 @@
+"""The tasks that people type, their options, and what they see."""

@@ -1,0 +1,101 @@
+"""Tasks that bring a stack up where there is room for it, and take its data elsewhere."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from fabric import task
+
+from build.cli.arguments import Name, Stack
+from build.cli.cloud import STACK_HELP, place_of, settings_of
+from build.cli.tasking import problems_are_messages
+from build.cloud.gcloud import Gcloud
+from build.cloud.move import Move, carry_out, decide
+from build.cloud.pulumi_cli import Pulumi, project_directory
+from build.cloud.up import up as bring_up
+from build.cloud.whereabouts import look
+from build.errors import DeployError
+from build.progress import Reporter
+from build.remote.executor import LocalExecutor
+from deployment.errors import ConfigError
+from deployment.refusals.diagnostics import explained
+from deployment.stack.file import read_file
+from deployment.stack.guardrails import check
+from deployment.stack.name import StackName
+from deployment.stack.settings import StackSettings
+
+
+@task(help={"stack": STACK_HELP, "yes": "do it; without it, only preview"})
+@problems_are_messages
+def up(_context: Any, stack: Stack, yes: bool = False) -> None:
+    """`pulumi up`, which tries a host's other zones where one has no machine free, and explains what fails."""
+    stack = StackName(stack)
+    settings, executor, reporter = checked_settings(stack), LocalExecutor(), Reporter()
+    pulumi = Pulumi(executor=executor, directory=project_directory(), stack=stack)
+    if not yes:
+        result = pulumi.preview()
+        if not result.succeeded:
+            raise DeployError(*explained(result.stdout))
+        reporter.say("Nothing was changed. Add --yes to do this.")
+        return
+    for sentence in bring_up(pulumi, Gcloud(executor, settings.project), settings):
+        reporter.say(sentence, style="bold")
+
+
+@task(help={"stack": STACK_HELP, "host": "which host", "zone": "where to", "yes": "do it; without it, only say what"})
+@problems_are_messages
+def move(_context: Any, stack: Stack, zone: Name, host: Name = "main", yes: bool = False) -> None:
+    """Take a host's data disk to another zone: stop, snapshot, copy, compare. Nothing is deleted."""
+    stack = StackName(stack)
+    settings, place, executor, reporter = settings_of(stack), place_of(stack), LocalExecutor(), Reporter()
+    _check(settings, stack, host, zone)
+    pulumi = Pulumi(executor=executor, directory=project_directory(), stack=stack)
+    gcloud = Gcloud(executor, place.project)
+    found = look(pulumi, gcloud, place, host, settings, zone)
+    planned = decide(host, zone, found, place.project)
+    if planned.is_nothing:
+        reporter.say(f"{host}: its data is in {zone} already. `pulumi up --stack {stack}` makes the machine there.")
+        return
+    for sentence in planned.sentences():
+        print(sentence)
+    if not yes:
+        reporter.say("Nothing was changed. Add --yes to do this.")
+        return
+    with reporter.phase(f"Move {found.disk.name} to {zone}"):
+        carry_out(planned, pulumi, gcloud, datetime.now(UTC))
+    for sentence in what_next(planned, stack, place.project):
+        print(sentence)
+
+
+def checked_settings(stack: StackName) -> StackSettings:
+    """The stack's settings, held against its models and everything else that a preview holds them against."""
+    directory = project_directory()
+    return check(read_file(stack, directory), directory).settings
+
+
+def what_next(planned: Move, stack: str, project: str) -> list[str]:
+    """What a person does after a move."""
+    disk = planned.found.disk
+    said = [
+        f"Next: `fab up --stack {stack} --yes` makes the machine in {planned.zone}, then "
+        f"`fab build-and-deploy --stack {stack}` serves from what is on the disk."
+    ]
+    if planned.points:
+        said.append(
+            f"{disk.name} in {disk.zone} is as it was. When the host serves from {planned.zone}, delete it: `gcloud "
+            f"compute disks delete {disk.name} --zone={disk.zone} --project={project}`; `fab census --stack {stack}` "
+            "lists it with its snapshots."
+        )
+    return said
+
+
+def _check(settings: StackSettings, stack: str, host: str, zone: str) -> None:
+    problems = []
+    if host not in settings.hosts:
+        problems.append(f"--host: no such host in Pulumi.{stack}.yaml, got {host}. Use {', '.join(settings.hosts)}.")
+    elif settings.hosts[host].zones and zone not in settings.hosts[host].zones:
+        zones = ", ".join(settings.hosts[host].zones)
+        problems.append(f"--zone: not among the host's zones, got {zone}. Use one of {zones}, or add it there.")
+    if zone.rpartition("-")[0] != settings.region:
+        problems.append(f"--zone: outside {settings.region}, where the subnet is, got {zone}. Give a zone of it.")
+    if problems:
+        raise ConfigError(problems)

@@ -1,0 +1,55 @@
+"""Tasks about who changes a host, and who changed it when."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fabric import task
+from rich.text import Text
+
+from build.cli import output
+from build.cli.arguments import Lines
+from build.cli.tasking import HostTask, from_each, help_for, on_hosts
+from build.remote.host import Host
+from build.remote.lock import history as read_history
+from build.remote.lock import unlock as end_holder
+
+
+@task(klass=HostTask, help=help_for(yes="end the holder; without it, only name it"))
+@on_hosts
+def unlock(hosts: Sequence[Host], yes: bool = False) -> None:
+    """Name who holds the lock of a host, and with --yes end that task; what serves goes on serving."""
+    for host in hosts:
+        name, holder = host.target.name, end_holder(host, is_really=yes)
+        if holder is None:
+            print(f"{name}: not locked")
+            continue
+        who = f"{holder['who']}, `{holder['what']}`, since {holder['since']}, last heard of {holder['silent_s']} s ago"
+        print(f"{name}: {'ended' if yes else 'held by'} {who}")
+        if not yes:
+            print("Add --yes to end it. Work that it began on the host goes on; the next deployment takes that up.")
+
+
+@task(klass=HostTask, help=help_for(lines="how many", json="print JSON"))
+@on_hosts
+def history(hosts: Sequence[Host], lines: Lines = 30, json: bool = False) -> None:
+    """List what was changed on a host, by whom, when, and how it ended; oldest first."""
+    answers = from_each(hosts, read_history)
+    if json:
+        answers.print_json({name: log.lines[-lines:] for name, log in answers.found.items()})
+    else:
+        answers.print(lambda log: _print_history(log.lines[-lines:]))
+    for name, log in answers.found.items():
+        if log.torn:
+            what = f"{log.torn} lines of its audit log cannot be read, as a power cut leaves them, and are left out"
+            print(f"{name}: {what}.", file=sys.stderr)
+    answers.check()
+
+
+def _print_history(lines: Sequence[Mapping[str, Any]]) -> None:
+    table = output.new_table("ended", "who", "what", "release", "outcome")
+    for line in lines:
+        # Text, not markup: an outcome may quote an engine's log, brackets and all.
+        words = (line["at"], line["who"], line["what"], line.get("release") or "-", line["outcome"])
+        table.add_row(*(Text(word) for word in words))
+    output.stdout().print(table)

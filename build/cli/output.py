@@ -1,0 +1,183 @@
+"""How results look on a terminal: aligned tables, nothing that a pipe cannot carry."""
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from build.check import Check
+from build.deploy.facts import Facts
+from build.deploy.prepare import Prepared
+from build.progress import terminal
+from deployment.quantities import shown_bytes
+from deployment.sentence import ended_once
+
+# supervisord calls a process STARTING until it has lived for startsecs; whether it serves, the gateway knows.
+PROCESS_WORDS = {"STARTING": "running", "FATAL": "given up", "BACKOFF": "restarting"}
+PIPE_COLUMNS = 200
+"""Nothing is cut where nobody sees the edge of a screen."""
+
+STYLES = {"ready": "green", "pass": "green", "loading": "yellow", "warn": "yellow", "skip": "dim", "fail": "red"}
+
+
+def stdout() -> Console:
+    """The console that results go to; progress goes to stderr."""
+    return terminal(stderr=False, width=None if sys.stdout.isatty() else PIPE_COLUMNS)
+
+
+def print_json(value: Any) -> None:
+    """Print for programs."""
+    print(json.dumps(value, indent=1))
+
+
+def sizes(prepared: Prepared) -> Table:
+    """Show what each engine gets."""
+    table = new_table("model", "cores", "threads", "weights", "KV cache", "expected", "limit", "sequences")
+    for engine in prepared.plan.engines.values():
+        memory = engine.footprint
+        amounts = [shown_bytes(size) for size in (memory.weights, memory.kv_cache, memory.total, memory.limit)]
+        table.add_row(
+            engine.name, engine.core_list, str(engine.compute_threads), *amounts, str(engine.full_length_sequences)
+        )
+    return table
+
+
+def steps(prepared: Prepared) -> list[str]:
+    """Say in words what a deployment would do, in order."""
+    diff, desired = prepared.diff, prepared.desired
+    weights = {name: prepared.deployment.models[name].weights for name in prepared.pulls}
+    lacking = prepared.needs.lacking(prepared.facts.system)
+    said = [f"install packages that bring {', '.join(lacking)}"] if lacking else []
+    if prepared.is_installing and not lacking:
+        said.append("install a newer compiler for our kernels, if the distribution has one")
+    if diff.is_build:
+        said.append(f"build the engine environment {desired.build}")
+    said += [f"download {name}: {each.hub} at {str(each.revision)[:12]}" for name, each in weights.items()]
+    if diff.is_upload:
+        said.append(f"make release {desired.release} of {len(prepared.release.files)} files:")
+        said += [f"    {how} {path}" for path, how in _summary(prepared.files).items()]
+    if diff.is_switch:
+        said.append(f"switch from {prepared.facts.current or 'nothing'} to {desired.release}")
+    if not diff.is_runner_up:
+        said.append("start the process runner")
+    if diff.repair:
+        said.append(f"install again what was changed by hand: {', '.join(diff.repair)}")
+    said += [f"stop {name}" for name in diff.stop]
+    said += [f"start {name}" for name in diff.start]
+    said += [f"restart {name}" for name in diff.restart]
+    if diff.gateway != "keep":
+        said.append(f"{diff.gateway} the gateway")
+    if not diff.is_nothing:
+        said.append(f"wait until {', '.join(desired.engines)} answer")
+    return said
+
+
+def stretched(prepared: Prepared) -> list[str]:
+    """Say whose short prompts are answered otherwise because their context is a long one."""
+    served = prepared.deployment
+    found = {name: each.long_from for name, each in served.checkpoints.items() if each.long_from is not None}
+    return [
+        f"{name} answers short prompts otherwise than its publisher shows: above {tokens} tokens of max_model_len "
+        "longrope's long factors are taken for all of them"
+        for name, tokens in found.items()
+        if served.models[name].engine.max_model_len > tokens
+    ]
+
+
+def unchecked(prepared: Prepared) -> list[str]:
+    """Say which arguments nobody has looked at before vLLM does."""
+    extra = {name: model.engine.extra_args for name, model in prepared.deployment.models.items()}
+    return [
+        f"{name} passes on to vLLM unchecked: {', '.join(f'{key} {json.dumps(value)}' for key, value in given.items())}"
+        for name, given in extra.items()
+        if given
+    ]
+
+
+def change_as_json(prepared: Prepared) -> dict[str, Any]:
+    """Return the plan for programs."""
+    diff = prepared.diff
+    return {
+        "changes": bool(prepared.pulls) or prepared.is_installing or not diff.is_nothing,
+        "packages": list(prepared.needs.packages(prepared.facts.system)),
+        "pull": list(prepared.pulls),
+        "release": prepared.desired.release,
+        "build": prepared.desired.build,
+        "is_build": diff.is_build,
+        "files": dict(prepared.files),
+        "start": list(diff.start),
+        "restart": list(diff.restart),
+        "stop": list(diff.stop),
+        "gateway": diff.gateway,
+        "repair": list(diff.repair),
+        "unchecked": {name: model.engine.extra_args for name, model in prepared.deployment.models.items()},
+        "engines": {
+            name: {"cores": engine.core_list, "memory_bytes": engine.footprint.total, "socket": engine.socket}
+            for name, engine in prepared.plan.engines.items()
+        },
+        "free_bytes": prepared.plan.free_bytes,
+    }
+
+
+def status_rows(facts: Facts) -> list[dict[str, Any]]:
+    """Say per model what the release wants, what the runner does and what the gateway sees."""
+    units: Mapping[str, str] = facts.release(facts.current).get("units", {})
+    seen = facts.gateway.models if facts.gateway else {}
+    rows = []
+    for name in sorted((units.keys() | facts.engines.keys()) - {"gateway"}):
+        process = (facts.runner or {}).get(name)
+        rows.append(
+            {
+                "model": name,
+                "state": seen.get(name, {}).get("state", "unknown" if facts.gateway is None else "not served"),
+                "process": PROCESS_WORDS.get(process.state, process.state.lower()) if process else "none",
+                "pid": process.pid if process and process.pid else None,
+                "up_to_date": facts.running.get(name) == units.get(name),
+                "in_flight": seen.get(name, {}).get("in_flight"),
+                "requests": seen.get(name, {}).get("requests_total"),
+            }
+        )
+    return rows
+
+
+def status_table(rows: list[dict[str, Any]]) -> Table:
+    """Show the status of every model."""
+    table = new_table("model", "state", "process", "pid", "up to date", "in flight", "requests")
+    for row in rows:
+        state = Text(row["state"], STYLES.get(row["state"], "red"))
+        rest = [row["pid"], "yes" if row["up_to_date"] else "no", row["in_flight"], row["requests"]]
+        table.add_row(row["model"], state, row["process"], *("-" if each is None else str(each) for each in rest))
+    return table
+
+
+def troubles(facts: Facts) -> list[str]:
+    """Say what is wrong with what keeps processes running."""
+    return [f"{each.unit}: {each.what}." for each in facts.troubles]
+
+
+def checks_table(checks: list[Check]) -> Table:
+    """Show checks with their verdict."""
+    table = new_table("check", "", "finding")
+    for each in checks:
+        # Text, not markup: a finding may quote an engine's log, brackets and all.
+        table.add_row(each.name, Text(each.verdict, STYLES[each.verdict]), Text(ended_once(each.finding)))
+    return table
+
+
+def _summary(files: Mapping[str, str]) -> dict[str, str]:
+    """Fold the gateway's code into one line."""
+    code = [how for path, how in files.items() if path.startswith("lib/")]
+    rest = {path: how for path, how in files.items() if not path.startswith("lib/")}
+    return rest | ({f"lib/gateway ({len(code)} files)": code[0]} if code else {})
+
+
+def new_table(*columns: str) -> Table:
+    """Start a table without lines, for terminals and pipes alike."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table

@@ -1,0 +1,326 @@
+"""The tasks of every day: what would change, deploy it, what is there, is it well; logs, restart, rollback, stop."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from fabric import task
+from invoke.exceptions import Exit
+
+from build.check import Check
+from build.cli import output
+from build.cli.arguments import Engine, Lines, Location, Name, Stack, Timeout
+from build.cli.cloud import doctor_checks
+from build.cli.hosts import Selection
+from build.cli.tasking import (
+    ENGINE_HELP,
+    MODELS_HELP,
+    HostTask,
+    from_each,
+    help_for,
+    on_hosts,
+    one_after_another,
+    problems_are_messages,
+)
+from build.deploy.activate import GATE_TIMEOUT_S, restart_and_gate
+from build.deploy.deploy import earlier_release, nothing_to_do, run_build_and_deploy, switch_to
+from build.deploy.doctor import host_checks
+from build.deploy.facts import Facts
+from build.deploy.models_file import forget, kept, models_path, option
+from build.deploy.prepare import PINS, Prepared, prepare
+from build.deploy.state import current, current_problem, look, what_runs
+from build.deploy.verify import verify as run_verify
+from build.engine.sources import choose_sources
+from build.errors import DeployError
+from build.pins import load_pins
+from build.remote import proxies
+from build.remote.executor import check
+from build.remote.host import Host
+from build.remote.lock import host_lock
+from build.remote.minimum import checks_of
+from build.runtime import runner
+from deployment.errors import ConfigError
+
+
+@task(klass=HostTask, help=help_for(models=MODELS_HELP, engine=ENGINE_HELP, json="print JSON"))
+@on_hosts
+def plan(
+    hosts: Sequence[Host], models: Location | None = None, engine: Engine | None = None, json: bool = False
+) -> None:
+    """Show what a deployment would change, and touch nothing."""
+    file = models_path(models, hosts)
+    answers = from_each(hosts, lambda host: prepare(file, host.target, host.executor, engine=engine))
+    if json:
+        answers.print_json({name: output.change_as_json(each) for name, each in answers.found.items()})
+    else:
+        answers.print(_print_plan)
+        output.stdout().print(f"{hosts[0].reporter.elapsed_s:.1f} s", style="dim")
+    answers.check()
+
+
+def _print_plan(prepared: Prepared) -> None:
+    console = output.stdout()
+    console.print(output.sizes(prepared))
+    for step in output.steps(prepared) or [nothing_to_do(prepared)]:
+        console.print(step, markup=False)
+    for line in (*output.stretched(prepared), *output.unchecked(prepared)):
+        console.print(line, style="yellow", markup=False)
+
+
+FOLLOW_LIMIT_S = 24 * 3600.0
+BUILD_HELP = {
+    "engine": ENGINE_HELP,
+    "timeout_s": "for each model to answer",
+    "mirror": "directory of the host, or address, with wheels/, sdists/ and git/ (default: AXION_MIRROR)",
+    "wheels": "directory of the host, or gs://, to take and leave compiled wheels (default: AXION_WHEELS)",
+}
+
+
+@task(klass=HostTask, help=help_for(models=MODELS_HELP, **BUILD_HELP))
+@on_hosts
+def build_and_deploy(
+    hosts: Sequence[Host],
+    models: Location | None = None,
+    timeout_s: Timeout = GATE_TIMEOUT_S,
+    engine: Engine | None = None,
+    mirror: Location | None = None,
+    wheels: Location | None = None,
+) -> None:
+    """Make the host serve the models file: build, render, switch, restart what changed, wait for answers."""
+    sources, path = choose_sources(mirror, wheels), models_path(models, hosts)
+    one_after_another(hosts, lambda host: run_build_and_deploy(host, path, timeout_s, sources=sources, engine=engine))
+
+
+@task(klass=HostTask, help=help_for(json="print JSON"))
+@on_hosts
+def status(hosts: Sequence[Host], json: bool = False) -> None:
+    """Show every model: state, process, whether it runs the current release, requests."""
+    answers = from_each(hosts, _look_for_status)
+    if json:
+        answers.print_json({name: _status_data(facts) for name, (facts, _) in answers.found.items()})
+    else:
+        answers.print(lambda answer: _print_status(answer[0]))
+    answers.problems += [problem for _, problem in answers.found.values() if problem]
+    answers.check()
+
+
+def _look_for_status(host: Host) -> tuple[Facts, str | None]:
+    """What there is to show, and what is wrong beside it: something may run although no release is current."""
+    facts = look(host)
+    problem = current_problem(host.target, facts)
+    if problem and not what_runs(facts):
+        raise DeployError(problem)
+    return facts, problem
+
+
+def _status_data(facts: Facts) -> dict[str, Any]:
+    return {
+        "release": facts.current,
+        "confirmed": facts.confirmed,
+        "models": output.status_rows(facts),
+        "troubles": [each.model_dump() for each in facts.troubles],
+    }
+
+
+def _print_status(facts: Facts) -> None:
+    console = output.stdout()
+    if rows := output.status_rows(facts):
+        console.print(output.status_table(rows))
+    for line in output.troubles(facts):
+        console.print(line, style="red", markup=False)
+    if description := facts.release(facts.current):
+        proven = "all models answered" if facts.confirmed == facts.current else "not yet proven"
+        console.print(f"release {facts.current} ({proven}), http://{description['listen'][0]}/v1")
+
+
+@task(klass=HostTask, help=help_for(json="print JSON"))
+@on_hosts
+def releases(hosts: Sequence[Host], json: bool = False) -> None:
+    """List the releases on the host, oldest first."""
+    answers = from_each(hosts, lambda host: _release_rows(look(host)))
+    if json:
+        answers.print_json(answers.found)
+    else:
+        answers.print(_print_releases)
+    answers.check()
+
+
+def _release_rows(facts: Facts) -> list[dict[str, Any]]:
+    return [
+        {"release": name, "current": name == facts.current, "confirmed": name == facts.confirmed}
+        for name in facts.ordered
+    ]
+
+
+def _print_releases(rows: list[dict[str, Any]]) -> None:
+    for row in rows:
+        print(row["release"], *(word for word in ("current", "confirmed") if row[word]))
+
+
+@task(klass=HostTask, help=help_for(json="print JSON"))
+@on_hosts
+def verify(hosts: Sequence[Host], json: bool = False) -> None:
+    """Prove that files, environment and processes are what was deployed, and that every model answers."""
+    answers = from_each(hosts, lambda host: list(run_verify(host, look(host), load_pins(PINS))))
+    if json:
+        answers.print_json({name: [each.as_data() for each in found] for name, found in answers.found.items()})
+    else:
+        answers.print(_print_checks)
+    answers.check()
+    _fail_if_any(each for checks in answers.found.values() for each in checks)
+
+
+@task(
+    klass=HostTask, help={**help_for(json="print JSON"), "stack": "look at this stack's cloud, `pulumi up` and hosts"}
+)
+@problems_are_messages
+def doctor(
+    _context: Any,
+    stack: Stack | None = None,
+    inventory: Location | None = None,
+    host: Name | None = None,
+    json: bool = False,
+) -> None:
+    """Look for what would stand in the way of a deployment, and say what to do about it."""
+    selection = Selection(stack=stack, inventory=inventory, host=host)
+    checks = [*_stack_checks(stack), *_host_rows(selection)]
+    if json:
+        output.print_json([each.as_data() for each in checks])
+    else:
+        _print_checks(checks)
+    _fail_if_any(checks)
+
+
+def _stack_checks(stack: str | None) -> list[Check]:
+    return doctor_checks(stack) if stack else []
+
+
+def _host_rows(selection: Selection) -> list[Check]:
+    """Judge each host there is; one that cannot be reached is a finding. A stack may have none yet."""
+    try:
+        with selection.hosts() as hosts:
+            return [row for each in hosts for row in _rows_of(each)]
+    except DeployError:
+        if selection.stack is None:
+            raise
+        return []
+
+
+def _rows_of(host: Host) -> list[Check]:
+    try:
+        facts = look(host)
+        rows = [*checks_of(host.target.name, facts.system.said), *host_checks(facts, load_pins(PINS))]
+    except (ConfigError, DeployError) as error:
+        rows = [Check("connection", "fail", "\n".join(error.problems))]
+    if host.target.is_here:
+        return [*rows, *proxies.checks()]
+    return [replace(row, name=f"{host.target.name}: {row.name}") for row in rows]
+
+
+def _print_checks(checks: list[Check]) -> None:
+    output.stdout().print(output.checks_table(checks))
+
+
+def _fail_if_any(checks: Iterable[Check]) -> None:
+    if any(each.verdict == "fail" for each in checks):
+        raise Exit(code=1)
+
+
+@task(
+    klass=HostTask,
+    positional=["name"],
+    help=help_for(lines="how many", follow="go on until interrupted", json="print JSON"),
+)
+@on_hosts
+def logs(hosts: Sequence[Host], name: Name, lines: Lines = 100, follow: bool = False, json: bool = False) -> None:
+    """Print the log of a model, of the gateway, or of the runner (supervisord)."""
+    if len(hosts) > 1:
+        names = ", ".join(host.target.name for host in hosts)
+        raise DeployError(f"logs: of one host at a time, got {names}. Add --host NAME.")
+    host = hosts[0]
+    known = runner.log_names(host.target, _logged(host, look(host)))
+    if name not in known:
+        raise DeployError(f"logs: no log of that name, got {name}. Use one of: {', '.join(known)}.")
+    timeout_s = FOLLOW_LIMIT_S if follow else runner.LOG_TIMEOUT_S
+    command = runner.log_command(host.target, name, lines=lines, follow=follow, timeout_s=timeout_s)
+    if json:
+        output.print_json({"log": name, "lines": check(host.executor, command).stdout.splitlines()})
+        return
+    host.executor.run(command, print)
+
+
+def _logged(host: Host, facts: Facts) -> list[str]:
+    """Engines that have a log: those of the current release, and those that run without one."""
+    units = facts.release(facts.current).get("units", {})
+    known = {*units, *facts.engines, *(facts.runner or {})} - {"gateway", "gateway-handover"}
+    if not known and (problem := current_problem(host.target, facts)):
+        raise DeployError(problem)
+    return sorted(known)
+
+
+@task(klass=HostTask, positional=["name"], help=help_for())
+@on_hosts
+def restart(hosts: Sequence[Host], name: Name) -> None:
+    """Restart one model (or the gateway) and wait until it answers; the others go on serving."""
+    one_after_another(hosts, lambda host: _restart(host, name))
+
+
+def _restart(host: Host, name: str) -> None:
+    with host_lock(host, f"fab restart {name}"):
+        facts, desired = current(host)
+        if name not in (*desired.engines, "gateway"):
+            raise DeployError(f"restart: not deployed, got {name}. Use one of: {', '.join(desired.engines)}, gateway.")
+        restart_and_gate(host, desired, name, facts)
+    host.reporter.say(f"{name} answers after {host.reporter.elapsed_s:.1f} s", style="bold green")
+
+
+@task(klass=HostTask, help=help_for(release="its name (default: the release before the current one)"))
+@on_hosts
+def rollback(hosts: Sequence[Host], release: Name | None = None) -> None:
+    """Return to the release before the current one, or to the one named, and wait until its models answer."""
+    one_after_another(hosts, lambda host: _rollback(host, release))
+
+
+def _rollback(host: Host, release: str | None) -> None:
+    with host_lock(host, "fab rollback") as lock:
+        chosen = release or earlier_release(look(host))
+        if chosen is None:
+            raise DeployError(f"rollback: no earlier release on {host.target.name}, got none. Run `fab releases`.")
+        lock.note(release=chosen)
+        switch_to(host, chosen)
+    host.reporter.say(f"{chosen} serves again after {host.reporter.elapsed_s:.1f} s", style="bold green")
+
+
+@task(klass=HostTask, help=help_for())
+@on_hosts
+def stop(hosts: Sequence[Host]) -> None:
+    """End every engine, the gateway and the process runner; nothing of them is left."""
+    one_after_another(hosts, _stop)
+
+
+def _stop(host: Host) -> None:
+    with host_lock(host, "fab stop") as lock:
+        facts, named = look(host), option(kept(host.target))
+        forget(host.target)
+        if facts.runner is None and not what_runs(facts):
+            lock.note(is_change=False)
+            host.reporter.say("Nothing runs.")
+            return
+        if facts.runner is not None:
+            with host.reporter.phase("Stop engines and gateway"):
+                check(host.executor, runner.stop_command(host.target))
+        for command in runner.sweep_commands(host.target):
+            check(host.executor, command)
+        refuse_leftovers(host, look(host))
+    host.reporter.say(f"Stopped after {host.reporter.elapsed_s:.1f} s. `fab build-and-deploy{named}` starts it again.")
+
+
+def refuse_leftovers(host: Host, facts: Facts) -> None:
+    """Look at the end itself. Raises DeployError where something of ours still runs."""
+    if left := what_runs(facts):
+        pids = {name: engine.pid for name, engine in facts.engines.items()}
+        pids |= {name: process.pid for name, process in (facts.runner or {}).items() if process.pid}
+        named = ", ".join(f"{name} (pid {pids[name]})" if name in pids else name for name in left)
+        raise DeployError(
+            f"{host.target.name}: not stopped, got {named} still running. Run `fab stop` again, or end that by hand."
+        )

@@ -1,0 +1,157 @@
+"""Make a host run a release: switch, restart what changed, wait until every model answers, else go back.
+
+The order keeps a killed deployment harmless. `current` switches in one rename; each restart is one signal, after which
+the runner itself starts the engine with whatever `current` says; only a release whose models all answered becomes
+`confirmed`. So whenever this stops, every engine runs the old release or the new one, and the next run, which compares
+what runs with what should, does the rest.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from agent import bundle
+from build.deploy.diff import Desired, Diff
+from build.deploy.facts import Facts
+from build.deploy.upload import confirm_command, switch_command
+from build.errors import DeployError, UnnotedError
+from build.progress import Phase
+from build.remote.command import Command, Result
+from build.remote.executor import check
+from build.remote.host import Host
+from build.remote.target import Target
+from build.runtime import runner
+from build.runtime.attempt import Mark, begin, why
+from deployment.render.files import KEYS_FILE
+
+# From nothing to a first answer. A 27B checkpoint takes minutes to read, and its first start compiles for one to four.
+GATE_TIMEOUT_S = 1200.0
+"""Of each model: they load one after another."""
+GATE_ENDS_S = 1000.0
+"""For old engines that finish their requests first, and for the last answer."""
+GATE_STEPS = 4
+"""Times that a model may take that long: to be started, to load, to be ready, to answer (agent/gate.py)."""
+
+
+def activate(host: Host, desired: Desired, diff: Diff, *, timeout_s: float = GATE_TIMEOUT_S) -> Mapping[str, str]:
+    """Carry out a change and return each model's first words. Raises DeployError when a model does not answer.
+
+    Engines restart one after another, each only when the one before answers: one model at most is away at a time.
+    """
+    mark = begin(host.target, host.executor)
+    if diff.is_switch:
+        check(host.executor, switch_command(host.target, desired.release))
+    _processes(host, diff)
+    for name in diff.restart:
+        check(host.executor, runner.restart_command(host.target, name))
+        gate(host, desired, [name], timeout_s=timeout_s, mark=mark)
+    answers = gate(host, desired, desired.engines, timeout_s=timeout_s, mark=mark)
+    with bookkeeping(host, desired.release):
+        check(host.executor, confirm_command(host.target, desired.release))
+    return answers
+
+
+@contextmanager
+def bookkeeping(host: Host, release: str) -> Iterator[None]:
+    """Write down something about a release that serves. Raises UnnotedError where that fails, whatever the reason."""
+    try:
+        yield
+    except DeployError as error:
+        said = f"{host.target.name}: {release} serves, its models all answered, but not all of that could be noted"
+        step = "Correct the cause, then run the same command again"
+        raise UnnotedError(f"{said}, got the problem below. {step}.", *error.problems) from None
+
+
+def _processes(host: Host, diff: Diff) -> None:
+    """Bring the runner up, or tell it what came and went; then the gateway, so that no request meets a gap."""
+    with host.reporter.phase("Tell the process runner"):
+        for command in runner.change_commands(host.target, diff):
+            check(host.executor, command)
+
+
+def restart_and_gate(host: Host, desired: Desired, name: str, before: Facts) -> None:
+    """Restart one process as it is, and wait until what it serves answers again."""
+    names, mark = desired.engines if name == "gateway" else [name], begin(host.target, host.executor)
+    check(host.executor, runner.restart_command(host.target, name))
+    gate(host, desired, names, timeout_s=GATE_TIMEOUT_S, ended=_pids(before, name), mark=mark)
+
+
+def _pids(facts: Facts, name: str) -> list[int]:
+    """The processes under one name that a restart ends."""
+    supervised = (facts.runner or {}).get(name)
+    launched = facts.engines.get(name)
+    return [process.pid for process in (supervised, launched) if process is not None]
+
+
+def gate(
+    host: Host,
+    desired: Desired,
+    names: Iterable[str],
+    *,
+    timeout_s: float,
+    ended: Sequence[int] = (),
+    mark: Mark | None = None,
+) -> Mapping[str, str]:
+    """Wait until models answer a prompt through the gateway; DeployError carries each one's problem and log.
+
+    Processes in `ended` do not count: they are on their way out. Nor does what they wrote before the `mark`.
+    """
+    chosen = {name: desired.engines[name] for name in names}
+    command = gate_command(host.target, desired, chosen, timeout_s=timeout_s, ended=ended)
+    with host.reporter.phase(f"Wait for {', '.join(chosen)} to answer") as phase:
+        result = host.executor.run(command, lambda line: _show(phase, line))
+    outcome = _outcome(result)
+    if outcome["problems"]:
+        problems = outcome["problems"].items()
+        raise DeployError(*(_problem(host, name, text, desired.release, mark) for name, text in problems))
+    answers: Mapping[str, str] = outcome["result"]
+    return answers
+
+
+def gate_command(
+    target: Target, desired: Desired, engines: Mapping[str, str], *, timeout_s: float, ended: Sequence[int] = ()
+) -> Command:
+    """Watch from the host itself: nothing has to reach the engines from outside."""
+    arguments = {
+        "root": target.root,
+        "runner": target.runner,
+        "gateway": desired.address,
+        "config_digest": desired.gateway_config_digest,
+        "unit_digest": desired.gateway_unit,
+        "engines": dict(engines),
+        "ended": list(ended),
+        "timeout_s": timeout_s,
+        "keys": KEYS_FILE if target.keys else None,
+    }
+    return Command(
+        argv=(target.python, "-I", "-", json.dumps(arguments)),
+        what="wait for the models to answer",
+        stdin=bundle("gate.py", "answer.py", "unix_http.py", "clock.py"),
+        timeout_s=GATE_STEPS * timeout_s * max(1, len(engines)) + GATE_ENDS_S,
+    )
+
+
+def _show(phase: Phase, line: str) -> None:
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return
+    if isinstance(event, dict) and "model" in event:
+        state, after_s = event["state"], event["after_s"]
+        phase.part(event["model"], f"{state} after {after_s} s", is_done=state == "answered")
+
+
+def _outcome(result: Result) -> Any:
+    try:
+        return json.loads(result.stdout.strip().rpartition("\n")[2])
+    except ValueError:
+        tail = result.stderr.strip()[-500:]
+        raise DeployError(f"gate: no answer from the host, got {tail!r}. Run `fab doctor`.") from None
+
+
+def _problem(host: Host, name: str, text: str, release: str, mark: Mark | None) -> str:
+    reason, words = why(host.target, host.executor, name, mark, release)
+    lines = "".join(f"\n    {line}" for line in words)
+    text = f"{text}: {reason}" if reason else text
+    return f"{name}: does not answer, got: {text}. Correct the cause; `fab logs {name}` has all of it:{lines}"

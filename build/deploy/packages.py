@@ -1,0 +1,124 @@
+"""Bring a host the packages that it lacks, before anything else asks for what is in them."""
+
+import json
+import time
+from collections.abc import Iterable
+
+from agent import script
+from build.engine.compilers import NAMES, choose_compiler, newest
+from build.engine.needs import Needs
+from build.errors import DeployError
+from build.remote.command import Command
+from build.remote.executor import check
+from build.remote.host import Host
+from build.remote.jobs import Work, forget_work, run_work, wait_for_work
+from build.remote.system import System
+
+WORK = "packages"
+APT = ("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-o", "DPkg::Lock::Timeout=300")
+WITHOUT_COMPILING = "take the engine from a wheel (--engine wheel), or the wheels of another host (--wheels)"
+# A machine that boots for the first time reads the lists itself, and apt-get does not wait for that.
+LISTS_BOUND_S, LISTS_RETRY_S = 300.0, 5.0
+
+
+def missing_problem(needs: Needs, system: System, *, name: str) -> str | None:
+    """Everything that is missing as one sentence, for a host where the deployment may not install it."""
+    lacking = needs.lacking(system)
+    if not lacking:
+        return None
+    install = f"`apt-get install {' '.join(needs.packages(system))}`"
+    step = f"Run {install} there as root." if system.has_apt else f"Install them; on Debian and Ubuntu: {install}."
+    if needs.is_compiling and needs.compiler in lacking:
+        step += f" If {system.distribution} has no such compiler: {WITHOUT_COMPILING}."
+    return f"{name}: the system lacks what the engine needs, got no {', '.join(lacking)}. {step}"
+
+
+def install_packages(host: Host, needs: Needs, system: System) -> None:
+    """Bring what is missing, as work that outlives this task. Raises DeployError where apt cannot."""
+    with host.reporter.phase("Read the distribution's package lists"):
+        unread = _read_lists(host)
+    offered = json.loads(check(host.executor, offers_command(python=host.target.python)).stdout)
+    if unread and not needs.lacking(system):
+        host.reporter.say(f"No newer compiler was looked for, {newest(system.compilers, {})} is used: {unread}")
+        return
+    if unread and not offered:
+        raise DeployError(
+            f"{host.target.name}: the distribution's package lists cannot be read, got {unread}. "
+            "Let the host reach its package mirror, or install what is missing there by hand."
+        )
+    packages = chosen_packages(needs, system, offered, name=host.target.name)
+    if not packages:
+        return  # no newer compiler is to be had
+    steps = (finish_command(python=host.target.python), install_command(packages))
+    wait_for_work(host, WORK, "Wait for packages that are being installed already")
+    run_work(host, Work(name=WORK, what="install system packages", steps=steps, timeout_s=1500))
+    forget_work(host, WORK)
+
+
+def refuse_lacking(host: Host, needs: Needs, system: System) -> None:
+    """Raise DeployError where something is missing although apt said that all went well."""
+    if lacking := needs.lacking(system):
+        raise DeployError(
+            f"{host.target.name}: the packages are installed and bring not all of it, got no {', '.join(lacking)}. "
+            f"Look there with `apt-cache policy {' '.join(needs.packages(system))}`, and install what brings it."
+        )
+
+
+def chosen_packages(needs: Needs, system: System, offered: dict[str, str], *, name: str) -> tuple[str, ...]:
+    """Decide what to install. Raises DeployError where no compiler on offer is new enough."""
+    packages = [package for package in needs.packages(system) if package != "g++"]
+    if needs.gcc_min != "0":
+        chosen = choose_compiler(system.compilers, offered, minimum=needs.gcc_min, wanted=needs.gcc_wanted)
+        if chosen is None:
+            raise DeployError(_too_old(needs, system, offered, name))
+        if chosen not in system.compilers:
+            packages.append(chosen)
+    return tuple(dict.fromkeys(packages))
+
+
+def _too_old(needs: Needs, system: System, offered: dict[str, str], name: str) -> str:
+    step = "Use an image of the family ubuntu-2404-lts-arm64, or install a newer g++"
+    if needs.is_compiling:
+        step += f"; or {WITHOUT_COMPILING}"
+    return (
+        f"{name}: {system.distribution} has no compiler that is new enough, got {newest(system.compilers, offered)} "
+        f"where g++ {needs.gcc_min} is needed. {step}."
+    )
+
+
+def finish_command(*, python: str) -> Command:
+    argv, what = (python, "-I", "-"), "finish what was being installed"
+    return Command(argv=argv, what=what, stdin=script("dpkg.py"), timeout_s=900)
+
+
+def offers_command(*, python: str) -> Command:
+    return Command(
+        argv=(python, "-I", "-", json.dumps(NAMES)),
+        what="ask which compilers the distribution offers",
+        stdin=script("offers.py"),
+        timeout_s=120,
+    )
+
+
+def update_command() -> Command:
+    argv = (*APT, "-o", "Acquire::Retries=3", "update")
+    return Command(argv=argv, what="read the distribution's package lists", timeout_s=300)
+
+
+def install_command(packages: Iterable[str]) -> Command:
+    argv = (*APT, "install", "--yes", "--no-install-recommends", *packages)
+    return Command(argv=argv, what=f"install {', '.join(packages)}", timeout_s=900)
+
+
+def _read_lists(host: Host) -> str:
+    """Read them, after whoever does so now; returns the first thing that could not be read, in apt's words.
+
+    Where there is no way out apt only warns, and exits with 0, as it does of much that is no obstacle.
+    """
+    deadline = time.monotonic() + LISTS_BOUND_S
+    while True:
+        result = host.executor.run(update_command())
+        if "lists/lock" not in result.stderr or time.monotonic() > deadline:
+            told = [line for line in result.stderr.splitlines() if line.startswith(("E:", "W: Failed to fetch"))]
+            return (told or ["" if result.succeeded else f"exit status {result.status}"])[0]
+        time.sleep(LISTS_RETRY_S)

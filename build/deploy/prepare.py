@@ -1,0 +1,239 @@
+"""Read everything, decide everything, touch nothing: what `plan` shows and `build-and-deploy` carries out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from agent import script
+from build.deploy.diff import Desired, Diff, decide, file_changes, release_name
+from build.deploy.facts import Facts, gather, probe_command
+from build.deploy.packages import missing_problem
+from build.deploy.preflight import (
+    build_problems,
+    checkpoint_problems,
+    host_problems,
+    kernel_problems,
+    place_problems,
+    refuse_unmounted,
+)
+from build.engine.compilers import runtime_compiler
+from build.engine.environment import WORK
+from build.engine.kernels_build import wanted_digest
+from build.engine.needs import Building, Needs, needs_of
+from build.engine.origin import choose_origin
+from build.engine.sources import Sources, choose_sources
+from build.engine.steps import Recipe, stored
+from build.errors import DeployError
+from build.pins import load_pins
+from build.remote.executor import Executor
+from build.remote.jobs import is_underway
+from build.remote.proxies import download_problems
+from build.remote.target import REPOSITORY, Target, path_on
+from build.runtime.systemd import USER
+from deployment.errors import ConfigError
+from deployment.models.chat_template import chat_templates
+from deployment.models.load import load_deployment
+from deployment.models.sizing import HostFacts, Plan, plan
+from deployment.models.spec import Deployment, adapter_key
+from deployment.render.files import Place, render
+from deployment.render.release import GATEWAY_CODE, Release, RenderedFile, compose, digest_of
+
+PINS = REPOSITORY / "build" / "pins.toml"
+CONSTRAINTS = REPOSITORY / "build" / "engine-constraints.txt"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A deployment held against one host, without a problem left."""
+
+    models_file: Path
+    deployment: Deployment
+    target: Target
+    facts: Facts
+    recipe: Recipe
+    needs: Needs
+    is_installing: bool
+    """Whether packages have to be installed first; then everything is looked at again."""
+    plan: Plan
+    release: Release
+    desired: Desired
+    diff: Diff
+    pulls: tuple[str, ...]
+    """Models whose checkpoints have to be downloaded first; then everything is looked at again."""
+    files: Mapping[str, str]
+    """Path of each file that differs from the current release, with how."""
+    stamp: str
+
+
+def prepare(
+    models_file: Path,
+    target: Target,
+    executor: Executor,
+    *,
+    engine: str | None = None,
+    sources: Sources | None = None,
+    now: datetime | None = None,
+) -> Prepared:
+    """Load, look, size, check and render. Raises ConfigError or DeployError with everything that is wrong.
+
+    `engine` is where the command line wants the engine from, `sources` where it wants its material from.
+    """
+    deployment = load_deployment(models_file)
+    checkpoints = checkpoint_paths(deployment, target, models_file)
+    facts = look(deployment, target, executor, checkpoints)
+    recipe = choose_recipe(deployment, facts, engine=engine, sources=sources or choose_sources())
+    is_build = recipe.digest not in facts.builds
+    # What builds it already has the memory and the disk that it needs, and is followed.
+    is_begun = is_build and is_underway(target, executor, WORK, recipe.digest)
+    needs, problems = host_needs(deployment, recipe, facts, target, executor, is_begun=is_begun)
+    problems += place_problems(target, facts)
+    cleared_bytes = facts.unfinished_builds.get(recipe.digest, 0)
+    problems += host_problems(
+        deployment, facts, is_build=is_build and not is_begun, name=target.name, cleared_bytes=cleared_bytes
+    )
+    if not recipe.pins.has_kernels(facts.machine):
+        problems += kernel_problems(deployment, machine=facts.machine)
+    problems += checkpoint_problems(deployment, facts, checkpoints, elsewhere=None if target.is_here else target.name)
+    try:
+        sized = plan(deployment, host_facts(target, facts), target.root)
+    except ConfigError as error:
+        raise DeployError(*error.problems, *problems) from None
+    if problems:
+        raise DeployError(*problems)
+    release = make_release(deployment, sized, target, models_file, recipe, facts)
+    stamp = (now or datetime.now(UTC)).strftime("%Y%m%dT%H%M%S")
+    name = release_name(release, facts, stamp=stamp)
+    desired = Desired.rendered(release, name, deployment.gateway.listen[0])
+    return Prepared(
+        models_file=models_file,
+        deployment=deployment,
+        target=target,
+        facts=facts,
+        recipe=recipe,
+        needs=needs,
+        is_installing=recipe.may_install and needs.is_open(facts.system),
+        plan=sized,
+        release=release,
+        desired=desired,
+        diff=decide(desired, facts),
+        pulls=tuple(
+            name
+            for name, model in deployment.models.items()
+            if model.weights.hub is not None and facts.checkpoints.get(name) is None
+        ),
+        files=file_changes(release, facts),
+        stamp=stamp,
+    )
+
+
+def choose_recipe(deployment: Deployment, facts: Facts, *, engine: str | None, sources: Sources) -> Recipe:
+    """Decide which engine environment a host gets. Raises DeployError where it cannot be had."""
+    pins, constraints = load_pins(PINS), CONSTRAINTS.read_text(encoding="utf-8")
+    origin = choose_origin(pins, machine=facts.machine, flag=engine, key=deployment.host.engine)
+    return Recipe(
+        pins=pins,
+        constraints_text=constraints,
+        digest=wanted_digest(pins, constraints, machine=facts.machine, python=facts.python, origin=origin),
+        machine=facts.machine,
+        origin=origin,
+        system=facts.system,
+        sources=sources,
+    )
+
+
+def host_needs(
+    deployment: Deployment,
+    recipe: Recipe,
+    facts: Facts,
+    target: Target,
+    executor: Executor,
+    *,
+    is_begun: bool = False,
+) -> tuple[Needs, list[str]]:
+    """Say what an engine environment needs of the host's system, and what of that it cannot have."""
+    building: Building | None = None if recipe.digest in facts.builds else recipe.origin
+    if building == "compiled" and stored(recipe.sources, recipe.digest, executor):
+        building = "stored"
+    needs = needs_of(deployment, recipe.pins, machine=facts.machine, python=facts.python, building=building)
+    problems = [] if building is None or is_begun or recipe.sources.mirror else download_problems(target)
+    if building is not None and not is_begun:
+        problems += build_problems(facts, recipe.origin, is_compiling=building == "compiled", name=target.name)
+    if not recipe.may_install and (missing := missing_problem(needs, facts.system, name=target.name)):
+        problems.append(missing)
+    return needs, problems
+
+
+def host_facts(target: Target, facts: Facts) -> HostFacts:
+    """What of a host decides whether a deployment fits."""
+    return HostFacts(name=target.name, cores=facts.cores, memory_bytes=facts.memory_bytes)
+
+
+def look(deployment: Deployment, target: Target, executor: Executor, checkpoints: Mapping[str, str]) -> Facts:
+    """Gather the facts that this deployment depends on. Raises DeployError where the data disk is away."""
+    facts = gather(executor, probe_command(target, checkpoints, deployment.gateway.listen), name=target.name)
+    refuse_unmounted(target, facts)
+    return facts
+
+
+def checkpoint_paths(deployment: Deployment, target: Target, models_file: Path) -> dict[str, str]:
+    """Say where each model's checkpoint lies on the host, and each of its adapters.
+
+    Here `path` counts from the models file. On another host it counts there, from the directory of the models: what
+    lies beside the file here is of no use to it.
+    """
+    adapters = {
+        adapter_key(name, each): path_on(target, adapter.path, models_file)
+        for name, model in deployment.models.items()
+        for each, adapter in model.lora.items()
+    }
+    return adapters | {
+        name: path_on(target, model.weights.path, models_file)
+        if model.weights.path is not None
+        else target.checkpoint(name, model.weights.revision or "")
+        for name, model in deployment.models.items()
+    }
+
+
+def make_release(
+    deployment: Deployment, sized: Plan, target: Target, models_file: Path, recipe: Recipe, facts: Facts
+) -> Release:
+    """Render all files, the gateway's code among them, and digest them."""
+    oldest = recipe.pins.compiler.runtime_min(facts.machine)
+    place = Place(
+        root=target.root,
+        runner=target.runner,
+        cxx=runtime_compiler(facts.system.compilers, oldest),
+        user=target.user or USER,
+        allowed_clients=target.clients,
+        keys=target.keys,
+    )
+    checkpoints = checkpoint_paths(deployment, target, models_file)
+    templates = chat_templates(deployment, models_file.parent)
+    files = [*render(deployment, sized, place, checkpoints, templates), *gateway_code(), *_key_reader(target)]
+    fingerprints = {name: fingerprint(name, deployment, facts) for name in deployment.models}
+    return compose(files, build=recipe.digest, engines=deployment.models, fingerprints=fingerprints)
+
+
+def fingerprint(name: str, deployment: Deployment, facts: Facts) -> str:
+    """Stand for the bytes that one engine loads: its checkpoint's, and those of its adapters."""
+    own = facts.checkpoints.get(name)
+    base = own.fingerprint if own is not None else ""
+    keys = [adapter_key(name, each) for each in deployment.models[name].lora]
+    found = [facts.checkpoints.get(key) for key in keys]
+    return digest_of(base, *(each.fingerprint if each else "" for each in found)) if keys else base
+
+
+def _key_reader(target: Target) -> list[RenderedFile]:
+    """What gateway-keys.service runs, at boots as well: it has to be on the host."""
+    path = "onhost/secrets.py"
+    return [RenderedFile(path=path, text=script("secrets.py").decode())] if target.keys else []
+
+
+def gateway_code() -> list[RenderedFile]:
+    """Read the gateway package, which travels with every release."""
+    package = REPOSITORY / "gateway"
+    return [
+        RenderedFile(path=f"{GATEWAY_CODE}{path.name}", text=path.read_text(encoding="utf-8"))
+        for path in sorted(package.glob("*.py"))
+    ]

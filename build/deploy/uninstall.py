@@ -1,0 +1,83 @@
+"""Remove everything of ours from a host: what of it there is, in words first, then step by step under the lock."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from agent import bundle
+from build.deploy.state import look
+from build.remote.command import Command
+from build.remote.executor import check
+from build.remote.host import Host
+from build.remote.lock import host_lock
+from build.remote.target import Target
+from build.runtime import runner, systemd
+from build.runtime.systemd import STOP_TIMEOUT_S, USER
+
+PARTS = (
+    *systemd.PARTS,
+    "files.py",
+    "weights.py",
+    "content.py",
+    "lock.py",
+    "systemd.py",
+    "ours.py",
+    "uninstall_system.py",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What on a host goes and what stays, one line for each."""
+
+    goes: tuple[str, ...]
+    stays: tuple[str, ...]
+
+
+def find(host: Host, *, keeps_models: bool) -> Found:
+    """Look; touches nothing. Raises DeployError where the data disk is away."""
+    facts = look(host)
+    found = _tell(host, "look", keeps_models=keeps_models)
+    serving = [*facts.engines, *(["the gateway"] if facts.served_addresses else [])]
+    ended = (f"what serves now: {', '.join(serving)}",) if serving else ()
+    return Found(goes=(*ended, *found.goes), stays=found.stays)
+
+
+def uninstall(host: Host, *, keeps_models: bool) -> Found:
+    """Remove it. Idempotent: after an interruption the same call does the rest. Returns what stays."""
+    with host_lock(host, "fab uninstall") as lock:
+        lock.note(is_change=False)  # the audit log is among what goes
+        if host.target.runner == "supervisor" and look(host).runner is not None:
+            with host.reporter.phase("Stop engines and gateway"):
+                check(host.executor, runner.stop_command(host.target))
+        with host.reporter.phase("Remove what is ours"):
+            _tell(host, "remove", keeps_models=keeps_models)
+    return _tell(host, "leave", keeps_models=keeps_models)
+
+
+def command(target: Target, step: str, *, keeps_models: bool) -> Command:
+    """One step of agent/uninstall.py."""
+    wanted: Mapping[str, object] = {
+        "do": step,
+        "root": target.root,
+        "user": target.user or USER,
+        "is_systemd": target.runner == "systemd",
+        "keep_models": keeps_models,
+    }
+    return Command(
+        argv=(target.python, "-I", "-", json.dumps(wanted)),
+        what={"look": "look for what is ours", "remove": "remove what is ours", "leave": "remove the lock"}[step],
+        stdin=bundle("uninstall.py", *PARTS),
+        timeout_s=3 * STOP_TIMEOUT_S,
+    )
+
+
+def sentences(host: Host, found: Found) -> Sequence[str]:
+    """What a person reads before anything is removed."""
+    stays = ["This stays:", *(f"  {line}" for line in found.stays)] if found.stays else []
+    return [f"{host.target.name}: this goes:", *(f"  {line}" for line in found.goes), *stays]
+
+
+def _tell(host: Host, step: str, *, keeps_models: bool) -> Found:
+    said = json.loads(check(host.executor, command(host.target, step, keeps_models=keeps_models)).stdout)
+    return Found(goes=tuple(said["goes"]), stays=tuple(said["stays"]))

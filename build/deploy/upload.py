@@ -1,0 +1,58 @@
+"""Put a release on a host, complete or not at all; switch to it in one step; forget old ones.
+
+What the verbs do there: agent/releases.py.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+
+from agent import bundle
+from build.remote.command import Command
+from build.remote.target import Target
+from deployment.render.release import RenderedFile
+
+KEPT_RELEASES = 5
+
+
+def upload_command(target: Target, name: str, files: Iterable[RenderedFile], build: str) -> Command:
+    """Bring a release under its name: a release that has its name is whole, and on the disk."""
+    # On a host of its own engines are not root and read what root put there; here everything is this user's alone.
+    is_shared = target.runner == "systemd"
+    return _do(target, "upload the release", ["receive", name, build, is_shared], stdin=packed(files))
+
+
+def switch_command(target: Target, name: str) -> Command:
+    """Point `current` at a release; readers see the old one or the new one, never none."""
+    return _do(target, f"switch to {name}", ["switch", name])
+
+
+def confirm_command(target: Target, name: str) -> Command:
+    """Remember that every model of a release answered, now and for a later rollback."""
+    return _do(target, "remember that it answered", ["confirm", name])
+
+
+def stale_releases(ordered: Sequence[str], keep: Sequence[str | None]) -> list[str]:
+    """Name the releases to forget, of all from the oldest on: all but the newest ones and those in use."""
+    return [name for name in ordered[:-KEPT_RELEASES] if name not in keep]
+
+
+def stale_builds(builds: Iterable[str], used: Iterable[str]) -> list[str]:
+    """Name the engine environments that no remaining release links to."""
+    return sorted(set(builds) - set(used))
+
+
+def remove_commands(target: Target, kind: str, names: Sequence[str]) -> list[Command]:
+    """Delete releases or builds by name."""
+    paths = [f"{target.root}/{kind}/{name}" for name in names]
+    return [Command(argv=("rm", "-rf", "--", *paths), what=f"prune old {kind}", timeout_s=300)] if paths else []
+
+
+def packed(files: Iterable[RenderedFile]) -> bytes:
+    """Put files into one document, byte for byte the same for the same files."""
+    return json.dumps({file.path: file.text for file in files}, sort_keys=True).encode()
+
+
+def _do(target: Target, what: str, verb: Sequence[object], *, stdin: bytes | None = None) -> Command:
+    # The program comes as an argument: its stdin is the files.
+    program, wanted = bundle("releases.py", "durable.py").decode(), json.dumps({"root": target.root, "do": [verb]})
+    return Command(argv=(target.python, "-I", "-c", program, wanted), what=what, stdin=stdin, timeout_s=300)

@@ -1,0 +1,68 @@
+"""Prove that what runs is what was deployed, from the host's own evidence."""
+
+import json
+from collections.abc import Iterator
+
+from build.check import Check
+from build.deploy.activate import gate
+from build.deploy.diff import Desired
+from build.deploy.facts import Facts
+from build.deploy.state import current_problem
+from build.engine.commands import BuildDirectory
+from build.engine.seal import judge_proofs, proof_command
+from build.errors import DeployError
+from build.pins import Pins
+from build.remote.command import Command
+from build.remote.executor import check
+from build.remote.host import Host
+
+
+def verify(host: Host, facts: Facts, pins: Pins) -> Iterator[Check]:
+    """Check files, engine environment, processes and answers of the current release; yields as it goes."""
+    if problem := current_problem(host.target, facts):
+        yield _check("release", [problem], "")
+        return
+    desired = Desired.described(str(facts.current), facts.release(facts.current))
+    yield _check("files", changed_files(facts), f"{len(facts.files)} files are as rendered")
+    proofs = host.executor.run(proof_command(BuildDirectory.of(host.target.root, desired.build))).stdout
+    yield _check("environment", judge_proofs(proofs, pins), f"{desired.build}: vLLM {pins.vllm.version}, kernels load")
+    yield from sealed_gates(host, desired.build)
+    yield _check("processes", stale_processes(desired, facts), f"{len(desired.engines)} engines run this release")
+    for each in facts.troubles:
+        yield Check(each.unit, "warn" if each.kind == "extended" else "fail", each.what)
+    try:
+        answers = gate(host, desired, desired.engines, timeout_s=120)
+        yield _check("answers", [], f"{len(answers)} models answer a prompt")
+    except DeployError as error:
+        yield _check("answers", list(error.problems), "")
+
+
+def sealed_gates(host: Host, digest: str) -> Iterator[Check]:
+    """Tell what the environment proved before it was sealed, gate by gate."""
+    build = BuildDirectory.of(host.target.root, digest)
+    read = Command(argv=("cat", "--", str(build.manifest)), what="read what the environment has proven")
+    try:
+        proven = json.loads(check(host.executor, read).stdout).get("gates", [])
+    except (DeployError, ValueError) as error:
+        yield _check("proofs", [f"{build.manifest}: cannot be read, got {error}. Deploy anew"], "")
+        return
+    for proof in proven:
+        yield Check(f"proof: {proof['name']}", proof["verdict"], proof["evidence"])
+
+
+def changed_files(facts: Facts) -> list[str]:
+    """Name files of the current release that differ from what was rendered."""
+    return [f"{path}: not as rendered" for path in facts.edited_files]
+
+
+def stale_processes(desired: Desired, facts: Facts) -> list[str]:
+    """Name engines that do not run what the current release says."""
+    return [
+        f"{name}: runs {facts.running.get(name) or 'nothing'}, not {digest}"
+        for name, digest in desired.engines.items()
+        if facts.running.get(name) != digest
+    ]
+
+
+def _check(name: str, problems: list[str], finding: str) -> Check:
+    return Check(name, "fail" if problems else "pass", "\n".join(problems) or finding)

@@ -1,0 +1,135 @@
+"""Where a deployment goes: names and paths of one host."""
+
+import os
+import posixpath
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+
+from deployment.errors import ConfigError
+from deployment.stack.host_root import local_root
+from deployment.stack.inventory import Inventory, InventoryHost
+
+# What programs need to run at all. Whatever else a shell holds, keys and tokens among it, is not for engines.
+KEPT_VARIABLES = ("HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ", "USER")
+REMOTE_PYTHON = "/usr/bin/python3"
+RunnerKind = Literal["supervisor", "systemd"]
+REPOSITORY = Path(__file__).resolve().parents[2]
+DEMO_STORE = REPOSITORY / "out" / "demo"
+"""Where the demonstration's models are made."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cloud:
+    """Where the host's stack keeps what a deployment may need: names, never values."""
+
+    project: str
+    zone: str
+    bucket: str | None
+    hub_token_secret: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A host as the toolkit sees it; `root` holds everything that it puts there."""
+
+    name: str
+    root: str
+    runner: RunnerKind
+    """What keeps processes running: `supervisor` here, `systemd` on a VM."""
+    python: str
+    """The interpreter that environments are made from."""
+    environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """All that the process runner, and so every engine, gets of the caller's environment."""
+    user: str | None = None
+    """Who engines and gateway run as on a host of their own; None for the caller."""
+    cloud: Cloud | None = None
+    """What the host may use of its cloud; None on this computer."""
+    boot_log: str | None = None
+    """The command that shows why `root` is no mount, on a host where it has to be one; None where a directory does."""
+    clients: tuple[str, ...] = ()
+    """The ranges from which the gateway may be reached, besides the host itself."""
+    keys: str | None = None
+    """What holds the keys that clients must send: a secret, or a file of the host. None: no key is asked for."""
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it is this computer, whose files are also those that a person sees."""
+        return self.cloud is None
+
+    @property
+    def current(self) -> str:
+        return f"{self.root}/current"
+
+    def release(self, name: str) -> str:
+        return f"{self.root}/releases/{name}"
+
+    def checkpoint(self, model: str, revision: str) -> str:
+        return f"{self.root}/models/{model}/{revision}"
+
+
+def remote_target(inventory: Inventory, host: InventoryHost) -> Target:
+    """A host of an inventory: everything below its data disk, run by systemd for the system user `axion`."""
+    return Target(
+        name=host.name,
+        root=host.data_mount,
+        runner="systemd",
+        python=REMOTE_PYTHON,
+        user="axion",
+        boot_log=boot_log_command(inventory.project, host) if host.has_data_disk else None,
+        clients=host.gateway_clients,
+        keys=host.gateway_keys,
+        cloud=Cloud(
+            project=inventory.project,
+            zone=host.zone,
+            bucket=inventory.bucket,
+            hub_token_secret=inventory.secret_ids.hub_token,
+        ),
+    )
+
+
+def path_on(target: Target, path: str, models_file: Path) -> str:
+    """Say where a path of the models file is on a host."""
+    if target.is_here:
+        return str((models_file.resolve().parent / path).resolve())
+    return posixpath.normpath(posixpath.join(target.root, "models", path))
+
+
+def boot_log_command(project: str, host: InventoryHost) -> str:
+    """What to type to see what the startup script of an instance did."""
+    return f"gcloud compute instances get-serial-port-output {host.name} --project={project} --zone={host.zone}"
+
+
+def _chosen_root() -> Path:
+    given = os.environ.get("AXION_LOCAL_ROOT")
+    if not given:
+        return REPOSITORY / "out" / "local"
+    try:
+        return Path(local_root(str(Path(given).resolve()), holds=(str(REPOSITORY), str(Path.home()))))
+    except ValueError as error:
+        raise ConfigError(
+            [
+                f"AXION_LOCAL_ROOT: {error}, got {given!r}. Give a directory of its own, such as out/local of the "
+                "checkout."
+            ]
+        ) from None
+
+
+def local_target(root: Path | None = None) -> Target:
+    """This computer, under out/local or AXION_LOCAL_ROOT. Raises ConfigError where that is somebody else's.
+
+    The interpreter is the one that the operator's environment was made from.
+    """
+    chosen = root or _chosen_root()
+    base = Path(sys.base_prefix) / "bin" / f"python{sys.version_info.major}.{sys.version_info.minor}"
+    kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
+    return Target(
+        environment=kept,
+        name="this computer",
+        root=str(chosen.resolve()),
+        runner="supervisor",
+        python=str(base if base.exists() else sys.executable),
+    )

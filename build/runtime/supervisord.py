@@ -1,0 +1,88 @@
+"""Drive supervisord, which keeps a local target's processes running."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from agent import bundle
+from build.remote.command import Command
+from build.remote.target import REPOSITORY, Target
+from build.runtime.diff import ProcessDiff
+
+# Longer than the longest drain that models.yaml allows.
+STOP_TIMEOUT_S = 700.0
+OWN_LOG = "supervisord"
+"""What `fab logs` calls the log of the runner itself."""
+SUPERVISORD = Path(sys.executable).with_name("supervisord")
+
+
+def change_commands(target: Target, diff: ProcessDiff) -> list[Command]:
+    """Start the runner, or tell it what came and went.
+
+    The gateway goes first: it must not send a request to an engine that is about to leave.
+    """
+    if not diff.is_runner_up:
+        return [start_command(target)]
+    gateway: Sequence[Sequence[str]] = {
+        "keep": [],
+        "start": [["start", "gateway"]],
+        "reload": [["signal", "gateway", "HUP"]],
+        "restart": [["signal", "gateway", "TERM"]],
+    }[diff.gateway]
+    starts = [["start", name] for name in diff.start]
+    return [tell(target, [*gateway, ["update"], *starts], "tell the process runner")]
+
+
+def start_command(target: Target) -> Command:
+    """Start supervisord, which starts everything in its configuration. Returns when it has become a daemon."""
+    kept = (f"{name}={value}" for name, value in target.environment.items())
+    return Command(
+        argv=("env", "-i", *kept, str(SUPERVISORD), "-c", f"{target.current}/supervisord.conf"),
+        what="start the process runner",
+        cwd=target.root,
+        timeout_s=60,
+    )
+
+
+def restart_command(target: Target, name: str) -> Command:
+    """Restart one process: one signal, after which the runner starts it again by itself."""
+    return tell(target, [["restart", name]], f"restart {name}")
+
+
+def stop_command(target: Target) -> Command:
+    """End every process and the runner; returns when they are gone."""
+    return tell(target, [["shutdown", STOP_TIMEOUT_S]], "stop every process")
+
+
+def sweep_command(target: Target) -> Command:
+    """Kill what engines left behind whose launcher and runner were both killed."""
+    return Command(
+        argv=(sys.executable, "-P", "-m", "gateway.launch", "--sweep", "--root", target.root),
+        # This computer's own: `current` may point nowhere, and what runs has to end all the same.
+        env={"PYTHONPATH": str(REPOSITORY)},
+        what="look for processes that lost their launcher",
+        timeout_s=120,
+    )
+
+
+def log_command(target: Target, name: str, *, lines: int, follow: bool, timeout_s: float) -> Command:
+    """Read a process's log."""
+    argv = ("tail", "-n", str(lines), *(("--follow=name", "--retry") if follow else ()), "--", log_path(target, name))
+    return Command(argv=argv, what=f"read {name}'s log", timeout_s=timeout_s)
+
+
+def log_path(target: Target, name: str) -> str:
+    """Name the file that supervisord writes a process's output to."""
+    return f"{target.root}/logs/{name}.log"
+
+
+def tell(target: Target, verbs: Sequence[Sequence[object]], what: str) -> Command:
+    """Have the runner do things in order."""
+    wanted = json.dumps({"root": target.root, "do": verbs})
+    return Command(
+        argv=(target.python, "-I", "-", wanted),
+        what=what,
+        stdin=bundle("runner.py", "room.py"),
+        timeout_s=STOP_TIMEOUT_S + 30,
+    )

@@ -1,0 +1,77 @@
+"""The parts of a model's stanza that say more than one value: speculation, kernels, adapters, parsers."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, JsonValue, WithJsonSchema
+
+from deployment.checkpoint.families import REASONING_PARSERS, TOOL_CALL_PARSERS
+from deployment.frozen import Count, Frozen, Switch
+
+
+def _tool_call_parser(value: str) -> str:
+    if value not in TOOL_CALL_PARSERS:
+        raise ValueError("not a tool parser of vLLM 0.32")
+    return value
+
+
+def _reasoning_parser(value: str) -> str:
+    if value not in REASONING_PARSERS:
+        raise ValueError("not a reasoning parser of vLLM 0.32")
+    return value
+
+
+def _argument(value: Any) -> Any:
+    """Refuse what vLLM 0.32's reader of configuration files drops or turns into another value without a word."""
+    if value is None:
+        raise ValueError("vLLM would read the word None")
+    if value is False:
+        raise ValueError("vLLM drops a false without a word where the argument has no negative form")
+    if value in ([], ""):
+        raise ValueError("vLLM drops it without a word")
+    return value
+
+
+ToolCallParser = Annotated[
+    str, AfterValidator(_tool_call_parser), WithJsonSchema({"type": "string", "enum": list(TOOL_CALL_PARSERS)})
+]
+ReasoningParser = Annotated[
+    str, AfterValidator(_reasoning_parser), WithJsonSchema({"type": "string", "enum": list(REASONING_PARSERS)})
+]
+ExtraArgument = Annotated[JsonValue, AfterValidator(_argument), WithJsonSchema({})]
+
+
+class Speculation(Frozen):
+    """Several tokens a step, guessed from what the prompt and the answer hold already."""
+
+    method: Literal["ngram"] = Field(description="ngram: the only one that needs no further model")
+    num_speculative_tokens: Count = Field(description="how many tokens are guessed at once")
+    prompt_lookup_max: Count | None = Field(None, description="the longest run of tokens that is looked up")
+    prompt_lookup_min: Count | None = Field(None, description="the shortest run of tokens that is looked up")
+
+
+class Kernels(Frozen):
+    """Changes of what our plug-in does by itself (kernels/python/axion_kernels/switches.py)."""
+
+    linear_w4: Switch | None = Field(None, description="true or false: AWQ, GPTQ and compressed-tensors int4 layers")
+    axion_w4: Switch | None = Field(None, description="true or false: the online quantization axion_w4")
+    sampler: Switch | None = Field(None, description="true or false: sampling without sorting the vocabulary")
+    lm_head: Switch | None = Field(None, description="true or false: int8 weights for the output head (default: false)")
+    rms_norm: Switch | None = Field(None, description="true or false: RMSNorm")
+    gemma_rms_norm: Switch | None = Field(None, description="true or false: Gemma's RMSNorm")
+    rotary_embedding: Switch | None = Field(
+        None, description="true or false: rotary position embedding (default: false)"
+    )
+    silu_and_mul: Switch | None = Field(None, description="true or false: the activation SwiGLU")
+    gelu_and_mul: Switch | None = Field(None, description="true or false: the activation GeGLU")
+
+    @property
+    def variable(self) -> str | None:
+        """What AXION_KERNELS is set to: the changes alone, so that what is on by default stays as it is."""
+        said = [f"{'+' if is_on else '-'}{name}" for name, is_on in self if is_on is not None]
+        return ",".join(said) or None
+
+
+class Adapter(Frozen):
+    """A LoRA adapter, served under its own name beside the model that it changes."""
+
+    path: str = Field(min_length=1, description="a directory on the host, relative to the models file")

@@ -1,0 +1,162 @@
+"""Read models.yaml into a Deployment, or report everything that is wrong with it at once."""
+
+from pathlib import Path as FilePath
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from deployment.checkpoint.facts import Checkpoint
+from deployment.checkpoint.lock import ModelLock, lock_path, read_lock
+from deployment.document import Document, Path, parse_document
+from deployment.errors import ConfigError
+from deployment.models.chat_template import template_problem
+from deployment.models.option_arguments import parser_problems
+from deployment.models.rules import findings
+from deployment.models.spec import NAME_ADAPTER, Deployment, Gateway, Host, Model, ModelsFile, Weights
+from deployment.problems import NAME_RULE, describe, shown, unknown_key
+
+T = TypeVar("T", bound=BaseModel)
+
+
+def load_deployment(file: FilePath) -> Deployment:
+    """Read, parse and check a models file and the lock beside it. Raises ConfigError with every problem found."""
+    return parse_deployment(read_models_text(file), file.name, read_lock(lock_path(file)), file.parent)
+
+
+def read_models_text(file: FilePath) -> str:
+    """Read a models file, its line ends as they are. Raises ConfigError."""
+    try:
+        return file.read_bytes().decode("utf-8")
+    except FileNotFoundError:
+        raise ConfigError([f"{file}: no such file, got nothing. Name a models file, such as models.yaml."]) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError([f"{file}: cannot be read, got {error}. Give a readable UTF-8 file."]) from None
+
+
+def parse_deployment(text: str, file: str, lock: ModelLock, directory: FilePath | None = None) -> Deployment:
+    """Check the text of a models file; `file` is how problems call it. Raises ConfigError.
+
+    `directory` is where the files lie that it names; without one they are not looked at.
+    """
+    return _Reader(read_document(text, file), lock, directory).read()
+
+
+def read_document(text: str, file: str) -> Document:
+    """Read a models file as plain data. Raises ConfigError where it is not YAML, or no mapping."""
+    try:
+        document = parse_document(text, file)
+    except yaml.MarkedYAMLError as error:
+        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise ConfigError([f"{file}{line}: not YAML, got {error.problem}. Correct the line."]) from None
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise ConfigError([f"{file}: not YAML, got {error}. Correct it."]) from None
+    if not isinstance(document.data, dict):
+        raise ConfigError([f"{file}: not a mapping, got {shown(document.data)}. Give models: and default_model:."])
+    return document
+
+
+class _Reader:
+    """Checks one document piece by piece, so that a mistake in one model hides no mistake of another."""
+
+    def __init__(self, document: Document, lock: ModelLock, directory: FilePath | None) -> None:
+        self.document, self.lock, self.directory = document, lock, directory
+        self.problems = [
+            f"{document.where(path)}: written twice, got two values. Keep one." for path in document.duplicates
+        ]
+
+    def read(self) -> Deployment:
+        data = self.document.data
+        models = self._models(data.get("models"))
+        host = self._piece(Host, data.get("host", {}), ("host",))
+        gateway = self._piece(Gateway, data.get("gateway", {}), ("gateway",))
+        self._top(data)
+        checkpoints = self._checkpoints(data.get("models"))
+        for name in models.keys() & checkpoints.keys():
+            self._parsers(name, models[name], checkpoints[name])
+        self.problems += findings(self.document, checkpoints)
+        if self.problems:
+            raise ConfigError(self.problems)
+        assert host is not None and gateway is not None, "a piece without problems was read"
+        default = data["default_model"]
+        return Deployment(default_model=default, models=models, gateway=gateway, host=host, checkpoints=checkpoints)
+
+    def _checkpoints(self, models: Any) -> dict[str, Checkpoint]:
+        """Take each model's facts from the lock, if it has those of the very checkpoint that the file names."""
+        found: dict[str, Checkpoint] = {}
+        for name, piece in models.items() if isinstance(models, dict) else ():
+            wanted = _weights(piece)
+            if wanted is None:
+                continue  # which is a problem of its own
+            locked = self.lock.models.get(name)
+            if locked is None:
+                self._problem(("models", name), f"not in the lock file, got no facts. Run `fab models-update {name}`.")
+            elif locked.source != (wanted.hub, wanted.revision, wanted.path):
+                what = f"the lock file holds the facts of {locked}, got {wanted}. Run `fab models-update {name}`."
+                self._problem(("models", name, "weights"), what)
+            else:
+                found[name] = locked.checkpoint
+        return found
+
+    def _models(self, data: Any) -> dict[str, Model]:
+        if not isinstance(data, dict) or not data:
+            what = "missing" if data is None else "not a mapping with at least one model"
+            self._problem(("models",), f"{what}, got {shown(data)}. Give a mapping from model name to model.")
+            return {}
+        read: dict[str, Model] = {}
+        for name, piece in data.items():
+            if not is_name(name):
+                self._problem(("models", name), f"not a usable name, got {shown(name)}. {NAME_RULE}.")
+            model = self._piece(Model, piece, ("models", name))
+            if model is not None:
+                read[name] = model
+        return read
+
+    def _parsers(self, name: str, model: Model, checkpoint: Checkpoint) -> None:
+        """The chat template, and the parsers, of which it may decide."""
+        said, template = model.engine.chat_template, None
+        if said is not None and self.directory is not None:
+            if problem := template_problem(self.directory / said, said):
+                self._problem(("models", name, "engine", "chat_template"), problem)
+                return
+            template = (self.directory / said).read_text(encoding="utf-8")
+        for key, what in parser_problems(model, checkpoint, template):
+            self._problem(("models", name, "engine", key), what)
+
+    def _piece(self, kind: type[T], data: Any, at: Path) -> T | None:
+        try:
+            return kind.model_validate(data)
+        except ValidationError as error:
+            self.problems += describe(error, at, self.document, kind)
+            return None
+
+    def _top(self, data: dict[str, Any]) -> None:
+        """Unknown top-level keys, and the default model's own type; its meaning is a cross-check."""
+        for key in [key for key in data if key not in ModelsFile.model_fields]:
+            self.problems.append(unknown_key(self.document, (str(key),), data[key], ModelsFile))
+        default = data.get("default_model")
+        if not isinstance(default, str):
+            what = "missing" if default is None else "not text"
+            self._problem(("default_model",), f"{what}, got {shown(default)}. Give the key of one of the models.")
+
+    def _problem(self, path: Path, sentence: str) -> None:
+        self.problems.append(f"{self.document.where(path)}: {sentence}")
+
+
+def _weights(model: Any) -> Weights | None:
+    """Read where a model's checkpoint is, whatever else is wrong with it."""
+    try:
+        found = Weights.model_validate(model["weights"])
+    except (ValidationError, TypeError, LookupError):
+        return None
+    is_one = (found.hub is None) != (found.path is None) and (found.hub is None) == (found.revision is None)
+    return found if is_one else None
+
+
+def is_name(name: Any) -> bool:
+    """Whether a model may be called so."""
+    try:
+        NAME_ADAPTER.validate_python(name)
+    except ValidationError:
+        return False
+    return True

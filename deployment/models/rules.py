@@ -1,0 +1,169 @@
+"""What no single field can know: names that clash, arguments that contradict each other or the checkpoint.
+
+Rules read the document itself, not parsed values: a mistake in one field must not hide one between two others.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from deployment.checkpoint.facts import Checkpoint
+from deployment.checkpoint.kv_cache import ELEMENT_BYTES, sequence_bytes
+from deployment.checkpoint.shape import Shape
+from deployment.document import Document, Path
+from deployment.models.option_rules import option_findings
+from deployment.models.reserved import MEANT_BY_CLIENTS, why_reserved
+from deployment.models.spec import SIZE_ADAPTER, Engine
+from deployment.problems import joined, shown
+from deployment.quantities import shown_bytes
+
+Finding = tuple[Path, str]
+
+
+def findings(document: Document, checkpoints: Mapping[str, Checkpoint]) -> list[str]:
+    """Check names across models, and each model against itself and against its checkpoint, where that is known."""
+    models = document.data.get("models")
+    if not isinstance(models, dict):
+        return []
+    found = [
+        *_default_model(document.data.get("default_model"), models),
+        *_name_clashes(models),
+        *_adapter_clashes(models),
+    ]
+    for name, model in models.items():
+        if isinstance(model, dict):
+            found += [(("models", name, *path), what) for path, what in _model(model, checkpoints.get(name))]
+    return [f"{document.where(path)}: {what}" for path, what in found]
+
+
+def _default_model(default: Any, models: Mapping[Any, Any]) -> Iterator[Finding]:
+    if isinstance(default, str) and default not in models:
+        known = joined(str(name) for name in models)
+        yield ("default_model",), f"no model has this key, got {shown(default)}. Use {known}."
+
+
+def _name_clashes(models: Mapping[Any, Any]) -> Iterator[Finding]:
+    owner: dict[str, str] = {str(name): str(name) for name in models}
+    for name in models:
+        if why := why_reserved(name):
+            yield ("models", name), f"reserved, it {why}, got {shown(name)}. Choose another name."
+    for name, model in models.items():
+        aliases = model.get("aliases") if isinstance(model, dict) else None
+        for index, alias in enumerate(aliases if isinstance(aliases, list) else []):
+            path: Path = ("models", name, "aliases", index)
+            if isinstance(alias, str) and alias in MEANT_BY_CLIENTS:
+                yield path, f"reserved, it {MEANT_BY_CLIENTS[alias]}, got {shown(alias)}. Delete it."
+            elif isinstance(alias, str) and alias in owner:
+                yield path, f"already names {owner[alias]}, got {shown(alias)}. Give it to one model only."
+            elif isinstance(alias, str):
+                owner[alias] = str(name)
+
+
+def _adapter_clashes(models: Mapping[Any, Any]) -> Iterator[Finding]:
+    """An adapter is a model to clients: its name is nobody else's."""
+    owner = {str(name): str(name) for name in models}
+    for name, model in models.items():
+        aliases = model.get("aliases") if isinstance(model, dict) else None
+        owner |= {str(alias): str(name) for alias in (aliases if isinstance(aliases, list) else [])}
+    for name, model in models.items():
+        for adapter in _mapping(model, "lora") if isinstance(model, dict) else ():
+            path: Path = ("models", name, "lora", str(adapter))
+            if adapter in MEANT_BY_CLIENTS:
+                yield path, f"reserved, it {MEANT_BY_CLIENTS[adapter]}, got {shown(adapter)}. Choose another name."
+            elif adapter in owner:
+                yield path, f"already names {owner[adapter]}, got {shown(adapter)}. Choose another name."
+            owner.setdefault(str(adapter), f"an adapter of {name}")
+
+
+def _model(model: Mapping[str, Any], checkpoint: Checkpoint | None) -> Iterator[Finding]:
+    engine = _mapping(model, "engine")
+    yield from _source(_mapping(model, "weights"))
+    yield from _step(engine)
+    yield from option_findings(model, checkpoint)
+    if checkpoint is not None:
+        yield from _precision(checkpoint, engine)
+        yield from _context(checkpoint.shape, engine)
+        yield from _pictures(checkpoint.shape, engine)
+
+
+def _source(weights: Mapping[str, Any]) -> Iterator[Finding]:
+    hub, path, revision = (weights.get(key) for key in ("hub", "path", "revision"))
+    if weights and (hub is None) == (path is None):
+        yield ("weights",), f"one source is needed, got {'both' if hub else 'neither'}. Give hub and revision, or path."
+    elif hub is not None and revision is None:
+        what = "missing, got nothing. Give the 40 hex digits of a commit; a branch would be a silent deploy."
+        yield ("weights", "revision"), what
+    elif path is not None and revision is not None:
+        yield ("weights", "revision"), f"a directory has none, got {shown(revision)}. Delete it."
+
+
+def _step(engine: Mapping[str, Any]) -> Iterator[Finding]:
+    tokens, sequences = _int_or_default(engine, "max_num_batched_tokens"), _int_or_default(engine, "max_num_seqs")
+    if 0 < tokens < sequences:
+        what = f"less than max_num_seqs {sequences}, got {tokens}. A step decodes one token of each: raise it."
+        yield ("engine", "max_num_batched_tokens"), what
+    longest, threshold = _int(engine, "max_model_len"), _int(engine, "long_prefill_token_threshold")
+    if longest and threshold and threshold > longest:
+        what = f"more than max_model_len {longest}, got {threshold}. vLLM refuses that: lower it, or delete it."
+        yield ("engine", "long_prefill_token_threshold"), what
+
+
+def _precision(checkpoint: Checkpoint, engine: Mapping[str, Any]) -> Iterator[Finding]:
+    """Quantized layers compute in bfloat16; weights stored in float32 would lose bits that nobody asked to lose."""
+    method = checkpoint.quantization.method if checkpoint.quantization else None
+    dtype, quantization = engine.get("dtype", "bfloat16"), engine.get("quantization")
+    if quantization == "axion_w4" and method is not None:
+        what = f"the checkpoint is quantized already, with {method}, got {shown(quantization)}. "
+        yield ("engine", "quantization"), f"{what}Delete it, or take the bfloat16 original."
+    if dtype == "float32" and (method or quantization) is not None:
+        yield ("engine", "dtype"), 'quantized layers compute in bfloat16, got "float32". Set bfloat16.'
+    if checkpoint.shape.dtype == "float32" and dtype == "bfloat16" and (method or quantization) is None:
+        what = 'the checkpoint is float32, got "bfloat16". Set float32, or convert the checkpoint to bfloat16.'
+        yield ("engine", "dtype"), what
+
+
+def _pictures(shape: Shape, engine: Mapping[str, Any]) -> Iterator[Finding]:
+    limits = engine.get("limit_mm_per_prompt")
+    if isinstance(limits, Mapping) and any(limits.values()) and not shape.takes_pictures:
+        what = f"{shape.architecture} takes no pictures, got {shown(limits)}. Delete it."
+        yield ("engine", "limit_mm_per_prompt"), what
+
+
+def _context(shape: Shape, engine: Mapping[str, Any]) -> Iterator[Finding]:
+    tokens, longest = _int(engine, "max_model_len"), shape.max_position_embeddings
+    if tokens is None:
+        return
+    if tokens > longest:
+        what = f"longer than the checkpoint's context of {longest} tokens, got {tokens}. Give at most {longest}."
+        yield ("engine", "max_model_len"), what
+        return
+    dtype = engine.get("dtype", Engine.model_fields["dtype"].default)
+    step = _int_or_default(engine, "max_num_batched_tokens")
+    try:
+        given = SIZE_ADAPTER.validate_python(engine.get("kv_cache_memory_bytes"))
+    except ValidationError:
+        return
+    if dtype not in ELEMENT_BYTES:
+        return
+    needed = sequence_bytes(shape.attention, dtype, tokens=tokens, step_tokens=step)
+    if needed > given:
+        what = (
+            f"one sequence of max_model_len {tokens} needs {shown_bytes(needed)}, got {shown_bytes(given)}. "
+            "Raise it, or lower max_model_len."
+        )
+        yield ("engine", "kv_cache_memory_bytes"), what
+
+
+def _mapping(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = data.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _int(data: Mapping[str, Any], key: str) -> int | None:
+    value = data.get(key)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _int_or_default(engine: Mapping[str, Any], key: str) -> int:
+    return _int(engine, key) or int(Engine.model_fields[key].default)

@@ -1,0 +1,188 @@
+"""Decide whether the models fit a host, and what each engine gets of it. Everything here is derived."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from deployment.checkpoint.facts import Checkpoint
+from deployment.checkpoint.kv_cache import sequences_at_once
+from deployment.errors import ConfigError
+from deployment.models.memory import Footprint, footprint
+from deployment.models.spec import Deployment, Model
+from deployment.problems import joined
+from deployment.quantities import shown_bytes
+
+# Linux allows 107 bytes and a closing zero in sockaddr_un.sun_path (unix(7)); supervisor appends its process id.
+SOCKET_PATH_BYTES = 107 - len(".4194304")
+RUNNER = "supervisor"
+"""Whose socket lies beside those of the engines on a local target."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostFacts:
+    """What of a host decides whether a deployment fits."""
+
+    name: str
+    cores: int
+    memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnginePlan:
+    """What one engine gets."""
+
+    name: str
+    cores: tuple[int, ...]
+    """Core numbers its processes may run on."""
+    compute_threads: int
+    thread_binding: str
+    """vLLM's VLLM_CPU_OMP_THREADS_BIND."""
+    socket: str
+    footprint: Footprint
+    full_length_sequences: int
+    """How many sequences of max_model_len the KV cache holds at once."""
+
+    @property
+    def core_list(self) -> str:
+        """Cores as the kernel writes them: `4-7,9`."""
+        return _core_list(self.cores)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A deployment that fits a host."""
+
+    host: HostFacts
+    engines: Mapping[str, EnginePlan]
+    system_cores: tuple[int, ...]
+    free_bytes: int
+
+
+def plan(deployment: Deployment, host: HostFacts, root: str) -> Plan:
+    """Give every engine its cores, socket and memory. Raises ConfigError naming each term when it does not fit."""
+    footprints = {name: footprint(model, deployment.checkpoints[name]) for name, model in deployment.models.items()}
+    problems = [
+        *_cores_problems(deployment, host),
+        *_memory_problems(deployment, host, footprints),
+        *_socket_problems(deployment, root),
+    ]
+    if problems:
+        raise ConfigError(problems)
+    cores = assign_cores(deployment, host.cores)
+    engines = {
+        name: EnginePlan(
+            name=name,
+            cores=cores[name],
+            compute_threads=_compute_threads(model, deployment.host.core_policy),
+            thread_binding=_thread_binding(cores[name], deployment.host.core_policy),
+            socket=socket_path(root, name),
+            footprint=footprints[name],
+            full_length_sequences=_full_length_sequences(model, deployment.checkpoints[name]),
+        )
+        for name, model in deployment.models.items()
+    }
+    used = sum(each.total for each in footprints.values())
+    return Plan(
+        host=host,
+        engines=engines,
+        system_cores=tuple(range(deployment.host.reserved_cores)),
+        free_bytes=host.memory_bytes - int(deployment.host.reserved_memory) - used,
+    )
+
+
+def assign_cores(deployment: Deployment, host_cores: int) -> dict[str, tuple[int, ...]]:
+    """Number the cores: the first ones for the system, then each model's in the order of the file.
+
+    Neighbouring numbers stay together, since a socket's or a cluster's cores are numbered in a row.
+    """
+    first = deployment.host.reserved_cores
+    if deployment.host.core_policy == "shared":
+        everything = tuple(range(min(first, host_cores - 1), host_cores))
+        return dict.fromkeys(deployment.models, everything)
+    assigned: dict[str, tuple[int, ...]] = {}
+    for name, model in deployment.models.items():
+        assigned[name] = tuple(range(first, first + model.cores))
+        first += model.cores
+    return assigned
+
+
+def socket_path(root: str, name: str) -> str:
+    """Where an engine listens."""
+    return f"{root}/run/{name}.sock"
+
+
+def _cores_problems(deployment: Deployment, host: HostFacts) -> Iterator[str]:
+    reserved = deployment.host.reserved_cores
+    if deployment.host.core_policy == "shared":
+        for name, model in deployment.models.items():
+            if model.cores > max(1, host.cores - reserved):
+                yield (
+                    f"models.{name}.cores: more than {host.name} shares, got {model.cores} of {host.cores} with "
+                    f"{reserved} reserved. Give at most {max(1, host.cores - reserved)}."
+                )
+        return
+    wanted = sum(model.cores for model in deployment.models.values())
+    if reserved + wanted > host.cores:
+        terms = " + ".join(f"{name} {model.cores}" for name, model in deployment.models.items())
+        yield (
+            f"models: {host.name} has {host.cores} cores, got {reserved + wanted} "
+            f"(host.reserved_cores {reserved} + {terms}). Lower cores by {reserved + wanted - host.cores}, "
+            "take a larger machine, or set host.core_policy to shared."
+        )
+
+
+def _memory_problems(deployment: Deployment, host: HostFacts, footprints: Mapping[str, Footprint]) -> Iterator[str]:
+    reserved = int(deployment.host.reserved_memory)
+    wanted = reserved + sum(each.total for each in footprints.values())
+    if wanted <= host.memory_bytes:
+        return
+    terms = "".join(f"\n    {name} {shown_bytes(each.total)}: {each}" for name, each in footprints.items())
+    largest = max(footprints, key=lambda name: footprints[name].kv_cache)
+    yield (
+        f"models: {host.name} has {shown_bytes(host.memory_bytes)} of memory, got {shown_bytes(wanted)} "
+        f"(host.reserved_memory {shown_bytes(reserved)} and the engines below). Free "
+        f"{shown_bytes(wanted - host.memory_bytes)}: lower kv_cache_memory_bytes (largest: {largest}), serve fewer "
+        f"models, quantize, or take a larger machine.{terms}"
+    )
+
+
+def _socket_problems(deployment: Deployment, root: str) -> Iterator[str]:
+    names = (*deployment.models, RUNNER)
+    too_long = [name for name in names if len(socket_path(root, name).encode()) > SOCKET_PATH_BYTES]
+    if too_long:
+        longest = max(len(socket_path(root, name).encode()) for name in too_long)
+        yield (
+            f"{root}: too long for the sockets of {joined(too_long)}, got {longest} bytes where Linux takes "
+            f"{SOCKET_PATH_BYTES}. Choose a shorter one: data_mount, AXION_LOCAL_ROOT, or another checkout."
+        )
+
+
+def _compute_threads(model: Model, policy: str) -> int:
+    """One core of a set stays free for the engine's scheduler, which spins (vLLM 0.32, busy_loop_s)."""
+    return model.cores if policy == "shared" or model.cores == 1 else model.cores - 1
+
+
+def _thread_binding(cores: tuple[int, ...], policy: str) -> str:
+    if policy == "shared":
+        return "nobind"
+    return _core_list(cores[1:] or cores)
+
+
+def _full_length_sequences(model: Model, checkpoint: Checkpoint) -> int:
+    engine = model.engine
+    return sequences_at_once(
+        checkpoint.shape.attention,
+        engine.dtype,
+        tokens=engine.max_model_len,
+        step_tokens=engine.max_num_batched_tokens,
+        kv_bytes=int(engine.kv_cache_memory_bytes),
+    )
+
+
+def _core_list(cores: tuple[int, ...]) -> str:
+    ranges: list[tuple[int, int]] = []
+    for core in cores:
+        if ranges and core == ranges[-1][1] + 1:
+            ranges[-1] = (ranges[-1][0], core)
+        else:
+            ranges.append((core, core))
+    return ",".join(str(low) if low == high else f"{low}-{high}" for low, high in ranges)

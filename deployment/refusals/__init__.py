@@ -1,0 +1,1 @@
+"""What Google, Pulumi and gcloud refuse, in words, each with its next step. Pure."""

@@ -1,0 +1,49 @@
+"""A host's settings outside of a stack's file, as another program gives them to the plug-in: checked all the same."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from deployment.document import Document
+from deployment.errors import ConfigError
+from deployment.problems import describe, shown
+from deployment.stack.catalog import Shape, load_catalog
+from deployment.stack.disks import disk_problems, disk_uses
+from deployment.stack.pricing import DiskUse
+from deployment.stack.settings import HostSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OneHost:
+    """Settings that passed, and what follows from them."""
+
+    settings: HostSettings
+    shape: Shape
+    boot_disk: DiskUse
+    data_disk: DiskUse
+    image: str
+
+
+def one_host(data: Mapping[str, Any]) -> OneHost:
+    """Check the settings of one host. Raises ConfigError with every problem found."""
+    catalog = load_catalog()
+    try:
+        settings = HostSettings.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(describe(error, (), Document("settings", data, {}, ()), HostSettings)) from None
+    shape = catalog.shape(settings.machine_type)
+    if shape is None:
+        what = f"not an Axion machine, got {shown(settings.machine_type)}. Use one such as c4a-standard-32"
+        raise ConfigError([f"settings machineType: {what}."])
+    disks = disk_uses(settings, catalog)
+    problems = [
+        f"settings {which}Disk{field}: {what}"
+        for which, use in disks.items()
+        for field, what in disk_problems(shape, which, use, catalog)
+    ]
+    if problems:
+        raise ConfigError(problems)
+    image = settings.image or catalog.images.default
+    return OneHost(settings=settings, shape=shape, boot_disk=disks["boot"], data_disk=disks["data"], image=image)

@@ -1,1 +1,0 @@
-"""The rehearsal on an emulated arm64 host: `sudo make rehearse-arm`, which is tests/rehearse_arm.py."""

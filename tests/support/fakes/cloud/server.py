@@ -1,0 +1,191 @@
+"""The HTTP side: find the method, judge the call, strike with planted faults, answer, judge the answer."""
+
+import copy
+import json
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from tests.support.fakes.cloud import documents, gates
+from tests.support.fakes.cloud.answers import ANSWERS, Call
+from tests.support.fakes.cloud.errors import ApiError, service_disabled
+from tests.support.fakes.cloud.faults import Fault
+from tests.support.fakes.cloud.state import Settings, State
+
+Json = dict[str, Any]
+HANG_S = 3600.0
+
+
+class CutOffError(Exception):
+    """A planted fault: the connection closes without an answer."""
+
+
+@dataclass(eq=False)
+class Cloud:
+    """State, planted faults, and every request that came, with what was answered."""
+
+    state: State = field(default_factory=State)
+    faults: list[Fault] = field(default_factory=list)
+    requests: list[Json] = field(default_factory=list)
+    url: str = ""
+    closing: threading.Event = field(default_factory=threading.Event)
+
+    def plant(self, **fault: Any) -> Fault:
+        """Add a fault; see `Fault` for the fields."""
+        planted = Fault(**fault)
+        self.faults.append(planted)
+        return planted
+
+    def answer(self, verb: str, target: str, body: Json, headers: Json | None = None) -> tuple[int, Json]:
+        """The whole way of one call, HTTP aside; names of headers are in lower case."""
+        parts = urlsplit(target)
+        path, query = unquote(parts.path), parse_qs(parts.query, keep_blank_values=True)
+        record: Json = {"method": "", "verb": verb, "path": target, "body": body, "status": 0, "answer": None}
+        self.requests.append(record)
+        try:
+            method, names = documents.find(verb, path)
+            record["method"] = method.id
+            # What was asked stays as it was, whatever becomes of the resource.
+            asked = copy.deepcopy(body)
+            record["status"], record["answer"] = 200, self._call(method, names, query, asked, path, headers)
+        except ApiError as error:
+            record["status"], record["answer"] = error.code, error.body()
+        return record["status"], record["answer"]
+
+    def _call(
+        self,
+        method: documents.Method,
+        names: dict[str, str],
+        query: dict[str, list[str]],
+        body: Json,
+        path: str,
+        headers: Json | None,
+    ) -> Json:
+        with self.state.lock:
+            struck = [fault for fault in self.faults if fault.strikes(method.id, path)]
+        settings = self.state.settings
+        for fault in struck:
+            fault.sleep()
+            if fault.kind == "hang" and not fault.after_work:
+                self._hang()
+            if refusal := fault.refusal(settings, method.id, method.service, path):
+                raise refusal
+        if method.service not in settings.services and method.service != "serviceusage.googleapis.com":
+            title = f"{method.service.partition('.')[0].title()} API"
+            raise service_disabled(method.service, title, settings.project, settings.number)
+        parameters = method.checked_parameters(names, query)
+        method.check_request(body)
+        call = Call(state=self.state, method=method, parameters=parameters, body=body, headers=headers or {})
+        call.fails_at_end = next(
+            (end for fault in struck if (end := fault.end(parameters.get("zone", "us-central1-a")))), None
+        )
+        if method.id.endswith("Operations.wait"):
+            answer = ANSWERS[method.id](call)
+        else:
+            with self.state.lock:
+                self.state.advance()
+                gates.check(call)
+                answer = json.loads(json.dumps(ANSWERS[method.id](call)))
+        problems = method.problems_of_answer(answer)
+        assert not problems, f"{method.id} answered what Google's schema does not allow: {problems}"
+        if any(fault.kind == "hang" for fault in struck):
+            self._hang()
+        if any(fault.kind == "drop" for fault in struck):
+            raise CutOffError
+        return answer
+
+    def _hang(self) -> None:
+        self.closing.wait(HANG_S)
+        raise CutOffError
+
+    def control(self, verb: str, path: str, body: Json) -> Any:
+        """The tests' own side entrance: /_faults, /_state, /_requests, /_settings."""
+        if path == "/_faults":
+            if verb == "POST":
+                self.plant(**body)
+            elif verb == "DELETE":
+                self.faults.clear()
+            return [fault.shown() for fault in self.faults]
+        if path == "/_requests":
+            if verb == "DELETE":
+                self.requests.clear()
+            return list(self.requests)
+        with self.state.lock:
+            self.state.advance()
+            if path == "/_settings" and verb == "POST":
+                for name, value in body.items():
+                    setattr(self.state.settings, name, set(value) if name == "services" else value)
+            return json.loads(json.dumps(self.state.snapshot()))
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Bytes in, bytes out."""
+
+    protocol_version = "HTTP/1.1"
+    cloud: Cloud
+
+    def _serve(self) -> None:
+        length = int(self.headers.get("Content-Length") or 0)
+        raw = self.rfile.read(length)
+        path = urlsplit(self.path).path
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        try:
+            body = json.loads(raw) if raw.strip() else {}
+            if path.startswith("/_"):
+                status, answer = 200, self.cloud.control(self.command, path, body)
+            else:
+                status, answer = self.cloud.answer(self.command, self.path, body, headers)
+        except CutOffError:
+            self.close_connection = True
+            return
+        except Exception as error:  # our bug: tell the client, or it waits; the test then shows this text
+            status, answer = 500, {"error": {"code": 500, "message": f"the fake cloud broke: {error!r}", "errors": []}}
+            self.log_error("%s", repr(error))
+        self._send(status, answer)
+
+    def _send(self, status: int, answer: Any) -> None:
+        data = b"" if answer is None else json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json; charset=UTF-8")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815, the library's names
+
+    def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002, the library's name
+        """Say nothing: `requests` has all of it."""
+
+
+class Server(ThreadingHTTPServer):
+    """A thread for each connection, none of which keeps the process alive."""
+
+    daemon_threads = True
+    request_queue_size = 64
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that gave up waiting, or was killed, is what many tests want; all else is shown."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
+@contextmanager
+def running(settings: Settings | None = None, *, port: int = 0) -> Iterator[Cloud]:
+    """A cloud on a port of its own for as long as the block runs."""
+    cloud = Cloud(State(settings))
+    server = Server(("127.0.0.1", port), type("BoundHandler", (Handler,), {"cloud": cloud}))
+    cloud.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield cloud
+    finally:
+        cloud.closing.set()
+        server.shutdown()
+        server.server_close()
+        thread.join(timeout=5)

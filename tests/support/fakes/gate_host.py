@@ -1,0 +1,132 @@
+"""A host as the gate sees it: launchers' records, engines on sockets, and a gateway; every part can misbehave."""
+
+import json
+import os
+import socketserver
+import subprocess
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from agent import bundle
+from tests.support.fakes.answers import whole_answer
+
+ANSWER = whole_answer("/v1/chat/completions", "alpha", "Paris", 1, best=2)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Any
+
+    def do_GET(self) -> None:
+        self.reply(*self.server.owner.get(self.path, self.server.name))
+
+    def do_POST(self) -> None:
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.owner.authorizations.append(self.headers.get("Authorization"))
+        self.reply(*self.server.owner.post(asked))
+
+    def reply(self, status: int, body: Any) -> None:
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def address_string(self) -> str:
+        return "a test"
+
+    def log_message(self, *arguments: object) -> None:
+        return
+
+
+class _UnixServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    daemon_threads = True
+
+
+class GateHost:
+    """Change the fields at any time; `close` ends it."""
+
+    def __init__(self, root: Path, *names: str) -> None:
+        self.root = root
+        self.health: dict[str, int] = dict.fromkeys(names, 200)
+        self.states: dict[str, str] = dict.fromkeys(names, "ready")
+        self.answers: dict[str, tuple[int, Any]] = dict.fromkeys(names, (200, ANSWER))
+        self.stats: dict[str, Any] = {"config_digest": "g1", "unit_digest": "ug", "pid": os.getpid()}
+        self.asked: list[dict[str, Any]] = []
+        self.authorizations: list[str | None] = []
+        self.looks = 0
+        """How often the gate asked the gateway what it sees: once a round."""
+        (root / "run").mkdir(parents=True)
+        self.servers: list[Any] = []
+        for name in names:
+            self.record(name, pid=100)
+            self._serve(_UnixServer(str(root / "run" / f"{name}.sock"), _Handler), name)
+        front = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+        self.address = f"127.0.0.1:{front.server_address[1]}"
+        self._serve(front, "gateway")
+
+    def _serve(self, server: "HTTPServer | _UnixServer", name: str) -> None:
+        server.owner, server.name = self, name  # type: ignore[union-attr] # read by the handler
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        self.servers.append(server)
+
+    def record(self, name: str, *, pid: int, digest: str | None = None) -> None:
+        """Write what a launcher writes when it starts an engine."""
+        path = self.root / "run" / f"{name}.json"
+        draft = path.with_suffix(".json.new")
+        draft.write_text(json.dumps({"pid": pid, "unit_digest": digest or f"u-{name}"}))
+        draft.replace(path)
+
+    def get(self, path: str, name: str) -> tuple[int, Any]:
+        if path == "/stats":
+            self.looks += 1
+            return 200, {**self.stats, "models": {each: {"state": state} for each, state in self.states.items()}}
+        return self.health[name], b""
+
+    @property
+    def prompts(self) -> list[str]:
+        """The models that were asked, in order."""
+        return [asked["model"] for asked in self.asked]
+
+    def post(self, asked: dict[str, Any]) -> tuple[int, Any]:
+        self.asked.append(asked)
+        return self.answers[asked["model"]]
+
+    def wait_for_rounds(self, count: int) -> None:
+        """Wait until the gate has looked at everything so many times more."""
+        wanted, deadline = self.looks + count, time.monotonic() + 20
+        while self.looks < wanted:
+            assert time.monotonic() < deadline, "the gate does not look"
+            time.sleep(0.01)
+
+    def start_gate(self, **wanted: Any) -> "subprocess.Popen[str]":
+        """Start the gate's script as on a host; `wanted` replaces its arguments."""
+        arguments = {
+            "root": str(self.root),
+            "runner": "supervisor",
+            "gateway": self.address,
+            "config_digest": "g1",
+            "unit_digest": "ug",
+            "engines": {name: f"u-{name}" for name in self.health},
+            "ended": [],
+            "timeout_s": 15,
+            **wanted,
+        }
+        command = [sys.executable, "-I", "-", json.dumps(arguments)]
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+        assert process.stdin is not None
+        source = bundle("gate.py", "answer.py", "unix_http.py", "clock.py").decode()
+        assert "POLL_S = 0.5\n" in source
+        process.stdin.write(source.replace("POLL_S = 0.5\n", "POLL_S = 0.05\n"))
+        process.stdin.close()
+        process.stdin = None
+        return process
+
+    def close(self) -> None:
+        for server in self.servers:
+            server.shutdown()
+            server.server_close()

@@ -1,0 +1,17 @@
+"""Pieces of long work for tests."""
+
+import sys
+from typing import Any
+
+from build.remote.command import Command
+from build.remote.jobs import Work
+
+UNIT = "axion-work-test.service"
+
+
+def step(code: str, **given: Any) -> Command:
+    return Command(argv=(sys.executable, "-I", "-c", code), **{"what": "do it", "timeout_s": 20.0, **given})
+
+
+def a_work(*steps: Command, **given: Any) -> Work:
+    return Work(**{"name": "test", "what": "test it", "steps": steps, "timeout_s": 60.0, **given})

@@ -1,0 +1,242 @@
+"""What of a host is ours, and how it goes: what was there stays, and no interruption is one too many."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from agent import bundle, script
+from agent import uninstall as program
+from agent.lock import take
+from build.deploy.uninstall import PARTS
+
+
+def everything(root: Path) -> list[str]:
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*"))
+
+
+def order(root: Path, step: str, *, keep_models: bool = False) -> str:
+    wanted = {"do": step, "root": str(root), "user": "axion", "is_systemd": False, "keep_models": keep_models}
+    return json.dumps(wanted)
+
+
+def lay_out(root: Path) -> None:
+    """What deployments, downloads and what interrupted them leave, on a root that was not there."""
+    release, build, commit = "20260131T120000-0123abcd", "0123456789abcdef", "a" * 40
+    files = {
+        f"releases/{release}/release.json": json.dumps({"units": {"alpha": "1", "gateway": "2"}}),
+        f"releases/{release}/engines/alpha.yaml": f"model: {root}/models/alpha/{commit}\n",
+        "releases/.20260131T130000-0123abcd.new/release.json": "{}",
+        f"builds/{build}/manifest.json": "{}",
+        f"builds/{build}/venv/bin/python": "",
+        f"answered/{release}": "",
+        "state/deploy.lock": "",
+        "state/alpha/cache": "x",
+        "logs/audit.jsonl": "{}\n",
+        "logs/alpha.log": "x",
+        "logs/alpha.log.1": "x",
+        "logs/supervisord.log": "x",
+        "run/alpha.lock": "",
+        "run/supervisord.pid": "999999999",
+        "work/packages/steps.json": "{}",
+        f"models/alpha/{commit}/.axion-manifest.json": json.dumps({"files": {}}),
+        f"models/alpha/{commit}/config.json": "{}",
+        "models/.content/abc.part": "half",
+        "models/.beta.0123.stale/config.json": "{}",
+        ".before-axion.json": json.dumps({"made": [str(root), str(root.parent)], "there": {}}),
+    }
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    (root / "current").symlink_to(f"releases/{release}")
+    (root / "confirmed").symlink_to(f"releases/{release}")
+
+
+def test_after_any_interruption_the_same_command_removes_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped before its first, second, ... removal, and with half of a directory gone."""
+    removals, usual = 0, program.remove
+    for stop_after in range(100):
+        root = tmp_path / str(stop_after) / "srv" / "axion"
+        lay_out(root)
+        removed: list[Path] = []
+
+        def remove(path: Path, removed: list[Path] = removed, stop_after: int = stop_after) -> None:
+            if len(removed) == stop_after:
+                for half in [each for each in path.rglob("[!.]*") if each.is_file()][:1]:
+                    half.unlink()
+                raise SystemExit("killed")
+            removed.append(path)
+            usual(path)
+
+        monkeypatch.setattr(program, "remove", remove)
+        try:
+            program.main(order(root, "remove"))
+        except SystemExit:
+            removals += 1
+        else:
+            break
+        finally:
+            monkeypatch.setattr(program, "remove", usual)
+        for step in ("remove", "leave"):
+            program.main(order(root, step))
+        assert list((tmp_path / str(stop_after)).iterdir()) == [], stop_after
+    assert removals >= 14
+
+
+def test_checkpoints_stay_where_they_are_wanted_and_go_with_the_next_one(tmp_path: Path) -> None:
+    root = tmp_path / "srv" / "axion"
+    lay_out(root)
+    for step in ("remove", "leave"):
+        program.main(order(root, step, keep_models=True))
+    assert everything(root) == [
+        ".before-axion.json",
+        "models",
+        "models/.beta.0123.stale",
+        "models/.beta.0123.stale/config.json",
+        "models/.content",
+        "models/.content/abc.part",
+        "models/alpha",
+        f"models/alpha/{'a' * 40}",
+        f"models/alpha/{'a' * 40}/.axion-manifest.json",
+        f"models/alpha/{'a' * 40}/config.json",
+    ]
+    for step in ("remove", "leave"):
+        program.main(order(root, step))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_in_folders_that_were_there_only_what_is_known_by_its_name_goes(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    lay_out(root)
+    there = ["builds", "logs", "models", "run", "state", "work"]
+    (root / ".before-axion.json").write_text(json.dumps({"made": [], "there": {name: [] for name in there}}))
+    mine = ["builds/firefox/x", "logs/nginx.log", "models/alpha/mine/x", "run/other.pid", "state/x", "work/x", "x"]
+    for name in mine:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text("mine")
+    for step in ("remove", "leave"):
+        program.main(order(root, step))
+    assert [each for each in everything(root) if (root / each).is_file()] == mine
+    assert sorted(path.name for path in root.iterdir()) == [*there, "x"]
+
+
+@pytest.mark.parametrize("is_recorded", [True, False])
+@pytest.mark.parametrize(
+    "link", ["answered", "builds", "logs", "models", "releases", "run", "state", "work", "models/alpha", ".content"]
+)
+def test_what_a_link_leads_to_is_never_touched(tmp_path: Path, link: str, is_recorded: bool) -> None:
+    """A folder that is a link was made by a person: what it leads to may be another checkout's, and serve there."""
+    root, elsewhere = tmp_path / "srv" / "axion", tmp_path / "elsewhere"
+    lay_out(root)
+    if not is_recorded:
+        (root / ".before-axion.json").unlink()
+    place = root / ("models/.content" if link == ".content" else link)
+    place.rename(elsewhere)
+    place.symlink_to(elsewhere)
+    if link == "state":  # the lock is held through the link, by whoever uninstalls
+        (elsewhere / "deploy.lock").unlink()
+    before = everything(elsewhere)
+    assert before
+    for step in ("look", "remove", "leave", "look", "remove", "leave"):
+        program.main(order(root, step))
+    assert everything(elsewhere) == before
+
+
+def test_what_was_in_our_folders_stays_though_it_is_called_as_ours_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a build that somebody copied there, or that another checkout has mounted."""
+    root = tmp_path / "axion"
+    lay_out(root)
+    there = {"builds": ["0123456789abcdef"], "models": ["alpha"], "logs": ["alpha.log"]}
+    (root / ".before-axion.json").write_text(json.dumps({"made": [], "there": there}))
+    for step in ("remove", "leave", "remove", "leave"):  # the second time there is no record, and no lock, any more
+        program.main(order(root, step))
+    assert goes(root, capsys) == []
+    assert [each for each in everything(root) if not (root / each).is_dir()] == [
+        "builds/0123456789abcdef/manifest.json",
+        "builds/0123456789abcdef/venv/bin/python",
+        "logs/alpha.log",
+        f"models/alpha/{'a' * 40}/.axion-manifest.json",
+        f"models/alpha/{'a' * 40}/config.json",
+    ]
+
+
+def test_the_first_holder_of_the_lock_writes_down_what_was_there(tmp_path: Path) -> None:
+    for name in ("builds/x/y", "models/mine/z", "notes/a"):
+        (tmp_path / "there" / name).mkdir(parents=True)
+    for name, record in {
+        "there": {"made": [], "there": {"builds": ["x"], "models": ["mine"]}},
+        "new/root": {"made": [f"{tmp_path}/new/root", f"{tmp_path}/new"], "there": {}},
+    }.items():
+        root = tmp_path / name
+        for _ in range(2):  # the second holder finds what is ours, and writes nothing
+            hold = json.dumps({"do": "hold", "root": str(root), "who": "me", "what": "fab"})
+            lock = script("lock.py").decode()
+            subprocess.run([sys.executable, "-I", "-c", lock, hold], stdin=subprocess.DEVNULL, check=True, timeout=30)
+            assert json.loads((root / ".before-axion.json").read_text()) == record
+
+
+def test_on_a_host_older_than_the_record_folders_stay_and_are_empty(tmp_path: Path) -> None:
+    root = tmp_path / "axion"
+    lay_out(root)
+    (root / ".before-axion.json").unlink()
+    for step in ("remove", "leave"):
+        program.main(order(root, step))
+    assert everything(root) == ["answered", "builds", "logs", "models", "releases", "run", "state", "work"]
+
+
+def test_nobody_holds_a_lock_that_is_no_longer_there(tmp_path: Path) -> None:
+    """Who waited for the lock while an uninstallation removed it takes the one that comes after."""
+    root = tmp_path / "axion"
+    path = root / "state" / "deploy.lock"
+    held = take(path)
+    assert held is not None
+    waiter = (
+        "import sys; from pathlib import Path; from agent.lock import take; print('waits', flush=True); "
+        f"file = take(Path({str(path)!r}), 20); import os; "
+        f"print(os.fstat(file.fileno()).st_ino == os.stat({str(path)!r}).st_ino)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", waiter], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "waits\n"
+    time.sleep(0.5)
+    path.unlink()
+    held.close()
+    said, _ = process.communicate(timeout=30)
+    assert said == "True\n"
+
+
+def goes(root: Path, capsys: pytest.CaptureFixture[str], *, keep_models: bool = False) -> list[str]:
+    capsys.readouterr()
+    program.main(order(root, "look", keep_models=keep_models))
+    told: list[str] = json.loads(capsys.readouterr().out)["goes"]
+    return told
+
+
+@pytest.mark.parametrize("keep_models", [False, True])
+def test_what_is_left_when_only_the_last_step_is_missing_still_counts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], keep_models: bool
+) -> None:
+    root = tmp_path / "srv" / "axion"
+    lay_out(root)
+    program.main(order(root, "remove", keep_models=keep_models))
+    assert f"{root}/state/deploy.lock: to tell what is ours" in goes(root, capsys, keep_models=keep_models)
+    program.main(order(root, "leave", keep_models=keep_models))
+    assert goes(root, capsys, keep_models=keep_models) == []
+    assert bool(goes(root, capsys)) is keep_models
+
+
+def test_the_program_is_one_that_any_host_can_run(tmp_path: Path) -> None:
+    root = tmp_path / "srv" / "axion"
+    lay_out(root)
+    for step in ("look", "remove", "leave"):
+        argv = ("env", "-i", sys.executable, "-I", "-S", "-", order(root, step))
+        done = subprocess.run(argv, input=bundle("uninstall.py", *PARTS), capture_output=True, check=False)
+        assert (done.returncode, done.stderr) == (0, b"")
+    assert list(tmp_path.iterdir()) == []

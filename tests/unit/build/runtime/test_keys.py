@@ -1,0 +1,82 @@
+"""The keys of a gateway on their way to a host: with every deployment, to one user, and to the questions of `fab`."""
+
+import getpass
+import json
+import stat
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent import secrets, systemd
+from build.deploy.activate import gate_command
+from build.deploy.diff import Desired, Diff
+from build.runtime import runner
+from build.runtime.systemd import keys_commands
+from tests.support.fakes.gate_host import GateHost
+from tests.support.fakes.systemctl import Systemctl
+from tests.unit.agent.test_gate import Outcome
+from tests.unit.build.runtime.test_systemd import NOTHING, VM
+
+KEYED = replace(VM, keys="projects/p/secrets/keys")
+WANTED = Desired(release="r", build="b", engines={}, gateway_unit="u", gateway_config_digest="g", address="127.0.0.1:1")
+
+
+def verbs(diff: Diff) -> list[list[str]]:
+    (command,) = runner.change_commands(KEYED, diff)
+    found: list[list[str]] = json.loads(command.argv[3])["do"]
+    return found
+
+
+def test_every_deployment_brings_the_keys_before_the_gateway_needs_them() -> None:
+    assert verbs(NOTHING)[:2] == [["install"], ["keys"]]
+    assert verbs(replace(NOTHING, gateway="restart"))[:3] == [["install"], ["keys"], ["restart", "gateway"]]
+    assert verbs(replace(NOTHING, is_runner_up=False)) == [["install"], ["keys"], ["start"]]
+    (command,) = keys_commands(KEYED)
+    assert json.loads(command.argv[3])["do"] == [["keys"]]
+    assert keys_commands(VM) == []
+
+
+def test_only_a_host_that_has_the_unit_is_told_to_start_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    systemctl = Systemctl(tmp_path / "bin")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+    monkeypatch.setattr(systemd, "UNITS", tmp_path)
+    systemd.bring_keys()
+    assert systemctl.calls == []
+    (tmp_path / "gateway-keys.service").write_text("")
+    systemd.bring_keys()
+    assert systemctl.calls == ["restart gateway-keys.service"]
+    systemctl.fail("restart")
+    with pytest.raises(SystemExit, match=r"systemctl restart gateway-keys\.service: failed, got exit status 1"):
+        systemd.bring_keys()
+
+
+def test_keys_of_a_secret_become_a_file_of_the_gateways_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(secrets, "read_secret", {"projects/p/secrets/keys": "one\ntwo"}.__getitem__)
+    file = tmp_path / "run" / "gateway-keys"
+    secrets.install_keys("projects/p/secrets/keys", file, getpass.getuser())
+    assert (file.read_text(), stat.S_IMODE(file.stat().st_mode)) == ("one\ntwo\n", 0o600)
+    with pytest.raises(SystemExit, match="cannot be read for nobody-of-that-name"):
+        secrets.install_keys("projects/p/secrets/keys", file, "nobody-of-that-name")
+    assert [path.name for path in file.parent.iterdir()] == ["gateway-keys"]
+
+
+@pytest.mark.parametrize(("is_keyed", "sent"), [(True, "Bearer sk-1"), (False, None)])
+def test_the_first_question_to_a_model_carries_a_key(tmp_path: Path, is_keyed: bool, sent: str | None) -> None:
+    host = GateHost(tmp_path, "alpha")
+    keys = tmp_path / "gateway-keys"
+    keys.write_text("\nsk-1\nsk-2\n")
+    try:
+        process: subprocess.Popen[str] = host.start_gate(keys=str(keys) if is_keyed else None)
+        assert Outcome(process).status == 0
+    finally:
+        host.close()
+    assert host.authorizations == [sent]
+
+
+@pytest.mark.parametrize(("target", "file"), [(KEYED, "/run/axion/gateway-keys"), (VM, None)])
+def test_the_gate_is_told_where_keys_are_and_never_which(target: Any, file: str | None) -> None:
+    (argument,) = gate_command(target, WANTED, {}, timeout_s=1).argv[3:]
+    assert json.loads(argument)["keys"] == file

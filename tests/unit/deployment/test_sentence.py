@@ -1,0 +1,55 @@
+"""No sentence has two full stops, however what it quotes ends: the classes that carry sentences see to it."""
+
+import pytest
+
+from build.errors import ConnectionLostError, DeployError
+from build.remote.command import Result
+from build.remote.jobs import StepFailedError
+from deployment.errors import ConfigError
+from deployment.sentence import ended_once
+
+ENDS = {
+    "no end": "no end",
+    "a full stop.": "a full stop",
+    "a line's end\n": "a line's end",
+    "both.\n": "both",
+    "a blank too. ": "a blank too",
+    "a colon:": "a colon",
+    "a comma,\n": "a comma",
+    "[Errno 2] No such file or directory: '/x.yaml'": "[Errno 2] No such file or directory: '/x.yaml'",
+    "(in brackets).": "(in brackets)",
+    '"quoted".': '"quoted"',
+    "`a command`.": "`a command`",
+}
+KEPT = {"three...": "three...", "who?": "who?", "no!": "no!", "an ellipsis…": "an ellipsis…"}
+
+
+@pytest.mark.parametrize("kind", [DeployError, ConnectionLostError, lambda *problems: ConfigError(problems)])
+@pytest.mark.parametrize("quoted", [*ENDS, *KEPT])
+def test_a_sentence_ends_once_whatever_it_quotes(kind: type[DeployError], quoted: str) -> None:
+    error = kind(f"file.yaml: cannot be read, got {quoted}. Give another.", "second: wrong, got 1. Do Y.")
+    end = KEPT[quoted] if quoted in KEPT else f"{ENDS[quoted]}."
+    assert error.problems == (f"file.yaml: cannot be read, got {end} Give another.", "second: wrong, got 1. Do Y.")
+    assert str(error) == "\n".join(error.problems)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "paths: ../.. and . and .. and /a/.. are paths, got 1.5 and a..b and x.y. Do `pip install . --upgrade`.",
+        "models.yaml:3 a.b: gone from vLLM: preempted sequences are recomputed. ...",
+        "x: failed, got exit status 1. Read its last lines:\n    . /etc/profile; . ./env\n    Loading... done",
+        "three dots... in the middle, e.g. i.e. and so on.",
+    ],
+)
+def test_what_is_no_end_of_a_sentence_is_left_alone(text: str) -> None:
+    assert ended_once(text) == text
+
+
+def test_it_holds_where_errors_are_made_of_errors() -> None:
+    inner = DeployError("b: no, got c. Do d.")
+    assert (
+        str(DeployError(f"a: failed as well, got {inner}. Look.")) == "a: failed as well, got b: no, got c. Do d. Look."
+    )
+    step = StepFailedError("unpack.", Result(status=1, stdout="", stderr="tar: no.\n"))
+    assert ".." not in str(step)
