@@ -1,26 +1,5 @@
-"""Scripts that run on a host as `python3 - JSON`: standard library only, one JSON document or JSON lines out."""
+"""The one program of ours on a host outside the gateway: `agent.pyz VERB [ARGUMENT...]`, standard library only.
 
-from pathlib import Path
-
-LOADER = """\
-import sys, types
-for name, text in {parts!r}.items():
-    sys.modules[name] = module = types.ModuleType(name)
-    exec(compile(text, name, "exec"), module.__dict__)
+build/remote/agent.py makes the archive and starts it; agent/__main__.py has the verbs. `pull` from a hub, and what is
+asked of an engine environment, run by that environment's Python, whose packages they use.
 """
-# What judges a checkpoint, each part after those that it imports.
-COMPLETENESS = ("formats.py", "layers.py", "safetensors_header.py", "completeness.py")
-
-# What asks the process runner, likewise.
-PROCESSES = ("listeners.py", "processes.py", "units.py")
-
-
-def script(name: str) -> bytes:
-    """Return the source of a script here, to be fed to an interpreter on the host."""
-    return Path(__file__).with_name(name).read_bytes()
-
-
-def bundle(name: str, *parts: str) -> bytes:
-    """Return a script together with the modules here that it imports, each after those that it imports itself."""
-    modules = {f"{__name__}.{part.removesuffix('.py')}": script(part).decode() for part in parts}
-    return LOADER.format(parts=modules).encode() + script(name)

@@ -156,7 +156,3 @@ def main() -> None:
         print(json.dumps(of_systemd(wanted["name"], wanted["mark"])))
     else:
         print(json.dumps(of_supervisord(root, wanted["name"], wanted["mark"])))
-
-
-if __name__ == "__main__":
-    main()

@@ -63,7 +63,3 @@ def main() -> int:
     if status:
         print("\n".join(why(list(kept), status)), file=sys.stderr)
     return 1 if status < 0 else status
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -19,7 +19,3 @@ def main() -> None:
         print(json.dumps({"problems": problems}))
         return
     print(json.dumps(examine_directory(directory, wanted["remedy"], also=TEMPLATES).as_data()))
-
-
-if __name__ == "__main__":
-    main()

@@ -26,7 +26,3 @@ def main() -> int:
             return done.returncode
         print("Waiting for another installation on this host", flush=True)
         time.sleep(retry_s)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -7,6 +7,7 @@ name, and its directory after. Whole trees are synced by their file system, in o
 
 import ctypes
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -32,17 +33,17 @@ def settle_directory(path: Path) -> None:
         os.close(opened)
 
 
-def replace_file(path: Path, text: str, *, mode: int = 0o600) -> None:
+def replace_file(path: Path, content: "str | bytes", *, mode: int = 0o600) -> None:
     """Replace a file: who looks, and who looks after a power cut, sees the old content or the new, each of it whole."""
-    replace_files({path: text}, mode=mode)
+    replace_files({path: content}, mode=mode)
 
 
-def replace_files(texts: "dict[Path, str]", *, mode: int = 0o600) -> None:
+def replace_files(contents: "Mapping[Path, str | bytes]", *, mode: int = 0o600) -> None:
     """Replace files in turn, once all of them are on the disk: where it is full, none. Raises OSError."""
-    drafts = {path: path.with_name(f".{path.name}.new") for path in texts}
+    drafts = {path: path.with_name(f".{path.name}.new") for path in contents}
     try:
         for path, draft in drafts.items():
-            _write(draft, texts[path], mode)
+            _write(draft, contents[path], mode)
     except OSError:
         for draft in drafts.values():
             draft.unlink(missing_ok=True)
@@ -51,11 +52,11 @@ def replace_files(texts: "dict[Path, str]", *, mode: int = 0o600) -> None:
         rename_for_good(draft, path)
 
 
-def _write(draft: Path, text: str, mode: int) -> None:
+def _write(draft: Path, content: "str | bytes", mode: int) -> None:
     opened = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with os.fdopen(opened, "w", encoding="utf-8") as file:
+    with os.fdopen(opened, "wb") as file:
         os.fchmod(file.fileno(), mode)  # of one that an earlier try left, and whatever the umask
-        file.write(text)
+        file.write(content if isinstance(content, bytes) else content.encode())
         file.flush()
         os.fsync(file.fileno())
 

@@ -2,7 +2,7 @@
 
 Runs alone, inside the environment, over stdin. Input: {"scratch": a directory of its own, which holds small_model.py,
 "findings": names, "pictures": kinds of small models to show pictures to}. It reports and does not judge:
-build.engine.gates does. Each finding is {"value": ..., "error": null} or the other way round.
+build.engine.proofs does. Each finding is {"value": ..., "error": null} or the other way round.
 """
 
 import ctypes
@@ -164,7 +164,3 @@ def main() -> None:
     told = {name: attempt(findings[name]) for name in wanted["findings"]}
     shutil.rmtree(scratch, ignore_errors=True)
     print(json.dumps(told))
-
-
-if __name__ == "__main__":
-    main()

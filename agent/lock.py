@@ -24,7 +24,7 @@ from typing import IO, Any
 OLDEST = (3, 11)
 BEFORE = ".before-axion.json"
 """In <root>: what was there before us, down to what was in folders of our names. `fab uninstall` leaves all of that."""
-FOLDERS = ("answered", "builds", "logs", "models", "releases", "run", "state", "work")
+FOLDERS = ("agent", "answered", "builds", "logs", "models", "releases", "run", "state", "work")
 SILENCE_S = 60.0
 """Signs of life come every ten seconds."""
 PATIENCE_S = 1.0
@@ -215,7 +215,7 @@ def is_entry(line: "dict[str, Any]") -> bool:
     return is_complete and isinstance(line.get("release"), (str, type(None)))
 
 
-if __name__ == "__main__":
+def main() -> None:
     os.umask(0o022)  # the host's directory may begin with the lock, and who serves has to get through it
     order = json.loads(sys.argv[1])
     {"hold": hold, "unlock": unlock, "history": history}[order["do"]](order)

@@ -22,7 +22,3 @@ def main() -> None:
         elif line.strip().startswith("Candidate:") and "(none)" not in line:
             found[name] = line.split()[1]
     print(json.dumps({name: version for name, version in found.items() if name in names}))
-
-
-if __name__ == "__main__":
-    main()

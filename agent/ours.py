@@ -19,6 +19,7 @@ from agent.lock import BEFORE, FOLDERS
 
 LINKS = ("current", "confirmed", ".current.new", ".confirmed.new")
 RELEASE = re.compile(r"\d[\w-]*-[0-9a-f]{8}")
+ARCHIVE = re.compile(r"[0-9a-f]{16}\.pyz")
 BUILD = re.compile(r"[0-9a-f]{16}")
 ASIDE = re.compile(r"\..+\.(new|stale)")
 WORK = ("ccache", "environment", "models", "packages")
@@ -66,7 +67,7 @@ class Ours:
         if not self.before and not os.path.lexists(self.root / "state" / "deploy.lock"):
             return {}  # no task of ours has ever held this root, or its uninstallation is over
         found = {self.root: [path for name in LINKS for path in (self.root / name,) if os.path.lexists(path)]}
-        for name in ("state", "logs", "run", "work", "answered", "builds", "releases", "models"):
+        for name in ("state", "logs", "run", "work", "agent", "answered", "builds", "releases", "models"):
             found[self.root / name] = list(self._of(name))
         return {folder: paths for folder, paths in found.items() if paths}
 
@@ -131,6 +132,7 @@ class Ours:
             return True
         stem = path.name.partition(".")[0]
         return {
+            "agent": lambda: ARCHIVE.fullmatch(path.name) is not None,
             "answered": lambda: RELEASE.fullmatch(path.name) is not None,
             "builds": lambda: BUILD.fullmatch(path.name) is not None,
             "releases": lambda: RELEASE.fullmatch(path.name) is not None,

@@ -6,5 +6,6 @@ from pathlib import Path
 
 from agent.content import prune
 
-if __name__ == "__main__":
+
+def main() -> None:
     print(json.dumps({"removed": prune(Path(json.loads(sys.argv[1])["root"]))}))

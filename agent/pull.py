@@ -173,7 +173,3 @@ def main() -> int:
         )
     print(json.dumps({"models": records, "problems": problems}), flush=True)
     return 1 if problems else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -30,7 +30,3 @@ def main() -> None:
     }
     settle(build)  # what it tells of is on the disk before it is
     replace_file(build / "built.json", json.dumps(told, indent=1, sort_keys=True) + "\n", mode=0o644)
-
-
-if __name__ == "__main__":
-    main()

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from agent.archive import keep as keep_archive
 from agent.durable import put_in_place, replace_file, replace_link, settle
 
 
@@ -70,9 +71,7 @@ def main() -> None:
     for verb, *arguments in wanted["do"]:
         try:
             verbs[verb](*arguments)
+            if verb == "receive":
+                keep_archive(root)
         except OSError as error:
             sys.exit(f"{root}: cannot {verb} {arguments[0]}, got {error}")
-
-
-if __name__ == "__main__":
-    main()

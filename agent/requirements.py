@@ -35,7 +35,3 @@ def main() -> int:
     problems = [problem for line in Path(sys.argv[1]).read_text().splitlines() if (problem := unmet(line))]
     print("\n".join(problems), file=sys.stderr)
     return 1 if problems else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -79,5 +79,5 @@ def rooms(places: "list[str]") -> "list[Room]":
     return list(reversed(found.values()))
 
 
-if __name__ == "__main__":
+def main() -> None:
     print(json.dumps(rooms(json.loads(sys.argv[1])["places"])))

@@ -127,7 +127,3 @@ def main() -> None:
             verbs[verb](*arguments)
     except (OSError, xmlrpc.client.Error) as error:
         sys.exit(f"supervisord: does not do as told, got {error}. Look at {root}/logs/supervisord.log.")
-
-
-if __name__ == "__main__":
-    main()

@@ -60,7 +60,3 @@ def main() -> None:
         replace_file(build / "manifest.json", sys.stdin.read(), mode=0o644)
     else:
         print(json.dumps({"is_sealed": is_sealed(build), "is_filled": is_filled(build)}))
-
-
-if __name__ == "__main__":
-    main()

@@ -222,7 +222,3 @@ def main() -> None:
             verbs[verb](*arguments)
     except (OSError, subprocess.SubprocessError, LookupError, ValueError) as error:
         sys.exit(f"systemd: does not do as told, got {error}. Look at `systemctl status axion.target`.")
-
-
-if __name__ == "__main__":
-    main()

@@ -7,7 +7,6 @@ Runs alone, inside the environment, over stdin.
 """
 
 import platform
-import sys
 import sysconfig
 from pathlib import Path
 
@@ -18,7 +17,3 @@ def main() -> int:
     if platform.machine() == "x86_64":
         Path(sysconfig.get_path("purelib"), "axion_tile_registers.pth").write_text(ASKING)
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -42,7 +42,3 @@ def main() -> int:
     if why:
         print(f"torchvision: cannot be imported, got {why}", file=sys.stderr)
     return 1 if why else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

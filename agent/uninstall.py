@@ -122,7 +122,3 @@ def main(argument: "str | None" = None) -> None:
         {"look": look, "remove": remove_all, "leave": leave}[wanted["do"]](ours, wanted)
     except OSError as error:
         sys.exit(f"{ours.root}: cannot be removed, got {error}. Correct that, and run `fab uninstall` again.")
-
-
-if __name__ == "__main__":
-    main()

@@ -75,7 +75,3 @@ def main() -> None:
     except (OSError, ValueError, LookupError, subprocess.SubprocessError) as error:
         problems = [f"release: cannot be looked at, got {error}"]
     print(json.dumps({"problems": problems}))
-
-
-if __name__ == "__main__":
-    main()

@@ -7,11 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from agent import COMPLETENESS, bundle
 from agent.completeness import TEMPLATES, examine
 from build.checkpoints.pull import HUB_SETTINGS, choose_source
 from build.errors import DeployError
-from build.remote.command import Command
 from build.remote.executor import check
 from build.remote.host import Host
 from build.remote.proxies import refuse_useless
@@ -80,12 +78,7 @@ def from_hub(repository: str, revision: str = BRANCH) -> Found:
 def from_directory(host: Host, directory: str, path: str) -> Found:
     """Describe a directory of a host; `path` is how the models file calls it. Raises ConfigError."""
     order = json.dumps({"directory": directory, "remedy": WHOLE})
-    command = Command(
-        argv=(host.target.python, "-I", "-", order),
-        what=f"look at {path}",
-        stdin=bundle("describe.py", *COMPLETENESS),
-        timeout_s=300,
-    )
+    command = host.target.agent.command("describe", order, what=f"look at {path}", timeout_s=300)
     try:
         said = json.loads(check(host.executor, command).stdout)
     except DeployError as error:

@@ -3,14 +3,13 @@
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from agent import COMPLETENESS, bundle
 from build.errors import DeployError
 from build.progress import Phase
-from build.remote.command import Command
+from build.remote.agent import Agent
 from build.remote.executor import OnLine
 from build.remote.host import Host
 from build.remote.jobs import FromCaller, FromSecretManager, StepFailedError, Work, forget_work, run_work
@@ -125,12 +124,10 @@ def pull_work(target: Target, wanted: Mapping[str, Any], means: Means) -> Work:
     """Describe the download. The token is a credential: never an argument, never in a file on a disk."""
     source = means.source
     order = {"root": target.root, "source": source.as_data(), "models": wanted, "is_thorough": means.is_thorough}
-    step = Command(
-        argv=(means.python, "-I", "-", json.dumps(order)),
-        what=f"download {', '.join(wanted)}",
+    what = f"download {', '.join(wanted)}"
+    step = replace(
+        Agent(means.python, target.root).command("pull", json.dumps(order), what=what, timeout_s=TIMEOUT_S),
         env=HUB_SETTINGS if source.kind == "hub" else {},
-        stdin=pull_script(source.kind),
-        timeout_s=TIMEOUT_S,
     )
     credentials: dict[str, FromSecretManager | FromCaller] = {}
     if target.cloud is not None and target.cloud.hub_token_secret is not None:
@@ -145,13 +142,6 @@ def pull_work(target: Target, wanted: Mapping[str, Any], means: Means) -> Work:
         timeout_s=TIMEOUT_S,
         credentials=credentials if needs_token else {},
     )
-
-
-def pull_script(kind: str) -> bytes:
-    """The program that downloads. What speaks with a hub comes along only where one is asked."""
-    hub = ("patience.py", "hub.py") if kind == "hub" else ()
-    files = ("files.py", "durable.py", "room.py", *hub, "weights.py", "content.py", "transfer.py")
-    return bundle("pull.py", *COMPLETENESS, *files)
 
 
 def progress_of_pull(phase: Phase) -> OnLine:

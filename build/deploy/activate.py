@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from agent import bundle
 from build.deploy.diff import Desired, Diff
 from build.deploy.facts import Facts
 from build.deploy.upload import confirm_command, switch_command
@@ -31,7 +30,7 @@ GATE_TIMEOUT_S = 1200.0
 GATE_ENDS_S = 1000.0
 """For old engines that finish their requests first, and for the last answer."""
 GATE_STEPS = 4
-"""Times that a model may take that long: to be started, to load, to be ready, to answer (agent/gate.py)."""
+"""Times that a model may take that long: to be started, to load, to be ready, to answer (agent/wait_ready.py)."""
 
 
 def activate(host: Host, desired: Desired, diff: Diff, *, timeout_s: float = GATE_TIMEOUT_S) -> Mapping[str, str]:
@@ -124,10 +123,10 @@ def gate_command(
         "timeout_s": timeout_s,
         "keys": KEYS_FILE if target.keys else None,
     }
-    return Command(
-        argv=(target.python, "-I", "-", json.dumps(arguments)),
+    return target.agent.command(
+        "wait-ready",
+        json.dumps(arguments),
         what="wait for the models to answer",
-        stdin=bundle("gate.py", "answer.py", "unix_http.py", "clock.py"),
         timeout_s=GATE_STEPS * timeout_s * max(1, len(engines)) + GATE_ENDS_S,
     )
 

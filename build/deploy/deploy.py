@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from agent import bundle, script
 from build.checkpoints.pull import Means, choose_source, pull_models
 from build.deploy.activate import GATE_TIMEOUT_S, activate, bookkeeping
 from build.deploy.diff import Desired, decide
@@ -120,12 +119,8 @@ def provide_environment(prepared: Prepared, host: Host) -> None:
 def validate(host: Host, release: str, *, step: str = "correct the models file or templates/") -> None:
     """Have the host itself look at a release it has. Raises DeployError; what serves is not touched."""
     arguments = json.dumps({"root": host.target.root, "release": release})
-    command = Command(
-        argv=(host.target.python, "-I", "-", arguments),
-        what=f"validate {release}",
-        stdin=script("validate.py"),
-        timeout_s=VALIDATE_TIMEOUT_S,
-    )
+    what = f"validate {release}"
+    command = host.target.agent.command("validate", arguments, what=what, timeout_s=VALIDATE_TIMEOUT_S)
     with host.reporter.phase("Validate it there"):
         problems = json.loads(check(host.executor, command).stdout)["problems"]
     if problems:
@@ -198,9 +193,5 @@ def prune(host: Host, before: Facts, desired: Desired) -> None:
 
 def prune_models_command(target: Target) -> Command:
     """Remove the checkpoints that were downloaded and that no release names, as the releases there say now."""
-    return Command(
-        argv=(target.python, "-I", "-", json.dumps({"root": target.root})),
-        what="prune old checkpoints",
-        stdin=bundle("prune.py", "files.py", "weights.py", "content.py"),
-        timeout_s=300,
-    )
+    order, what = json.dumps({"root": target.root}), "prune old checkpoints"
+    return target.agent.command("prune", order, what=what, timeout_s=300)

@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from agent import COMPLETENESS, PROCESSES, bundle
 from build.engine.needs import things_to_look_for
 from build.errors import ConnectionLostError, DeployError
 from build.remote.command import Command
@@ -158,14 +157,7 @@ def probe_command(target: Target, checkpoints: Mapping[str, str], listen: Sequen
     system = {**things_to_look_for(), "sh": [LOOK]}
     asked = {"checkpoints": dict(checkpoints), "listen": list(listen), "system": system}
     wanted = json.dumps({"root": target.root, "runner": target.runner, **asked})
-    return Command(
-        argv=(target.python, "-I", "-", wanted),
-        what="look at the host",
-        stdin=bundle(
-            *("probe.py", *COMPLETENESS, "checkpoints.py", "room.py", "system.py", "durable.py", "seal.py", *PROCESSES)
-        ),
-        timeout_s=300,
-    )
+    return target.agent.command("probe", wanted, what="look at the host", timeout_s=300)
 
 
 def gather(executor: Executor, command: Command, *, name: str = "this computer") -> Facts:

@@ -4,7 +4,6 @@ import json
 import time
 from collections.abc import Iterable
 
-from agent import script
 from build.engine.compilers import NAMES, choose_compiler, newest
 from build.engine.needs import Needs
 from build.errors import DeployError
@@ -13,6 +12,7 @@ from build.remote.executor import check
 from build.remote.host import Host
 from build.remote.jobs import Work, forget_work, run_work, wait_for_work
 from build.remote.system import System
+from build.remote.target import Target
 
 WORK = "packages"
 APT = ("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-o", "DPkg::Lock::Timeout=300")
@@ -37,7 +37,7 @@ def install_packages(host: Host, needs: Needs, system: System) -> None:
     """Bring what is missing, as work that outlives this task. Raises DeployError where apt cannot."""
     with host.reporter.phase("Read the distribution's package lists"):
         unread = _read_lists(host)
-    offered = json.loads(check(host.executor, offers_command(python=host.target.python)).stdout)
+    offered = json.loads(check(host.executor, offers_command(host.target)).stdout)
     if unread and not needs.lacking(system):
         host.reporter.say(f"No newer compiler was looked for, {newest(system.compilers, {})} is used: {unread}")
         return
@@ -49,7 +49,7 @@ def install_packages(host: Host, needs: Needs, system: System) -> None:
     packages = chosen_packages(needs, system, offered, name=host.target.name)
     if not packages:
         return  # no newer compiler is to be had
-    steps = (finish_command(python=host.target.python), install_command(packages))
+    steps = (finish_command(host.target), install_command(packages))
     wait_for_work(host, WORK, "Wait for packages that are being installed already")
     run_work(host, Work(name=WORK, what="install system packages", steps=steps, timeout_s=1500))
     forget_work(host, WORK)
@@ -86,18 +86,14 @@ def _too_old(needs: Needs, system: System, offered: dict[str, str], name: str) -
     )
 
 
-def finish_command(*, python: str) -> Command:
-    argv, what = (python, "-I", "-"), "finish what was being installed"
-    return Command(argv=argv, what=what, stdin=script("dpkg.py"), timeout_s=900)
+def finish_command(target: Target) -> Command:
+    what = "finish what was being installed"
+    return target.agent.command("dpkg", what=what, timeout_s=900)
 
 
-def offers_command(*, python: str) -> Command:
-    return Command(
-        argv=(python, "-I", "-", json.dumps(NAMES)),
-        what="ask which compilers the distribution offers",
-        stdin=script("offers.py"),
-        timeout_s=120,
-    )
+def offers_command(target: Target) -> Command:
+    order, what = json.dumps(NAMES), "ask which compilers the distribution offers"
+    return target.agent.command("apt-offers", order, what=what, timeout_s=120)
 
 
 def update_command() -> Command:

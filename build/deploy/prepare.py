@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from agent import script
 from build.deploy.diff import Desired, Diff, decide, file_changes, release_name
 from build.deploy.facts import Facts, gather, probe_command
 from build.deploy.packages import missing_problem
@@ -26,6 +25,7 @@ from build.engine.sources import Sources, choose_sources
 from build.engine.steps import Recipe, stored
 from build.errors import DeployError
 from build.pins import load_pins
+from build.remote.agent import source
 from build.remote.executor import Executor
 from build.remote.jobs import is_underway
 from build.remote.proxies import download_problems
@@ -227,7 +227,7 @@ def fingerprint(name: str, deployment: Deployment, facts: Facts) -> str:
 def _key_reader(target: Target) -> list[RenderedFile]:
     """What gateway-keys.service runs, at boots as well: it has to be on the host."""
     path = "onhost/secrets.py"
-    return [RenderedFile(path=path, text=script("secrets.py").decode())] if target.keys else []
+    return [RenderedFile(path=path, text=source("secrets.py"))] if target.keys else []
 
 
 def gateway_code() -> list[RenderedFile]:

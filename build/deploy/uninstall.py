@@ -4,26 +4,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from agent import bundle
 from build.deploy.state import look
 from build.remote.command import Command
 from build.remote.executor import check
 from build.remote.host import Host
 from build.remote.lock import host_lock
 from build.remote.target import Target
-from build.runtime import runner, systemd
+from build.runtime import runner
 from build.runtime.systemd import STOP_TIMEOUT_S, USER
-
-PARTS = (
-    *systemd.PARTS,
-    "files.py",
-    "weights.py",
-    "content.py",
-    "lock.py",
-    "systemd.py",
-    "ours.py",
-    "uninstall_system.py",
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,12 +52,9 @@ def command(target: Target, step: str, *, keeps_models: bool) -> Command:
         "is_systemd": target.runner == "systemd",
         "keep_models": keeps_models,
     }
-    return Command(
-        argv=(target.python, "-I", "-", json.dumps(wanted)),
-        what={"look": "look for what is ours", "remove": "remove what is ours", "leave": "remove the lock"}[step],
-        stdin=bundle("uninstall.py", *PARTS),
-        timeout_s=3 * STOP_TIMEOUT_S,
-    )
+    what = {"look": "look for what is ours", "remove": "remove what is ours", "leave": "remove the lock"}[step]
+    order = json.dumps(wanted)
+    return target.agent.command("uninstall", order, what=what, timeout_s=3 * STOP_TIMEOUT_S)
 
 
 def sentences(host: Host, found: Found) -> Sequence[str]:

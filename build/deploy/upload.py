@@ -6,7 +6,6 @@ What the verbs do there: agent/releases.py.
 import json
 from collections.abc import Iterable, Sequence
 
-from agent import bundle
 from build.remote.command import Command
 from build.remote.target import Target
 from deployment.render.release import RenderedFile
@@ -53,6 +52,5 @@ def packed(files: Iterable[RenderedFile]) -> bytes:
 
 
 def _do(target: Target, what: str, verb: Sequence[object], *, stdin: bytes | None = None) -> Command:
-    # The program comes as an argument: its stdin is the files.
-    program, wanted = bundle("releases.py", "durable.py").decode(), json.dumps({"root": target.root, "do": [verb]})
-    return Command(argv=(target.python, "-I", "-c", program, wanted), what=what, stdin=stdin, timeout_s=300)
+    wanted = json.dumps({"root": target.root, "do": [verb]})
+    return target.agent.command("releases", wanted, what=what, stdin=stdin, timeout_s=300)

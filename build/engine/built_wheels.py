@@ -5,7 +5,6 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agent import bundle
 from build.engine.commands import BuildDirectory, pip_install, requirement_commands
 from build.errors import DeployError
 from build.pins import Pins
@@ -21,12 +20,7 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 def record_command(build: BuildDirectory, facts: Mapping[str, Any], *, repositories: Sequence[str]) -> Command:
     """Write built.json: facts, the commits that were checked out, the checksum of every wheel."""
     wanted = {"directory": str(build.path), "repositories": list(repositories), "facts": dict(facts)}
-    return Command(
-        argv=(str(build.python), "-I", "-", json.dumps(wanted)),
-        what="write down what was built from what",
-        stdin=bundle("record.py", "durable.py"),
-        timeout_s=300,
-    )
+    return build.agent.command("record", json.dumps(wanted), what="write down what was built from what", timeout_s=300)
 
 
 def read_command(build: BuildDirectory) -> Command:

@@ -9,12 +9,12 @@ it can be trusted, and it is made again.
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
-import agent
 from build.engine.torch_source import TorchSource
 from build.errors import DeployError
 from build.pins import PinnedFile, Pins
+from build.remote.agent import Agent
 from build.remote.command import Command
 
 INSTALL_TIMEOUT_S = 1800.0
@@ -48,6 +48,16 @@ class BuildDirectory:
         """Where wheels are unpacked and compilers put what they need for a moment: beside what comes of it, for a
         /tmp may be small. What finds no such directory takes the usual one."""
         return self.path.parent.parent / "tmp"
+
+    @property
+    def root(self) -> PurePosixPath:
+        """What holds everything of ours on its host."""
+        return self.path.parent.parent
+
+    @property
+    def agent(self) -> Agent:
+        """Run by the environment's own Python."""
+        return Agent(str(self.python), str(self.root))
 
     @property
     def manifest(self) -> PurePosixPath:
@@ -143,13 +153,10 @@ def requirement_commands(
     standin = build.path / f"{name.replace('-', '_')}-{version}-py3-none-any.whl"
     without = tuple(word for each in ("torch", *NOT_AS_REQUIRED) for word in ("--without", each))
     return (
-        Command(
-            argv=(
-                *(str(build.python), "-I", "-", str(standin), distribution),
-                *("--requirements-of", requirements_of, *without, "--also", f"torch=={pins.torch.version}"),
-            ),
+        build.agent.command(
+            *("stub-dist", str(standin), distribution),
+            *("--requirements-of", requirements_of, *without, "--also", f"torch=={pins.torch.version}"),
             what="describe vLLM's requirements on a CPU host",
-            stdin=script("standin.py"),
         ),
         pip_install(
             build,
@@ -157,17 +164,8 @@ def requirement_commands(
             *("--constraint", str(build.path / "constraints.txt"), str(standin)),
             what="install what vLLM requires",
         ),
-        Command(
-            argv=(str(build.python), "-I", "-"),
-            what="see that torchvision can be imported",
-            stdin=agent.script("torchvision.py"),
-            timeout_s=900,
-        ),
-        Command(
-            argv=(str(build.python), "-I", "-"),
-            what="have processes ask for the tile registers",
-            stdin=agent.script("tile_registers.py"),
-        ),
+        build.agent.command("torchvision", what="see that torchvision can be imported", timeout_s=900),
+        build.agent.command("tile-registers", what="have processes ask for the tile registers"),
     )
 
 
@@ -229,13 +227,6 @@ def write_file(path: PurePosixPath, text: str) -> Command:
     )
 
 
-def script(name: str) -> bytes:
-    """One of the scripts that run inside the environment, to be sent over stdin."""
-    return Path(__file__).with_name(name).read_bytes()
-
-
 def _seal(build: BuildDirectory, python: str, verb: str, what: str, *, stdin: bytes | None = None) -> Command:
-    # The program comes as an argument: its stdin is the manifest.
-    program = agent.bundle("seal.py", "durable.py").decode()
     order = json.dumps({"do": verb, "build": str(build.path)})
-    return Command(argv=(python, "-I", "-c", program, order), what=what, stdin=stdin, timeout_s=600)
+    return Agent(python, str(build.root)).command("seal", order, what=what, stdin=stdin, timeout_s=600)

@@ -4,7 +4,7 @@ import json
 
 from build.engine import built_wheels
 from build.engine.commands import BuildDirectory, distrust_command, look_command, seal_command, start_commands
-from build.engine.gates import gate_problems, judge
+from build.engine.proofs import gate_problems, judge
 from build.engine.seal import judge_proofs, manifest, proof_command
 from build.engine.steps import Recipe, build_steps, export, proof_steps
 from build.errors import ConnectionLostError, DeployError

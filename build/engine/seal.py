@@ -4,8 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from build.engine.commands import BuildDirectory, script
-from build.engine.gates import Gate
+from build.engine.commands import BuildDirectory
+from build.engine.proofs import Gate
 from build.pins import Pins
 from build.remote.command import Command
 
@@ -18,12 +18,7 @@ REQUIRED_OPERATORS = frozenset(
 
 def proof_command(build: BuildDirectory) -> Command:
     """Ask the environment what it is; the answer is the last line of its stdout."""
-    return Command(
-        argv=(str(build.python), "-I", "-"),
-        what="load the kernels and ask vLLM for its version",
-        stdin=script("proofs.py"),
-        timeout_s=1800,
-    )
+    return build.agent.command("environment", what="load the kernels and ask vLLM for its version", timeout_s=1800)
 
 
 def judge_proofs(stdout: str, pins: Pins) -> list[str]:

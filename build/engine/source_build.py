@@ -4,7 +4,8 @@ Everything that is needed is fetched and checked before the long part begins, an
 come out of it, and the environment is filled from those, as it is on a host that takes them from elsewhere.
 """
 
-from agent import script
+from dataclasses import replace
+
 from build.engine.built_wheels import install_wheels, record_command
 from build.engine.commands import begin_commands, pip_install, write_file
 from build.engine.kernels_build import kernel_commands, wheel_argv
@@ -58,11 +59,13 @@ def fetch_commands(plan: SourceBuild) -> tuple[Command, ...]:
         *_checkout(plan, "acl", pins.acl.repository, pins.acl.commit or f"refs/tags/{pins.acl.tag}"),
         *_checkout(plan, "onednn", pins.onednn.repository, onednn),
         *_sdist(plan),
-        Command(
-            argv=(str(plan.build.python), "-", str(plan.source("vllm") / "requirements" / "build" / "cpu.txt")),
-            what="hold the build tools against vLLM's list",
+        replace(
+            plan.build.agent.command(
+                *("requirements", str(plan.source("vllm") / "requirements" / "build" / "cpu.txt")),
+                what="hold the build tools against vLLM's list",
+                is_isolated=False,  # `packaging` is one of the tools
+            ),
             env=tool_environment(plan),
-            stdin=script("requirements.py"),
         ),
     )
 
@@ -126,17 +129,15 @@ def _sdist(plan: SourceBuild) -> tuple[Command, ...]:
 
 def compile_commands(plan: SourceBuild) -> tuple[Command, ...]:
     """The long part: Arm Compute Library, oneDNN and vLLM in one run of vLLM's own build, then our kernels."""
-    vllm = Command(
-        argv=(
-            *(str(plan.build.python), "-I", "-"),
-            *("taskset", "--cpu-list", ",".join(str(core) for core in plan.toolchain.cores)),
+    vllm = replace(
+        plan.build.agent.command(
+            *("compile", "taskset", "--cpu-list", ",".join(str(core) for core in plan.toolchain.cores)),
             *wheel_argv(plan.build, plan.wheels, plan.source("vllm")),
+            what=f"compile vLLM {plan.pins.vllm.version} in {plan.toolchain.jobs} jobs with {plan.toolchain.cxx}",
+            timeout_s=COMPILE_TIMEOUT_S,
         ),
-        what=f"compile vLLM {plan.pins.vllm.version} in {plan.toolchain.jobs} jobs with {plan.toolchain.cxx}",
         env=compile_environment(plan),
         cwd=str(plan.build.path),
-        stdin=script("compile.py"),
-        timeout_s=COMPILE_TIMEOUT_S,
     )
     if not plan.kernels:
         return (vllm,)

@@ -14,8 +14,8 @@ from build.engine.built_wheels import (
 )
 from build.engine.commands import BuildDirectory, begin_commands, install_commands
 from build.engine.compilers import runtime_compiler
-from build.engine.gates import use_commands
 from build.engine.kernels_build import beside_a_wheel, kernel_files
+from build.engine.proofs import use_commands
 from build.engine.source_build import source_commands
 from build.engine.source_plan import SourceBuild
 from build.engine.sources import Sources

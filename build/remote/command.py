@@ -18,9 +18,11 @@ class Command:
     """Added to the host's environment."""
     stdin: bytes | None = None
     timeout_s: float = 60.0
+    is_agents: bool = False
+    """Whether it starts the agent, whose archive the host may lack (build/remote/agent.py)."""
 
     def __str__(self) -> str:
-        return shlex.join(self.argv)
+        return f"agent {shlex.join(self.argv[6:])}" if self.is_agents else shlex.join(self.argv)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import IO, Protocol
 
 from build.errors import ConnectionLostError, DeployError
+from build.remote.agent import Carriage, carrying
 from build.remote.command import Command, Result
 
 LIBC = ctypes.CDLL(None)
@@ -31,7 +32,7 @@ class Executor(Protocol):
         ...
 
     def open(self, command: Command) -> "Session":
-        """Start a command that stays, to talk with it line by line. Its `stdin` and `timeout_s` do not count."""
+        """Start a command that stays, to talk with it line by line. Its `stdin` goes first; it has no bound."""
         ...
 
 
@@ -63,7 +64,13 @@ def check(executor: Executor, command: Command, on_line: OnLine | None = None) -
 class LocalExecutor:
     """Runs commands on this computer, each in its own session so that an interrupt reaches only the task."""
 
+    def __init__(self) -> None:
+        self._carriage = Carriage()
+
     def run(self, command: Command, on_line: OnLine | None = None) -> Result:
+        return self._carriage.run(lambda each: self._run(each, on_line), command)
+
+    def _run(self, command: Command, on_line: OnLine | None) -> Result:
         try:
             process = subprocess.Popen(
                 command.argv,
@@ -80,7 +87,7 @@ class LocalExecutor:
         return _collect(process, command, on_line)
 
     def open(self, command: Command) -> "LocalSession":
-        return LocalSession(command)
+        return LocalSession(carrying(command))
 
 
 class LocalSession:
@@ -101,11 +108,16 @@ class LocalSession:
         except OSError as error:
             raise DeployError(f"{command.what}: cannot start, got {error}. Run `fab doctor`.") from None
         threading.Thread(target=self._read, daemon=True).start()
+        with suppress(ConnectionLostError):  # it ended without reading it: nothing comes from it either
+            self._write(command.stdin or b"")
 
     def send(self, line: str) -> None:
+        self._write(f"{line}\n".encode())
+
+    def _write(self, data: bytes) -> None:
         assert self._process.stdin is not None, "it is a pipe"
         try:
-            self._process.stdin.write(f"{line}\n".encode())
+            self._process.stdin.write(data)
             self._process.stdin.flush()
         except (BrokenPipeError, ValueError):  # ValueError: closed by us
             raise ConnectionLostError(f"{self._what}: ended, got a closed pipe. Run the task again.") from None

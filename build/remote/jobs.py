@@ -6,17 +6,14 @@ takes the results of the one that ended well. On a local target the steps simply
 
 import base64
 import hashlib
-import io
 import json
-import tarfile
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
-from agent import bundle
 from build.errors import ConnectionLostError, DeployError
 from build.progress import Phase, progress_of
 from build.remote.command import Command, Result
@@ -118,52 +115,24 @@ def follow_command(target: Target, work: Work, *, offset: int, timeout_s: float)
     return _order(target, work.name, "follow", work.what, timeout_s, key=work.identity, offset=offset)
 
 
-def start_commands(target: Target, work: Work) -> tuple[Command, ...]:
-    """Begin it anew. Its steps and the program that does them lie on the host: it needs nobody from then on."""
-    directory = directory_of(target, work.name)
-    document = json.dumps({"key": work.identity, "steps": work.as_data()})
-    files = {"work.py": program(), "next.json": document.encode()}
+def start_command(target: Target, work: Work) -> Command:
+    """Begin it anew. Its steps and the agent that does them lie on the host: it needs nobody from then on."""
     sources = {
-        name: {"secret": source.secret} if isinstance(source, FromSecretManager) else {}
+        name: {"secret": source.secret} if isinstance(source, FromSecretManager) else {"value": source.value}
         for name, source in work.credentials.items()
     }
-    values = {name: source.value for name, source in work.credentials.items() if isinstance(source, FromCaller)}
-    order = {"do": "start", "dir": directory, "unit": unit_of(work.name), "credentials": sources}
-    return (
-        Command(argv=("mkdir", "-p", "-m", "0700", "--", f"{target.root}/work", directory), what="make room for work"),
-        Command(argv=("tar", "-x", "-C", directory), what=f"describe: {work.what}", stdin=_packed(files)),
-        Command(
-            argv=(target.python, "-I", f"{directory}/work.py", json.dumps({**order, "timeout_s": work.bound_s})),
-            what=f"begin: {work.what}",
-            stdin=json.dumps(values).encode(),
-            timeout_s=300,
-        ),
-    )
+    document = {"key": work.identity, "steps": work.as_data(), "credentials": sources}
+    order = _order(target, work.name, "start", f"begin: {work.what}", 300.0, timeout_s=work.bound_s)
+    return replace(order, stdin=json.dumps(document).encode())
 
 
 def forget_command(target: Target, name: str) -> Command:
     return _order(target, name, "forget", "put the finished work away", 60.0)
 
 
-def program() -> bytes:
-    """What runs the steps, looks and follows."""
-    return bundle("work.py", "durable.py", "proxies.py", "room.py", "secrets.py", "work_log.py")
-
-
-def _order(target: Target, name: str, verb: str, what: str, timeout_s: float, **more: Any) -> Command:
+def _order(target: Target, name: str, verb: str, what: str, bound_s: float, **more: Any) -> Command:
     order = {"do": verb, "dir": directory_of(target, name), "unit": unit_of(name), **more}
-    argv = (target.python, "-I", "-", json.dumps(order))
-    return Command(argv=argv, what=what, stdin=program(), timeout_s=timeout_s)
-
-
-def _packed(files: Mapping[str, bytes]) -> bytes:
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for name, content in files.items():
-            member = tarfile.TarInfo(name)
-            member.size, member.mode = len(content), 0o600
-            tar.addfile(member, io.BytesIO(content))
-    return packed.getvalue()
+    return target.agent.command("job", json.dumps(order), what=what, timeout_s=bound_s)
 
 
 def run_work(host: Host, work: Work, listen: Listen = progress_of) -> tuple[Result, ...]:
@@ -177,8 +146,7 @@ def run_work(host: Host, work: Work, listen: Listen = progress_of) -> tuple[Resu
     elif not (found.get("ok") and is_same):
         if found["state"] == "running":
             host.reporter.say(f"Ending other work of this kind first: {unit_of(work.name)} on {host.target.name}")
-        for command in start_commands(host.target, work):
-            check(host.executor, command)
+        check(host.executor, start_command(host.target, work))
     return _Follower(host, work, listen).follow()
 
 

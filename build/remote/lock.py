@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
-from agent import script
 from build.errors import ConnectionLostError, DeployError, UnnotedError
 from build.remote.command import Command, Result
 from build.remote.executor import Session, check
@@ -202,9 +201,7 @@ def operator() -> str:
 
 
 def _order(target: Target, doing: str, /, **order: Any) -> Command:
-    # The program comes as an argument: its stdin is for signs of life.
-    program, arguments = script("lock.py").decode(), json.dumps({"root": target.root, **order})
-    return Command(argv=(target.python, "-I", "-c", program, arguments), what=doing)
+    return target.agent.command("lock", json.dumps({"root": target.root, **order}), what=doing)
 
 
 def _interrupt() -> None:

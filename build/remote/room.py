@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from agent import script
 from agent.room import TEMPORARY, amount, lack
 from build.errors import ConnectionLostError, DeployError
 from build.remote.command import Command
@@ -60,8 +59,8 @@ def _look(host: Host) -> list[dict[str, Any]]:
 
 def look_command(target: Target) -> Command:
     """Ask how much room there is."""
-    argv = (target.python, "-I", "-", json.dumps({"places": places(target)}))
-    return Command(argv=argv, what="look at the disks", stdin=script("room.py"), timeout_s=30)
+    order = json.dumps({"places": places(target)})
+    return target.agent.command("room", order, what="look at the disks", timeout_s=30)
 
 
 def keep_command(target: Target) -> Command:

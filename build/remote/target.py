@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
+from build.remote.agent import Agent
 from deployment.errors import ConfigError
 from deployment.stack.host_root import local_root
 from deployment.stack.inventory import Inventory, InventoryHost
@@ -59,6 +60,11 @@ class Target:
     def is_here(self) -> bool:
         """Whether it is this computer, whose files are also those that a person sees."""
         return self.cloud is None
+
+    @property
+    def agent(self) -> Agent:
+        """Run by the system's interpreter."""
+        return Agent(self.python, self.root)
 
     @property
     def current(self) -> str:

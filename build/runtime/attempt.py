@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from agent import bundle
 from build.errors import DeployError
 from build.remote.command import Command
 from build.remote.executor import Executor, check
@@ -35,9 +34,5 @@ def why(target: Target, executor: Executor, name: str, mark: Mark | None, releas
 
 def attempt_command(target: Target, **order: Any) -> Command:
     wanted = json.dumps({"root": target.root, "runner": target.runner, **order})
-    return Command(
-        argv=(target.python, "-I", "-", wanted),
-        what="read what the processes wrote",
-        stdin=bundle("attempt.py", "listeners.py", "processes.py"),
-        timeout_s=120,
-    )
+    what = "read what the processes wrote"
+    return target.agent.command("attempt", wanted, what=what, timeout_s=120)

@@ -5,7 +5,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from agent import bundle
 from build.remote.command import Command
 from build.remote.target import REPOSITORY, Target
 from build.runtime.diff import ProcessDiff
@@ -80,9 +79,4 @@ def log_path(target: Target, name: str) -> str:
 def tell(target: Target, verbs: Sequence[Sequence[object]], what: str) -> Command:
     """Have the runner do things in order."""
     wanted = json.dumps({"root": target.root, "do": verbs})
-    return Command(
-        argv=(target.python, "-I", "-", wanted),
-        what=what,
-        stdin=bundle("runner.py", "room.py"),
-        timeout_s=STOP_TIMEOUT_S + 30,
-    )
+    return target.agent.command("supervisord", wanted, what=what, timeout_s=STOP_TIMEOUT_S + 30)

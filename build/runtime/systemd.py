@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 
-from agent import bundle
 from build.remote.command import Command
 from build.remote.target import Target
 from build.runtime.diff import ProcessDiff
@@ -12,8 +11,6 @@ from build.runtime.diff import ProcessDiff
 STOP_TIMEOUT_S = 700.0
 TELL_TIMEOUT_S = 2 * STOP_TIMEOUT_S
 USER = "axion"
-PARTS = ("durable.py", "listeners.py", "room.py")
-"""What agent/systemd.py imports."""
 OWN_LOG = "systemd"
 """What `fab logs` calls the log of the runner itself."""
 
@@ -76,5 +73,4 @@ def log_command(target: Target, name: str, *, lines: int, follow: bool, timeout_
 def tell(target: Target, verbs: Sequence[Sequence[object]], what: str) -> Command:
     """Have systemd do things in order."""
     wanted = json.dumps({"root": target.root, "user": target.user or USER, "do": verbs})
-    program = bundle("systemd.py", *PARTS)
-    return Command(argv=(target.python, "-I", "-", wanted), what=what, stdin=program, timeout_s=TELL_TIMEOUT_S)
+    return target.agent.command("systemd", wanted, what=what, timeout_s=TELL_TIMEOUT_S)

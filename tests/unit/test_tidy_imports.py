@@ -29,8 +29,8 @@ LAYERS: dict[str, set[str]] = {
     "build/cli/first_answer.py": {"openai", "build", "agent"},
     # What paramiko reads keys with, and whose errors it lets through.
     "build/remote/ssh/identity.py": {"cryptography", "paramiko", "build"},
-    "build/engine/proofs.py": {"torch", "vllm"},
-    "build/engine/standin.py": set(),
+    "agent/environment.py": {"torch", "vllm"},
+    "agent/stub_dist.py": set(),
     # Pulumi runs a pack with its folder, not the checkout, on the path: it imports nothing of ours but itself.
     "policy/": {"axion_policy"},
     "policy/axion_policy/pack.py": {"pulumi_policy", "axion_policy"},
@@ -60,7 +60,7 @@ FLOORS = {
 }
 # They run on a host before, or without, an environment: not even what the package around them may use.
 STANDARD_LIBRARY_ONLY = (
-    "build/engine/proofs.py", "build/engine/standin.py",
+    "agent/environment.py", "agent/stub_dist.py",
     *(f"agent/{path.name}" for path in sorted((REPOSITORY / "agent").glob("[a-z]*.py"))
       if path.name not in ("hub.py", "patience.py")),
 )  # fmt: skip

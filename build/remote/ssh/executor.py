@@ -9,6 +9,7 @@ from typing import Any
 import paramiko
 
 from build.errors import DeployError
+from build.remote.agent import Carriage, carrying
 from build.remote.command import Command, Result
 from build.remote.executor import OnLine
 from build.remote.ssh.connection import CHANNEL_TIMEOUT_S, HostConnection
@@ -37,9 +38,13 @@ class SshExecutor:
         self._connections: list[tuple[HostConnection, Pulse]] = []
         self._connecting = threading.RLock()  # a lock's signs of life come from a thread of their own
         self._is_noise_told = False
+        self._carriage = Carriage()
 
     def run(self, command: Command, on_line: OnLine | None = None) -> Result:
         """Run to the end. Raises DeployError as on this computer; ConnectionLostError when the host is gone."""
+        return self._carriage.run(lambda each: self._run(each, on_line), command)
+
+    def _run(self, command: Command, on_line: OnLine | None) -> Result:
         wire, pulse, login, tag = self._start(command)
         running = Running(wire, command, pulse, on_line)
         try:
@@ -54,9 +59,9 @@ class SshExecutor:
 
     def open(self, command: Command) -> SshSession:
         """Start a command that stays. When the connection is lost, it ends on the host too."""
-        limited = replace(command, timeout_s=SESSION_LIMIT_S)
+        limited = replace(carrying(command), timeout_s=SESSION_LIMIT_S)
         wire, pulse, login, tag = self._start(limited)
-        return SshSession(wire, command, pulse, login.order(limited, tag))
+        return SshSession(wire, limited, pulse, login.order(limited, tag))
 
     def close(self) -> None:
         """End the connections. Idempotent; the next command opens another."""

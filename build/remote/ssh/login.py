@@ -9,7 +9,7 @@ import re
 import shlex
 from dataclasses import dataclass
 
-from agent import script
+from build.remote.agent import source
 from build.remote.command import Command
 
 ARGUMENT_BYTES_MAX = 128 * 1024  # MAX_ARG_STRLEN of Linux
@@ -60,7 +60,7 @@ class Login:
             place = (f"--chdir={command.cwd}",) if command.cwd is not None else ()
             argv = ("env", *place, *(f"{name}={value}" for name, value in command.env.items()), *argv)
         # The host's language is nothing that a program's answer may depend on.
-        guard = ("env", "LC_ALL=C", self.python, "-I", "-c", script("guard.py").decode())
+        guard = ("env", "LC_ALL=C", self.python, "-I", "-c", source("guard.py"))
         words = (*guard, tag, f"{command.timeout_s:g}", *argv)
         assert max(len(word.encode()) for word in words) < ARGUMENT_BYTES_MAX, (
             f"{command.what}: long data goes by stdin"

@@ -84,6 +84,8 @@ class SshSession:
         wire.listen(lambda line: self._lines.put(line.rstrip("\n")), lambda _line: None)
         wire.at_end(lambda: self._lines.put(None))
         self._send(order)
+        with contextlib.suppress(OSError, EOFError):  # it ended without reading it: nothing comes from it either
+            wire.send(command.stdin or b"")
 
     def send(self, line: str) -> None:
         self._send(f"{line}\n".encode())

@@ -34,7 +34,7 @@ QUIET = {
 def checkpoints(engine_python: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out, tokenizer = tmp_path_factory.mktemp("checkpoints"), REPOSITORY / "out" / "demo" / "models" / "tiny-qwen2"
     program = str(REPOSITORY / "tests" / "support" / "kernels" / "broken_checkpoints.py")
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "build" / "onhost")}
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     command = [engine_python, "-P", program, str(out), str(tokenizer)]
     subprocess.run(command, env=environment, capture_output=True, timeout=LOAD_S, check=True)
     return out

@@ -58,7 +58,7 @@ def over_ssh(host: HostDeployment, *argv: str, stdin: bytes | None = None, timeo
 
 def test_what_the_host_could_compile_with_is_found_and_debians_compiler_is_too_old(host: HostDeployment) -> None:
     over_ssh(host, *update_command().argv)
-    look, ask, pins = probe_command(HOST, {}, []), offers_command(python="/usr/bin/python3"), load_pins(PINS)
+    look, ask, pins = probe_command(HOST, {}, []), offers_command(HOST), load_pins(PINS)
     facts = Facts.model_validate_json(over_ssh(host, *look.argv, stdin=look.stdin))
     system, offered = facts.system, json.loads(over_ssh(host, *ask.argv, stdin=ask.stdin))
     assert facts.machine == "aarch64"

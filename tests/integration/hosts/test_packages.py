@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from agent import script
 from build.deploy.packages import install_command, update_command
 from build.engine.needs import EVERYTHING, things_to_look_for
+from build.remote.agent import source
 from build.remote.system import System
 from tests.support.arm.host import run
 from tests.support.arm.root import SUITE, sources
@@ -19,7 +19,6 @@ from tests.support.machines.root import OUTPUT, refuse_without_root
 pytestmark = pytest.mark.hosts
 
 DEBIAN_13 = "trixie"
-LOOK = b"\nprint(json.dumps(look(json.loads(sys.argv[1]))))\n"
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +43,7 @@ def inside(root: Path, *argv: str, stdin: bytes = b"") -> str:
 
 
 def look(root: Path) -> System:
-    program = b"import json, sys\n" + script("system.py") + LOOK
+    program = f"{source('system.py')}\nimport sys; print(json.dumps(look(json.loads(sys.argv[1]))))\n".encode()
     return System.model_validate_json(
         inside(root, "python3", "-I", "-", json.dumps(things_to_look_for()), stdin=program)
     )

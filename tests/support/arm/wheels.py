@@ -6,7 +6,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from build.engine.standin import wheel_members, write_wheel
+from agent.stub_dist import wheel_members, write_wheel
 from build.pins import Pins, constraint_lines, load_pins
 from tests.support.arm.host import OUTPUT, REPOSITORY, run
 from tests.support.arm.root import PYTHON, ROOT
@@ -50,7 +50,7 @@ def install_engine() -> None:
     shutil.rmtree(SITE, ignore_errors=True)
     # Also compiled to bytecode, which is this machine's work where its Python is the same release.
     pip("--no-deps", *platform_words(PYTHON), "--target", SITE, *wanted, what="install vLLM and torch for Arm")
-    # The `vllm` distribution itself; see build/engine/standin.py.
+    # The `vllm` distribution itself; see agent/stub_dist.py.
     version = f"{pins.vllm.version}+cpu"
     named = OUTPUT / f"vllm-{version}-py3-none-any.whl"
     write_wheel(named, wheel_members("vllm", version, ()))

@@ -15,12 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agent import script as onhost_script
 from build.deploy.prepare import PINS
-from build.engine.commands import script
-from build.engine.gates import Gate, judge
+from build.engine.proofs import Gate, judge
 from build.engine.seal import judge_proofs
 from build.pins import load_pins
+from build.remote.agent import Agent, carrying, source
 from tests.support.arm.standins import readelf
 from tests.support.machines.machine import Machine
 
@@ -144,19 +143,20 @@ def doctored(machine: Machine, build: Path, control: Control) -> tuple[Gate, ...
         findings: dict[str, Any] = {}
         pins = load_pins(PINS)
         if "loads" in control.reasons:
-            problems = judge_proofs(_asked(machine, script("proofs.py")), pins)
+            problems = judge_proofs(_asked(machine, "environment"), pins)
         else:
-            (site.parents[3] / "proof" / "small_model.py").write_bytes(onhost_script("small_model.py"))
+            (site.parents[3] / "proof" / "small_model.py").write_text(source("small_model.py"))
             wanted = {"scratch": f"{COPY}/proof", "findings": list(control.reasons), "pictures": ["bfloat16"]}
-            findings = json.loads(_asked(machine, onhost_script("engine_proofs.py"), json.dumps(wanted)))
+            findings = json.loads(_asked(machine, "prove", json.dumps(wanted)))
     # What was not asked for is not judged either.
     gates = judge(json.dumps({"pictures": None, **findings}), problems, pins, "aarch64")
     return tuple(gate for gate in gates if gate.name in control.reasons)
 
 
-def _asked(machine: Machine, asking: bytes, *words: str) -> str:
-    """Run a proof script in the copy, over SSH as a deployment does, and return the last line that it prints."""
-    command = machine.access.command(shlex.join((f"{COPY}/venv/bin/python", "-I", "-", *words)))
-    done = subprocess.run(command, input=asking, capture_output=True, timeout=BOUND_S, check=False)
+def _asked(machine: Machine, *words: str) -> str:
+    """Have the agent ask the copy, over SSH as a deployment does, and return the last line that it prints."""
+    asking = carrying(Agent(f"{COPY}/venv/bin/python", COPY).command(*words, what="ask"))
+    command = machine.access.command(shlex.join(asking.argv))
+    done = subprocess.run(command, input=asking.stdin, capture_output=True, timeout=BOUND_S, check=False)
     assert done.returncode == 0, done.stderr.decode(errors="replace")[-2000:]
     return done.stdout.decode().strip().rpartition("\n")[2]

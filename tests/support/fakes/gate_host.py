@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from agent import bundle
+from tests.support.agent import agent_file
 from tests.support.fakes.answers import whole_answer
 
 ANSWER = whole_answer("/v1/chat/completions", "alpha", "Paris", 1, best=2)
@@ -115,16 +115,10 @@ class GateHost:
             "timeout_s": 15,
             **wanted,
         }
-        command = [sys.executable, "-I", "-", json.dumps(arguments)]
+        file = agent_file(self.root, {"wait_ready.py": ("POLL_S = 0.5\n", "POLL_S = 0.05\n")})
+        command = [sys.executable, "-I", str(file), "wait-ready", json.dumps(arguments)]
         pipe = subprocess.PIPE
-        process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
-        assert process.stdin is not None
-        source = bundle("gate.py", "answer.py", "unix_http.py", "clock.py").decode()
-        assert "POLL_S = 0.5\n" in source
-        process.stdin.write(source.replace("POLL_S = 0.5\n", "POLL_S = 0.05\n"))
-        process.stdin.close()
-        process.stdin = None
-        return process
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True)
 
     def close(self) -> None:
         for server in self.servers:

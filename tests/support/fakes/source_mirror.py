@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from build.engine.standin import wheel_members, write_wheel
+from agent.stub_dist import wheel_members, write_wheel
 from build.pins import PinnedFile, Pins
 from deployment.render.release import RenderedFile
 from tests.support.fakes import torchvision

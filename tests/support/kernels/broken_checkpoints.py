@@ -4,7 +4,7 @@
 
     broken_checkpoints.py OUT TOKENIZER     a checkpoint whose tokenizer has the first words
 
-Runs in the engine environment, with build/onhost on PYTHONPATH. The vocabulary is as large as Qwen's for the sake of
+Runs in the engine environment, with the checkout on PYTHONPATH. The vocabulary is as large as Qwen's for the sake of
 its output head: memory for it comes fresh from the kernel, so what no shard fills is zero, as it is in a large model.
 """
 
@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save_file
-from small_model import AWQ, BLOCKS, DECODER, HIDDEN, WORDS, Checkpoint
+
+from agent.small_model import AWQ, BLOCKS, DECODER, HIDDEN, WORDS, Checkpoint
 
 VOCABULARY = 151_936
 IN_SECOND_SHARD = ("lm_head.", "model.norm.", f"model.layers.{BLOCKS - 1}.")

@@ -95,7 +95,7 @@ NOT_SYNCED = {
     "durable.py": "is the one place",
     "content.py": "what is renamed there was synced when its digest was read, or is about to be removed",
     "secrets.py": "below /run, which is memory",
-    "work_log.py": "the same, where the disk takes no result",
+    "job_log.py": "the same, where the disk takes no result",
 }
 
 

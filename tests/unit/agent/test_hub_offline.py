@@ -4,8 +4,6 @@ import contextlib
 import json
 import os
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,8 +17,9 @@ import pytest
 from agent.files import PullError, UnreachableError
 from agent.hub import Hub
 from agent.patience import Patience
-from build.checkpoints.pull import HUB_SETTINGS, pull_script
+from build.checkpoints.pull import HUB_SETTINGS
 from deployment.checkpoint.lock import lock_path
+from tests.support.agent import agent_file, run_agent
 from tests.support.fakes.hub import FakeHub
 from tests.support.pulls import COMMIT, FILES, WANTED, contents, final, pull, served
 
@@ -179,20 +178,14 @@ def test_what_the_store_has_whole_needs_no_hub(hub: FakeHub, tmp_path: Path, mon
             },
         }
     )
-    program = pull_script("hub").replace(b"NO_S, SILENCE_S = 15.0, 60.0", b"NO_S, SILENCE_S = 0.5, 0.5")
-    done = subprocess.run(
-        [sys.executable, "-I", "-", order], input=program, capture_output=True, check=False, timeout=60,
-        env={**os.environ, **HUB_SETTINGS},
-    )  # fmt: skip
+    file = agent_file(tmp_path, {"patience.py": ("NO_S, SILENCE_S = 15.0, 60.0", "NO_S, SILENCE_S = 0.5, 0.5")})
+    done = run_agent(file, "pull", order, env={**os.environ, **HUB_SETTINGS})
     told = json.loads(done.stdout.splitlines()[-1])
     assert [each.partition(", got")[0] for each in told["problems"]] == ["models: cannot reach http://127.0.0.1:1"]
     assert done.returncode == 1
     alone = json.loads(order)
     alone["models"].pop("beta")
-    done = subprocess.run(
-        [sys.executable, "-I", "-", json.dumps(alone)], input=program, capture_output=True, check=False, timeout=60,
-        env={**os.environ, **HUB_SETTINGS},
-    )  # fmt: skip
+    done = run_agent(file, "pull", json.dumps(alone), env={**os.environ, **HUB_SETTINGS})
     assert (done.returncode, json.loads(done.stdout.splitlines()[-1])["problems"]) == (0, [])
     assert contents(final(tmp_path)) == {path: FILES[path] for path in WANTED}
 

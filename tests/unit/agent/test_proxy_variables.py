@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent import bundle, proxies
+from agent import proxies
 
 NAMES = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 DEAD = "127.0.0.1:1"
@@ -103,12 +103,11 @@ def test_long_work_on_a_host_has_the_proxies_of_that_host(tmp_path: Path) -> Non
     file = tmp_path / "environment"
     file.write_text(HOSTS_OWN)
     code = (
-        bundle("proxies.py")
-        + b"settle(Path(sys.argv[1])); print({k: v for k, v in os.environ.items() if 'proxy' in k.lower()})"
+        "import os, sys; from pathlib import Path; from agent.proxies import settle; settle(Path(sys.argv[1]));"
+        "print({k: v for k, v in os.environ.items() if 'proxy' in k.lower()})"
     )
-    told = subprocess.run(
-        [sys.executable, "-I", "-", str(file)], input=b"import sys\n" + code, capture_output=True, check=True, env={}
-    ).stdout
+    argv, root = [sys.executable, "-c", code, str(file)], Path(__file__).parents[3]
+    told = subprocess.run(argv, capture_output=True, check=True, env={}, cwd=root).stdout
     direct = "internal.example,localhost,127.0.0.1,::1,metadata.google.internal,169.254.169.254"
     assert eval(told) == {  # noqa: S307 - our own words
         "http_proxy": "http://proxy.example:3128",

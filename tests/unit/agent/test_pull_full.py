@@ -1,33 +1,29 @@
 """A download onto a disk that becomes full after any of its files: a sentence, and the next one goes on."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from build.checkpoints.pull import pull_script
+from tests.support.agent import Edits, agent_file, run_agent
 from tests.support.pulls import COMMIT, FILES, WANTED, contents
 from tests.support.small_disk import KINDS, Kind, small_disk
 
 # On a disk of some megabytes: what is asked for first is tested elsewhere.
-PROGRAM = pull_script("directory").replace(b"MARGIN_BYTES = 1 << 30", b"MARGIN_BYTES = 1 << 20")
-UNASKED = PROGRAM.replace(b"            check_disk(root, models)\n", b"")
+ASKED = {"pull.py": ("MARGIN_BYTES = 1 << 30", "MARGIN_BYTES = 1 << 20")}
+UNASKED = {"pull.py": ("            check_disk(root, models)\n", "")}
 
 
-def run(program: bytes, root: Path, store: Path) -> Any:
+def run(edits: Edits, root: Path, store: Path) -> Any:
     """Download as a host does; returns what was told at the end."""
-    assert program != PROGRAM or b"check_disk(root, models)" in program
     order = {
         "root": str(root),
         "source": {"kind": "directory", "place": str(store)},
         "models": {"alpha": {"hub": "org/tiny", "revision": COMMIT, "files": None}},
         "is_thorough": True,
     }
-    argv = [sys.executable, "-I", "-", json.dumps(order)]
-    done = subprocess.run(argv, input=program, capture_output=True, check=False, timeout=60)
+    done = run_agent(agent_file(store, edits), "pull", json.dumps(order))
     told = json.loads(done.stdout.splitlines()[-1])
     assert done.stderr == b""
     assert done.returncode == (1 if told["problems"] else 0)
@@ -72,7 +68,7 @@ def test_a_disk_that_fills_up_after_any_file_is_a_sentence_and_the_next_download
 def test_room_is_asked_for_before_the_first_file(tmp_path: Path, store: Path, kind: Kind) -> None:
     with small_disk(tmp_path / "data", size="8m", inodes=100) as disk:
         disk.leave(kind, 10)
-        (said,) = run(PROGRAM, disk.path, store)["problems"]
+        (said,) = run(ASKED, disk.path, store)["problems"]
         got = {
             "bytes": "/models: too little free disk, got 0.0 GB where 0.0 GB and 0 GB to spare are needed (alpha 0.0).",
             "inodes": "/models: too few free inodes, got 8 of 100 inodes (one for each file) free where 24 are needed.",

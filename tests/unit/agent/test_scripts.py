@@ -6,15 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from agent import script, system
+from agent import system
 from agent.probe import size_of
+from build.remote.agent import source
 from tests.unit.agent.test_probe import probe, write
 
 
 @pytest.mark.parametrize("name", ["lock.py", "probe.py", "system.py", "listeners.py", "processes.py", "units.py"])
 def test_a_host_whose_python_is_too_old_can_still_be_told_so(name: str) -> None:
     """These run before it is known. Python 3.9 evaluates annotations, and knows neither `X | None` nor datetime.UTC."""
-    tree = ast.parse(script(name), feature_version=(3, 9))
+    tree = ast.parse(source(name), feature_version=(3, 9))
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
             arguments = (argument.annotation for argument in (*node.args.args, *node.args.kwonlyargs))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from agent import gate, processes
+from agent import processes, wait_ready
 from tests.support.fakes.systemctl import Systemctl
 
 ACTIVE = {"ActiveState": "active", "SubState": "running", "MainPID": "7"}
@@ -72,7 +72,7 @@ def test_where_nothing_is_active_nothing_runs(root: Path, systemctl: Systemctl) 
 
 
 def test_an_engine_that_systemd_gave_up_on_is_lost_at_once(root: Path, systemctl: Systemctl) -> None:
-    runner = gate.Runner(root, "systemd")
+    runner = wait_ready.Runner(root, "systemd")
     systemctl.show(
         {"Id": "gateway.service", "ActiveState": "active", "InvocationID": "g1"},
         {"Id": "vllm@a.service", "ActiveState": "failed", "InvocationID": "a1"},
@@ -82,7 +82,7 @@ def test_an_engine_that_systemd_gave_up_on_is_lost_at_once(root: Path, systemctl
 
 
 def test_an_engine_that_is_started_again_and_again_is_lost(root: Path, systemctl: Systemctl) -> None:
-    runner = gate.Runner(root, "systemd")
+    runner = wait_ready.Runner(root, "systemd")
     lost = []
     for start in ("", "1", "1", "2", "3", "4"):
         systemctl.show({"Id": "vllm@a.service", "ActiveState": "activating", "InvocationID": start})
@@ -92,5 +92,5 @@ def test_an_engine_that_is_started_again_and_again_is_lost(root: Path, systemctl
 
 def test_of_a_host_under_supervisord_systemd_is_not_asked(tmp_path: Path, systemctl: Systemctl) -> None:
     assert processes.runner_state(tmp_path, "supervisor") is None
-    assert gate.Runner(tmp_path, "supervisor").hopeless() == set()
+    assert wait_ready.Runner(tmp_path, "supervisor").hopeless() == set()
     assert systemctl.calls == []

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from agent import script
+from tests.support.agent import agent_file, run_agent
 
 ASKED = "import ctypes; v = ctypes.c_ulong(); ctypes.CDLL(None).syscall(158, 0x1022, ctypes.byref(v)); print(v.value)"
 
@@ -20,7 +20,7 @@ def test_every_process_of_an_environment_gets_them_where_there_are_any(tmp_path:
     subprocess.run((sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"), check=True, timeout=60)
     python = tmp_path / "venv" / "bin" / "python"
     assert not has_tiles(python)
-    subprocess.run((python, "-I", "-"), input=script("tile_registers.py"), check=True, timeout=60)
+    run_agent(agent_file(tmp_path), "tile-registers", python=str(python), check=True)
     is_x86 = platform.machine() == "x86_64"
     assert len(list((tmp_path / "venv").rglob("axion_tile_registers.pth"))) == is_x86
     assert has_tiles(python) is ("amx_tile" in Path("/proc/cpuinfo").read_text().split())

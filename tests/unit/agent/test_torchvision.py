@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent import script
+from tests.support.agent import agent_file
 from tests.support.fakes.torchvision import FILES, REGISTRATIONS
 
 
@@ -21,10 +21,9 @@ def lay_out(directory: Path, **changed: str) -> Path:
 
 
 def run(site: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-P", "-c", f"import sys; sys.path.insert(0, {str(site)!r}); exec(sys.stdin.read())"]
-    return subprocess.run(
-        command, input=script("torchvision.py").decode(), capture_output=True, text=True, check=False, timeout=60
-    )
+    command = [sys.executable, "-P", str(agent_file(site)), "torchvision"]
+    environment = {"PYTHONPATH": str(site)}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
 
 
 def imports(site: Path) -> bool:

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from agent import bundle, script
 from agent import uninstall as program
 from agent.lock import take
-from build.deploy.uninstall import PARTS
+from tests.support.agent import agent_file, run_agent
 
 
 def everything(root: Path) -> list[str]:
@@ -177,8 +176,7 @@ def test_the_first_holder_of_the_lock_writes_down_what_was_there(tmp_path: Path)
         root = tmp_path / name
         for _ in range(2):  # the second holder finds what is ours, and writes nothing
             hold = json.dumps({"do": "hold", "root": str(root), "who": "me", "what": "fab"})
-            lock = script("lock.py").decode()
-            subprocess.run([sys.executable, "-I", "-c", lock, hold], stdin=subprocess.DEVNULL, check=True, timeout=30)
+            run_agent(agent_file(tmp_path), "lock", hold, stdin=subprocess.DEVNULL, check=True)
             assert json.loads((root / ".before-axion.json").read_text()) == record
 
 
@@ -235,8 +233,8 @@ def test_what_is_left_when_only_the_last_step_is_missing_still_counts(
 def test_the_program_is_one_that_any_host_can_run(tmp_path: Path) -> None:
     root = tmp_path / "srv" / "axion"
     lay_out(root)
+    file = agent_file(tmp_path)
     for step in ("look", "remove", "leave"):
-        argv = ("env", "-i", sys.executable, "-I", "-S", "-", order(root, step))
-        done = subprocess.run(argv, input=bundle("uninstall.py", *PARTS), capture_output=True, check=False)
+        done = run_agent(file, "uninstall", order(root, step), env={})
         assert (done.returncode, done.stderr) == (0, b"")
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == [file]

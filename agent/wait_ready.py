@@ -222,7 +222,3 @@ def main() -> None:
     problems = problems_of(wanted, engines, runner)
     tell(result={name: engine.answer for name, engine in engines.items()}, problems=problems)
     sys.exit(1 if problems else 0)
-
-
-if __name__ == "__main__":
-    main()

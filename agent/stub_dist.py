@@ -15,7 +15,6 @@ import base64
 import hashlib
 import importlib.metadata
 import re
-import sys
 import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -86,7 +85,3 @@ def main() -> int:
     write_wheel(args.wheel, wheel_members(name, version, requirements))
     print(f"{args.wheel.name}: {len(requirements)} requirements")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -2,9 +2,9 @@
 
 Called with one JSON document:
   {"do": "look", "dir", "unit"}           print {"state": "running" | "finished" | "none", "key", "ok", "began"}
-  {"do": "start", "dir", "unit", "key", "timeout_s", "credentials": {name: {"secret": full name} | {}}}
-                                          stop what runs under this unit, start <dir>/steps.json; values of credentials
-                                          that have no "secret" are read from stdin as {name: value}
+  {"do": "start", "dir", "unit", "timeout_s"}
+                                          stop what runs under this unit, and begin what stdin says: {"key", "steps",
+                                          "credentials": {name: {"secret": full name} | {"value"}}}
   {"do": "run", "dir"}                    what the unit does: the steps, into <dir>/log and <dir>/result.json
   {"do": "follow", "dir", "unit", "key", "offset"}
                                           print the log from there as it grows, an empty line every BEAT_S, and at
@@ -28,11 +28,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-from agent.durable import put_in_place
+from agent.archive import keep as keep_archive
+from agent.durable import replace_file
+from agent.job_log import MEMORY, Log, forget, keep, read_json, reserve, result_of
 from agent.proxies import settle
 from agent.room import TEMPORARY, shortages
 from agent.secrets import read_secret, vault
-from agent.work_log import MEMORY, Log, forget, keep, read_json, reserve, result_of
 
 AWAKE = MEMORY / "awake"
 """Its time stamp says to the idle stop that somebody uses this machine."""
@@ -80,23 +81,26 @@ def look(wanted: dict[str, Any]) -> None:
 def start(wanted: dict[str, Any]) -> None:
     """Begin from the first step. What ran under this name does other work, or was asked to end."""
     directory, unit = Path(wanted["dir"]), wanted["unit"]
+    document = json.load(sys.stdin)
+    for each in (directory.parent, directory):
+        each.mkdir(mode=0o700, parents=True, exist_ok=True)
+    archive = keep_archive(directory.parents[1])
     reserve(directory)
     subprocess.run(("systemctl", "stop", unit), check=False, capture_output=True, timeout=120)
     subprocess.run(("systemctl", "reset-failed", unit), check=False, capture_output=True, timeout=30)
     forget(directory)
     (directory / "log").write_text("")
-    put_in_place(directory / "next.json", directory / "steps.json")
-    given: dict[str, str] = json.loads(sys.stdin.read() or "{}") if wanted["credentials"] else {}
+    replace_file(directory / "steps.json", json.dumps({name: document[name] for name in ("key", "steps")}))
     values = {
-        name: read_secret(source["secret"]) if "secret" in source else given[name]
-        for name, source in wanted["credentials"].items()
+        name: read_secret(source["secret"]) if "secret" in source else source["value"]
+        for name, source in document["credentials"].items()
     }
     with vault(AWAKE.parent / f"credentials-{unit}", values) as loads:
         properties = (*PROPERTIES, f"RuntimeMaxSec={int(wanted['timeout_s'])}", *loads)
         subprocess.run(
             (
                 *("systemd-run", f"--unit={unit}", "--quiet", *(f"--property={each}" for each in properties)),
-                *(sys.executable, "-I", str(directory / "work.py"), json.dumps({"do": "run", "dir": str(directory)})),
+                *(sys.executable, "-I", str(archive), "job", json.dumps({"do": "run", "dir": str(directory)})),
             ),
             check=True,
             timeout=90,
@@ -213,10 +217,9 @@ def why_lost(unit: str) -> str:
     return "it was stopped, or the machine was started anew"
 
 
-if __name__ == "__main__":
+def main() -> None:
     order = json.loads(sys.argv[1])
-    verbs: "dict[str, Callable[[dict[str, Any]], None]]"
-    verbs = {
+    verbs: dict[str, Callable[[dict[str, Any]], None]] = {
         "look": look,
         "start": start,
         "run": run,

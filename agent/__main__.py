@@ -1,0 +1,45 @@
+"""Which module does what, by its verb. Each has a `main` that reads the arguments after the verb."""
+
+import importlib
+import sys
+
+VERBS = {
+    "apt-offers": "offers",
+    "attempt": "attempt",
+    "compile": "compile",
+    "describe": "describe",
+    "dpkg": "dpkg",
+    "environment": "environment",
+    "job": "job",
+    "lock": "lock",
+    "probe": "probe",
+    "prove": "engine_proofs",
+    "prune": "prune",
+    "pull": "pull",
+    "record": "record",
+    "releases": "releases",
+    "requirements": "requirements",
+    "room": "room",
+    "seal": "seal",
+    "stub-dist": "stub_dist",
+    "supervisord": "runner",
+    "systemd": "systemd",
+    "tile-registers": "tile_registers",
+    "torchvision": "torchvision",
+    "uninstall": "uninstall",
+    "validate": "validate",
+    "wait-ready": "wait_ready",
+}
+
+
+def main() -> None:
+    archive, verb, *arguments = sys.argv
+    if verb not in VERBS:
+        sys.exit(f"{verb}: no such verb. Use one of {', '.join(VERBS)}.")
+    # The archive stays first: who keeps it (agent/archive.py) and who starts it again needs its place.
+    sys.argv = [archive, *arguments]
+    sys.exit(importlib.import_module(f"agent.{VERBS[verb]}").main())
+
+
+if __name__ == "__main__":
+    main()

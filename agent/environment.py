@@ -1,0 +1,90 @@
+"""Ask an engine environment what it is, and print the answer as one JSON object on the last line.
+
+Runs alone, inside the environment, over stdin. It reports and does not judge: build.engine.commands.judge_proofs does.
+"""
+
+import contextlib
+import importlib
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+COMMAND_TIMEOUT_S = 1500
+
+
+def packages() -> dict[str, str]:
+    found = ((dist.metadata["Name"], dist.version) for dist in importlib.metadata.distributions())
+    return {name: version for name, version in sorted(found, key=lambda pair: pair[0].lower()) if name}
+
+
+def loaded_extension() -> str | None:
+    """The file name of vLLM's compiled kernels in this process: on x86 there is one per instruction set."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/maps").read_text(encoding="utf-8").splitlines():
+            name = Path(line.split(maxsplit=5)[-1]).name
+            if name.startswith("_C") and "/vllm/" in line:
+                return name
+    return None
+
+
+def kernels() -> dict[str, Any]:
+    """Load the kernels the way an engine does.
+
+    Not `import vllm._C`: on x86 the platform picks the file that fits the processor, and importing another one
+    may die of an illegal instruction.
+    """
+    torch = importlib.import_module("torch")
+    current_platform = importlib.import_module("vllm.platforms").current_platform
+    current_platform.import_kernels()
+    operators = sorted(name for name in torch._C._dispatch_get_all_op_names() if name.startswith("_C::"))
+    return {"device_type": current_platform.device_type, "extension": loaded_extension(), "operators": operators}
+
+
+def attempt(what: Any) -> dict[str, Any]:
+    """The value, or the error that stands in its place."""
+    try:
+        return {"value": what(), "error": None}
+    except BaseException as error:  # an import may exit the process, which is a finding as well
+        return {"value": None, "error": f"{type(error).__name__}: {error}"}
+
+
+def main() -> int:
+    program = Path(sys.executable).with_name("vllm")
+    answer: dict[str, Any] = {
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "packages": packages(),
+    }
+    # vLLM logs to stdout while it is imported; the answer must stand alone there.
+    real_stdout = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        command = subprocess.Popen(
+            [str(program), "--version"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+    except OSError as error:
+        answer["command_version"] = {"value": None, "error": f"{type(error).__name__}: {error}"}
+        command = None
+    answer["kernels"] = attempt(kernels)
+    if command is not None:
+        answer["command_version"] = attempt(lambda: _last_line(command))
+    with os.fdopen(real_stdout, "w", encoding="utf-8") as output:
+        output.write(json.dumps(answer) + "\n")
+    return 0
+
+
+def _last_line(command: "subprocess.Popen[str]") -> str:
+    try:
+        printed, _ = command.communicate(timeout=COMMAND_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        command.kill()
+        raise
+    lines = printed.split("\n")
+    if command.returncode:
+        raise RuntimeError(f"exit status {command.returncode}")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
