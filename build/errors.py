@@ -21,5 +21,9 @@ class UnnotedError(DeployError):
     """A release serves, and something about it could not be written down. It is no reason to withdraw it."""
 
 
+class NoConnectionError(DeployError):
+    """There is no way to a host: nothing was asked of it, and asking again would wait as long for the same answer."""
+
+
 class ConnectionLostError(DeployError):
     """The way to a host broke while something ran there; whether it goes on there is not known."""

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from build.engine.needs import things_to_look_for
-from build.errors import ConnectionLostError, DeployError
+from build.errors import ConnectionLostError, DeployError, NoConnectionError
 from build.remote.command import Command
 from build.remote.executor import Executor, check
 from build.remote.minimum import LOOK, refuse_unfit
@@ -164,7 +164,7 @@ def gather(executor: Executor, command: Command, *, name: str = "this computer")
     """Run a probe and parse what it printed. Raises DeployError; of a host that cannot serve, with all reasons."""
     try:
         return Facts.model_validate_json(check(executor, command).stdout)
-    except ConnectionLostError:
+    except (ConnectionLostError, NoConnectionError):
         raise
     except (DeployError, ValueError):
         refuse_unfit(executor, command.argv[0], name)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
-from build.errors import ConnectionLostError, DeployError, UnnotedError
+from build.errors import ConnectionLostError, DeployError, NoConnectionError, UnnotedError
 from build.remote.command import Command, Result
 from build.remote.executor import Session, check
 from build.remote.host import Host
@@ -69,7 +69,7 @@ class HeldLock:
             if told.get("taken"):
                 return session
             session.close()
-        except ConnectionLostError:
+        except (ConnectionLostError, NoConnectionError):
             raise
         except DeployError:
             refuse_unfit(self._host.executor, target.python, target.name)

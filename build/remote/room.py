@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from agent.room import TEMPORARY, amount, lack
-from build.errors import ConnectionLostError, DeployError
+from build.errors import ConnectionLostError, DeployError, NoConnectionError
 from build.remote.command import Command
 from build.remote.host import Host
 from build.remote.target import Target
@@ -26,7 +26,7 @@ def full_disks_named(host: Host) -> Iterator[None]:
     """Where something fails on a host with a full disk, name that disk first. What programs say of it is no help."""
     try:
         yield
-    except ConnectionLostError:
+    except (ConnectionLostError, NoConnectionError):
         raise
     except DeployError as error:
         is_said, is_named = any(words in str(error) for words in NO_ROOM), " is full, got" in str(error)

@@ -8,7 +8,7 @@ from typing import Any
 
 import paramiko
 
-from build.errors import DeployError
+from build.errors import DeployError, NoConnectionError
 from build.remote.agent import Carriage, carrying
 from build.remote.command import Command, Result
 from build.remote.executor import OnLine
@@ -108,7 +108,10 @@ class SshExecutor:
                 each[0].close()
                 self._connections.remove(each)
             if index >= len(self._connections):
-                connection = self._connect()
+                try:
+                    connection = self._connect()
+                except DeployError as error:
+                    raise NoConnectionError(*error.problems) from None
                 self._connections.append((connection, Pulse(connection.transport, connection.route.place)))
                 return self._connections[-1]
             return self._connections[index]

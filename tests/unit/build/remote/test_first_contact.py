@@ -21,7 +21,10 @@ from build.remote.agent import START, source
 from build.remote.command import Command
 from build.remote.executor import LocalExecutor
 from build.remote.host import Host
+from build.remote.lock import host_lock
 from build.remote.minimum import checks_of, look_command, parse, problems_of
+from build.remote.ssh.connection import HostConnection
+from build.remote.ssh.executor import SshExecutor
 from build.remote.target import Target
 from deployment.stack.minimum import HostSystem
 from tests.support.local_deployment import local_deployment
@@ -156,3 +159,19 @@ def test_what_runs_before_anything_is_known_is_read_by_python_3_6(text: str) -> 
 
 def test_a_system_that_says_nothing_is_unknown() -> None:
     assert parse("") == HostSystem()
+
+
+def test_a_host_that_nobody_reaches_is_waited_for_once(tmp_path: Path) -> None:
+    """What it lacks is asked only of one that was there: the same wait again would find the same."""
+    tries: list[str] = []
+
+    def connect() -> HostConnection:
+        tries.append("connect")
+        raise DeployError("main: no SSH server answers, got Connection refused. Check that it runs.")
+
+    target = Target(name="main", root=str(tmp_path), runner="systemd", python=sys.executable)
+    for act in (look, lambda host: host_lock(host, "fab stop").__enter__()):
+        tries.clear()
+        with pytest.raises(DeployError, match=r"^main: no SSH server answers, got Connection refused\."):
+            act(Host(target, SshExecutor(connect), Reporter()))
+        assert tries == ["connect"]
