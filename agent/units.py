@@ -62,15 +62,13 @@ def failed(unit: str, state: "dict[str, str]") -> "list[dict[str, str]]":
     ):
         return []
     if unit == "gateway.socket" and (taken := [each for each in socket_addresses() if refusal(each) == "EADDRINUSE"]):
-        return [trouble(unit, "failed", in_use(address)) for address in taken]
+        then = ": the gateway then opens its address by itself within seconds"
+        return [trouble(unit, "failed", in_use(address, then)) for address in taken]
     return [trouble(unit, "failed", f"failed, got {state['Result']}. `journalctl -u {unit}` there says more")]
 
 
-def in_use(address: str) -> str:
-    return (
-        f"nobody is served, got {address} in use by {holder(address)}. Stop that program: the gateway then opens its "
-        "address by itself within seconds"
-    )
+def in_use(address: str, then: str) -> str:
+    return f"nobody is served, got {address} in use by {holder(address)}. Stop that program{then}"
 
 
 def supervised(root: Path, processes: Any) -> "list[dict[str, str]]":
@@ -78,7 +76,7 @@ def supervised(root: Path, processes: Any) -> "list[dict[str, str]]":
     if (processes or {}).get("gateway", {}).get("state") not in ("FATAL", "BACKOFF"):
         return []
     taken = [address for address in configured(root) if refusal(address) == "EADDRINUSE"]
-    return [trouble("gateway", "failed", in_use(address).partition(":")[0]) for address in taken]
+    return [trouble("gateway", "failed", in_use(address, ", then run `fab restart gateway`")) for address in taken]
 
 
 def trouble(unit: str, kind: str, what: str) -> "dict[str, str]":

@@ -7,6 +7,7 @@ PROGRAM = """#!/bin/sh
 printf '%s\\n' "$*" >> "{directory}/calls"
 answer="{directory}/$1"
 [ -f "$answer" ] && cat "$answer"
+[ "$1" = stop ] && [ -f "{directory}/obeys" ] && rm -f "{directory}/show"
 case "$1" in is-active|{failing}) exit 1;; esac
 exit 0
 """
@@ -30,6 +31,10 @@ class Systemctl:
 
     def show(self, *units: Mapping[str, str]) -> None:
         self.answer("show", "\n\n".join("\n".join(f"{key}={value}" for key, value in unit.items()) for unit in units))
+
+    def obey_stops(self) -> None:
+        """From the first `stop` on nothing runs."""
+        (self.directory / "obeys").touch()
 
     @property
     def calls(self) -> list[str]:

@@ -1,13 +1,22 @@
 """Why a process does not run, told of this attempt alone."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agent import attempt
+from build.deploy.activate import activate, restart_and_gate
+from build.deploy.diff import Desired, decide
+from build.errors import DeployError
+from build.progress import Reporter
+from build.remote.command import Command, Result
+from build.remote.host import Host
+from build.remote.target import Target
 from tests.support.fakes.systemctl import Systemctl
+from tests.support.hosts import DESCRIPTION, RELEASE, facts
 
 MARK = {"boot": "b1", "monotonic_us": 1000, "before": ["old"], "sizes": {"a": 10}}
 PYTHON = "/opt/axion/current/build/venv/bin/python"
@@ -105,3 +114,49 @@ def test_of_supervisord_only_what_was_written_since_counts(tmp_path: Path, monke
     assert attempt.of_supervisord(tmp_path, "a", mark) == {"reason": "", "lines": ["new", "newer"]}
     log.write_text("turned\n")  # a new file, shorter than the old one was
     assert attempt.of_supervisord(tmp_path, "a", mark)["lines"] == ["turned"]
+
+
+class Failing:
+    """A host on which alpha does not come up, and which tells why of what was since a mark."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.told: list[dict[str, Any]] = []
+
+    def run(self, command: Command, on_line: Any = None) -> Result:
+        self.asked.append(command.what)
+        if command.what == "wait for the models to answer":
+            return Result(status=1, stdout='{"result": {}, "problems": {"alpha": "ended twice"}}', stderr="")
+        if command.what != "read what the processes wrote":
+            return Result(status=0, stdout="", stderr="")
+        order = json.loads(command.argv[-1])
+        if order["do"] == "begin":
+            return Result(status=0, stdout=json.dumps(MARK), stderr="")
+        self.told.append(order)
+        answer = {"reason": "systemd cannot execute its program (status 203)", "lines": ["of this attempt"]}
+        return Result(status=0, stdout=json.dumps(answer), stderr="")
+
+    def open(self, command: Command) -> Any:
+        raise AssertionError(f"nothing stays open here, got {command.what}")
+
+
+WANTED = Desired.described(RELEASE, DESCRIPTION)
+ATTEMPTS: dict[str, Callable[[Host], Any]] = {
+    "deployment": lambda host: activate(host, WANTED, decide(WANTED, facts(engines={}))),
+    "restart": lambda host: restart_and_gate(host, WANTED, "alpha", facts()),
+}
+
+
+@pytest.mark.parametrize("kind", ATTEMPTS)
+def test_a_failure_is_told_by_what_was_since_its_own_attempt_began(kind: str) -> None:
+    failing = Failing()
+    target = Target(name="main", root="/opt/axion", runner="systemd", python="python3")
+    with pytest.raises(DeployError) as caught:
+        ATTEMPTS[kind](Host(target, failing, Reporter()))
+    assert caught.value.problems == (
+        "alpha: does not answer, got: ended twice: systemd cannot execute its program (status 203). Correct the cause; "
+        "`fab logs alpha` has all of it:\n    of this attempt",
+    )
+    (order,) = failing.told
+    assert (order["name"], order["mark"], order["runner"]) == ("alpha", MARK, "systemd")
+    assert failing.asked[0] == "read what the processes wrote", "the mark is made before anything is touched"

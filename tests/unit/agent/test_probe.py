@@ -80,6 +80,14 @@ def test_releases_links_and_sealed_environments_are_seen(root: Path) -> None:
     assert found.builds == ("b1",)
 
 
+def test_an_environment_whose_manifest_a_power_cut_emptied_is_not_sealed(root: Path) -> None:
+    write(root / "builds" / "b1" / "manifest.json", "")
+    write(root / "builds" / "b2" / "manifest.json", {"digest": "b1"})
+    found = probe(root)
+    assert found.builds == ()
+    assert sorted(found.unfinished_builds) == ["b1", "b2", "unfinished"]
+
+
 def test_an_upload_that_never_finished_is_no_release(root: Path) -> None:
     write(root / "releases" / f".{RELEASE}.new" / "release.json", {})
     write(root / "releases" / "20260202T000000-cccccccc" / "gateway.json", {})
