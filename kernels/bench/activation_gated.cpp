@@ -5,25 +5,15 @@
 #include <cstring>
 #include <vector>
 
-#include "axion/activation.h"
-
-namespace {
-
-const axion::ActivationKernels& kernels(const char* isa) {
-  if (std::strcmp(isa, "sve2") == 0) {
-    return axion::sve2::activation_kernels;
-  }
-  return std::strcmp(isa, "neon") == 0 ? axion::neon::activation_kernels : axion::portable::activation_kernels;
-}
-
-}  // namespace
+#include "axion/dispatch.h"
 
 int main(int argc, char** argv) {
-  if (argc != 5) {
+  const axion::KernelTable* table = argc == 5 ? axion::find_kernels(argv[1]) : nullptr;
+  if (table == nullptr) {
     std::fprintf(stderr, "usage: activation_gated ISA(portable|neon|sve2) OP(silu|gelu) TYPE(f32|bf16) SIZE\n");
     return 2;
   }
-  const axion::ActivationKernels& k = kernels(argv[1]);
+  const axion::ActivationKernels& k = table->activation;
   const bool silu = std::strcmp(argv[2], "silu") == 0;
   const std::size_t size = std::strtoull(argv[4], nullptr, 10);
   std::vector<float> x(2 * size), y(size);

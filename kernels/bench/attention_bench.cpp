@@ -9,21 +9,9 @@
 #include <random>
 #include <vector>
 
-#include "axion/attention.h"
+#include "axion/dispatch.h"
 
 namespace {
-
-const axion::AttentionKernels* table_of(const char* isa) {
-#if defined(__aarch64__)
-  if (std::strcmp(isa, "neon") == 0) {
-    return &axion::neon::attention_kernels;
-  }
-  if (std::strcmp(isa, "sve2") == 0) {
-    return &axion::sve2::attention_kernels;
-  }
-#endif
-  return std::strcmp(isa, "portable") == 0 ? &axion::portable::attention_kernels : nullptr;
-}
 
 template <typename T>
 axion::Heads<T> heads_of(T data, std::size_t heads, std::size_t rows, std::size_t dim) {
@@ -64,14 +52,15 @@ int main(int argc, char** argv) {
     std::fputs("usage: attention_bench ISA q_len kv_len heads kv_heads head_dim [f32]\n", stderr);
     return 2;
   }
-  const axion::AttentionKernels* table = table_of(argv[1]);
+  const axion::KernelTable* table = axion::find_kernels(argv[1]);
   if (table == nullptr) {
     std::fprintf(stderr, "ISA: portable, neon or sve2, got %s\n", argv[1]);
     return 2;
   }
   const auto size = [&](int i) { return static_cast<std::size_t>(std::atol(argv[i])); };
-  const float sum = argc > 7 ? run<float>(table->attention_f32, size(2), size(3), size(4), size(5), size(6))
-                             : run<axion::bf16>(table->attention_bf16, size(2), size(3), size(4), size(5), size(6));
+  const axion::AttentionKernels& k = table->attention;
+  const float sum = argc > 7 ? run<float>(k.attention_f32, size(2), size(3), size(4), size(5), size(6))
+                             : run<axion::bf16>(k.attention_bf16, size(2), size(3), size(4), size(5), size(6));
   std::printf("%g\n", static_cast<double>(sum));
   return 0;
 }

@@ -4,7 +4,7 @@
 #include <cstring>
 #include <vector>
 
-#include "axion/norm.h"
+#include "axion/dispatch.h"
 
 namespace {
 
@@ -17,21 +17,15 @@ std::vector<T> values(std::size_t count) {
   return result;
 }
 
-const axion::NormKernels& kernels(const char* isa) {
-  if (std::strcmp(isa, "sve2") == 0) {
-    return axion::sve2::norm_kernels;
-  }
-  return std::strcmp(isa, "neon") == 0 ? axion::neon::norm_kernels : axion::portable::norm_kernels;
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 4) {
+  const axion::KernelTable* table = argc == 4 ? axion::find_kernels(argv[1]) : nullptr;
+  if (table == nullptr) {
     std::fprintf(stderr, "usage: norm_rms ISA(portable|neon|sve2) OP(f32|bf16|fused_bf16) SIZE\n");
     return 2;
   }
-  const axion::NormKernels& k = kernels(argv[1]);
+  const axion::NormKernels& k = table->norm;
   const std::size_t size = std::strtoull(argv[3], nullptr, 10);
   const std::vector<float> x = values<float>(size);
   const std::vector<axion::bf16> xb = values<axion::bf16>(size);

@@ -5,18 +5,9 @@
 #include <random>
 #include <vector>
 
-#include "axion/sampler.h"
+#include "axion/dispatch.h"
 
 namespace {
-
-const axion::SamplerKernels* table_of(const char* isa) {
-#if defined(__aarch64__)
-  if (std::strcmp(isa, "neon") == 0) {
-    return &axion::neon::sampler_kernels;
-  }
-#endif
-  return std::strcmp(isa, "portable") == 0 ? &axion::portable::sampler_kernels : nullptr;
-}
 
 template <typename T, typename Step, typename Pick>
 std::int64_t run(Step scan, Step mass, Pick pick, std::size_t vocab, std::int32_t top_k, float top_p) {
@@ -43,16 +34,17 @@ std::int64_t run(Step scan, Step mass, Pick pick, std::size_t vocab, std::int32_
 }  // namespace
 
 int main(int argc, char** argv) {
-  const axion::SamplerKernels* k = argc > 4 ? table_of(argv[1]) : nullptr;
-  if (k == nullptr) {
+  const axion::KernelTable* table = argc > 4 ? axion::find_kernels(argv[1]) : nullptr;
+  if (table == nullptr) {
     std::fputs("usage: sampler_steps portable|neon vocab top_k top_p [bf16]\n", stderr);
     return 2;
   }
   const auto vocab = static_cast<std::size_t>(std::atol(argv[2]));
   const auto top_k = static_cast<std::int32_t>(std::atoi(argv[3]));
   const auto top_p = static_cast<float>(std::atof(argv[4]));
-  const std::int64_t token = argc > 5 ? run<axion::bf16>(k->scan_bf16, k->mass_bf16, k->pick_bf16, vocab, top_k, top_p)
-                                      : run<float>(k->scan_f32, k->mass_f32, k->pick_f32, vocab, top_k, top_p);
+  const axion::SamplerKernels& k = table->sampler;
+  const std::int64_t token = argc > 5 ? run<axion::bf16>(k.scan_bf16, k.mass_bf16, k.pick_bf16, vocab, top_k, top_p)
+                                      : run<float>(k.scan_f32, k.mass_f32, k.pick_f32, vocab, top_k, top_p);
   std::printf("%lld\n", static_cast<long long>(token));
   return 0;
 }

@@ -5,21 +5,11 @@
 #include <cstring>
 #include <vector>
 
-#include "axion/softmax.h"
-
-namespace {
-
-const axion::SoftmaxKernels& kernels(const char* isa) {
-  if (std::strcmp(isa, "sve2") == 0) {
-    return axion::sve2::softmax_kernels;
-  }
-  return std::strcmp(isa, "neon") == 0 ? axion::neon::softmax_kernels : axion::portable::softmax_kernels;
-}
-
-}  // namespace
+#include "axion/dispatch.h"
 
 int main(int argc, char** argv) {
-  if (argc < 4) {
+  const axion::KernelTable* table = argc >= 4 ? axion::find_kernels(argv[1]) : nullptr;
+  if (table == nullptr) {
     std::fprintf(stderr, "usage: softmax_exp ISA(portable|neon|sve2) OP(exp|f32|bf16) SIZE [SCALE]\n");
     return 2;
   }
@@ -32,11 +22,11 @@ int main(int argc, char** argv) {
     xb[i] = axion::to_bf16(x[i]);
   }
   if (std::strcmp(argv[2], "exp") == 0) {
-    y[0] += kernels(argv[1]).shifted_exp_sum_f32(x.data(), y.data(), size, 0.1f);
+    y[0] += table->softmax.shifted_exp_sum_f32(x.data(), y.data(), size, 0.1f);
   } else if (std::strcmp(argv[2], "f32") == 0) {
-    kernels(argv[1]).softmax_f32({x.data(), y.data(), size, size, size, scale}, {0, 1});
+    table->softmax.softmax_f32({x.data(), y.data(), size, size, size, scale}, {0, 1});
   } else {
-    kernels(argv[1]).softmax_bf16({xb.data(), yb.data(), size, size, size, scale}, {0, 1}, y.data());
+    table->softmax.softmax_bf16({xb.data(), yb.data(), size, size, size, scale}, {0, 1}, y.data());
   }
   std::printf("%g %g\n", static_cast<double>(y[0]), static_cast<double>(axion::to_float(yb[0])));
   return 0;

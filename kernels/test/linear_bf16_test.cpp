@@ -78,7 +78,7 @@ TEST_P(LinearBf16Test, NanAndInfinityStayInTheirRowAndColumn) {
   const Shape s{11, 31, 45};
   constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
-  auto x = Problem::integers(s.m * s.k, 8);
+  auto x = integers(s.m * s.k, 8);
   auto w = std::vector<float>(s.n * s.k, 1.0f);
   x[3 * s.k + 44] = kNan;
   x[6 * s.k + 2] = kInfinity;
@@ -129,7 +129,7 @@ TEST_P(LinearBf16Test, ResultsBeyondFourGigabytesLandWhereTheyBelong) {
   }
   auto* y = static_cast<float*>(mapped);
   const Guarded<bf16> x(std::vector<bf16>(16, to_bf16(1.0f)));
-  const auto w = rounded<bf16>(Problem::integers(12 * 16, 2));
+  const auto w = rounded<bf16>(integers(12 * 16, 2));
   Guarded<char> packed((kernels().packed_bytes(12, 16) + 63) / 64 * 64);
   kernels().pack({w.data(), packed.data(), 12, 16, 16}, {0, 1});
   Guarded<char> scratch(kernels().scratch_bytes(2, 1, 16));

@@ -1,5 +1,4 @@
-#include "axion/activation.h"
-
+#include "../activation_rows.h"
 #include "activation_bf16.h"
 #include "activation_row.h"
 #include "exp_neon.h"
@@ -47,21 +46,13 @@ struct GeluTanh {
   }
 };
 
-template <typename Act, typename T>
-void act_and_mul(const GatedActivation<T>& a, Range rows, Range columns) {
-  for (std::size_t row = rows.begin; row < rows.end; ++row) {
-    const T* gate = a.x + row * a.x_stride + columns.begin;
-    act_and_mul_row<Act>(gate, gate + a.size, a.y + row * a.y_stride + columns.begin, columns.end - columns.begin);
-  }
-}
-
 }  // namespace
 
 const ActivationKernels activation_kernels = {
-    act_and_mul<Silu, float>,
-    act_and_mul<ActBf16<false>, bf16>,
-    act_and_mul<GeluTanh, float>,
-    act_and_mul<ActBf16<true>, bf16>,
+    gated_rows<float, act_and_mul_row<Silu, float>>,
+    gated_rows<bf16, act_and_mul_row<ActBf16<false>, bf16>>,
+    gated_rows<float, act_and_mul_row<GeluTanh, float>>,
+    gated_rows<bf16, act_and_mul_row<ActBf16<true>, bf16>>,
 };
 
 }  // namespace axion::neon

@@ -1,7 +1,4 @@
-#include "axion/norm.h"
-
-#include <cmath>
-
+#include "../norm_rows.h"
 #include "vec_neon.h"
 
 namespace axion::neon {
@@ -39,17 +36,6 @@ inline void add_squares(float32x4_t* sums, uint16x8_t bits) {
   sums[0] = vbfdotq_f32(sums[0], v, v);
 }
 
-/// What the norm is taken of: a row as it is.
-template <typename T>
-struct Row {
-  const T* x;
-
-  [[gnu::always_inline]] auto block(std::size_t i) const { return load_packed(x + i); }
-  auto tail(std::size_t i, std::size_t count) const {
-    return load_packed(Tail<T>(x + i, count, from_float<T>(0.0f)).element);
-  }
-};
-
 inline Floats8 store_packed(float* y, Floats8 v) {
   store8(y, v);
   return v;
@@ -60,47 +46,33 @@ inline uint16x8_t store_packed(bf16* y, Floats8 v) {
   return bits;
 }
 
-/// ... or the sum of two, stored as it is computed; the norm is that of the rounded sum.
+/// A block of what the norm is taken of, and its last `count` elements.
 template <typename T>
-struct SumOfRows {
-  const T* x;
-  const T* residual;
-  T* sum;
+[[gnu::always_inline]] inline auto block(const Row<T>& row, std::size_t i) {
+  return load_packed(row.x + i);
+}
+template <typename T>
+auto tail(const Row<T>& row, std::size_t i, std::size_t count) {
+  return load_packed(Tail<T>(row.x + i, count, from_float<T>(0.0f)).element);
+}
 
-  static Floats8 add(const T* a, const T* b) {
-    const Floats8 v = load8(a), w = load8(b);
-    return {vaddq_f32(v.lo, w.lo), vaddq_f32(v.hi, w.hi)};
-  }
-  [[gnu::always_inline]] auto block(std::size_t i) const { return store_packed(sum + i, add(x + i, residual + i)); }
-  auto tail(std::size_t i, std::size_t count) const {
-    const T zero = from_float<T>(0.0f);
-    Tail<T> last;
-    const Tail<T> a(x + i, count, zero), b(residual + i, count, zero);
-    const auto packed = store_packed(last.element, add(a.element, b.element));
-    last.copy_to(sum + i, count);
-    return packed;
-  }
-};
-
-template <typename Source>
-[[gnu::always_inline]] inline float sum_of_squares(const Source& source, std::size_t size) {
-  constexpr std::size_t kSumsOfBlock = sizeof(*source.x) == sizeof(float) ? 2 : 1;
-  constexpr std::size_t kUnroll = kSums / kSumsOfBlock * kBlock;
-  Sums sums;
-  std::size_t i = 0;
-  for (const std::size_t end = size / kUnroll * kUnroll; i != end; i += kUnroll) {
-#pragma clang loop unroll(full)
-    for (std::size_t j = 0; j < kSums; j += kSumsOfBlock) {
-      add_squares(sums.lane + j, source.block(i + j / kSumsOfBlock * kBlock));
-    }
-  }
-  for (; i + kBlock <= size; i += kBlock) {
-    add_squares(sums.lane, source.block(i));
-  }
-  if (i < size) {
-    add_squares(sums.lane, source.tail(i, size - i));
-  }
-  return sums.total();
+template <typename T>
+inline Floats8 add(const T* a, const T* b) {
+  const Floats8 v = load8(a), w = load8(b);
+  return {vaddq_f32(v.lo, w.lo), vaddq_f32(v.hi, w.hi)};
+}
+template <typename T>
+[[gnu::always_inline]] inline auto block(const SumOfRows<T>& rows, std::size_t i) {
+  return store_packed(rows.sum + i, add(rows.x + i, rows.residual + i));
+}
+template <typename T>
+auto tail(const SumOfRows<T>& rows, std::size_t i, std::size_t count) {
+  const T zero = from_float<T>(0.0f);
+  Tail<T> last;
+  const Tail<T> a(rows.x + i, count, zero), b(rows.residual + i, count, zero);
+  const auto packed = store_packed(last.element, add(a.element, b.element));
+  last.copy_to(rows.sum + i, count);
+  return packed;
 }
 
 /// x * inverse * (w or 1 + w), the latter as x + x * w, which does not round 1 + w.
@@ -133,64 +105,53 @@ inline void scale8(const bf16* x, const bf16* weight, bf16* y, float inverse) {
   vst1q_u16(reinterpret_cast<std::uint16_t*>(y), in_order);
 }
 
-template <bool kUnitOffset, typename T>
-[[gnu::always_inline]] inline void scale_row(const T* x, const T* weight, T* y, std::size_t size, float inverse) {
-  constexpr std::size_t kUnroll = 4 * kBlock;
-  std::size_t i = 0;
-  for (const std::size_t end = size / kUnroll * kUnroll; i != end; i += kUnroll) {
+struct NormRow {
+  template <typename Source>
+  [[gnu::always_inline]] static float sum_of_squares(const Source& source, std::size_t size) {
+    constexpr std::size_t kSumsOfBlock = sizeof(*source.x) == sizeof(float) ? 2 : 1;
+    constexpr std::size_t kUnroll = kSums / kSumsOfBlock * kBlock;
+    Sums sums;
+    std::size_t i = 0;
+    for (const std::size_t end = size / kUnroll * kUnroll; i != end; i += kUnroll) {
 #pragma clang loop unroll(full)
-    for (std::size_t j = 0; j < kUnroll; j += kBlock) {
-      scale8<kUnitOffset>(x + i + j, weight + i + j, y + i + j, inverse);
+      for (std::size_t j = 0; j < kSums; j += kSumsOfBlock) {
+        add_squares(sums.lane + j, block(source, i + j / kSumsOfBlock * kBlock));
+      }
+    }
+    for (; i + kBlock <= size; i += kBlock) {
+      add_squares(sums.lane, block(source, i));
+    }
+    if (i < size) {
+      add_squares(sums.lane, tail(source, i, size - i));
+    }
+    return sums.total();
+  }
+
+  template <bool kUnitOffset, typename T>
+  [[gnu::always_inline]] static void scale_row(const T* x, const T* weight, T* y, std::size_t size, float inverse) {
+    constexpr std::size_t kUnroll = 4 * kBlock;
+    std::size_t i = 0;
+    for (const std::size_t end = size / kUnroll * kUnroll; i != end; i += kUnroll) {
+#pragma clang loop unroll(full)
+      for (std::size_t j = 0; j < kUnroll; j += kBlock) {
+        scale8<kUnitOffset>(x + i + j, weight + i + j, y + i + j, inverse);
+      }
+    }
+    for (; i + kBlock <= size; i += kBlock) {
+      scale8<kUnitOffset>(x + i, weight + i, y + i, inverse);
+    }
+    if (i < size) {
+      const T zero = from_float<T>(0.0f);
+      Tail<T> last;
+      scale8<kUnitOffset>(Tail<T>(x + i, size - i, zero).element, Tail<T>(weight + i, size - i, zero).element,
+                          last.element, inverse);
+      last.copy_to(y + i, size - i);
     }
   }
-  for (; i + kBlock <= size; i += kBlock) {
-    scale8<kUnitOffset>(x + i, weight + i, y + i, inverse);
-  }
-  if (i < size) {
-    const T zero = from_float<T>(0.0f);
-    Tail<T> last;
-    scale8<kUnitOffset>(Tail<T>(x + i, size - i, zero).element, Tail<T>(weight + i, size - i, zero).element,
-                        last.element, inverse);
-    last.copy_to(y + i, size - i);
-  }
-}
-
-/// One row; its own function, so that the modelled benchmark has a symbol for it.
-template <typename Source, typename T>
-[[gnu::noinline]] void normalise(const Source& source, const T* x, const T* weight, T* y, std::size_t size, float eps,
-                                 bool unit_offset) {
-  const float inverse = 1.0f / std::sqrt(sum_of_squares(source, size) / static_cast<float>(size) + eps);
-  if (unit_offset) {
-    scale_row<true>(x, weight, y, size, inverse);
-  } else {
-    scale_row<false>(x, weight, y, size, inverse);
-  }
-}
-
-template <typename T>
-void rms_norm(const RmsNorm<T>& a, Range rows) {
-  for (std::size_t row = rows.begin; row < rows.end; ++row) {
-    const T* x = a.x + row * a.x_stride;
-    normalise(Row<T>{x}, x, a.weight, a.y + row * a.y_stride, a.size, a.eps, a.unit_offset);
-  }
-}
-
-template <typename T>
-void fused_add_rms_norm(const FusedAddRmsNorm<T>& a, Range rows) {
-  for (std::size_t row = rows.begin; row < rows.end; ++row) {
-    const std::size_t at = row * a.stride;
-    T* sum = a.residual_out + at;
-    normalise(SumOfRows<T>{a.x + at, a.residual + at, sum}, sum, a.weight, a.y + at, a.size, a.eps, a.unit_offset);
-  }
-}
+};
 
 }  // namespace
 
-const NormKernels norm_kernels = {
-    rms_norm<float>,
-    rms_norm<bf16>,
-    fused_add_rms_norm<float>,
-    fused_add_rms_norm<bf16>,
-};
+const NormKernels norm_kernels = kNormRows<NormRow>;
 
 }  // namespace axion::neon

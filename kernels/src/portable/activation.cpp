@@ -1,5 +1,4 @@
-#include "axion/activation.h"
-
+#include "../activation_rows.h"
 #include "exp_portable.h"
 
 namespace axion::portable {
@@ -33,24 +32,19 @@ inline float gelu_tanh(float x) {
 }
 
 template <float (*kAct)(float), typename T>
-void act_and_mul(const GatedActivation<T>& a, Range rows, Range columns) {
-  for (std::size_t row = rows.begin; row < rows.end; ++row) {
-    const T* gate = a.x + row * a.x_stride;
-    const T* up = gate + a.size;
-    T* y = a.y + row * a.y_stride;
-    for (std::size_t i = columns.begin; i < columns.end; ++i) {
-      y[i] = from_float<T>(kAct(to_float(gate[i])) * to_float(up[i]));
-    }
+void act_and_mul_row(const T* gate, const T* up, T* y, std::size_t size) {
+  for (std::size_t i = 0; i < size; ++i) {
+    y[i] = from_float<T>(kAct(to_float(gate[i])) * to_float(up[i]));
   }
 }
 
 }  // namespace
 
 const ActivationKernels activation_kernels = {
-    act_and_mul<silu, float>,
-    act_and_mul<silu, bf16>,
-    act_and_mul<gelu_tanh, float>,
-    act_and_mul<gelu_tanh, bf16>,
+    gated_rows<float, act_and_mul_row<silu, float>>,
+    gated_rows<bf16, act_and_mul_row<silu, bf16>>,
+    gated_rows<float, act_and_mul_row<gelu_tanh, float>>,
+    gated_rows<bf16, act_and_mul_row<gelu_tanh, bf16>>,
 };
 
 }  // namespace axion::portable

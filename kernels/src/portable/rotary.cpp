@@ -1,4 +1,4 @@
-#include "axion/rotary.h"
+#include "../rotary_tokens.h"
 
 namespace axion::portable {
 namespace {
@@ -17,39 +17,20 @@ void rotate_head(const T* x, T* y, const C* cosines, std::size_t pairs, std::siz
   }
 }
 
-template <typename T, typename C>
-void rotate_token(const Rotary<T, C>& a, const T* x, T* y, std::size_t heads, const C* cosines) {
-  const std::size_t pairs = a.rot_dim / 2;
-  for (std::size_t head = 0; head < heads; ++head, x += a.head_size, y += a.head_size) {
-    if (a.is_neox) {
-      rotate_head(x, y, cosines, pairs, pairs, 1);
-    } else {
-      rotate_head(x, y, cosines, pairs, 1, 2);
-    }
-    if (x != y) {
-      std::memcpy(y + a.rot_dim, x + a.rot_dim, (a.head_size - a.rot_dim) * sizeof(T));
-    }
+struct RotaryHead {
+  template <typename T, typename C>
+  static void rotate_split(const T* x, T* y, const C* cosines, std::size_t pairs) {
+    rotate_head(x, y, cosines, pairs, pairs, 1);
   }
-}
 
-template <typename T, typename C>
-void rotary(const Rotary<T, C>& a, Range tokens) {
-  for (std::size_t t = tokens.begin; t < tokens.end; ++t) {
-    const C* cosines = a.cos_sin + static_cast<std::size_t>(a.positions[t]) * a.rot_dim;
-    rotate_token(a, a.query + t * a.query_stride, a.query_out + t * a.query_out_stride, a.heads, cosines);
-    if (a.kv_heads > 0) {
-      rotate_token(a, a.key + t * a.key_stride, a.key_out + t * a.key_out_stride, a.kv_heads, cosines);
-    }
+  template <typename T, typename C>
+  static void rotate_interleaved(const T* x, T* y, const C* cosines, std::size_t pairs) {
+    rotate_head(x, y, cosines, pairs, 1, 2);
   }
-}
+};
 
 }  // namespace
 
-const RotaryKernels rotary_kernels = {
-    rotary<float, float>,
-    rotary<float, bf16>,
-    rotary<bf16, float>,
-    rotary<bf16, bf16>,
-};
+const RotaryKernels rotary_kernels = kRotaryTokens<RotaryHead>;
 
 }  // namespace axion::portable

@@ -1,5 +1,4 @@
-#include "axion/activation.h"
-
+#include "../activation_rows.h"
 #include "activation_row.h"
 #include "exp_sve2.h"
 
@@ -73,21 +72,13 @@ struct GeluTanh {
   }
 };
 
-template <typename Act, typename T>
-void act_and_mul(const GatedActivation<T>& a, Range rows, Range columns) {
-  for (std::size_t row = rows.begin; row < rows.end; ++row) {
-    const T* gate = a.x + row * a.x_stride + columns.begin;
-    act_and_mul_row<Act>(gate, gate + a.size, a.y + row * a.y_stride + columns.begin, columns.end - columns.begin);
-  }
-}
-
 }  // namespace
 
 const ActivationKernels activation_kernels = {
-    act_and_mul<Silu<false>, float>,
-    act_and_mul<Silu<true>, bf16>,
-    act_and_mul<GeluTanh<false>, float>,
-    act_and_mul<GeluTanh<true>, bf16>,
+    gated_rows<float, act_and_mul_row<Silu<false>, float>>,
+    gated_rows<bf16, act_and_mul_row<Silu<true>, bf16>>,
+    gated_rows<float, act_and_mul_row<GeluTanh<false>, float>>,
+    gated_rows<bf16, act_and_mul_row<GeluTanh<true>, bf16>>,
 };
 
 }  // namespace axion::sve2

@@ -2,13 +2,8 @@
 /// replaces by nothing to see what the rest costs (bench/gated_product_sve2.cpp).
 #pragma once
 
-#if !defined(__ARM_FEATURE_SVE2) || !defined(__ARM_FEATURE_SVE_BF16)
-#error "src/sve2 needs the flags of AXION_SVE2_FLAGS"
-#endif
-
-#include <arm_sve.h>
-
 #include "axion/types.h"
+#include "vec_sve2.h"
 
 namespace axion::sve2 {
 namespace {
@@ -19,13 +14,6 @@ template <typename Act>
 inline void block(svbool_t p, const float* gate, const float* up, float* y, const Act& act) {
   const svbool_t all = svptrue_b32();  // lanes that p leaves out hold zeros; unpredicated forms need no copies
   svst1(p, y, svmul_x(all, act(all, svld1(p, gate)), svld1(p, up)));
-}
-
-inline svfloat32_t even(svuint16_t v) {
-  return svreinterpret_f32(svlsl_x(svptrue_b32(), svreinterpret_u32(v), 16));
-}
-inline svfloat32_t odd(svuint16_t v) {
-  return svreinterpret_f32(svand_x(svptrue_b32(), svreinterpret_u32(v), 0xffff0000u));
 }
 
 template <typename Act>

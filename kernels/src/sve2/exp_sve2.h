@@ -2,14 +2,9 @@
 /// enough for 1.1 ULP. Any vector length.
 #pragma once
 
-#if !defined(__ARM_FEATURE_SVE2) || !defined(__ARM_FEATURE_SVE_BF16)
-#error "src/sve2 needs the flags of AXION_SVE2_FLAGS"
-#endif
-
-#include <arm_sve.h>
-
 #include "../exp_constants.h"
 #include "axion/types.h"
+#include "vec_sve2.h"
 
 namespace axion::sve2 {
 namespace {
