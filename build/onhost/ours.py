@@ -20,7 +20,7 @@ from build.onhost.lock import BEFORE, FOLDERS
 LINKS = ("current", "confirmed", ".current.new", ".confirmed.new")
 RELEASE = re.compile(r"\d[\w-]*-[0-9a-f]{8}")
 BUILD = re.compile(r"[0-9a-f]{16}")
-ASIDE = re.compile(r"\..+\.(new|stale)")
+ASIDE = re.compile(r"\..+\.(new|stale|partial)")
 WORK = ("ccache", "environment", "models", "packages")
 RUNNER = ("supervisord", "supervisor", "gateway")
 
