@@ -257,3 +257,15 @@ def test_the_scripts_need_nothing_of_this_project() -> None:
     for name in ("system.py", "offers.py", "answer.py", "room.py"):
         assert b"from build" not in script(name)
         assert b"from gateway" not in script(name)
+
+
+@pytest.mark.parametrize("folder", ["releases", "answered", "builds", f"releases/{RELEASE}", "run"])
+def test_a_name_that_is_no_text_hides_nothing_else(root: Path, folder: str) -> None:
+    """As an archive from elsewhere leaves it, or a broken disk: every task went down with it."""
+    odd = root / folder / os.fsdecode(b"caf\xe9.json")
+    odd.mkdir(parents=True)
+    write(odd / "release.json", {"digest": "\udce9"})
+    facts = probe(root)
+    assert facts.current == RELEASE
+    assert facts.ordered[-2:] == (OLDER, RELEASE)
+    assert facts.builds == ("b1",)
