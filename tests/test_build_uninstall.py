@@ -12,6 +12,7 @@ from build.onhost import bundle, script
 from build.onhost import uninstall as program
 from build.onhost.lock import take
 from build.uninstall import PARTS
+from tests.small_disk import KINDS, Kind, small_disk
 
 
 def everything(root: Path) -> list[str]:
@@ -182,10 +183,36 @@ def test_the_first_holder_of_the_lock_writes_down_what_was_there(tmp_path: Path)
             assert json.loads((root / ".before-axion.json").read_text()) == record
 
 
+def hold(root: Path) -> str:
+    wanted = json.dumps({"do": "hold", "root": str(root), "who": "me", "what": "fab"})
+    words = (sys.executable, "-I", "-c", script("lock.py").decode(), wanted)
+    return subprocess.run(
+        words, stdin=subprocess.DEVNULL, check=True, timeout=30, capture_output=True, text=True
+    ).stdout
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_full_disk_keeps_nobody_from_writing_down_what_was_there_later(tmp_path: Path, kind: Kind) -> None:
+    """Half a record, or none beside a lock, would leave most of what is ours there for good."""
+    with small_disk(tmp_path / "disk") as disk:
+        root = disk.path / "srv" / "axion"
+        disk.fill(kind)
+        assert "No space left on device" in hold(root)
+        disk.make_room()
+        assert '{"taken": true}' in hold(root)
+        record = {"made": [str(root), str(root.parent)], "there": {}}
+        assert json.loads((root / ".before-axion.json").read_text()) == record
+        for step in ("remove", "leave"):
+            program.main(order(root, step))
+        assert everything(disk.path) == []
+
+
 def test_on_a_host_older_than_the_record_folders_stay_and_are_empty(tmp_path: Path) -> None:
     root = tmp_path / "axion"
     lay_out(root)
     (root / ".before-axion.json").unlink()
+    for name in ("way.back", ".models-file"):
+        (root / "state" / name).write_text("")
     for step in ("remove", "leave"):
         program.main(order(root, step))
     assert everything(root) == ["answered", "builds", "logs", "models", "releases", "run", "state", "work"]

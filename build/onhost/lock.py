@@ -62,6 +62,27 @@ def found_before(root: Path) -> "dict[str, Any] | None":
     return {"made": made, "there": {name: names_in(root / name) for name in there}}
 
 
+def note_before(root: Path) -> None:
+    """Write down what is there of others, before anything of ours and for good. Raises OSError, and leaves nothing."""
+    before = found_before(root)
+    if before is None:
+        return
+    draft = root / f"{BEFORE}.new"
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with draft.open("w") as file:
+            file.write(json.dumps(before))
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(root / BEFORE)
+    except OSError:
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
+            for path in before["made"]:
+                Path(path).rmdir()
+        raise
+
+
 def names_in(folder: Path) -> "list[str]":
     return sorted(os.listdir(folder)) if folder.is_dir() else []  # noqa: PTH208 - names are all that is asked for
 
@@ -116,13 +137,11 @@ def hold(wanted: "dict[str, Any]") -> None:
     root = Path(wanted["root"])
     path = root / "state" / "deploy.lock"
     try:
-        before = found_before(root)
+        note_before(root)
         file = take(path)
         if file is None:
             print(json.dumps({"held": holder_of(path)}), flush=True)
             return
-        if before is not None and not (root / BEFORE).exists():
-            (root / BEFORE).write_text(json.dumps(before))
         since = now()
         describe(file, {"who": wanted["who"], "what": wanted["what"], "since": since, "pid": os.getpid()})
     except OSError as error:  # a full or a read-only disk: whoever asked hears it instead of silence

@@ -22,6 +22,7 @@ RELEASE = re.compile(r"\d[\w-]*-[0-9a-f]{8}")
 BUILD = re.compile(r"[0-9a-f]{16}")
 ASIDE = re.compile(r"\..+\.(new|stale|partial)")
 WORK = ("ccache", "environment", "models", "packages")
+STATE = (".models-file", "way.back")
 RUNNER = ("supervisord", "supervisor", "gateway")
 
 
@@ -49,7 +50,7 @@ class Ours:
         self.root, self.user, self.keeps_models = root, user, keeps_models
         self.before = read(root / BEFORE)
         self.there: dict[str, Any] = self.before.get("there", {})
-        self.names = {*RUNNER, "models_file", *self._engines()}
+        self.names = {*RUNNER, *self._engines()}
 
     @property
     def lock(self) -> "Path | None":
@@ -136,7 +137,7 @@ class Ours:
             "releases": lambda: RELEASE.fullmatch(path.name) is not None,
             "logs": lambda: path.name == "audit.jsonl" or stem in self.names,
             "run": lambda: stem in self.names,
-            "state": lambda: path.name in self.names or self._is_the_accounts(path),
+            "state": lambda: path.name in (*STATE, *self.names) or self._is_the_accounts(path),
             "work": lambda: path.name in WORK,
         }[folder]()
 
