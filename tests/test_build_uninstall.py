@@ -1,6 +1,7 @@
 """What of a host is ours, and how it goes: what was there stays, and no interruption is one too many."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -267,3 +268,31 @@ def test_the_program_is_one_that_any_host_can_run(tmp_path: Path) -> None:
         done = subprocess.run(argv, input=bundle("uninstall.py", *PARTS), capture_output=True, check=False)
         assert (done.returncode, done.stderr) == (0, b"")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("place", ["state/alpha", "builds/0123456789abcdef/venv", "models/.content"])
+def test_what_is_mounted_in_something_of_ours_is_not_removed_with_it(tmp_path: Path, place: str) -> None:
+    """A mount is a link that nobody sees: all behind it would have gone."""
+    root, elsewhere = tmp_path / "axion 1", tmp_path / "elsewhere"
+    lay_out(root)
+    elsewhere.mkdir()
+    (elsewhere / "thesis").write_text("mine")
+    if os.geteuid() != 0:
+        pytest.skip("only root mounts something")
+    subprocess.run(["mount", "--bind", str(elsewhere), str(root / place)], check=True)
+    try:
+        for step in ("look", "remove"):
+            with pytest.raises(SystemExit) as caught:
+                program.main(order(root, step))
+            assert str(caught.value) == (
+                f"{root / place}: something is mounted there, in what would be removed. "
+                "Unmount it, and run `fab uninstall` again."
+            )
+        assert (elsewhere / "thesis").read_text() == "mine"
+        assert (root / "releases" / "20260131T120000-0123abcd" / "release.json").is_file(), "nothing else went"
+    finally:
+        subprocess.run(["umount", str(root / place)], check=True)
+    for step in ("remove", "leave"):
+        program.main(order(root, step))
+    assert not root.exists()
+    assert (elsewhere / "thesis").read_text() == "mine"
