@@ -21,6 +21,8 @@ import time
 from pathlib import Path
 from typing import IO, Any
 
+from agent.durable import replace_file
+
 OLDEST = (3, 11)
 BEFORE = ".before-axion.json"
 """In <root>: what was there before us, down to what was in folders of our names. `fab uninstall` leaves all of that."""
@@ -60,6 +62,21 @@ def found_before(root: Path) -> "dict[str, Any] | None":
     made = [str(path) for path in (root, *root.parents) if not path.exists()]
     there = [] if made else [name for name in FOLDERS if os.path.lexists(root / name)]
     return {"made": made, "there": {name: names_in(root / name) for name in there}}
+
+
+def note_before(root: Path) -> None:
+    """Write down what is there of others, before anything of ours and for good. Raises OSError, and leaves nothing."""
+    before = found_before(root)
+    if before is None:
+        return
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        replace_file(root / BEFORE, json.dumps(before))
+    except OSError:
+        with contextlib.suppress(OSError):
+            for path in before["made"]:
+                Path(path).rmdir()
+        raise
 
 
 def names_in(folder: Path) -> "list[str]":
@@ -116,13 +133,11 @@ def hold(wanted: "dict[str, Any]") -> None:
     root = Path(wanted["root"])
     path = root / "state" / "deploy.lock"
     try:
-        before = found_before(root)
+        note_before(root)
         file = take(path)
         if file is None:
             print(json.dumps({"held": holder_of(path)}), flush=True)
             return
-        if before is not None and not (root / BEFORE).exists():
-            (root / BEFORE).write_text(json.dumps(before))
         since = now()
         describe(file, {"who": wanted["who"], "what": wanted["what"], "since": since, "pid": os.getpid()})
     except OSError as error:  # a full or a read-only disk: whoever asked hears it instead of silence

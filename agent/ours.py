@@ -21,8 +21,9 @@ LINKS = ("current", "confirmed", ".current.new", ".confirmed.new")
 RELEASE = re.compile(r"\d[\w-]*-[0-9a-f]{8}")
 ARCHIVE = re.compile(r"[0-9a-f]{16}\.pyz")
 BUILD = re.compile(r"[0-9a-f]{16}")
-ASIDE = re.compile(r"\..+\.(new|stale)")
+ASIDE = re.compile(r"\..+\.(new|stale|partial)")
 WORK = ("ccache", "environment", "models", "packages")
+STATE = (".models-file", "way.back")
 RUNNER = ("supervisord", "supervisor", "gateway")
 
 
@@ -50,7 +51,7 @@ class Ours:
         self.root, self.user, self.keeps_models = root, user, keeps_models
         self.before = read(root / BEFORE)
         self.there: dict[str, Any] = self.before.get("there", {})
-        self.names = {*RUNNER, "models_file", *self._engines()}
+        self.names = {*RUNNER, *self._engines()}
 
     @property
     def lock(self) -> "Path | None":
@@ -138,7 +139,7 @@ class Ours:
             "releases": lambda: RELEASE.fullmatch(path.name) is not None,
             "logs": lambda: path.name == "audit.jsonl" or stem in self.names,
             "run": lambda: stem in self.names,
-            "state": lambda: path.name in self.names or self._is_the_accounts(path),
+            "state": lambda: path.name in (*STATE, *self.names) or self._is_the_accounts(path),
             "work": lambda: path.name in WORK,
         }[folder]()
 

@@ -137,6 +137,12 @@ def closed(root: Path) -> "str | None":
     return next((str(path) for path in there if not path.stat().st_mode & 0o001), None)
 
 
+def printable(document: "dict[str, Any]") -> str:
+    """A document as JSON. Names on a disk are bytes: what of them is no UTF-8 no reader of JSON has to take."""
+    text = json.dumps(document, ensure_ascii=False).encode(errors="replace")
+    return json.dumps(json.loads(text))
+
+
 def main() -> None:
     wanted = json.loads(sys.argv[1])
     root = Path(wanted["root"])
@@ -145,7 +151,7 @@ def main() -> None:
     served = served_addresses(processes, runner)
     disks = rooms([str(root), TEMPORARY, "/etc/systemd/system", "/var"])
     print(
-        json.dumps(
+        printable(
             {
                 "machine": platform.machine(),
                 "python": ".".join(str(part) for part in sys.version_info[:3]),

@@ -9,6 +9,7 @@ Each step looks at what is there, so whatever was interrupted is finished by doi
 
 import json
 import os
+import re
 import shutil
 import sys
 from contextlib import suppress
@@ -41,6 +42,26 @@ def size_of(path: Path) -> int:
         with suppress(OSError):
             total += file.lstat().st_blocks * 512
     return total
+
+
+def refuse_mounts(ours: Ours) -> None:
+    """Exit where something of ours has a mount in it: what is behind that is somebody's, as behind a link."""
+    gone = [os.path.realpath(path) for path in ours.all() if not path.is_symlink()]
+    for mount in mounts():
+        if any(mount == path or mount.startswith(f"{path}/") for path in gone):
+            sys.exit(
+                f"{mount}: something is mounted there, in what would be removed. "
+                "Unmount it, and run `fab uninstall` again."
+            )
+
+
+def mounts() -> "list[str]":
+    """Where something is mounted: proc(5), mountinfo, whose names have blanks in octal."""
+    try:
+        lines = Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines()
+    except OSError:
+        return []
+    return [re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), line.split(" ")[4]) for line in lines]
 
 
 def remove(path: Path) -> None:
@@ -119,6 +140,8 @@ def main(argument: "str | None" = None) -> None:
     wanted = json.loads(argument or sys.argv[1])
     ours = Ours(Path(wanted["root"]), wanted["user"], keeps_models=wanted["keep_models"])
     try:
+        if wanted["do"] != "leave":
+            refuse_mounts(ours)
         {"look": look, "remove": remove_all, "leave": leave}[wanted["do"]](ours, wanted)
     except OSError as error:
         sys.exit(f"{ours.root}: cannot be removed, got {error}. Correct that, and run `fab uninstall` again.")

@@ -1,6 +1,7 @@
 """Look at an uploaded release with this host's own programs before anything runs it.
 
-Input: {"root", "release"}. Prints {"problems": [...]}. Reads only; what systemd is shown is a copy.
+Input: {"root", "release"}. Prints {"problems": [...], "broken": [...]}: what was rendered wrongly, and what this host
+has made of it or could not look at. Reads only; what systemd is shown is a copy.
 """
 
 import hashlib
@@ -70,8 +71,12 @@ def unit_problems(release: Path) -> Iterator[str]:
 def main() -> None:
     wanted = json.loads(sys.argv[1])
     release = Path(wanted["root"]) / "releases" / wanted["release"]
+    problems: list[str] = []
+    broken: list[str] = []
     try:
-        problems = [*file_problems(release)] or [*gateway_problems(release), *unit_problems(release)]
+        broken += file_problems(release)
+        if not broken:
+            problems += [*gateway_problems(release), *unit_problems(release)]
     except (OSError, ValueError, LookupError, subprocess.SubprocessError) as error:
-        problems = [f"release: cannot be looked at, got {error}"]
-    print(json.dumps({"problems": problems}))
+        broken.append(f"release: cannot be looked at, got {error}")
+    print(json.dumps({"problems": problems, "broken": broken}))

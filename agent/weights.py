@@ -30,11 +30,11 @@ class Source(Protocol):
 
 
 def manifest_of(folder: Path) -> dict[str, dict[str, Any]]:
-    """The files that a directory's manifest names; none where there is no manifest."""
+    """The files that a directory's manifest names, with sizes and digests; none where there is no whole manifest."""
     try:
-        files: dict[str, dict[str, Any]] = json.loads((folder / MANIFEST).read_text())["files"]
-        return files
-    except (OSError, ValueError, LookupError):
+        files = json.loads((folder / MANIFEST).read_text())["files"]
+        return {path: {**entry, "size": int(entry["size"]), "sha256": entry["sha256"]} for path, entry in files.items()}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return {}
 
 

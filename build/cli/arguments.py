@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Protocol, get_args, runtime_checkable
 
+import fabric
+
 from deployment.errors import ConfigError
 from deployment.models.spec import MAX_WAIT_S
 
@@ -113,9 +115,20 @@ def kinds_of(task: Callable[..., Any]) -> Mapping[str, Kind]:
     return {name: kind for name, kind in found.items() if kind is not None}
 
 
-def read_arguments(kinds: Mapping[str, Kind], given: Mapping[str, Any]) -> dict[str, Any]:
+def unheeded(context: Any) -> list[str]:
+    """Say what was asked of Fabric itself that no task heeds, and would miss: other hosts, or to touch nothing."""
+    found = []
+    if isinstance(context, fabric.Connection):  # which Fabric makes for its own `--hosts`, and for nothing else
+        got = f"got {shown(context.original_host)}"
+        found.append(f"--hosts: has no effect here, {got}. Use --host, with --stack or --inventory.")
+    if context.config.run.dry:
+        found.append("--dry: has no effect here. Use `fab plan`, which touches nothing.")
+    return found
+
+
+def read_arguments(context: Any, kinds: Mapping[str, Kind], given: Mapping[str, Any]) -> dict[str, Any]:
     """Make values of words; defaults stay as they are. Raises ConfigError with everything that is wrong."""
-    values, problems = dict(given), []
+    values, problems = dict(given), unheeded(context)
     for name, kind in kinds.items():
         word = given.get(name)
         if not isinstance(word, str):

@@ -62,10 +62,10 @@ def problems_are_messages(body: Body) -> Body:
     kinds = kinds_of(body)
 
     @functools.wraps(body)
-    def wrapped(*args: Any, **kwargs: Any) -> None:
+    def wrapped(context: Any, *args: Any, **kwargs: Any) -> None:
         keep_direct()
         try:
-            body(*args, **read_arguments(kinds, kwargs))
+            body(context, *args, **read_arguments(context, kinds, kwargs))
         except (ConfigError, DeployError) as error:
             console = terminal(stderr=True)
             for problem in error.problems:

@@ -116,15 +116,20 @@ def provide_environment(prepared: Prepared, host: Host) -> None:
         ensure_environment(prepared.recipe, host.target, host.executor, host.reporter)
 
 
-def validate(host: Host, release: str, *, step: str = "correct the models file or templates/") -> None:
+RENDERED = "correct the models file or templates/"
+BROKEN = "see that the host's disks have room and are whole, then run the same command again"
+
+
+def validate(host: Host, release: str, *, step: str | None = None) -> None:
     """Have the host itself look at a release it has. Raises DeployError; what serves is not touched."""
     arguments = json.dumps({"root": host.target.root, "release": release})
     what = f"validate {release}"
     command = host.target.agent.command("validate", arguments, what=what, timeout_s=VALIDATE_TIMEOUT_S)
     with host.reporter.phase("Validate it there"):
-        problems = json.loads(check(host.executor, command).stdout)["problems"]
-    if problems:
-        raise DeployError(*(f"{problem}. Nothing was switched; {step}." for problem in problems))
+        told = json.loads(check(host.executor, command).stdout)
+    steps = {"broken": step or BROKEN, "problems": step or RENDERED}
+    if said := [f"{problem}. Nothing was switched; {steps[kind]}." for kind in steps for problem in told[kind]]:
+        raise DeployError(*said)
 
 
 def go_back(host: Host, before: Facts, *, failed: str) -> str:

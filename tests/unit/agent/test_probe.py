@@ -257,3 +257,15 @@ def test_a_silent_runner_is_none(root: Path) -> None:
         finally:
             os.chdir(before)
     assert probe(root).runner is None
+
+
+@pytest.mark.parametrize("folder", ["releases", "answered", "builds", f"releases/{RELEASE}", "run"])
+def test_a_name_that_is_no_text_hides_nothing_else(root: Path, folder: str) -> None:
+    """As an archive from elsewhere leaves it, or a broken disk: every task went down with it."""
+    odd = root / folder / os.fsdecode(b"caf\xe9.json")
+    odd.mkdir(parents=True)
+    write(odd / "release.json", {"digest": "\udce9"})
+    facts = probe(root)
+    assert facts.current == RELEASE
+    assert {OLDER, RELEASE} <= facts.releases.keys()
+    assert facts.builds == ("b1",)

@@ -1,6 +1,7 @@
 """What of a host is ours, and how it goes: what was there stays, and no interruption is one too many."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -10,7 +11,10 @@ import pytest
 
 from agent import uninstall as program
 from agent.lock import take
+from build.remote.agent import Agent
+from build.remote.executor import LocalExecutor, check
 from tests.support.agent import agent_file, run_agent
+from tests.support.small_disk import KINDS, Kind, small_disk
 
 
 def everything(root: Path) -> list[str]:
@@ -180,10 +184,34 @@ def test_the_first_holder_of_the_lock_writes_down_what_was_there(tmp_path: Path)
             assert json.loads((root / ".before-axion.json").read_text()) == record
 
 
+def hold(root: Path) -> str:
+    wanted = json.dumps({"do": "hold", "root": str(root), "who": "me", "what": "fab"})
+    lock = Agent(sys.executable, str(root)).command("lock", wanted, what="lock")
+    return check(LocalExecutor(), lock).stdout
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_full_disk_keeps_nobody_from_writing_down_what_was_there_later(tmp_path: Path, kind: Kind) -> None:
+    """Half a record, or none beside a lock, would leave most of what is ours there for good."""
+    with small_disk(tmp_path / "disk") as disk:
+        root = disk.path / "srv" / "axion"
+        disk.fill(kind)
+        assert "No space left on device" in hold(root)
+        disk.make_room()
+        assert '{"taken": true}' in hold(root)
+        record = {"made": [str(root), str(root.parent)], "there": {}}
+        assert json.loads((root / ".before-axion.json").read_text()) == record
+        for step in ("remove", "leave"):
+            program.main(order(root, step))
+        assert everything(disk.path) == []
+
+
 def test_on_a_host_older_than_the_record_folders_stay_and_are_empty(tmp_path: Path) -> None:
     root = tmp_path / "axion"
     lay_out(root)
     (root / ".before-axion.json").unlink()
+    for name in ("way.back", ".models-file"):
+        (root / "state" / name).write_text("")
     for step in ("remove", "leave"):
         program.main(order(root, step))
     assert everything(root) == ["answered", "builds", "logs", "models", "releases", "run", "state", "work"]
@@ -238,3 +266,31 @@ def test_the_program_is_one_that_any_host_can_run(tmp_path: Path) -> None:
         done = run_agent(file, "uninstall", order(root, step), env={})
         assert (done.returncode, done.stderr) == (0, b"")
     assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("place", ["state/alpha", "builds/0123456789abcdef/venv", "models/.content"])
+def test_what_is_mounted_in_something_of_ours_is_not_removed_with_it(tmp_path: Path, place: str) -> None:
+    """A mount is a link that nobody sees: all behind it would have gone."""
+    root, elsewhere = tmp_path / "axion 1", tmp_path / "elsewhere"
+    lay_out(root)
+    elsewhere.mkdir()
+    (elsewhere / "thesis").write_text("mine")
+    if os.geteuid() != 0:
+        pytest.skip("only root mounts something")
+    subprocess.run(["mount", "--bind", str(elsewhere), str(root / place)], check=True)
+    try:
+        for step in ("look", "remove"):
+            with pytest.raises(SystemExit) as caught:
+                program.main(order(root, step))
+            assert str(caught.value) == (
+                f"{root / place}: something is mounted there, in what would be removed. "
+                "Unmount it, and run `fab uninstall` again."
+            )
+        assert (elsewhere / "thesis").read_text() == "mine"
+        assert (root / "releases" / "20260131T120000-0123abcd" / "release.json").is_file(), "nothing else went"
+    finally:
+        subprocess.run(["umount", str(root / place)], check=True)
+    for step in ("remove", "leave"):
+        program.main(order(root, step))
+    assert not root.exists()
+    assert (elsewhere / "thesis").read_text() == "mine"

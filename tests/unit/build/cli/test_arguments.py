@@ -146,3 +146,29 @@ def test_numbers_within_the_bounds_are_taken(
     monkeypatch.setenv("AXION_LOCAL_ROOT", str(tmp_path))
     program.run(["fab", f"--search-root={ROOT}", *words], exit=False)
     assert capsys.readouterr().err == shown
+
+
+# Fabric has options of its own, before or after any task. Who types `--hosts main` for `--host main`, or `--dry` before
+# an uninstallation, must not find that it was done to every host, or done at all.
+@pytest.mark.parametrize("task", sorted(tasks()))
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--hosts=main",), "--hosts: has no effect here, got main. Use --host, with --stack or --inventory."),
+        (("--dry",), "--dry: has no effect here. Use `fab plan`, which touches nothing."),
+    ],
+    ids=lambda each: each[0] if isinstance(each, tuple) else "",
+)
+def test_what_fabric_takes_and_no_task_heeds_is_refused(
+    task: str, words: tuple[str, ...], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    others = [f"--{other.names[0]}=x" for other in tasks()[task].get_arguments() if other.positional]
+    assert said(capsys, *words, task, *others) == f"{sentence}\n"
+
+
+def test_options_of_fabric_and_of_the_task_are_told_together(capsys: pytest.CaptureFixture[str]) -> None:
+    assert said(capsys, "stop", "--host", "", "--dry", "--hosts", "main").splitlines() == [
+        "--hosts: has no effect here, got main. Use --host, with --stack or --inventory.",
+        "--dry: has no effect here. Use `fab plan`, which touches nothing.",
+        '--host: empty, got "". Give a name.',
+    ]

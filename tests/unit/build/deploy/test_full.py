@@ -10,6 +10,7 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
+from invoke.context import Context
 from invoke.exceptions import Exit
 
 from agent import systemd as units
@@ -178,12 +179,12 @@ def test_a_full_disk_of_ones_own_is_a_sentence_too(
     disk: SmallDisk, kind: Kind, capsys: pytest.CaptureFixture[str]
 ) -> None:
     @problems_are_messages
-    def task(_context: object) -> None:
+    def task(_context: Context) -> None:
         (disk.path / "models.lock.json").write_text("x" * 9000)
 
     disk.fill(kind)
     with pytest.raises(Exit) as caught:
-        task(None)
+        task(Context())
     assert caught.value.code == 1
     said = capsys.readouterr().err.strip()
     assert said.endswith(
@@ -191,7 +192,7 @@ def test_a_full_disk_of_ones_own_is_a_sentence_too(
         "what was done on hosts is not done twice."
     )
     disk.make_room()
-    task(None)
+    task(Context())
 
 
 def test_a_release_is_not_withdrawn_for_a_connection_that_broke(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:

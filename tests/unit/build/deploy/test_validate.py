@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -91,3 +92,25 @@ def test_a_release_without_its_environment_is_one_problem_and_no_traceback(host:
     file(host, "build/venv/bin/python").unlink()
     (told,) = problems(host)
     assert told.startswith("release: cannot be looked at, got [Errno 2] No such file or directory")
+    assert told.endswith(f"Nothing was switched; {AT_THE_HOST}.")
+
+
+AT_THE_HOST = "see that the host's disks have room and are whole, then run the same command again"
+
+
+def test_what_the_host_has_lost_is_not_laid_to_the_models_file(host: Host) -> None:
+    """As on a full or a broken disk: who then corrects the models file looks in vain."""
+    config, code, described = (file(host, path) for path in ("gateway.json", "lib/gateway/app.py", "release.json"))
+    digests = {
+        "gateway.json": sha256(config.read_bytes()).hexdigest(),
+        "lib/gateway/app.py": sha256(code.read_bytes()).hexdigest(),
+    }
+    described.write_text(json.dumps({**json.loads(described.read_text()), "files": digests}))
+    validate(host, RELEASE)
+    config.write_text("")
+    code.unlink()
+    assert sorted(problems(host)) == [
+        f"gateway.json: not as it was put there, got other content. Nothing was switched; {AT_THE_HOST}.",
+        "lib/gateway/app.py: not as it was put there, got No such file or directory. "
+        f"Nothing was switched; {AT_THE_HOST}.",
+    ]
