@@ -21,8 +21,8 @@ def keep(root: Path) -> Path:
     content = own.read_bytes()
     path = folder / f"{hashlib.sha256(content).hexdigest()[:16]}.pyz"
     if not path.exists():
-        folder.mkdir(mode=0o755, exist_ok=True)
-        replace_file(path, content, mode=0o644)
+        folder.mkdir(mode=0o700, exist_ok=True)  # who serves needs nothing of it
+        replace_file(path, content)
     os.utime(path)
     others = sorted(folder.glob("*.pyz"), key=lambda each: each.stat().st_mtime_ns, reverse=True)
     for old in others[KEPT:]:

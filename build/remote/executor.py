@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import cached_property
 from typing import IO, Protocol
 
 from build.errors import ConnectionLostError, DeployError
@@ -64,8 +65,9 @@ def check(executor: Executor, command: Command, on_line: OnLine | None = None) -
 class LocalExecutor:
     """Runs commands on this computer, each in its own session so that an interrupt reaches only the task."""
 
-    def __init__(self) -> None:
-        self._carriage = Carriage()
+    @cached_property
+    def _carriage(self) -> Carriage:
+        return Carriage()
 
     def run(self, command: Command, on_line: OnLine | None = None) -> Result:
         return self._carriage.run(lambda each: self._run(each, on_line), command)

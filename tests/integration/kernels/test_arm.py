@@ -1,6 +1,6 @@
 """Real vLLM for aarch64 with our wheel for it, emulated: `make test-arm`. Proves answers, says nothing about speed.
 
-The checkpoints are made here; everything else runs in tests/arm's emulated machine. The control is stock vLLM, which
+The checkpoints are made here; everything else runs in the emulated machine of support/arm. The control is stock vLLM, which
 has no int4 kernel for Arm and dies of that.
 """
 
@@ -130,7 +130,7 @@ def test_every_run_ended_by_itself(outcomes: Outcomes) -> None:
 
 @pytest.mark.parametrize("isa", ["sve2", "neon"])
 def test_the_operators_pass_their_checks(isa: str, outcomes: Outcomes) -> None:
-    """Numbers against float64, opcheck, refusals, thread counts, one OpenMP runtime: see tests/kernels."""
+    """Numbers against float64, opcheck, refusals, thread counts, one OpenMP runtime: see tests/support/kernels."""
     answers = outcomes[f"operators-{isa}"].answers
     assert answers["isa"] == isa
     assert {name: wrong for name, wrong in answers["checks"].items() if wrong} == {}

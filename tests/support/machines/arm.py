@@ -1,4 +1,4 @@
-"""What makes an emulated host of arm64 look like Neoverse V2 to programs in it, as tests/arm does for a bare root.
+"""What makes an emulated host of arm64 look like Neoverse V2 to programs in it, as support/arm does for a bare root.
 
 LIMITS is all that emulation cannot, with what stands in its place: nothing else about such a host is made easier.
 """

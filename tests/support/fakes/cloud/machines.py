@@ -1,4 +1,4 @@
-"""What really runs behind this cloud's instances: nothing, unless somebody plugs in machines (`tests/rehearsal`)."""
+"""What really runs behind this cloud's instances: nothing, unless somebody plugs in machines (`support/rehearsal`)."""
 
 from collections.abc import Callable
 from typing import Any, Protocol

@@ -31,8 +31,8 @@ def prepared(diff: Diff, **changes: Any) -> Any:
     """As much of a prepared deployment as is shown."""
     files = {"engines/alpha.yaml": "changed", "lib/gateway/app.py": "added", "lib/gateway/b.py": "added"}
     whole = {
-        "change": diff,
-        "wanted": WANTED,
+        "diff": diff,
+        "desired": WANTED,
         "files": files,
         "facts": facts(),
         "plan": SIZED,
@@ -182,11 +182,11 @@ def test_a_state_that_looks_like_markup_is_shown_as_it_is() -> None:
 
 
 PRINT = """
-from build import show
+from build.cli import output
 from build.progress import Reporter
 from tests.support.hosts import facts
-show.stdout().print(show.status_table(show.status_rows(facts())))
-show.stdout().print("dim words", style="dim")
+output.stdout().print(output.status_table(output.status_rows(facts())))
+output.stdout().print("dim words", style="dim")
 reporter = Reporter()
 reporter.say("green words", style="bold green")
 with reporter.phase("A phase") as phase:

@@ -19,6 +19,7 @@ from build.deploy.upload import (
     switch_command,
     upload_command,
 )
+from build.remote.agent import archive_name, carrying
 from build.remote.command import Command
 from build.remote.target import Target
 from deployment.render.release import RenderedFile
@@ -34,7 +35,8 @@ FILES = (
 
 def do(*commands: Command) -> None:
     for command in commands:
-        done = subprocess.run(command.argv, input=command.stdin, capture_output=True, check=False, timeout=30)
+        carried = carrying(command)
+        done = subprocess.run(carried.argv, input=carried.stdin, capture_output=True, check=False, timeout=30)
         assert (done.returncode, done.stderr, done.stdout) == (0, b"", b""), done.stderr.decode()
 
 
@@ -57,7 +59,7 @@ def test_a_release_arrives_whole_under_its_name_with_its_environment(tmp_path: P
     assert (root / "current" / "lib" / "gateway" / "app.py").read_bytes() == b"# \xc3\xbc\r\n"
     assert (root / "current" / "build").readlink() == Path("../../builds/b1")
     assert (root / "current").readlink() == Path(f"releases/{NEW}")
-    assert sorted(path.name for path in root.iterdir()) == ["current", "logs", "releases", "run", "state"]
+    assert sorted(path.name for path in root.iterdir()) == ["agent", "current", "logs", "releases", "run", "state"]
 
     newer = "20260201T120000-bbbbbbbb"
     do(upload_command(here(root), newer, FILES, "b2"), switch_command(here(root), newer))
@@ -80,6 +82,8 @@ def test_engines_of_another_account_can_read_it_whatever_the_umask(
         **dict.fromkeys(("logs", "run", "state", "releases", release, f"{release}/engines"), folder),
         **dict.fromkeys((f"{release}/lib", f"{release}/lib/gateway"), folder),
         **{f"{release}/{each.path}": file for each in FILES},
+        "agent": "700",
+        f"agent/{archive_name()}": "600",
     }
 
 
@@ -107,7 +111,8 @@ def test_that_a_release_answered_is_remembered_before_it_is_the_confirmed_one(tm
 def test_what_cannot_be_written_is_told_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     command = upload_command(here(tmp_path / "file"), NEW, FILES, "b1")
-    done = subprocess.run(command.argv, input=command.stdin, capture_output=True, check=False, timeout=30)
+    carried = carrying(command)
+    done = subprocess.run(carried.argv, input=carried.stdin, capture_output=True, check=False, timeout=30)
     assert (done.returncode, done.stderr.decode()) == (
         1, f"{tmp_path}/file: cannot receive {NEW}, got [Errno 17] File exists: '{tmp_path}/file'\n",
     )  # fmt: skip

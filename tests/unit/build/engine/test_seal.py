@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from build.engine.commands import BuildDirectory, look_command, seal_command
+from build.remote.agent import carrying
 from build.remote.command import Command
 
 DIGEST = "0123456789abcdef"
@@ -16,7 +17,8 @@ MODULE = b"x = 1\n" * 1000  # 6000 bytes: one page and a bit
 
 
 def run(command: Command) -> str:
-    done = subprocess.run(command.argv, input=command.stdin, capture_output=True, check=True, timeout=30)
+    carried = carrying(command)
+    done = subprocess.run(carried.argv, input=carried.stdin, capture_output=True, check=True, timeout=30)
     assert done.stderr == b""
     return done.stdout.decode()
 

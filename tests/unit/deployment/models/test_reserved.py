@@ -24,7 +24,7 @@ JOINED = re.compile(rf'/ "{FOLDERS}" / "{NAME}"')
 WITHIN = re.compile(rf"(?:root\)? ?\}}{{1,2}}|<root>)/{FOLDERS}/{NAME}")
 SOURCES = [
     path
-    for folder in ("build", "gateway", "deployment", "templates")
+    for folder in ("agent", "build", "gateway", "deployment", "templates")
     for path in (REPOSITORY / folder).rglob("*")
     if path.suffix in (".py", ".j2")
 ]
