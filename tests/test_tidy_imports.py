@@ -36,6 +36,7 @@ LAYERS: dict[str, set[str]] = {
     "infra/": {"pulumi", "pulumi_gcp", "deployment"},
     "infra/onhost/": set(),
     "plugin/": set(),
+    "publishing/": {"build.errors", "build.pins"},
     "__main__.py": {"pulumi", "infra", "deployment"},
     "fabfile.py": {"invoke", "build"},
     "examples/": {"torch", "transformers", "tokenizers", "safetensors"},
