@@ -8,9 +8,9 @@ import pytest
 SCRIPT = Path(__file__).parents[1] / "kernels" / "best-table.sh"
 # As Linux prints it on a Neoverse N2: what has Neoverse V2's instructions among GitHub's runners.
 N2 = (
-    "fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm jscvt fcma lrcpc dcpop sha3 sm3 sm4 "
-    "asimddp sha512 sve asimdfhm uscat ilrcpc flagm sb dcpodp sve2 sveaes svebitperm svesha3 flagm2 frint svei8mm "
-    "svebf16 i8mm bf16"
+    "fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm jscvt fcma lrcpc dcpop sha3 "
+    "sm3 sm4 asimddp sha512 sve asimdfhm uscat ilrcpc flagm sb dcpodp sve2 sveaes svebitperm svesha3 flagm2 frint "
+    "svei8mm svebf16 i8mm bf16"
 )
 N1 = "fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp"
 V1 = f"{N1} sve svei8mm svebf16 i8mm bf16"  # SVE without SVE2
