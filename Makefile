@@ -11,7 +11,7 @@ SHELL := /bin/bash
 # Writes down which tests ran; `left-out` reads it.
 REPORT = --junit-xml=out/reports/$@.xml
 
-.PHONY: help setup demo demo-stop rehearse rehearse-cloud rehearse-arm rehearse-source test test-fresh test-kernels test-arm test-hosts check e2e left-out nothing-left-out kernels-cpp schema bench-kernels mutate-kernels clean
+.PHONY: help setup demo demo-stop rehearse rehearse-cloud rehearse-arm rehearse-source test test-fresh test-kernels test-arm test-hosts check e2e left-out nothing-left-out release kernels-cpp schema bench-kernels mutate-kernels clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
@@ -98,6 +98,9 @@ bench-kernels: needs-kernels setup ## model the kernels' cycles on Neoverse V2, 
 
 mutate-kernels: setup ## break the kernels in many small ways, one at a time: some test must notice each
 	@$(BIN)/python -m kernels.mutation.run
+
+release: setup ## make a version, as in `make release VERSION=1.2.3`: the gate, changelog, tag, bill of materials; pushes nothing
+	@$(BIN)/python -m publishing "$(VERSION)"
 
 clean: ## remove environments, models and state of this checkout (stop the demo first)
 	rm -rf out $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,6 +1,6 @@
 """Real vLLM for aarch64 with our wheel for it, emulated: `make test-arm`. Proves answers, says nothing about speed.
 
-The checkpoints are made here; everything else runs in the emulated machine of support/arm. The control is stock vLLM, which
+The checkpoints are made here; all else runs in the emulated machine of support/arm. The control is stock vLLM, which
 has no int4 kernel for Arm and dies of that.
 """
 

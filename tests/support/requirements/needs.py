@@ -65,7 +65,20 @@ TEST = (
         }
     ),
 )
-KERNELS = (*SETUP, *programs({**MODEL_PROGRAMS, "g++": "g++", "/usr/src/googletest": "googletest"}))
+EMULATED_KERNELS = programs({**MODEL_PROGRAMS, "g++": "g++"})
+# Arm runs its own tables. Of the sanitizers clang's library is asked for by name: apt only recommends it.
+NATIVE_KERNELS = programs(
+    {
+        **{name: MODEL_PROGRAMS[name] for name in ("clang++-19", "cmake", "ninja")},
+        "/usr/lib/llvm-19/lib/clang/19/lib/linux/libclang_rt.asan-aarch64.a": "libclang-rt-19-dev",
+        "g++": "g++",
+    }
+)
+KERNELS = (
+    *SETUP,
+    *(NATIVE_KERNELS if platform.machine() == "aarch64" else EMULATED_KERNELS),
+    *programs({"/usr/src/googletest": "googletest"}),
+)
 REHEARSAL = (
     *SETUP,
     *ENGINE,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway import __version__
 from gateway.probe import DRAIN_HOLD_S, Finding, Standing, State, next_standing
 from tests.support.fakes.engine import FakeEngine, running
 from tests.unit.gateway.test_stage import Stage, config_json, eventually, gateway_on_stage, staged
@@ -148,7 +149,7 @@ async def test_health_and_readiness_tell_how_many_models_are_ready(tmp_path: Pat
     async with staged(tmp_path, first, second) as stage:
         assert await stage.json("/") == {
             "name": "axion-gateway",
-            "version": "0.1.0",
+            "version": __version__,
             "models_loaded": 1,
             "models_available": 2,
         }

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from axion_policy.rules import RULES, STACK_RULES
 
+from gateway import __version__
 from tests.support.fakes.cloud.server import running
 from tests.support.policy_resources import GOOD, changed, urn
 from tests.support.policy_violations import INSTANCE, VIOLATIONS, Violation
@@ -62,7 +63,7 @@ def violations_said(ran: Ran) -> list[tuple[str, str]]:
 def test_a_program_without_mistakes_passes(stack: PulumiStack) -> None:
     ran = previewed(stack, GOOD)
     assert (ran.status, violations_said(ran)) == (0, []), ran.said
-    assert "axion@v0.1.0" in ran.stdout
+    assert f"axion@v{__version__} (local:" in ran.stdout
 
 
 @pytest.mark.parametrize("violation", FIRST.values(), ids=FIRST)
