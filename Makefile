@@ -90,8 +90,9 @@ test-hosts: needs-hosts setup ## deployments over SSH onto systemd hosts of our 
 	$(BIN)/fab demo.prepare
 	$(BIN)/pytest -m hosts
 
-schema: setup ## write the JSON schema that editors complete models.yaml with
+schema: setup ## write the JSON schema of models.yaml and docs/configuration.md
 	$(BIN)/python -m deployment.models.schema > docs/models.schema.json
+	$(BIN)/python -m deployment.reference > docs/configuration.md
 
 bench-kernels: needs-kernels setup ## model the kernels' cycles on Neoverse V2, and compare with the baseline
 	@$(BIN)/python -m kernels.model.bench --check kernels/bench/baseline.json

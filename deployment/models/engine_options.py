@@ -44,25 +44,43 @@ class Speculation(Frozen):
     """Several tokens a step, guessed from what the prompt and the answer hold already."""
 
     method: Literal["ngram"] = Field(description="ngram: the only one that needs no further model")
+    """How tokens are guessed. `ngram` looks for the last words in the text so far, and guesses what came after them
+    there.
+    """
     num_speculative_tokens: Count = Field(description="how many tokens are guessed at once")
+    """More tokens: faster where the guess is right, slower where it is wrong. 2 to 5 is usual."""
     prompt_lookup_max: Count | None = Field(None, description="the longest run of tokens that is looked up")
+    """Longer runs are found less often, and guess better. Left out, vLLM decides."""
     prompt_lookup_min: Count | None = Field(None, description="the shortest run of tokens that is looked up")
+    """Shorter runs are not looked up. At most `prompt_lookup_max`. Left out, vLLM decides."""
 
 
 class Kernels(Frozen):
     """Changes of what our plug-in does by itself (kernels/python/axion_kernels/switches.py)."""
 
     linear_w4: Switch | None = Field(None, description="true or false: AWQ, GPTQ and compressed-tensors int4 layers")
+    """Multiplies the layers of 4-bit checkpoints. On by default. On Arm such a checkpoint cannot be served without it.
+    """
     axion_w4: Switch | None = Field(None, description="true or false: the online quantization axion_w4")
+    """Makes and multiplies the 4-bit weights of `quantization: axion_w4`. On by default, and needed for it."""
     sampler: Switch | None = Field(None, description="true or false: sampling without sorting the vocabulary")
+    """Chooses the next token. On by default."""
     lm_head: Switch | None = Field(None, description="true or false: int8 weights for the output head (default: false)")
+    """Makes the last layer smaller and faster. Off by default: it rounds weights that the checkpoint left alone. Only
+    with bfloat16.
+    """
     rms_norm: Switch | None = Field(None, description="true or false: RMSNorm")
+    """A normalisation that most models use. On by default."""
     gemma_rms_norm: Switch | None = Field(None, description="true or false: Gemma's RMSNorm")
+    """The normalisation of Gemma models. On by default."""
     rotary_embedding: Switch | None = Field(
         None, description="true or false: rotary position embedding (default: false)"
     )
+    """Tells the model where in the text a token stands. Off by default: vLLM has a compiled kernel of its own."""
     silu_and_mul: Switch | None = Field(None, description="true or false: the activation SwiGLU")
+    """An activation of Llama, Qwen, Mistral and Phi models. On by default, where the processor has NEON or SVE2."""
     gelu_and_mul: Switch | None = Field(None, description="true or false: the activation GeGLU")
+    """An activation of Gemma models. On by default, where the processor has NEON or SVE2."""
 
     @property
     def variable(self) -> str | None:
@@ -74,4 +92,7 @@ class Kernels(Frozen):
 class Adapter(Frozen):
     """A LoRA adapter, served under its own name beside the model that it changes."""
 
-    path: str = Field(min_length=1, description="a directory on the host, relative to the models file")
+    path: str = Field(min_length=1, description="a directory on the host, absolute or relative")
+    """Where the adapter's files are: adapter_config.json and adapter_model.safetensors. A relative path begins where
+    that of `weights` does.
+    """

@@ -1,6 +1,7 @@
 """Print the JSON schema of models.yaml, with which editors complete and check it: `python -m deployment.models.schema`.
 
-The schema knows single values; what several values mean together, only `fab plan` knows.
+The schema knows single values; what several values mean together, only `fab plan` knows. A key is described by what it
+does, the sentence below its field, and by what to give.
 """
 
 import json
@@ -9,7 +10,8 @@ from typing import Any
 
 from pydantic import ByteSize, TypeAdapter
 
-from deployment.models.spec import SIZE, ModelsFile
+from deployment.documented import kinds_below, sentences
+from deployment.models.spec import ModelsFile
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 # Pydantic's own pattern for sizes has no end: an editor would accept `12 apples`.
@@ -22,7 +24,13 @@ DATA = frozenset({"default", "enum", "examples", "required"})
 
 def models_schema() -> dict[str, Any]:
     """Return the schema of a models file."""
-    schema: dict[str, Any] = _for_editors(ModelsFile.model_json_schema())
+    schema: dict[str, Any] = ModelsFile.model_json_schema()
+    definitions = {ModelsFile.__name__: schema, **schema["$defs"]}
+    for name, kind in kinds_below(ModelsFile).items():
+        properties = definitions[name]["properties"]
+        for key, does in sentences(kind).items():
+            properties[key]["description"] = f"{does} Give {properties[key]['description']}."
+    schema = _for_editors(schema)
     return {"$schema": DIALECT, **schema, "title": "models.yaml"}
 
 
@@ -44,7 +52,7 @@ def _for_editors(node: Any, *, is_names: bool = False) -> Any:
         return kept
     if kept.get("anyOf") == PYDANTIC_SIZE:
         kept["anyOf"] = [{"type": "string", "pattern": SIZE_PATTERN}, {"type": "integer", "exclusiveMinimum": 0}]
-        kept = {**kept, "description": SIZE, "examples": EXAMPLES}
+        kept = {**kept, "examples": EXAMPLES}
     if "patternProperties" in kept:
         kept["additionalProperties"] = False
     return kept

@@ -24,6 +24,7 @@ class DevicePaths(Frozen):
     """Block devices by names that survive a reboot."""
 
     data: str = Field(pattern=r"^/dev/disk/by-id/google-[a-z0-9-]+$", description="a path below /dev/disk/by-id")
+    """The disk that is mounted at `data_mount`. Only a host of Google's needs it to be true."""
 
 
 # Left out where they say nothing: an inventory looks to older checkouts as it did before there were these fields.
@@ -42,35 +43,51 @@ class InventoryHost(Frozen):
     """One host, as far as another program needs to know it."""
 
     name: str = Field(description="the instance's name in the cloud")
+    """Google's name of the machine. For another host: any name, used in messages and by `--host`."""
     instance_id: str = Field(pattern=r"^\d+$", description="the number that a replaced instance does not keep")
+    """Under this number `fab` keeps the host's keys. For another host write `0`."""
     zone: str = Field(description="a zone such as us-central1-a")
+    """Where Google has the machine. For another host write `none`."""
     machine_type: str = Field(description="a machine type such as c4a-standard-32")
+    """What `fab` shows. For another host write `none`. Cores and memory are read on the host itself."""
     internal_ip: str = Field(description="its address in the stack's network")
+    """Shown to you. `fab` does not connect to it: see `ssh_address`."""
     external_ip: str | None = Field(description="its address outside, or null")
+    """Shown to you. `fab` does not connect to it."""
     ssh_user: str | None = Field(description="who to log in as, or null where OS Login decides")
+    """root, or somebody who may use sudo without a password."""
     device_paths: DevicePaths | None = Field(
         description="a mapping such as {data: /dev/disk/by-id/google-axion-data}, or null without a data disk"
     )
+    """The data disk. For a host without one: null."""
     data_mount: Annotated[str, AfterValidator(host_root)] = Field(description=HOST_ROOT_KIND)
+    """Where everything of ours goes on the host: engines, models, releases and logs. `fab uninstall` empties it."""
     # Absent in inventories older than these fields: closed, and no key is asked for.
     gateway_clients: tuple[Annotated[str, AfterValidator(client_range)], ...] = Field(
         (), description="the ranges whose clients may connect to the gateway, such as [10.20.0.0/24]"
     )
+    """Who may connect to the gateway from other machines. Left out, nobody. Needs `gateway_keys`."""
     gateway_keys: str | None = Field(
         None,
         min_length=1,
         description="what holds the keys that clients must send: a secret's full name, a file of the host, or null",
     )
+    """The file has one key a line; only root need be able to read it. Left out, no key is asked for."""
     # Only for inventories that people write, of hosts that are not reached as Google's are. Absent means null.
     ssh_address: str | None = Field(None, description="an address to connect to directly, or null for IAP")
+    """How to reach a host that is not Google's."""
     ssh_port: int = Field(22, ge=1, le=65535, description="a port number")
+    """The port of its SSH server."""
     known_hosts: str | None = Field(None, description="a file with the host's keys, or null for guest attributes")
+    """What the host must prove itself with, as `ssh-keyscan` writes it. Any other key is refused."""
     identity_file: str | None = Field(None, description="a file with a private key, or null for the usual ones")
+    """Your key for this host. Left out, those of an agent and the usual files are tried."""
     ssh_proxy_command: str | None = Field(
         None,
         min_length=1,
         description="a program whose input and output are the connection, as ssh's ProxyCommand: %h, %p and %r count",
     )
+    """How to reach a host behind another one, such as `ssh -W %h:%p bastion`."""
 
     @property
     def is_google(self) -> bool:
@@ -92,19 +109,28 @@ class SecretIds(Frozen):
     """Where secrets are, never what they are."""
 
     gateway_api_keys: str = Field(description="the full name of a Secret Manager secret")
+    """Written by `pulumi up`. For hosts of your own write `none`, and give `gateway_keys`."""
     hub_token: str | None = Field(description="the full name of a Secret Manager secret, or null")
+    """Where hosts of Google's read the hub's token. For others: null; `HF_TOKEN` is passed on instead."""
 
 
 class Inventory(Frozen):
     """Everything of a stack that a deployment needs."""
 
     schema_: Literal["axion.inventory/1"] = Field(SCHEMA, alias="schema", description=SCHEMA)
+    """Which version of this format the file has."""
     stack: str = Field(description="the stack's name")
+    """Shown to you. For hosts of your own: any name."""
     project: str = Field(description="the project's id")
+    """Google's project. For hosts of your own write `none`."""
     zone: str = Field(description="the stack's zone")
+    """Google's zone. For hosts of your own write `none`."""
     hosts: dict[str, InventoryHost] = Field(min_length=1, description="a mapping from host name to host")
+    """The hosts. The key is what `--host` takes."""
     secret_ids: SecretIds = Field(description="names of secrets")
+    """Where the stack's secrets are. For hosts of your own: `none` and null."""
     bucket: str | None = Field(description="the bucket for wheels and weights, or null")
+    """Written by `pulumi up`. For hosts of your own: null."""
 
     def as_data(self) -> dict[str, Any]:
         """Return it as plain data, as the stack output holds it."""

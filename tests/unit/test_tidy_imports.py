@@ -53,10 +53,21 @@ FLOORS = {
         {"cli"},
     ),
     "deployment": (
-        {"errors", "sentence", "quantities", "frozen", "document", "obsolete", "problems"},
+        {
+            "errors",
+            "sentence",
+            "quantities",
+            "frozen",
+            "document",
+            "obsolete",
+            "problems",
+            "documented",
+            "environment_variables",
+        },
         {"checkpoint"},
         {"models", "refusals"},
         {"stack", "render"},
+        {"reference"},
     ),
 }
 # They run on a host before, or without, an environment: not even what the package around them may use.

@@ -9,7 +9,7 @@ import yaml
 
 from deployment.errors import ConfigError
 from deployment.stack.file import Reading, read_file, read_pulumi
-from deployment.stack.settings import HostSettings, NetworkSettings, StackSettings
+from deployment.stack.settings import StackSettings
 
 REPOSITORY = Path(__file__).parents[4]
 SMALL = """config:
@@ -71,13 +71,6 @@ def test_what_pulumi_yaml_declares_is_what_the_settings_know() -> None:
     secrets = {key: defaults.pop(key) for key in ("axion:gatewayApiKeys", "axion:hubToken")}
     assert set(secrets.values()) == {""}
     assert StackSettings.model_validate({**base, **defaults}) == StackSettings.model_validate(base)
-
-
-def test_what_pulumi_yaml_says_of_hosts_and_network_names_every_key() -> None:
-    declared = yaml.safe_load((REPOSITORY / "Pulumi.yaml").read_text())["config"]
-    for key, model in (("axion:hosts", HostSettings), ("axion:network", NetworkSettings)):
-        for field in model.model_fields.values():
-            assert (field.alias or "") in declared[key]["description"], field.alias
 
 
 def test_every_mistake_is_reported_at_once_with_its_line(tmp_path: Path) -> None:
