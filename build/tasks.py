@@ -21,7 +21,7 @@ from build.executor import LocalExecutor
 from build.facts import Facts
 from build.hosts import Selection
 from build.minimum import checks_of
-from build.models_file import models_path
+from build.models_file import models_files
 from build.pins import load_pins
 from build.prepare import PINS, Prepared, prepare
 from build.progress import Reporter
@@ -30,7 +30,7 @@ from build.tasking import HostTask, from_each, help_for, on_hosts, one_after_ano
 from build.verify import verify as run_verify
 from deployment.errors import ConfigError
 
-MODELS_HELP = "models file (default: AXION_MODELS, else what this computer serves, else models.yaml)"
+MODELS_HELP = "models file (default: AXION_MODELS, else what the host is to serve, else models.yaml)"
 
 
 def this_computer() -> Host:
@@ -46,8 +46,8 @@ def plan(
     hosts: Sequence[Host], models: Location | None = None, engine: Engine | None = None, json: bool = False
 ) -> None:
     """Show what a deployment would change, and touch nothing."""
-    file = models_path(models, hosts)
-    answers = from_each(hosts, lambda host: prepare(file, host.target, host.executor, engine=engine))
+    files = models_files(models, hosts)
+    answers = from_each(hosts, lambda host: prepare(files[host.target.name], host.target, host.executor, engine=engine))
     if json:
         answers.print_json({name: show.change_as_json(each) for name, each in answers.found.items()})
     else:
@@ -84,8 +84,12 @@ def build_and_deploy(
     wheels: Location | None = None,
 ) -> None:
     """Make the host serve the models file: build, render, switch, restart what changed, wait for answers."""
-    sources, path = choose_sources(mirror, wheels), models_path(models, hosts)
-    one_after_another(hosts, lambda host: run_build_and_deploy(host, path, timeout_s, sources=sources, engine=engine))
+    sources, files = choose_sources(mirror, wheels), models_files(models, hosts)
+
+    def deploy(host: Host) -> None:
+        run_build_and_deploy(host, files[host.target.name], timeout_s, sources=sources, engine=engine)
+
+    one_after_another(hosts, deploy)
 
 
 @task(klass=HostTask, help=help_for(json="print JSON"))

@@ -35,6 +35,7 @@ LEFT_OUT: Mapping[str, object] = {
     "ssh_proxy_command": None,
     "gateway_clients": [],
     "gateway_keys": None,
+    "models": None,
 }
 
 
@@ -60,6 +61,9 @@ class InventoryHost(Frozen):
         None,
         min_length=1,
         description="what holds the keys that clients must send: a secret's full name, a file of the host, or null",
+    )
+    models: str | None = Field(
+        None, min_length=1, description="the models file that it serves, relative to the checkout, or null: models.yaml"
     )
     # Only for inventories that people write, of hosts that are not reached as Google's are. Absent means null.
     ssh_address: str | None = Field(None, description="an address to connect to directly, or null for IAP")

@@ -13,7 +13,7 @@ from build.lock import host_lock
 from build.models.pull import Means, Source, choose_source, hub_models, pull_models
 from build.models.reading import Reading, pinned, say_added, size_of
 from build.models.stanzas import CORES, name_for, new_stanza, save
-from build.models_file import models_path
+from build.models_file import models_files, models_path
 from build.provide import provide_environment
 from build.tasking import HostTask, help_for, on_hosts, one_after_another, problems_are_messages
 from build.tasks import ENGINE_HELP, MODELS_HELP, this_computer
@@ -107,8 +107,10 @@ def models_pull(
     engine: Engine | None = None,
 ) -> None:
     """Download the checkpoints of the models file at their pinned revisions, verified; goes on where it stopped."""
-    file, chosen = models_path(models, hosts), choose_source(source)
-    one_after_another(hosts, lambda host: run_models_pull(host, file, chosen, engine, is_thorough=verify))
+    files, chosen = models_files(models, hosts), choose_source(source)
+    one_after_another(
+        hosts, lambda host: run_models_pull(host, files[host.target.name], chosen, engine, is_thorough=verify)
+    )
 
 
 def run_models_pull(host: Host, models_file: Path, source: Source, engine: str | None, *, is_thorough: bool) -> None:
