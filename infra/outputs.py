@@ -8,6 +8,7 @@ import pulumi
 from deployment.stack.guardrails import HOST_ROOT, CheckedStack
 from deployment.stack.inventory import SCHEMA, inventory_from
 from deployment.stack.pricing import NOT_COUNTED
+from deployment.stack.settings import DEFAULT_MODELS
 from infra.host import AxionHost
 from infra.secrets import Secrets
 from infra.startup import DATA_PATH
@@ -46,6 +47,7 @@ def _inventory(checked: CheckedStack, known: Mapping[str, Any]) -> dict[str, Any
                 *(host.public_ip.allow_cidrs if host.public_ip else ()),
             ],
             "gateway_keys": known["secrets"]["gateway-api-keys"] if settings.gateway_api_keys else None,
+            "models": None if host.models == DEFAULT_MODELS else host.models,
         }
         for name, host in settings.hosts.items()
     }

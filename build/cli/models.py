@@ -20,7 +20,7 @@ from build.cli.tasking import (
     problems_are_messages,
     this_computer,
 )
-from build.deploy.models_file import models_path
+from build.deploy.models_file import models_files, models_path
 from build.deploy.provide import provide_environment
 from build.errors import DeployError
 from build.remote.host import Host
@@ -115,8 +115,10 @@ def models_pull(
     engine: Engine | None = None,
 ) -> None:
     """Download the checkpoints of the models file at their pinned revisions, verified; goes on where it stopped."""
-    file, chosen = models_path(models, hosts), choose_source(source)
-    one_after_another(hosts, lambda host: run_models_pull(host, file, chosen, engine, is_thorough=verify))
+    files, chosen = models_files(models, hosts), choose_source(source)
+    one_after_another(
+        hosts, lambda host: run_models_pull(host, files[host.target.name], chosen, engine, is_thorough=verify)
+    )
 
 
 def run_models_pull(host: Host, models_file: Path, source: Source, engine: str | None, *, is_thorough: bool) -> None:

@@ -36,7 +36,7 @@ HOST_HELP = {
 
 
 ENGINE_HELP = "compiled there, or from a ready wheel: compiled or wheel (default: host.engine, else compiled on Arm)"
-MODELS_HELP = "models file (default: AXION_MODELS, else what this computer serves, else models.yaml)"
+MODELS_HELP = "models file (default: AXION_MODELS, else what the host is to serve, else models.yaml)"
 
 
 def this_computer() -> Host:

@@ -26,7 +26,7 @@ from build.deploy.activate import GATE_TIMEOUT_S, restart_and_gate
 from build.deploy.deploy import earlier_release, nothing_to_do, run_build_and_deploy, switch_to
 from build.deploy.doctor import host_checks
 from build.deploy.facts import Facts
-from build.deploy.models_file import forget, kept, models_path, option
+from build.deploy.models_file import forget, kept, models_files, option
 from build.deploy.prepare import PINS, Prepared, prepare
 from build.deploy.state import current, current_problem, look, what_runs
 from build.deploy.verify import verify as run_verify
@@ -48,8 +48,8 @@ def plan(
     hosts: Sequence[Host], models: Location | None = None, engine: Engine | None = None, json: bool = False
 ) -> None:
     """Show what a deployment would change, and touch nothing."""
-    file = models_path(models, hosts)
-    answers = from_each(hosts, lambda host: prepare(file, host.target, host.executor, engine=engine))
+    files = models_files(models, hosts)
+    answers = from_each(hosts, lambda host: prepare(files[host.target.name], host.target, host.executor, engine=engine))
     if json:
         answers.print_json({name: output.change_as_json(each) for name, each in answers.found.items()})
     else:
@@ -87,8 +87,12 @@ def build_and_deploy(
     wheels: Location | None = None,
 ) -> None:
     """Make the host serve the models file: build, render, switch, restart what changed, wait for answers."""
-    sources, path = choose_sources(mirror, wheels), models_path(models, hosts)
-    one_after_another(hosts, lambda host: run_build_and_deploy(host, path, timeout_s, sources=sources, engine=engine))
+    sources, files = choose_sources(mirror, wheels), models_files(models, hosts)
+
+    def deploy(host: Host) -> None:
+        run_build_and_deploy(host, files[host.target.name], timeout_s, sources=sources, engine=engine)
+
+    one_after_another(hosts, deploy)
 
 
 @task(klass=HostTask, help=help_for(json="print JSON"))

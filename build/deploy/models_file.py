@@ -1,4 +1,6 @@
-"""Which models file a task means: the one that is named, else the one that this computer serves, else models.yaml.
+"""Which models file a task means: the one that is named, else the one that the host is to serve, else models.yaml.
+
+What a host of a stack is to serve, axion:hosts says, and an inventory passes on: hosts beside each other may differ.
 
 `make demo` deploys a file of its own. A plain `fab plan` that read models.yaml after it would answer for the production
 host, with 32 cores and 77 GiB. So this computer keeps the name of the file that was deployed to it, beside what it
@@ -12,30 +14,50 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from build.cloud.pulumi_cli import project_directory
 from build.errors import DeployError
 from build.remote.host import Host
 from build.remote.target import REPOSITORY, Target
+from deployment.stack.settings import DEFAULT_MODELS
 
-DEFAULT = REPOSITORY / "models.yaml"
+DEFAULT = REPOSITORY / DEFAULT_MODELS
+
+
+def models_files(named: str | None, hosts: Sequence[Host]) -> dict[str, Path]:
+    """The models file of each host: --models, else AXION_MODELS, else the host's own, else models.yaml of the checkout.
+
+    Raises DeployError where a host's own file is gone.
+    """
+    if chosen := named or os.environ.get("AXION_MODELS"):
+        return {host.target.name: Path(chosen) for host in hosts}
+    found = {host.target.name: _own(host.target) for host in hosts}
+    if problems := [_gone(host, file) for host in hosts if (file := found[host.target.name]) and not file.is_file()]:
+        raise DeployError(*problems)
+    for host in hosts:
+        if file := found[host.target.name]:
+            why = "as it was deployed here" if host.target.is_here else f"as it is written for {host.target.name}"
+            host.reporter.say(f"Models file: {shown(file)}, {why}. Another: --models FILE", style="dim")
+    return {name: file or DEFAULT for name, file in found.items()}
 
 
 def models_path(named: str | None, hosts: Sequence[Host]) -> Path:
-    """The models file: --models, else AXION_MODELS, else what these hosts keep, else models.yaml of the checkout.
+    """The one models file of these hosts, for tasks that change it. Raises DeployError where they differ as well."""
+    files = models_files(named, hosts)
+    if len(set(files.values())) > 1:
+        got = ", ".join(f"{shown(file)} of {name}" for name, file in files.items())
+        raise DeployError(f"models: the hosts do not serve the same file, got {got}. Add --host NAME or --models FILE.")
+    return next(iter(files.values()))
 
-    Raises DeployError where the kept one is gone.
-    """
-    if chosen := named or os.environ.get("AXION_MODELS"):
-        return Path(chosen)
-    for host in hosts:
-        if (file := kept(host.target)) is None:
-            continue
-        if not file.is_file():
-            raise DeployError(
-                f"models: the file that was deployed here is gone, got {file}. Name another one: --models FILE."
-            )
-        host.reporter.say(f"Models file: {shown(file)}, as it was deployed here. Another: --models FILE", style="dim")
-        return file
-    return DEFAULT
+
+def _own(target: Target) -> Path | None:
+    """What this computer keeps, or what is written for another host."""
+    return kept(target) if target.models is None else project_directory() / target.models
+
+
+def _gone(host: Host, file: Path) -> str:
+    if host.target.is_here:
+        return f"models: the file that was deployed here is gone, got {file}. Name another one: --models FILE."
+    return f"models: the file that is written for {host.target.name} is not here, got {file}. Name one: --models FILE."
 
 
 def kept(target: Target) -> Path | None:

@@ -55,6 +55,8 @@ class Target:
     """The ranges from which the gateway may be reached, besides the host itself."""
     keys: str | None = None
     """What holds the keys that clients must send: a secret, or a file of the host. None: no key is asked for."""
+    models: str | None = None
+    """The models file that the stack or the inventory names for it, relative to the project's directory."""
 
     @property
     def is_here(self) -> bool:
@@ -88,6 +90,7 @@ def remote_target(inventory: Inventory, host: InventoryHost) -> Target:
         boot_log=boot_log_command(inventory.project, host) if host.has_data_disk else None,
         clients=host.gateway_clients,
         keys=host.gateway_keys,
+        models=host.models,
         cloud=Cloud(
             project=inventory.project,
             zone=host.zone,

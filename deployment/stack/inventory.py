@@ -36,6 +36,7 @@ LEFT_OUT: Mapping[str, object] = {
     "ssh_proxy_command": None,
     "gateway_clients": [],
     "gateway_keys": None,
+    "models": None,
 }
 
 
@@ -73,6 +74,10 @@ class InventoryHost(Frozen):
         description="what holds the keys that clients must send: a secret's full name, a file of the host, or null",
     )
     """The file has one key a line; only root need be able to read it. Left out, no key is asked for."""
+    models: str | None = Field(
+        None, min_length=1, description="the models file that it serves, relative to the checkout, or null: models.yaml"
+    )
+    """What this host serves. Left out, it is models.yaml of the checkout."""
     # Only for inventories that people write, of hosts that are not reached as Google's are. Absent means null.
     ssh_address: str | None = Field(None, description="an address to connect to directly, or null for IAP")
     """How to reach a host that is not Google's."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic.alias_generators import to_camel
 
 from deployment.document import Document
 from deployment.errors import ConfigError
@@ -13,6 +14,14 @@ from deployment.stack.catalog import Shape, load_catalog
 from deployment.stack.disks import disk_problems, disk_uses
 from deployment.stack.pricing import DiskUse
 from deployment.stack.settings import HostSettings
+
+# What `fab` or a whole stack reads, and a program that makes one host does not. To say it here would change nothing.
+OF_A_STACK = {
+    "zone": "Give it as the input zone",
+    "zones": "`fab up` of a stack tries them: delete it",
+    "on_demand_fallback": "`fab up` of a stack falls back: delete it",
+    "models": "only `fab` reads it, of a stack: delete it",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,12 +42,17 @@ def one_host(data: Mapping[str, Any]) -> OneHost:
         settings = HostSettings.model_validate(data)
     except ValidationError as error:
         raise ConfigError(describe(error, (), Document("settings", data, {}, ()), HostSettings)) from None
+    problems = [
+        f"settings {to_camel(key)}: nothing here reads it, got {shown(getattr(settings, key))}. {instead}."
+        for key, instead in OF_A_STACK.items()
+        if key in settings.model_fields_set
+    ]
     shape = catalog.shape(settings.machine_type)
     if shape is None:
         what = f"not an Axion machine, got {shown(settings.machine_type)}. Use one such as c4a-standard-32"
-        raise ConfigError([f"settings machineType: {what}."])
+        raise ConfigError([*problems, f"settings machineType: {what}."])
     disks = disk_uses(settings, catalog)
-    problems = [
+    problems += [
         f"settings {which}Disk{field}: {what}"
         for which, use in disks.items()
         for field, what in disk_problems(shape, which, use, catalog)

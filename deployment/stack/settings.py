@@ -22,6 +22,9 @@ KMS_KEY = rf"^projects/{PROJECT}/locations/[a-z0-9-]+/keyRings/[\w-]{{1,63}}/cry
 ACCOUNT = r"^[a-z0-9][a-z0-9-]{4,28}[a-z0-9]@[a-z0-9.-]+\.iam\.gserviceaccount\.com$"
 ROLE = rf"^(?:projects/{PROJECT}|organizations/\d+)/roles/[\w.]{{3,64}}$"
 
+# What a host serves unless it says otherwise, for `fab` as well (build/deploy/models_file.py).
+DEFAULT_MODELS = "models.yaml"
+
 Count = Annotated[int, Field(gt=0)]
 HostName = Annotated[str, Field(pattern=HOST_NAME)]
 LabelKey = Annotated[str, Field(pattern=LABEL_KEY)]
@@ -110,7 +113,7 @@ class HostSettings(Settings):
     """Saves money: a host without requests, terminals or long work stops, and keeps its disks. `fab start` starts it
     again. Left out, it runs on.
     """
-    models: str = Field("models.yaml", description="the models file that it will serve")
+    models: str = Field(DEFAULT_MODELS, min_length=1, description="the models file that it will serve")
     """What this host serves. The path begins at the directory of Pulumi.yaml."""
     service_account: str | None = Field(
         None, pattern=ACCOUNT, description="an account that exists, such as serving@my-project.iam.gserviceaccount.com"
