@@ -157,7 +157,7 @@ def run_step(step: dict[str, Any], log: Log) -> dict[str, Any]:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait(30)
         status = 124
-        kept["stderr"].append(f"not finished, got {step['timeout_s']:g} s\n")
+        kept["stderr"].append(f"timed out after {step['timeout_s']:g} s\n")
     for thread in threads:
         thread.join(5)
     return {"status": status, **{name: "".join(lines) for name, lines in kept.items()}}

@@ -82,7 +82,7 @@ def restart(rpc: Any, name: str) -> None:
             start(rpc, name)
             return
         if time.monotonic() > deadline:
-            sys.exit(f"{name}: not restarted, got {CALL_TIMEOUT_S} s. Look at {name}.log.")
+            sys.exit(f"{name}: not restarted within {CALL_TIMEOUT_S} s. Look at {name}.log.")
         time.sleep(0.1)
 
 
@@ -104,7 +104,7 @@ def shutdown(rpc: Any, root: Path, timeout_s: float) -> None:
     deadline = time.monotonic() + timeout_s
     while (root / "run" / "supervisord.pid").exists():
         if time.monotonic() > deadline:
-            sys.exit(f"supervisord: not ended, got {timeout_s:g} s. Look at {root}/logs/supervisord.log.")
+            sys.exit(f"supervisord: not ended within {timeout_s:g} s. Look at {root}/logs/supervisord.log.")
         time.sleep(0.1)
 
 

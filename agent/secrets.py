@@ -69,7 +69,7 @@ def install_keys(source: str, file: Path, user: str) -> None:
     except (OSError, ValueError, KeyError) as error:
         sys.exit(f"{source}: cannot be read for {user}, got {error}. Give a file of lines, one key each.")
     if not text.strip():
-        sys.exit(f"{source}: holds no key, got nothing. Give one key a line.")
+        sys.exit(f"{source}: holds no key. Give one key a line.")
     file.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     draft = file.with_name(f".{file.name}.new")
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as out:

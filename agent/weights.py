@@ -48,7 +48,7 @@ class DirectorySource:
         folder = self._place / hub / revision
         found = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
         if not found:
-            raise PullError(f"{folder}: no such model, got no files. Copy the files of {hub} at {revision} there.")
+            raise PullError(f"{folder}: no such model. Copy the files of {hub} at {revision} there.")
         sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in found}
         return revision, _listed(sizes, manifest_of(folder))
 
@@ -75,7 +75,7 @@ class BucketSource:
         below = f"{folder.removeprefix('gs://').partition('/')[2]}/"
         sizes = {each["name"].removeprefix(below): int(each["size"]) for each in found}
         if not sizes:
-            raise PullError(f"{folder}: no such model, got no objects. {HOW_TO_FILL} {folder}`.")
+            raise PullError(f"{folder}: no such model. {HOW_TO_FILL} {folder}`.")
         known = json.loads(gcloud(folder, "cat", f"{folder}/{MANIFEST}"))["files"] if MANIFEST in sizes else {}
         return revision, _listed({path: size for path, size in sizes.items() if path != MANIFEST}, known)
 

@@ -33,7 +33,7 @@ DistributionName = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", des
 class Frozen(BaseModel):
     """A value: immutable, and a key that is not a field is a mistake."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
 
 class PinnedFile(Frozen):
@@ -146,7 +146,7 @@ def _problem(file: str, detail: Mapping[str, object]) -> str:
     if detail["type"] == "extra_forbidden":
         return f"{where}: unknown key, got {detail['input']!r}. Remove it, or correct its spelling."
     if detail["type"] == "missing":
-        return f"{where}: missing, got nothing. Add it."
+        return f"{where}: missing. Add it."
     return f"{where}: {detail['msg']}, got {detail['input']!r}. Correct it."
 
 

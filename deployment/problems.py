@@ -37,7 +37,7 @@ def _sentence(item: Any, at: Path, document: Document, model: type[BaseModel]) -
         return f"{place}: unknown key, got {shown(item['input'])}. {_instead(path, within, model)}."
     wanted = _description(within, model)
     if item["type"] == "missing":
-        return f"{place}: missing, got nothing. Give {wanted}."
+        return f"{place}: missing. Give {wanted}."
     if "[key]" in item["loc"]:
         rule = KEY_RULES.get(str(within[0]), NAME_RULE)
         return f"{place}: not a usable name, got {shown(item['input'])}. {rule}."

@@ -29,7 +29,7 @@ def open_listeners(addresses: Iterable[Listen], *, must_inherit: bool = False) -
     count = inherited_count(os.environ, os.getpid())
     if must_inherit and not count:
         advice = "Look at `systemctl status gateway.socket`."
-        raise ListenError(f"listen: systemd has to hand over the sockets, got none. {advice}")
+        raise ListenError(f"listen: systemd has to hand over the sockets. {advice}")
     if count:
         inherited = [socket.socket(fileno=FIRST_INHERITED_FD + number) for number in range(count)]
         for listener in inherited:

@@ -56,7 +56,7 @@ def place_of(stack: str) -> Place:
     config = document.data["config"]
     project, zone = (str(config.get(key) or "") for key in ("gcp:project", "gcp:zone"))
     if not project:
-        raise ConfigError([f"{document.where(('config', 'gcp:project'))}: missing, got nothing. Give a project's id."])
+        raise ConfigError([f"{document.where(('config', 'gcp:project'))}: missing. Give a project's id."])
     return Place(project, str(config.get("gcp:region") or zone.rpartition("-")[0]), zone)
 
 
@@ -104,7 +104,7 @@ def cost(_context: Any, stack: Stack | None = None, json: bool = False) -> None:
     """Show what a stack costs an hour and a month by its file and the dated prices, running and stopped."""
     stacks = [StackName(name) for name in ([stack] if stack else known_stacks())]
     if not stacks:
-        raise ConfigError([f"{project_directory()}: no Pulumi.<stack>.yaml, got none. Write one, or name a stack."])
+        raise ConfigError([f"{project_directory()}: no Pulumi.<stack>.yaml. Write one, or name a stack."])
     settings = {each.short: settings_of(each) for each in stacks}
     bills = {name: bill_of(each) for name, each in settings.items()}
     if json:

@@ -116,7 +116,7 @@ def one_after_another(hosts: Sequence[Host], act: Callable[[Host], None]) -> Non
             if len(hosts) == 1:
                 raise
             done, left = (", ".join(each) or "none" for each in (names[:index], names[index + 1 :]))
-            where = f"hosts: stopped at {host.target.name}, got the problem above"
+            where = f"Stopped at {host.target.name}: see the error above"
             raise DeployError(
                 *error.problems, f"{where}. Done before it: {done}; not begun: {left}. Correct it and run this again."
             ) from None

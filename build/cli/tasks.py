@@ -289,7 +289,7 @@ def _rollback(host: Host, release: str | None) -> None:
     with host_lock(host, "fab rollback") as lock:
         chosen = release or earlier_release(look(host))
         if chosen is None:
-            raise DeployError(f"rollback: no earlier release on {host.target.name}, got none. Run `fab releases`.")
+            raise DeployError(f"rollback: no earlier release on {host.target.name}. Run `fab releases`.")
         lock.note(release=chosen)
         switch_to(host, chosen)
     host.reporter.say(f"{chosen} serves again after {host.reporter.elapsed_s:.1f} s", style="bold green")

@@ -41,9 +41,7 @@ def start(
     """Start hosts that are stopped, and wait until their models answer."""
     selection = Selection(stack=stack, inventory=inventory, host=host)
     if stack is None and inventory is None:
-        raise ConfigError(
-            ["start: no host named, got nothing. Add --stack NAME, and --host NAME for one of its hosts."]
-        )
+        raise ConfigError(["start: no host named. Add --stack NAME, and --host NAME for one of its hosts."])
     read = selection.read(Reporter(), LocalExecutor())
     known = {each.name: (each, selection.words(key)) for key, each in read.hosts.items()}
     with selection.hosts(read) as hosts:

@@ -65,5 +65,5 @@ def _page(project: str, token: str, page: str) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise DeployError(f"price list: not read, got {error}. Run it again; nothing was written.") from None
     if not isinstance(parsed, dict):
-        raise DeployError("price list: half an answer, got no object. Run it again; nothing was written.")
+        raise DeployError("price list: half an answer. Run it again; nothing was written.")
     return parsed

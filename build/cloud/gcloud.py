@@ -19,7 +19,6 @@ CALL_TIMEOUT_S = 60.0
 # gcloud takes a processor for a second before it asks anything.
 CALLS_AT_ONCE = 4
 ENVIRONMENT = {"CLOUDSDK_CORE_DISABLE_PROMPTS": "1", "CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK": "1"}
-INSTALL = "Install it: https://cloud.google.com/sdk/docs/install"
 
 PARTIAL = re.compile(r"requests did not succeed|(zones?|regions?|scopes?) (did not respond|(is|are|were) unreachable)")
 

@@ -36,7 +36,7 @@ class GoogleHost:
     def route(self) -> Route:
         """Ask Google for everything at once. Raises DeployError, NotYet while the instance boots."""
         if shutil.which("gcloud") is None:
-            raise DeployError(f"gcloud: not found, got none on PATH. {INSTALL_GCLOUD}")
+            raise DeployError(f"gcloud is not on PATH. {INSTALL_GCLOUD}")
         answers = in_parallel({"instance": self._describe, "user": self._user, "keys": self._known})
         for each in ("instance", "user", "keys"):
             answer = answers[each]
@@ -81,8 +81,7 @@ class GoogleHost:
         user = login_name(profile)
         if user is None:
             raise DeployError(
-                "OS Login: the account has no login name, got none in its profile. "
-                f"{self._if_refused(identity_file(self.host))}"
+                f"OS Login: the account has no login name in its profile. {self._if_refused(identity_file(self.host))}"
             )
         return user
 
@@ -116,7 +115,7 @@ class GoogleHost:
             keys = ()
         if not keys:
             raise NotYet(
-                f"{self.host.name}: no host keys to verify it by, got none in its guest attributes (hostkeys/). Its "
+                f"{self.host.name}: no host keys to verify it by in its guest attributes (hostkeys/). Its "
                 f"startup script publishes them at each boot: read `{self._line('get-serial-port-output')}`."
             )
         return keys

@@ -68,7 +68,7 @@ def decide(host: str, zone: str, found: Found, project: str) -> Move:
     if disk.zone == zone:
         return move
     if found.old is None:
-        what = f"{disk.name}: not in {disk.zone}, where Pulumi has it, got none"
+        what = f"{disk.name}: not in {disk.zone}, where Pulumi has it"
         raise DeployError(f"{what}. If it was deleted by hand, run `pulumi refresh`.")
     if last(found.old["type"]) == READ_ONLY_COPIES:
         what = f"{disk.name}: of a type that can only be read when it is made from a snapshot, got {READ_ONLY_COPIES}"

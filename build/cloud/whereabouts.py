@@ -38,7 +38,7 @@ def look(pulumi: Pulumi, gcloud: Gcloud, place: Place, host: str, settings: Stac
         raise DeployError(f"{what}. Run `fab recover --stack {pulumi.stack} --yes` first.")
     disk = state_disks(pulumi.export()).get(host)
     if disk is None:
-        what = f"{host}: no data disk, got none in the state of {pulumi.stack}"
+        what = f"{host}: no data disk in the state of {pulumi.stack}"
         raise DeployError(f"{what}. Set the host's zone and run `pulumi up`.")
     if zone.rpartition("-")[0] != disk.zone.rpartition("-")[0]:
         what = f"--zone: {disk.name} is in {disk.zone}, and its network and snapshots with it, got {zone}"

@@ -59,7 +59,7 @@ def bookkeeping(host: Host, release: str) -> Iterator[None]:
     except DeployError as error:
         said = f"{host.target.name}: {release} serves, its models all answered, but not all of that could be noted"
         step = "Correct the cause, then run the same command again"
-        raise UnnotedError(f"{said}, got the problem below. {step}.", *error.problems) from None
+        raise UnnotedError(f"{said}: see below. {step}.", *error.problems) from None
 
 
 def _processes(host: Host, diff: Diff) -> None:

@@ -16,7 +16,7 @@ from build.remote.target import Target
 
 
 class Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class Checkpoint(Frozen):

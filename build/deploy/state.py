@@ -29,7 +29,7 @@ def current_problem(target: Target, facts: Facts) -> str | None:
         return None
     running = what_runs(facts)
     if facts.current is None and not facts.no_links and not running and not facts.releases:
-        return f"{target.name}: nothing is deployed, got no release. Run `fab build-and-deploy`."
+        return f"{target.name}: nothing is deployed. Run `fab build-and-deploy`."
     what = "is missing"
     if facts.no_links:
         what = "is no link to a release"

@@ -128,7 +128,7 @@ class LocalSession:
         try:
             return self._lines.get(timeout=timeout_s)
         except queue.Empty:
-            raise DeployError(f"{self._what}: no answer, got {timeout_s:g} s. Look at the host.") from None
+            raise DeployError(f"{self._what}: no answer within {timeout_s:g} s. Look at the host.") from None
 
     def close(self) -> None:
         assert self._process.stdin is not None, "it is a pipe"
@@ -178,7 +178,7 @@ def _collect(process: "subprocess.Popen[bytes]", command: Command, on_line: OnLi
     try:
         process.wait(command.timeout_s)
     except subprocess.TimeoutExpired:
-        raise DeployError(f"{command.what}: not finished, got {command.timeout_s:g} s. Look at the host.") from None
+        raise DeployError(f"{command.what}: timed out after {command.timeout_s:g} s. Look at the host.") from None
     finally:
         if process.poll() is None:
             _kill(process)

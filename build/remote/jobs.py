@@ -167,7 +167,7 @@ def wait_for_work(host: Host, name: str, what: str) -> None:
         while _is_running(host, name):
             if time.monotonic() > deadline:
                 raise DeployError(
-                    f"{host.target.name}: {unit_of(name)} runs on, got no end within {WAIT_S:g} s. "
+                    f"{host.target.name}: {unit_of(name)} still runs after {WAIT_S:g} s. "
                     f"Read `journalctl -u {unit_of(name)}` there."
                 )
             time.sleep(LOOK_S)

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict
 class System(BaseModel):
     """One look at it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     distribution: str
     said: str = ""

@@ -145,7 +145,7 @@ def _rope_problems(text: Config) -> Iterator[str]:
         elif kind not in kinds:
             yield f"rope_scaling: no such rotary embedding in vLLM, got {kind}. Take a checkpoint with {joined(kinds)}."
         elif missing := [key for key in _needs(rope, kind) if rope.get(key) is None]:
-            yield f"rope_scaling: {kind} needs {joined(missing)}, got nothing. Take a checkpoint that has it."
+            yield f"rope_scaling: {kind} needs {joined(missing)}. Take a checkpoint that has it."
 
 
 def _needs(rope: Config, kind: str) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ def read_models_text(file: FilePath) -> str:
     try:
         return file.read_bytes().decode("utf-8")
     except FileNotFoundError:
-        raise ConfigError([f"{file}: no such file, got nothing. Name a models file, such as models.yaml."]) from None
+        raise ConfigError([f"{file}: not found. Name a models file, such as models.yaml."]) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError([f"{file}: cannot be read, got {error}. Give a readable UTF-8 file."]) from None
 
@@ -90,7 +90,7 @@ class _Reader:
                 continue  # which is a problem of its own
             locked = self.lock.models.get(name)
             if locked is None:
-                self._problem(("models", name), f"not in the lock file, got no facts. Run `fab models-update {name}`.")
+                self._problem(("models", name), f"not in the lock file. Run `fab models-update {name}`.")
             elif locked.source != (wanted.hub, wanted.revision, wanted.path):
                 what = f"the lock file holds the facts of {locked}, got {wanted}. Run `fab models-update {name}`."
                 self._problem(("models", name, "weights"), what)

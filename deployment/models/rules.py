@@ -92,7 +92,7 @@ def _source(weights: Mapping[str, Any]) -> Iterator[Finding]:
     if weights and (hub is None) == (path is None):
         yield ("weights",), f"one source is needed, got {'both' if hub else 'neither'}. Give hub and revision, or path."
     elif hub is not None and revision is None:
-        what = "missing, got nothing. Give the 40 hex digits of a commit; a branch would be a silent deploy."
+        what = "missing. Give the 40 hex digits of a commit; a branch would be a silent deploy."
         yield ("weights", "revision"), what
     elif path is not None and revision is not None:
         yield ("weights", "revision"), f"a directory has none, got {shown(revision)}. Delete it."

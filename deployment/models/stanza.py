@@ -103,7 +103,7 @@ def _models(text: str) -> yaml.MappingNode:
         raise ConfigError([f"models: not YAML, got {got}. Correct the file."]) from None
     found = [value for key, value in root.value if key.value == "models"] if isinstance(root, yaml.MappingNode) else []
     if not found or not isinstance(found[0], yaml.MappingNode) or found[0].flow_style or not found[0].value:
-        raise ConfigError(["models: no mapping with a model on lines of its own, got none to write beside. Write one."])
+        raise ConfigError(["models: no mapping with a model on lines of its own to write beside. Write one."])
     models: yaml.MappingNode = found[0]
     return models
 
@@ -121,7 +121,7 @@ def _child(node: yaml.Node, name: str, model: str) -> yaml.Node:
         if key.value == name:
             found: yaml.Node = value
             return found
-    raise ConfigError([f"models.{model}: has no {name}, got nothing to change. A directory has no revision."])
+    raise ConfigError([f"models.{model}: has no {name} to change. A directory has no revision."])
 
 
 def _last_line(node: Any, lines: list[str]) -> int:

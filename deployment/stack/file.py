@@ -71,7 +71,7 @@ def read_file(given: str, directory: FilePath) -> Reading:
             path.name.removeprefix("Pulumi.").removesuffix(".yaml") for path in directory.glob("Pulumi.*.yaml")
         )
         have = f"There are {', '.join(known)}" if known else "Write one, or run `pulumi stack init`"
-        raise ConfigError([f"{file.name}: no such stack file, got nothing. {have}."])
+        raise ConfigError([f"{file.name}: not found. {have}."])
     document = _document(file.read_text(encoding="utf-8"), file.name)
     config = document.data.get("config") if isinstance(document.data, dict) else None
     if not isinstance(config, dict):

@@ -180,7 +180,7 @@ class _Guard:
         if opened and not self.settings.gateway_api_keys:
             yield (
                 ("axion:gatewayApiKeys",),
-                "missing where gatewayCidrs or publicIp open the gateway, got nothing. Run `pulumi config set --secret "
+                "missing where gatewayCidrs or publicIp open the gateway. Run `pulumi config set --secret "
                 "axion:gatewayApiKeys` and give the keys that clients must send, one a line; or open nothing.",
             )
         if opened and self.deployments and not _ports(self.deployments):

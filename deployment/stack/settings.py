@@ -37,7 +37,7 @@ PublicRange = Annotated[str, AfterValidator(public_range)]
 class Settings(BaseModel):
     """A value written in camelCase, as Pulumi's users expect."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel)
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, defer_build=True)
 
 
 class PublicIp(Settings):
@@ -180,7 +180,7 @@ def _top_alias(name: str) -> str:
 class StackSettings(BaseModel):
     """Everything a stack's configuration says, checked value by value; guardrails check it as a whole."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=_top_alias)
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=_top_alias, defer_build=True)
 
     project: str = Field(pattern=r"^[a-z][a-z0-9-]{4,28}[a-z0-9]$", description="a Google Cloud project id")
     """Where everything is made. Its billing account pays."""

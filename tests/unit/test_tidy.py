@@ -4,9 +4,9 @@ import ast
 import importlib.metadata
 import os
 import re
+import resource
 import subprocess
 import sys
-import time
 import tomllib
 from pathlib import Path
 
@@ -142,14 +142,20 @@ def test_the_targets_that_the_readme_names_exist() -> None:
     assert named <= targets
 
 
+def child_time_s() -> float:
+    """Processor time of commands that have ended: the machine may be busy with something else."""
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return spent.ru_utime + spent.ru_stime
+
+
 def test_the_tasks_that_the_readme_names_exist_and_all_tasks_are_listed_fast() -> None:
-    began = time.process_time()
+    began = child_time_s()
     fab = [str(Path(sys.executable).with_name("fab")), "--list", "--list-format=nested"]
     shown = subprocess.run(fab, cwd=REPOSITORY, capture_output=True, text=True, check=True, timeout=60).stdout
     tasks = {word for line in shown.splitlines() for word in re.findall(r"^\s+\.?([a-z][a-z.-]*)", line)}
     named = set(re.findall(r"(?:`|^    )fab ([a-z][a-z.-]*)", readme(), flags=re.MULTILINE))
     assert {"plan", "build-and-deploy"} <= named <= tasks
-    assert time.process_time() - began < 5
+    assert child_time_s() - began < 1.5
 
 
 def test_the_links_of_the_documents_lead_somewhere() -> None:

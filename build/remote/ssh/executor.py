@@ -99,7 +99,7 @@ class SshExecutor:
             except (paramiko.SSHException, OSError, EOFError) as error:
                 connection.close()
                 raise lost(pulse.place, command, str(error) or type(error).__name__) from None
-        what = f"{pulse.place}: refuses every session, got none on {CONNECTIONS_MAX} connections"
+        what = f"{pulse.place}: refuses every session on {CONNECTIONS_MAX} connections"
         raise DeployError(f"{what}. Raise MaxSessions of its sshd.")
 
     def _connected(self, index: int) -> tuple[HostConnection, Pulse]:

@@ -47,7 +47,7 @@ def _read(path: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(BYTES_MAX)
     except FileNotFoundError:
-        what = f"{path}: no such key, got no file of that name"
+        what = f"{path}: no such key file"
         raise DeployError(f"{what}. Correct identity_file in the inventory.") from None
     except PermissionError:
         raise _problem(path, "no right to read it", f"Own it: `ls -l {path}` shows whose it is") from None

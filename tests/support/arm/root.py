@@ -2,7 +2,6 @@
 
 import os
 import shutil
-from pathlib import Path
 
 from build.errors import DeployError
 from tests.support.arm.host import OUTPUT, run
@@ -43,7 +42,3 @@ def sources() -> tuple[str, ...]:
     if not lines:
         raise DeployError(f"apt: no source of Debian {SUITE} is configured, got none. Run this on Debian 12.")
     return lines
-
-
-def forget_root(path: Path = ROOT) -> None:
-    shutil.rmtree(path, ignore_errors=True)

@@ -91,7 +91,7 @@ def test_a_gateway_that_systemd_gave_no_socket_ends_instead_of_listening_where_n
     (tmp_path / "gateway.json").write_text(json.dumps(GOOD))
     assert main(["--config", str(tmp_path / "gateway.json"), "--inherit"]) == 1
     assert capsys.readouterr().err == (
-        "listen: systemd has to hand over the sockets, got none. Look at `systemctl status gateway.socket`.\n"
+        "listen: systemd has to hand over the sockets. Look at `systemctl status gateway.socket`.\n"
     )
 
 

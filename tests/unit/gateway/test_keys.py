@@ -172,7 +172,7 @@ async def test_a_gateway_whose_keys_are_not_there_yet_is_closed(release: Release
     status, said = await release.bring_keys()
     assert (status, said.startswith(f"{release.source}: cannot be read for ")) == (1, True)
     release.source.write_text("\n \n")
-    assert await release.bring_keys() == (1, f"{release.source}: holds no key, got nothing. Give one key a line.\n")
+    assert await release.bring_keys() == (1, f"{release.source}: holds no key. Give one key a line.\n")
     assert not release.keys_file.exists()
     async with served(release, engine()) as (_, url), aiohttp.ClientSession(url) as session:
         for headers in ({}, {"api-key": ""}, {"api-key": FIRST}):

@@ -83,7 +83,7 @@ def test_a_stack_opens_its_gateway_to_nobody_without_keys(tmp_path: Path, openin
     (tmp_path / "models.yaml").write_text(yaml.safe_dump(document(gateway={"listen": ["0.0.0.0:8443"]})))
     (found,) = problems(tmp_path, **opening)
     assert found.endswith(
-        "axion:gatewayApiKeys: missing where gatewayCidrs or publicIp open the gateway, got nothing. Run `pulumi "
+        "axion:gatewayApiKeys: missing where gatewayCidrs or publicIp open the gateway. Run `pulumi "
         "config set --secret axion:gatewayApiKeys` and give the keys that clients must send, one a line; or open "
         "nothing."
     )

@@ -160,7 +160,7 @@ def test_hosts_are_changed_in_order_and_the_first_failure_stops(capsys: pytest.C
     assert visited == ["a", "b"]
     assert caught.value.problems == (
         "b: does not answer, got nothing. Look.",
-        "hosts: stopped at b, got the problem above. Done before it: a; not begun: c. Correct it and run this again.",
+        "Stopped at b: see the error above. Done before it: a; not begun: c. Correct it and run this again.",
     )
     assert capsys.readouterr().err == "a (1 of 3)\nb (2 of 3)\n"
 

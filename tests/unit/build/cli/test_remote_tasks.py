@@ -60,7 +60,7 @@ def test_the_tasks_look_at_a_host_over_ssh(tmp_path: Path, place: Path, server: 
     file = str(write(tmp_path / "i.json", inventory(main=direct(server, place / "root"))))
     ran = fab("status", "--inventory", file)
     assert (ran.returncode, ran.stderr) == (
-        1, "main: nothing is deployed, got no release. Run `fab build-and-deploy`.\n"
+        1, "main: nothing is deployed. Run `fab build-and-deploy`.\n"
     )  # fmt: skip
     assert json.loads(fab("releases", "--inventory", file, "--json").stdout) == []
     checks = [each["check"] for each in json.loads(fab("doctor", "--inventory", file, "--json").stdout)]

@@ -117,7 +117,5 @@ def test_a_current_that_is_no_release_is_told_from_a_host_without_any(changes: d
     main = Target(name="main", root="/opt/axion", runner="systemd", python="python3")
     assert (current_problem(main, facts(**changes)) or "").startswith(f"main: {said}")
     assert current_problem(main, facts()) is None
-    assert current_problem(main, empty_facts()) == (
-        "main: nothing is deployed, got no release. Run `fab build-and-deploy`."
-    )
+    assert current_problem(main, empty_facts()) == ("main: nothing is deployed. Run `fab build-and-deploy`.")
     assert (current_problem(main, empty_facts(releases={RELEASE: DESCRIPTION})) or "").endswith("that served last.")

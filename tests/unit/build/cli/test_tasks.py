@@ -97,7 +97,7 @@ def test_without_a_deployment_the_tasks_say_so(tmp_path: Path) -> None:
     with local_deployment(tmp_path) as host:
         for words in (("status",), ("restart", "alpha")):
             said = host.refuse(*words)
-            assert said == "this computer: nothing is deployed, got no release. Run `fab build-and-deploy`.\n"
+            assert said == "this computer: nothing is deployed. Run `fab build-and-deploy`.\n"
         assert "rollback: no earlier release on this computer" in host.refuse("rollback")
         assert host.json("releases") == []
         assert "Nothing runs." in host.succeed("stop").stderr

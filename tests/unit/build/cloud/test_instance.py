@@ -147,7 +147,7 @@ def test_a_host_that_does_not_run_is_not_waited_for(google: Google, status: str,
 def test_a_host_without_keys_still_boots_and_is_waited_for(google: Google) -> None:
     google.answers(NO_KEYS)
     assert refused(google.host(), NotYet) == (
-        "axion-dev-main: no host keys to verify it by, got none in its guest attributes (hostkeys/). Its startup "
+        "axion-dev-main: no host keys to verify it by in its guest attributes (hostkeys/). Its startup "
         "script publishes them at each boot: read `gcloud compute instances get-serial-port-output axion-dev-main "
         f"{AT}`."
     )
@@ -183,7 +183,7 @@ def test_a_boot_that_ends_in_a_stop_ends_the_wait(google: Google) -> None:
             refuses("describe-profile", "ERROR: (gcloud) You do not currently have an active account selected."),
             "ask OS Login who we are: not logged in, got ",
         ),
-        (says("describe-profile", {"name": "1"}), "OS Login: the account has no login name, got none in its profile. "),
+        (says("describe-profile", {"name": "1"}), "OS Login: the account has no login name in its profile. "),
     ],
 )
 def test_what_google_refuses_is_said_with_the_next_step(google: Google, answer: Answer, expected: str) -> None:
@@ -193,9 +193,7 @@ def test_what_google_refuses_is_said_with_the_next_step(google: Google, answer: 
 
 def test_without_gcloud_it_says_how_to_get_it(google: Google, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(google.folder))
-    assert refused(google.host()) == (
-        "gcloud: not found, got none on PATH. Install it: https://cloud.google.com/sdk/docs/install"
-    )
+    assert refused(google.host()) == ("gcloud is not on PATH. Install it: https://cloud.google.com/sdk/docs/install")
 
 
 def test_a_refused_login_says_how_to_register_a_key(google: Google) -> None:

@@ -103,7 +103,7 @@ OCCUPIED = (
         ),
         (
             {"old": None},
-            "axion-prod-data-main: not in us-central1-a, where Pulumi has it, got none. If it was deleted by hand, run "
+            "axion-prod-data-main: not in us-central1-a, where Pulumi has it. If it was deleted by hand, run "
             "`pulumi refresh`.",
         ),
         (

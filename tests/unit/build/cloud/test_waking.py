@@ -170,5 +170,5 @@ def test_a_host_that_was_started_is_waited_for_until_its_models_answer(
 def test_nobody_is_started_by_accident() -> None:
     ran = fab("start", project=Path.cwd(), environment={})
     assert (ran.returncode, ran.stderr) == (
-        1, "start: no host named, got nothing. Add --stack NAME, and --host NAME for one of its hosts.\n"
+        1, "start: no host named. Add --stack NAME, and --host NAME for one of its hosts.\n"
     )  # fmt: skip

@@ -108,7 +108,7 @@ def test_a_release_that_serves_is_not_withdrawn_for_what_could_not_be_noted(host
         with pytest.raises(UnnotedError) as caught, bookkeeping(host, "r1"):
             raise error
         assert caught.value.problems == (
-            "main: r1 serves, its models all answered, but not all of that could be noted, got the problem below. "
+            "main: r1 serves, its models all answered, but not all of that could be noted: see below. "
             "Correct the cause, then run the same command again.",
             "a",
             "b",

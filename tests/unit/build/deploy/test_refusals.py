@@ -165,7 +165,7 @@ def test_of_two_deployments_at_once_the_second_names_the_first(host: LocalDeploy
 
 def test_a_models_file_that_is_not_there_is_named(host: LocalDeployment) -> None:
     said = host.refuse("build-and-deploy", "--models", "/nowhere/models.yaml")
-    assert said.startswith("/nowhere/models.yaml: no such file, got nothing.")
+    assert said.startswith("/nowhere/models.yaml: not found.")
 
 
 def test_a_first_deployment_onto_a_taken_port_starts_nothing(tmp_path: Path) -> None:

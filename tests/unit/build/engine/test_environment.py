@@ -183,8 +183,8 @@ NO_KERNELS = {"value": {"device_type": "", "extension": None, "operators": ["_C:
             [
                 "proofs.packages.vllm: another version, got 0.32.0. Build again with vllm 0.32.0+cpu.",
                 "proofs.packages.torch: another version, got 2.15.0. Build again with torch 2.13.0 or 2.13.0+cpu.",
-                "proofs.packages.torchvision: missing, got nothing. Build again with torchvision 0.28.0 or 0.28.0+cpu.",
-                "proofs.packages.transformers: missing, got nothing. Build again with transformers of any version.",
+                "proofs.packages.torchvision: missing. Build again with torchvision 0.28.0 or 0.28.0+cpu.",
+                "proofs.packages.transformers: missing. Build again with transformers of any version.",
             ],
         ),
         (

@@ -113,7 +113,7 @@ time.sleep(60)
 def test_beyond_its_bound_a_command_ends_with_all_of_its_children() -> None:
     pids: list[int] = []
     began = time.monotonic()
-    with pytest.raises(DeployError, match=r"run a test's code: not finished, got 1.5 s\. Look at the host\."):
+    with pytest.raises(DeployError, match=r"run a test's code: timed out after 1.5 s\. Look at the host\."):
         LocalExecutor().run(python(GRANDCHILD, timeout_s=1.5), lambda line: pids.append(int(line)))
     assert time.monotonic() - began < 10
     assert len(pids) == 1

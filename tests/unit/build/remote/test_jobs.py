@@ -94,8 +94,7 @@ def test_work_that_must_not_be_ended_is_waited_for_whatever_its_steps(
         bent.setattr("build.remote.jobs.WAIT_S", 0.0)
         wait_for_work(systemd_host, "test", "Wait for what runs")
     assert str(caught.value) == (
-        "main: axion-work-test.service runs on, got no end within 0 s. "
-        "Read `journalctl -u axion-work-test.service` there."
+        "main: axion-work-test.service still runs after 0 s. Read `journalctl -u axion-work-test.service` there."
     )
     wait_for_work(systemd_host, "test", "Wait for what runs")
     assert not is_underway(systemd_host.target, systemd_host.executor, "test", "another")

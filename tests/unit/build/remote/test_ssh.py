@@ -134,7 +134,7 @@ SLEEPER = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
 
 def test_beyond_its_bound_a_command_ends_on_the_host_too(host: SshExecutor) -> None:
     pids: list[int] = []
-    with pytest.raises(DeployError, match=r"^run a test's code: not finished, got 1 s\. Look at the host main \("):
+    with pytest.raises(DeployError, match=r"^run a test's code: timed out after 1 s\. Look at the host main \("):
         host.run(python(SLEEPER, timeout_s=1), lambda line: pids.append(int(line)))
     assert until(lambda: not is_alive(pids[0]))
 

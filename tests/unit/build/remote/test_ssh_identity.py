@@ -70,9 +70,7 @@ def test_a_file_that_is_no_private_key_says_what_it_is(tmp_path: Path, data: byt
 
 
 def test_no_file_at_all_says_so(tmp_path: Path) -> None:
-    assert problem(tmp_path / "key") == (
-        "KEY: no such key, got no file of that name. Correct identity_file in the inventory."
-    )
+    assert problem(tmp_path / "key") == ("KEY: no such key file. Correct identity_file in the inventory.")
     assert problem(tmp_path) == (
         "KEY: no key to log in with, got a directory. Name the private key itself: correct identity_file in the "
         "inventory."

@@ -112,7 +112,6 @@ def test_a_host_that_allows_no_session_is_told(server: SshServer) -> None:
         executor.run(python("pass"))
     executor.close()
     assert str(caught.value) == (
-        f"main (127.0.0.1:{server.port}): refuses every session, got none on 4 connections. Raise MaxSessions of its "
-        "sshd."
+        f"main (127.0.0.1:{server.port}): refuses every session on 4 connections. Raise MaxSessions of its sshd."
     )
     server.restart()

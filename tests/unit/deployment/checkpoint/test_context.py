@@ -126,7 +126,7 @@ KINDS = "default, linear, dynamic, ntk, yarn, llama3 and longrope"
         ),
         (
             {**LLAMA, "rope_scaling": NO_FACTOR},
-            "rope_scaling: linear needs factor, got nothing. Take a checkpoint that has it.",
+            "rope_scaling: linear needs factor. Take a checkpoint that has it.",
         ),
         (
             {**LLAMA, "rope_scaling": {"type": "fractal"}},
@@ -134,8 +134,7 @@ KINDS = "default, linear, dynamic, ntk, yarn, llama3 and longrope"
         ),
         (
             {**PHI, "rope_scaling": {**LONG, "type": "su"}},
-            "rope_scaling: longrope needs original_max_position_embeddings, got nothing. "
-            "Take a checkpoint that has it.",
+            "rope_scaling: longrope needs original_max_position_embeddings. Take a checkpoint that has it.",
         ),
         (
             {**LLAMA, "head_dim": 40},

@@ -80,7 +80,7 @@ def test_ten_mistakes_in_one_file_are_reported_together_each_with_its_line_and_w
         assert expected in reported
     # The eleventh line is the consequence of the misspelt key: the one that it should have been is missing.
     assert len(caught.value.problems) == 11
-    assert "models.coder.cores: missing, got nothing. Give how many cores its engine computes on." in reported
+    assert "models.coder.cores: missing. Give how many cores its engine computes on." in reported
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def bent(changes: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
-        (bent({"weights": {"hub": "a/b"}}), "weights.revision: missing, got nothing. Give the 40 hex digits"),
+        (bent({"weights": {"hub": "a/b"}}), "weights.revision: missing. Give the 40 hex digits"),
         (bent({"weights": {"hub": "a/b", "revision": "main"}}), 'not of the expected form, got "main"'),
         (bent({"weights": {"path": "x", "hub": "a/b"}}), "one source is needed, got both."),
         (bent({"weights": {"path": None}}), "one source is needed, got neither."),
@@ -197,7 +197,7 @@ def test_a_model_whose_facts_nobody_has_read_is_told_how() -> None:
     with pytest.raises(ConfigError) as caught:
         parse_deployment(yaml.safe_dump(bent({}), sort_keys=False), "models.yaml", ModelLock())
     assert caught.value.problems == (
-        "models.yaml:3 models.alpha: not in the lock file, got no facts. Run `fab models-update alpha`.",
+        "models.yaml:3 models.alpha: not in the lock file. Run `fab models-update alpha`.",
     )
 
 
@@ -220,7 +220,7 @@ def test_a_key_written_twice_is_refused_where_it_stands_the_second_time() -> Non
 
 
 def test_a_missing_file_is_a_sentence() -> None:
-    with pytest.raises(ConfigError, match=r"nowhere.yaml: no such file, got nothing. Name a models file"):
+    with pytest.raises(ConfigError, match=r"nowhere.yaml: not found. Name a models file"):
         load_deployment(Path("nowhere.yaml"))
 
 

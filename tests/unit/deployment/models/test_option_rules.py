@@ -27,7 +27,7 @@ def extra(arguments: dict[str, Any]) -> dict[str, Any]:
         ),
         (
             bent({"engine": {"speculative_config": {"method": "ngram"}}}),
-            "speculative_config.num_speculative_tokens: missing, got nothing. Give how many tokens",
+            "speculative_config.num_speculative_tokens: missing. Give how many tokens",
         ),
         (
             bent({"engine": {"speculative_config": {**NGRAM, "prompt_lookup_min": 5}}}),
@@ -47,7 +47,7 @@ def extra(arguments: dict[str, Any]) -> dict[str, Any]:
         ),
         (bent({"engine": {"max_lora_rank": 9}, "lora": SQL}), "engine.max_lora_rank: not one of 1, 8, 16, 32,"),
         (bent({"engine": {"max_loras": 2}}), "engine.max_loras: the model has no adapters, got 2. List them under"),
-        (bent({"lora": {"sql": {}}}), "lora.sql.path: missing, got nothing. Give a directory on the host"),
+        (bent({"lora": {"sql": {}}}), "lora.sql.path: missing. Give a directory on the host"),
         (bent({"lora": {"SQL": {"path": "x"}}}), 'lora.SQL: not a usable name, got "SQL". Use up to 31 of a-z'),
         (
             bent({"lora": {"alpha": {"path": "x"}}}),

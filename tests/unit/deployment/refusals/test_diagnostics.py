@@ -123,6 +123,6 @@ def test_a_host_s_stock_out_names_the_host() -> None:
 
 def test_mistakes_in_the_stacks_file_are_told_one_by_one_and_whole() -> None:
     long = f"Pulumi.dev.yaml:9 config.axion:hosts.main.zone: wrong, got {'x' * 400}. Correct it."
-    short = "Pulumi.dev.yaml:3 config.gcp:project: missing, got nothing. Give a project's id."
+    short = "Pulumi.dev.yaml:3 config.gcp:project: missing. Give a project's id."
     output = f"Updating (dev):\n\nDiagnostics:\n  pulumi:pulumi:Stack (axion-dev):\n    error: {long}\n    {short}\n\n"
     assert explained(output) == (long, short)

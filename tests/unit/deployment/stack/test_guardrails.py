@@ -118,7 +118,7 @@ def test_mistakes_of_the_models_file_come_with_the_others(tmp_path: Path) -> Non
 
 def test_a_missing_models_file_is_a_problem(tmp_path: Path) -> None:
     (found,) = problems(tmp_path, host={"models": "nowhere.yaml"})
-    assert found.endswith("nowhere.yaml: no such file, got nothing. Name a models file, such as models.yaml.")
+    assert found.endswith("nowhere.yaml: not found. Name a models file, such as models.yaml.")
 
 
 def test_a_stack_above_its_limit_is_refused_with_its_terms(tmp_path: Path) -> None:
@@ -189,7 +189,7 @@ def test_a_public_address_needs_somebody_to_listen(tmp_path: Path) -> None:
 
 def test_a_public_address_without_a_list_is_refused(tmp_path: Path) -> None:
     (found,) = problems(tmp_path, host={"publicIp": {}})
-    assert "publicIp.allowCidrs: missing, got nothing. Give the ranges that may connect" in found
+    assert "publicIp.allowCidrs: missing. Give the ranges that may connect" in found
 
 
 WRONG_HOST = {"machineType": "c4a-standard-33", "dataDiskType": "pd-ssd", "image": "ubuntu-os-cloud/ubuntu-2404-lts"}

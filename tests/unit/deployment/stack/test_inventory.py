@@ -65,7 +65,7 @@ def test_every_mistake_is_reported() -> None:
     assert problems_of(json.dumps(wrong)) == (
         'inventory.json hosts.main.device_paths.data: not of the expected form, got "/dev/sdb". '
         "Give a path below /dev/disk/by-id.",
-        "inventory.json bucket: missing, got nothing. Give the bucket for wheels and weights, or null.",
+        "inventory.json bucket: missing. Give the bucket for wheels and weights, or null.",
         "inventory.json extra: unknown key, got 1. Delete it; known here: schema, stack, project, zone, hosts, "
         "secret_ids, bucket.",
     )

@@ -98,7 +98,7 @@ def test_every_mistake_is_reported_at_once_with_its_line(tmp_path: Path) -> None
         "gcp:region, axion:hosts, axion:maxHourlyUsd, axion:allowUnknown, axion:network, axion:gatewayApiKeys, "
         "axion:hubToken, axion:bucket, axion:budget, axion:alerts, axion:labels, axion:deleteData, axion:secureBoot, "
         "axion:secretRegions, axion:kmsKey, axion:stopRole.",
-        "Pulumi.test.yaml:8 config.axion:hosts.main.machineType: missing, got nothing. "
+        "Pulumi.test.yaml:8 config.axion:hosts.main.machineType: missing. "
         "Give a machine type such as c4a-standard-32.",
         'Pulumi.test.yaml:9 config.axion:hosts.main.machineTyp: unknown key, got "c4a-standard-32". '
         "Write machineType, if that is meant.",
@@ -191,7 +191,7 @@ def test_empty_mappings_mean_that_nothing_is_wanted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (None, "Pulumi.test.yaml: no such stack file, got nothing. There are other."),
+        (None, "Pulumi.test.yaml: not found. There are other."),
         ("a: [", "Pulumi.test.yaml: not YAML, got"),
         ("encryptionsalt: v1\n", "Pulumi.test.yaml: no config, got null."),
         ("config: 3\n", "Pulumi.test.yaml: no config, got 3."),
