@@ -111,10 +111,10 @@ def run(wanted: dict[str, Any]) -> None:
     """Do the steps in order, up to the first that fails."""
     settle()
     directory = Path(wanted["dir"])
-    work, log = read_json(directory / "steps.json"), Log(directory / "log")
+    job, log = read_json(directory / "steps.json"), Log(directory / "log")
     threading.Thread(target=stay_awake, daemon=True).start()
     results: list[dict[str, Any]] = []
-    for index, step in enumerate(work["steps"]):
+    for index, step in enumerate(job["steps"]):
         log.tell(step=index, what=step["what"], is_quiet=step["is_quiet"])
         results.append(run_step(step, log))
         log.tell(ended=index, status=results[-1]["status"])
@@ -122,7 +122,7 @@ def run(wanted: dict[str, Any]) -> None:
             full = shortages([str(directory), TEMPORARY, "/var", "/"])
             results[-1]["stderr"] += "".join(f"\nthis host: {each}" for each in full)
             break
-    keep(directory, {"key": work["key"], "results": results})
+    keep(directory, {"key": job["key"], "results": results})
 
 
 def stay_awake() -> None:

@@ -12,7 +12,7 @@ from build.progress import Phase
 from build.remote.agent import Agent
 from build.remote.executor import OnLine
 from build.remote.host import Host
-from build.remote.jobs import FromCaller, FromSecretManager, StepFailedError, Work, forget_work, run_work
+from build.remote.jobs import FromCaller, FromSecretManager, Job, StepFailedError, forget_job, run_job
 from build.remote.proxies import refuse_useless
 from build.remote.target import Target
 from deployment.checkpoint.lock import LockedFile, LockedModel, ModelLock, lock_path, read_lock, write_lock
@@ -90,15 +90,15 @@ def pull_models(
     path = lock_path(models_file)
     lock = read_lock(path)
     wanted = wanted_models(deployment, names, lock)
-    work = pull_work(host.target, wanted, means)
+    job = pull_job(host.target, wanted, means)
     try:
-        result = run_work(host, work, progress_of_pull)[-1]
+        result = run_job(host, job, progress_of_pull)[-1]
     except StepFailedError as error:
         problems = _told(error.result.stdout).get("problems")
         raise DeployError(*(problems or error.problems)) from None
     found = {name: locked(lock.models[name], each) for name, each in _told(result.stdout)["models"].items()}
     write_lock(path, lock.with_models(found))
-    forget_work(host, WORK)
+    forget_job(host, WORK)
     return found
 
 
@@ -120,7 +120,7 @@ def wanted_models(deployment: Deployment, names: Iterable[str], lock: ModelLock)
     return wanted
 
 
-def pull_work(target: Target, wanted: Mapping[str, Any], means: Means) -> Work:
+def pull_job(target: Target, wanted: Mapping[str, Any], means: Means) -> Job:
     """Describe the download. The token is a credential: never an argument, never in a file on a disk."""
     source = means.source
     order = {"root": target.root, "source": source.as_data(), "models": wanted, "is_thorough": means.is_thorough}
@@ -135,7 +135,7 @@ def pull_work(target: Target, wanted: Mapping[str, Any], means: Means) -> Work:
     elif token := os.environ.get("HF_TOKEN"):
         credentials["hub_token"] = FromCaller(value=token)
     needs_token = source.kind == "hub"
-    return Work(
+    return Job(
         name=WORK,
         what="download models",
         steps=(step,),

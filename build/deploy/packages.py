@@ -10,7 +10,7 @@ from build.errors import DeployError
 from build.remote.command import Command
 from build.remote.executor import check
 from build.remote.host import Host
-from build.remote.jobs import Work, forget_work, run_work, wait_for_work
+from build.remote.jobs import Job, forget_job, run_job, wait_for_job
 from build.remote.system import System
 from build.remote.target import Target
 
@@ -50,9 +50,9 @@ def install_packages(host: Host, needs: Needs, system: System) -> None:
     if not packages:
         return  # no newer compiler is to be had
     steps = (finish_command(host.target), install_command(packages))
-    wait_for_work(host, WORK, "Wait for packages that are being installed already")
-    run_work(host, Work(name=WORK, what="install system packages", steps=steps, timeout_s=1500))
-    forget_work(host, WORK)
+    wait_for_job(host, WORK, "Wait for packages that are being installed already")
+    run_job(host, Job(name=WORK, what="install system packages", steps=steps, timeout_s=1500))
+    forget_job(host, WORK)
 
 
 def refuse_lacking(host: Host, needs: Needs, system: System) -> None:

@@ -12,7 +12,7 @@ from build.progress import Reporter
 from build.remote.command import Command
 from build.remote.executor import Executor, check
 from build.remote.host import Host
-from build.remote.jobs import Work, forget_work, is_underway, run_work
+from build.remote.jobs import Job, forget_job, is_underway, run_job
 from build.remote.target import Target
 
 __all__ = ["Recipe", "ensure_environment"]
@@ -36,17 +36,17 @@ def ensure_environment(recipe: Recipe, target: Target, executor: Executor, repor
     if not is_underway(target, executor, WORK, recipe.digest):
         steps = _begin(recipe, build, host, is_filled=found["is_filled"])
     what = f"build the engine environment {recipe.digest}"
-    work = Work(name=WORK, what=what, steps=steps, timeout_s=BUILD_TIMEOUT_S, key=recipe.digest)
+    job = Job(name=WORK, what=what, steps=steps, timeout_s=BUILD_TIMEOUT_S, key=recipe.digest)
     try:
-        results = run_work(host, work)
+        results = run_job(host, job)
         _prove_and_seal(recipe, build, host, findings=results[-1].stdout)  # the last step put it to use
     except ConnectionLostError:
         raise
     except DeployError:
-        forget_work(host, WORK)  # or the next run would prove the same again instead of building anew
+        forget_job(host, WORK)  # or the next run would prove the same again instead of building anew
         check(executor, distrust_command(build))
         raise
-    forget_work(host, WORK)
+    forget_job(host, WORK)
     export(recipe, host, build)
     return build
 

@@ -56,7 +56,7 @@ class FromCaller:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
+class Job:
     """Steps in order, each only when the one before succeeded."""
 
     name: str
@@ -110,19 +110,19 @@ def look_command(target: Target, name: str) -> Command:
     return _order(target, name, "look", f"look for {name} at work", 60.0)
 
 
-def follow_command(target: Target, work: Work, *, offset: int, timeout_s: float) -> Command:
+def follow_command(target: Target, job: Job, *, offset: int, timeout_s: float) -> Command:
     """Print what is told of it from a place in its log on; the last line is how it ended."""
-    return _order(target, work.name, "follow", work.what, timeout_s, key=work.identity, offset=offset)
+    return _order(target, job.name, "follow", job.what, timeout_s, key=job.identity, offset=offset)
 
 
-def start_command(target: Target, work: Work) -> Command:
+def start_command(target: Target, job: Job) -> Command:
     """Begin it anew. Its steps and the agent that does them lie on the host: it needs nobody from then on."""
     sources = {
         name: {"secret": source.secret} if isinstance(source, FromSecretManager) else {"value": source.value}
-        for name, source in work.credentials.items()
+        for name, source in job.credentials.items()
     }
-    document = {"key": work.identity, "steps": work.as_data(), "credentials": sources}
-    order = _order(target, work.name, "start", f"begin: {work.what}", 300.0, timeout_s=work.bound_s)
+    document = {"key": job.identity, "steps": job.as_data(), "credentials": sources}
+    order = _order(target, job.name, "start", f"begin: {job.what}", 300.0, timeout_s=job.bound_s)
     return replace(order, stdin=json.dumps(document).encode())
 
 
@@ -135,19 +135,19 @@ def _order(target: Target, name: str, verb: str, what: str, bound_s: float, **mo
     return target.agent.command("job", json.dumps(order), what=what, timeout_s=bound_s)
 
 
-def run_work(host: Host, work: Work, listen: Listen = progress_of) -> tuple[Result, ...]:
+def run_job(host: Host, job: Job, listen: Listen = progress_of) -> tuple[Result, ...]:
     """Do the work, or go on with it, and return each step's result. Raises DeployError naming the step that failed."""
     if host.target.runner == "supervisor":
-        return tuple(_run_here(host, step, listen) for step in work.steps)
-    found = _look(host.target, host.executor, work.name)
-    is_same = found.get("key") == work.identity
+        return tuple(_run_here(host, step, listen) for step in job.steps)
+    found = _look(host.target, host.executor, job.name)
+    is_same = found.get("key") == job.identity
     if found["state"] == "running" and is_same:
-        host.reporter.say(f"{_capital(work.what)}: runs on {host.target.name} already, following it")
+        host.reporter.say(f"{_capital(job.what)}: runs on {host.target.name} already, following it")
     elif not (found.get("ok") and is_same):
         if found["state"] == "running":
-            host.reporter.say(f"Ending other work of this kind first: {unit_of(work.name)} on {host.target.name}")
-        check(host.executor, start_command(host.target, work))
-    return _Follower(host, work, listen).follow()
+            host.reporter.say(f"Ending other work of this kind first: {unit_of(job.name)} on {host.target.name}")
+        check(host.executor, start_command(host.target, job))
+    return _Follower(host, job, listen).follow()
 
 
 def is_underway(target: Target, executor: Executor, name: str, key: str) -> bool:
@@ -158,7 +158,7 @@ def is_underway(target: Target, executor: Executor, name: str, key: str) -> bool
     return found.get("key") == key and (found["state"] == "running" or bool(found.get("ok")))
 
 
-def wait_for_work(host: Host, name: str, what: str) -> None:
+def wait_for_job(host: Host, name: str, what: str) -> None:
     """Wait while work of that name runs, whatever it is: for what must not be ended half-way. Bounded by WAIT_S."""
     if host.target.runner == "supervisor" or not _is_running(host, name):
         return
@@ -173,7 +173,7 @@ def wait_for_work(host: Host, name: str, what: str) -> None:
             time.sleep(LOOK_S)
 
 
-def forget_work(host: Host, name: str) -> None:
+def forget_job(host: Host, name: str) -> None:
     """Let the next run do it again. To be called when its results were acted upon, be they good or bad."""
     if host.target.runner == "systemd":
         check(host.executor, forget_command(host.target, name))
@@ -203,20 +203,20 @@ def _succeeded(what: str, result: Result) -> Result:
 class _Follower:
     """Shows what the host tells of the work, and goes on where it was when the connection breaks."""
 
-    def __init__(self, host: Host, work: Work, listen: Listen) -> None:
-        self.host, self.work, self.listen = host, work, listen
+    def __init__(self, host: Host, job: Job, listen: Listen) -> None:
+        self.host, self.job, self.listen = host, job, listen
         self.offset = self.failures = 0
-        self.step = work.what
+        self.step = job.what
         self._phases = ExitStack()
         self._tell: OnLine | None = None
 
     def follow(self) -> tuple[Result, ...]:
         """Return the steps' results when they all succeeded."""
-        deadline = time.monotonic() + self.work.bound_s + 600
+        deadline = time.monotonic() + self.job.bound_s + 600
         with self._phases:  # a failure passes through the phase that failed
             while True:
                 rest_s = max(1.0, deadline - time.monotonic())
-                command = follow_command(self.host.target, self.work, offset=self.offset, timeout_s=rest_s)
+                command = follow_command(self.host.target, self.job, offset=self.offset, timeout_s=rest_s)
                 try:
                     printed = check(self.host.executor, command, self._hear).stdout
                 except ConnectionLostError as error:
@@ -227,7 +227,7 @@ class _Follower:
     def _wait_for_connection(self, error: ConnectionLostError) -> None:
         self.failures += 1
         if self.failures > RECONNECTIONS:
-            advice = f"{_capital(self.work.what)}: goes on there; the same command follows it again."
+            advice = f"{_capital(self.job.what)}: goes on there; the same command follows it again."
             raise ConnectionLostError(*error.problems, advice) from None
         self.host.reporter.say("The connection broke; the work goes on there. Connecting again", style="yellow")
         time.sleep(min(2.0**self.failures, 30.0))
@@ -253,7 +253,7 @@ class _Follower:
             self._tell = self.listen(self._phases.enter_context(self.host.reporter.phase(_capital(self.step))))
 
     def _results(self, told: Mapping[str, Any]) -> tuple[Result, ...]:
-        unit = unit_of(self.work.name)
+        unit = unit_of(self.job.name)
         if "lost" in told:
             raise DeployError(
                 f"{self.host.target.name}: {unit} ended without a result, got {told['lost']}. Run the same command "

@@ -4,7 +4,7 @@ import sys
 from typing import Any
 
 from build.remote.command import Command
-from build.remote.jobs import Work
+from build.remote.jobs import Job
 
 UNIT = "axion-work-test.service"
 
@@ -13,5 +13,5 @@ def step(code: str, **given: Any) -> Command:
     return Command(argv=(sys.executable, "-I", "-c", code), **{"what": "do it", "timeout_s": 20.0, **given})
 
 
-def a_work(*steps: Command, **given: Any) -> Work:
-    return Work(**{"name": "test", "what": "test it", "steps": steps, "timeout_s": 60.0, **given})
+def a_work(*steps: Command, **given: Any) -> Job:
+    return Job(**{"name": "test", "what": "test it", "steps": steps, "timeout_s": 60.0, **given})

@@ -13,7 +13,7 @@ from build.cli.hosts import Selection
 from build.errors import DeployError
 from build.remote.command import Command
 from build.remote.host import Host
-from build.remote.jobs import Work, forget_work, run_work
+from build.remote.jobs import Job, forget_job, run_job
 from build.remote.lock import host_lock
 from tests.integration.hosts.test_full import Row, show
 from tests.support.filled_host import COMMANDS_MAX, MODELS, ROOT, Filling, OnOwnDisk, filled_host
@@ -53,14 +53,14 @@ def test_a_build_on_a_disk_that_becomes_full_ends_with_the_reason_and_the_same_t
     rows: list[Row] = []
     with SteadyClients(host.port, MODELS, tokens=3, pause_s=0.05) as clients:
         for before in range(1, COMMANDS_MAX):
-            work = Work(name="stand-in", what="build a stand-in", steps=BUILDING, timeout_s=600, key=f"{kind} {before}")
+            job = Job(name="stand-in", what="build a stand-in", steps=BUILDING, timeout_s=600, key=f"{kind} {before}")
             began = time.monotonic()
-            filling, said = build(host, work, kind, before)
+            filling, said = build(host, job, kind, before)
             assert time.monotonic() - began < BOUND_S, "nobody waits for a full disk"
             host.disk.make_room()
             if len(filling.sent) < before:
                 break
-            again, nothing = build(host, work, kind, 0)
+            again, nothing = build(host, job, kind, 0)
             assert (nothing, again.sent[-1]) == ("", "put the finished work away"), nothing
             if said:
                 # The place that was kept for the result is free again when it is written.
@@ -77,15 +77,15 @@ def test_a_build_on_a_disk_that_becomes_full_ends_with_the_reason_and_the_same_t
     assert any(row.said for row in rows)
 
 
-def build(host: OnOwnDisk, work: Work, kind: Kind, before: int) -> tuple[Filling, str]:
+def build(host: OnOwnDisk, job: Job, kind: Kind, before: int) -> tuple[Filling, str]:
     with Selection(inventory=str(host.inventory)).hosts() as (found,):
         filling = Filling(found.executor, host.disk, kind, before)
         filled = Host(found.target, filling, found.reporter)
         try:
             with host_lock(filled, "fab stand-in"):
-                (*_, last) = run_work(filled, work)
+                (*_, last) = run_job(filled, job)
                 assert last.stdout == "proven\n"
-                forget_work(filled, work.name)
+                forget_job(filled, job.name)
         except DeployError as error:
             return filling, str(error)
     return filling, ""

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from build.checkpoints.pull import Means, Source, hub_models, pull_work, wanted_models
+from build.checkpoints.pull import Means, Source, hub_models, pull_job, wanted_models
 from build.deploy.models_file import models_path
 from build.deploy.prepare import choose_recipe, make_release
 from build.engine.sources import Sources
@@ -87,7 +87,7 @@ def _pulled(served: Deployment, models_file: Path, target: Target) -> dict[str, 
     """What the script that downloads is told, and which secret it is given."""
     wanted = wanted_models(served, hub_models(served), read_lock(lock_path(models_file)))
     means = Means(python="python3", source=Source(kind="hub", place="https://hub"))
-    work = pull_work(target, wanted, means)
-    order = json.loads(work.steps[0].argv[-1])
-    credentials = {name: getattr(each, "secret", None) for name, each in work.credentials.items()}
+    job = pull_job(target, wanted, means)
+    order = json.loads(job.steps[0].argv[-1])
+    credentials = {name: getattr(each, "secret", None) for name, each in job.credentials.items()}
     return seen({**order["models"], "credentials": credentials}, "fab models-pull")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from build.checkpoints.pull import Means, Source, choose_source, pull_work
+from build.checkpoints.pull import Means, Source, choose_source, pull_job
 from build.errors import DeployError
 from build.remote.jobs import FromCaller, FromSecretManager
 from build.remote.target import Cloud, Target
@@ -115,9 +115,9 @@ def test_the_token_of_a_host_is_the_stacks_secret_else_the_callers(monkeypatch: 
     here = Target(name="here", root="/opt/axion", runner="systemd", python="/usr/bin/python3")
     source = Means(python="/venv/bin/python", source=choose_source("/models"))
     hub = Means(python="/venv/bin/python", source=Source(kind="hub", place="https://huggingface.co"))
-    secret = pull_work(there, {}, hub)
+    secret = pull_job(there, {}, hub)
     assert secret.credentials == {"hub_token": FromSecretManager(secret="projects/p/secrets/s")}
-    given = pull_work(here, {}, hub)
+    given = pull_job(here, {}, hub)
     assert given.credentials == {"hub_token": FromCaller(value="planted-7c1d")}
     assert "planted-7c1d" not in repr(given) + str(given.as_data())
-    assert pull_work(there, {}, source).credentials == {}
+    assert pull_job(there, {}, source).credentials == {}

@@ -10,7 +10,7 @@ from typing import Any
 
 from build.remote.agent import source
 from build.remote.host import Host
-from build.remote.jobs import FromCaller, run_work
+from build.remote.jobs import FromCaller, run_job
 from tests.support.works import UNIT, a_work, step
 
 
@@ -19,8 +19,8 @@ def test_a_credential_is_a_file_of_the_unit_and_nowhere_else(systemd_host: Host,
         "import os; place = os.path.join(os.environ['CREDENTIALS_DIRECTORY'], 'hub_token')\n"
         "print(len(open(place).read()), 'planted' in str(dict(os.environ)))"
     )
-    work = a_work(step(code), credentials={"hub_token": FromCaller(value="planted-3f")})
-    assert run_work(systemd_host, work)[0].stdout == "10 False\n"
+    job = a_work(step(code), credentials={"hub_token": FromCaller(value="planted-3f")})
+    assert run_job(systemd_host, job)[0].stdout == "10 False\n"
     options = (tmp_path / "bin" / "units" / "axion-work-test.options").read_text()
     assert f"--property=LoadCredential=hub_token:{tmp_path}/bin/run/credentials-{UNIT}/hub_token" in options
     holding = [path.name for path in tmp_path.rglob("*") if path.is_file() and b"planted-3f" in path.read_bytes()]

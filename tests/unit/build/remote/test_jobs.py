@@ -17,7 +17,7 @@ from build.progress import Phase, Reporter
 from build.remote.command import Command, Result
 from build.remote.executor import LocalExecutor
 from build.remote.host import Host
-from build.remote.jobs import StepFailedError, forget_work, is_underway, run_work, wait_for_work
+from build.remote.jobs import StepFailedError, forget_job, is_underway, run_job, wait_for_job
 from build.remote.target import Target
 from tests.support.local_deployment import eventually
 from tests.support.works import UNIT, a_work, step
@@ -47,7 +47,7 @@ LINES = [f"line {n}" for n in range(20)]
 
 def test_every_step_runs_in_order_and_tells_how_it_ended(systemd_host: Host, tmp_path: Path) -> None:
     heard: list[str] = []
-    results = run_work(
+    results = run_job(
         systemd_host,
         a_work(
             Command(argv=("mkdir", str(tmp_path / "made")), what="make a folder"),
@@ -66,41 +66,41 @@ def test_every_step_runs_in_order_and_tells_how_it_ended(systemd_host: Host, tmp
 
 
 def test_work_that_ended_well_is_not_done_again_until_it_is_forgotten(systemd_host: Host, tmp_path: Path) -> None:
-    work = a_work(slow(tmp_path, 0.0))
+    job = a_work(slow(tmp_path, 0.0))
     for _ in range(2):
-        assert run_work(systemd_host, work)[0].stdout.split("\n")[0] == "line 0"
+        assert run_job(systemd_host, job)[0].stdout.split("\n")[0] == "line 0"
     assert begun(tmp_path) == 1
-    assert is_underway(systemd_host.target, systemd_host.executor, "test", work.identity)
-    forget_work(systemd_host, "test")
-    assert not is_underway(systemd_host.target, systemd_host.executor, "test", work.identity)
-    run_work(systemd_host, work)
+    assert is_underway(systemd_host.target, systemd_host.executor, "test", job.identity)
+    forget_job(systemd_host, "test")
+    assert not is_underway(systemd_host.target, systemd_host.executor, "test", job.identity)
+    run_job(systemd_host, job)
     assert begun(tmp_path) == 2
 
 
 def test_other_steps_under_the_same_name_are_other_work(systemd_host: Host, tmp_path: Path) -> None:
-    run_work(systemd_host, a_work(step("print('one')")))
-    assert run_work(systemd_host, a_work(step("print('two')")))[0].stdout == "two\n"
-    assert run_work(systemd_host, a_work(step("print('three')"), key="k"))[0].stdout == "three\n"
-    assert run_work(systemd_host, a_work(step("print('four')"), key="k"))[0].stdout == "three\n", "the same by its key"
+    run_job(systemd_host, a_work(step("print('one')")))
+    assert run_job(systemd_host, a_work(step("print('two')")))[0].stdout == "two\n"
+    assert run_job(systemd_host, a_work(step("print('three')"), key="k"))[0].stdout == "three\n"
+    assert run_job(systemd_host, a_work(step("print('four')"), key="k"))[0].stdout == "three\n", "the same by its key"
 
 
 def test_work_that_must_not_be_ended_is_waited_for_whatever_its_steps(
     systemd_host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = threading.Thread(target=run_work, args=(systemd_host, a_work(slow(tmp_path))))
+    first = threading.Thread(target=run_job, args=(systemd_host, a_work(slow(tmp_path))))
     first.start()
     eventually(lambda: begun(tmp_path) == 1, "the first has begun", 20)
     with monkeypatch.context() as bent, pytest.raises(DeployError) as caught:
         bent.setattr("build.remote.jobs.WAIT_S", 0.0)
-        wait_for_work(systemd_host, "test", "Wait for what runs")
+        wait_for_job(systemd_host, "test", "Wait for what runs")
     assert str(caught.value) == (
         "main: axion-work-test.service still runs after 0 s. Read `journalctl -u axion-work-test.service` there."
     )
-    wait_for_work(systemd_host, "test", "Wait for what runs")
+    wait_for_job(systemd_host, "test", "Wait for what runs")
     assert not is_underway(systemd_host.target, systemd_host.executor, "test", "another")
-    assert run_work(systemd_host, a_work(step("print('two')")))[0].stdout == "two\n"
+    assert run_job(systemd_host, a_work(step("print('two')")))[0].stdout == "two\n"
     first.join(20)
-    wait_for_work(systemd_host, "test", "Wait for nothing")
+    wait_for_job(systemd_host, "test", "Wait for nothing")
 
 
 def test_a_step_that_fails_ends_the_work_and_is_tried_again_by_the_next_task(
@@ -110,21 +110,21 @@ def test_a_step_that_fails_ends_the_work_and_is_tried_again_by_the_next_task(
         f"import os, sys; print('x' * 9, file=sys.stderr); sys.exit(7 * (not os.path.exists({str(tmp_path / 'ok')!r})))"
     )
     failing = step(code)
-    work = a_work(failing, slow(tmp_path, 0.0))
+    job = a_work(failing, slow(tmp_path, 0.0))
     with pytest.raises(StepFailedError) as caught:
-        run_work(systemd_host, work)
+        run_job(systemd_host, job)
     assert str(caught.value) == "do it: failed, got exit status 7. Read its last lines:\n    xxxxxxxxx"
     assert (caught.value.result.status, begun(tmp_path)) == (7, 0)
-    assert not is_underway(systemd_host.target, systemd_host.executor, "test", work.identity)
+    assert not is_underway(systemd_host.target, systemd_host.executor, "test", job.identity)
     (tmp_path / "ok").touch()
-    assert len(run_work(systemd_host, work)) == 2
+    assert len(run_job(systemd_host, job)) == 2
 
 
 def test_a_step_beyond_its_bound_and_a_program_that_is_not_there_are_failures(systemd_host: Host) -> None:
     with pytest.raises(DeployError, match=r"do it: failed, got exit status 124\..*\n    not finished, got 0\.5 s"):
-        run_work(systemd_host, a_work(step("import time; time.sleep(60)", timeout_s=0.5)))
+        run_job(systemd_host, a_work(step("import time; time.sleep(60)", timeout_s=0.5)))
     with pytest.raises(DeployError, match=r"look: failed, got exit status 127\..*\n    cannot start, got .*no-such"):
-        run_work(systemd_host, a_work(Command(argv=("no-such-program",), what="look")))
+        run_job(systemd_host, a_work(Command(argv=("no-such-program",), what="look")))
 
 
 TASK = """
@@ -155,7 +155,7 @@ def test_the_work_of_a_task_that_was_killed_goes_on_and_the_next_task_follows_it
     task.send_signal(signal.SIGKILL)
     task.wait(10)
     heard: list[str] = []
-    results = run_work(systemd_host, a_work(slow(tmp_path)), collecting(heard))
+    results = run_job(systemd_host, a_work(slow(tmp_path)), collecting(heard))
     assert heard == LINES
     assert results[0].stdout.splitlines() == LINES
     assert begun(tmp_path) == 1
@@ -192,7 +192,7 @@ def test_a_broken_connection_misses_no_line_and_hears_none_twice(
     monkeypatch.setattr("build.remote.jobs.time.sleep", lambda _seconds: None)
     heard: list[str] = []
     breaking = Host(systemd_host.target, Breaking(3), systemd_host.reporter)
-    run_work(breaking, a_work(slow(tmp_path, 1.0)), collecting(heard))
+    run_job(breaking, a_work(slow(tmp_path, 1.0)), collecting(heard))
     assert heard == LINES
     assert begun(tmp_path) == 1
 
@@ -200,14 +200,14 @@ def test_a_broken_connection_misses_no_line_and_hears_none_twice(
 def test_work_that_was_stopped_or_killed_says_so_and_is_done_again_by_the_next_task(
     systemd_host: Host, tmp_path: Path
 ) -> None:
-    work = a_work(step("import os, signal; os.kill(os.getppid(), signal.SIGKILL)"))
+    job = a_work(step("import os, signal; os.kill(os.getppid(), signal.SIGKILL)"))
     with pytest.raises(DeployError) as caught:
-        run_work(systemd_host, work)
+        run_job(systemd_host, job)
     assert str(caught.value) == (
         f"main: {UNIT} ended without a result, got signal (status 9). Run the same command again; "
         f"`journalctl -u {UNIT}` there has the rest."
     )
-    assert run_work(systemd_host, a_work(step("print('again')"), key=work.identity))[0].stdout == "again\n"
+    assert run_job(systemd_host, a_work(step("print('again')"), key=job.identity))[0].stdout == "again\n"
 
 
 def test_other_work_that_runs_is_ended_first(systemd_host: Host, tmp_path: Path) -> None:
@@ -216,11 +216,11 @@ def test_other_work_that_runs_is_ended_first(systemd_host: Host, tmp_path: Path)
         time.sleep(0.05)
     task.kill()
     task.wait(10)
-    assert run_work(systemd_host, a_work(step("print('other')")))[0].stdout == "other\n"
+    assert run_job(systemd_host, a_work(step("print('other')")))[0].stdout == "other\n"
 
 
 def test_engines_that_serve_come_before_the_work(systemd_host: Host, tmp_path: Path) -> None:
-    run_work(systemd_host, a_work(step("pass"), timeout_s=90.0))
+    run_job(systemd_host, a_work(step("pass"), timeout_s=90.0))
     options = (tmp_path / "bin" / "units" / "axion-work-test.options").read_text().splitlines()
     assert {"--property=CPUWeight=20", "--property=OOMScoreAdjust=800", "--property=RuntimeMaxSec=90"} <= set(options)
     assert os.stat(tmp_path / "work" / "test").st_mode & 0o777 == 0o700  # noqa: PTH116
@@ -230,9 +230,9 @@ def test_on_this_computer_the_steps_simply_run(tmp_path: Path) -> None:
     target = Target(name="here", root=str(tmp_path), runner="supervisor", python=sys.executable)
     here = Host(target, LocalExecutor(), Reporter())
     heard: list[str] = []
-    (result,) = run_work(here, a_work(step("print('x')")), collecting(heard))
+    (result,) = run_job(here, a_work(step("print('x')")), collecting(heard))
     assert (result.stdout, heard, is_underway(here.target, here.executor, "test", "k")) == ("x\n", ["x"], False)
     with pytest.raises(StepFailedError, match="do it: failed, got exit status 3"):
-        run_work(here, a_work(step("raise SystemExit(3)")))
-    forget_work(here, "test")
+        run_job(here, a_work(step("raise SystemExit(3)")))
+    forget_job(here, "test")
     assert list(tmp_path.iterdir()) == []
