@@ -217,7 +217,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def eventually(condition: Callable[[], object], what: str, bound_s: float = 15.0) -> None:
+def eventually(condition: Callable[[], object], what: str, bound_s: float = 60.0) -> None:
     deadline = time.monotonic() + bound_s
     while not condition():
         assert time.monotonic() < deadline, f"not within {bound_s} s: {what}"

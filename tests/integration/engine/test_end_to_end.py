@@ -3,7 +3,6 @@
 import itertools
 import re
 import socket
-import statistics
 import time
 from typing import Any
 
@@ -113,8 +112,9 @@ def test_tokens_arrive_one_by_one_as_they_are_made(live: LiveDeployment) -> None
         arrivals = [time.monotonic() for _ in answer.iter_raw()]
     gaps = [later - earlier for earlier, later in itertools.pairwise(arrivals)]
     assert len(arrivals) >= 30, "events were gathered instead of passed on"
-    # A stall of a busy machine gathers a few; an engine needs over 10 ms for a token, a gathered event comes at once.
-    assert statistics.median(gaps) > 0.002, "most of the answer came in bursts"
+    # An engine needs over 10 ms for a token, a gathered event comes at once: a buffer would make one burst, or two.
+    # A busy machine gathers many, here or in the kernel, and never nearly all.
+    assert sum(gap > 0.002 for gap in gaps) >= 4, "the answer came in bursts"
 
 
 def test_refusals_have_the_shape_that_clients_expect(live: LiveDeployment) -> None:
