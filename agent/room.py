@@ -74,9 +74,11 @@ def refuse_full(root: "str | Path") -> None:
 
 
 def rooms(places: "list[str]") -> "list[Room]":
-    """Look at each file system once."""
-    found = {each["mount"]: each for each in map(room, reversed(places))}
-    return list(reversed(found.values()))
+    """Look at each file system once, in the order of the places."""
+    found: dict[str, Room] = {}
+    for each in map(room, places):
+        found.setdefault(each["mount"], each)
+    return list(found.values())
 
 
 def main() -> None:
