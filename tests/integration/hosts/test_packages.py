@@ -43,7 +43,7 @@ def inside(root: Path, *argv: str, stdin: bytes = b"") -> str:
 
 
 def look(root: Path) -> System:
-    program = f"{source('system.py')}\nimport sys; print(json.dumps(look(json.loads(sys.argv[1]))))\n".encode()
+    program = f"{source('system.py')}\nimport json, sys; print(json.dumps(look(json.loads(sys.argv[1]))))\n".encode()
     return System.model_validate_json(
         inside(root, "python3", "-I", "-", json.dumps(things_to_look_for()), stdin=program)
     )
