@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.startup import startup_script
+from infra.startup import StartupValues, startup_script
 from tests.support.arm.host import run
 from tests.support.cloud_calls import ZONE, booted, done, get
 from tests.support.fakes.cloud.server import Cloud
@@ -18,6 +18,8 @@ from tests.support.rehearsal.guest_files import Login
 from tests.support.rehearsal.leftovers import leftovers
 
 pytestmark = pytest.mark.hosts
+# The disk of `booted` is called `data`, and a host's `axion-data`. Without its data disk a host tells no keys.
+NAMED_DATA = StartupValues(device="/dev/disk/by-id/google-data")
 VM = "projects/axion-test/zones/us-central1-a/instances/vm"
 
 
@@ -30,9 +32,8 @@ def datacenter(cloud: Cloud, tmp_path: Path) -> Iterator[Datacenter]:
     image = Image(layers=(make_root("amd64"),), login=login, certificate=certificate)
     plugged = Datacenter(cloud, tmp_path / "hosts", image)
     cloud.state.machines = plugged
-    metadata = {"enable-guest-attributes": "TRUE", "startup-script": startup_script()}
+    metadata = {"enable-guest-attributes": "TRUE", "startup-script": startup_script(NAMED_DATA)}
     booted(cloud, metadata={"items": [{"key": key, "value": value} for key, value in metadata.items()]})
-    # The disk of `booted` is called `data`, and a host's `axion-data`.
     try:
         yield plugged
     finally:
