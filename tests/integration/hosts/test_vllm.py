@@ -95,11 +95,11 @@ def test_a_fresh_host_gets_vllm_and_answers_under_systemd(host: VllmHost) -> Non
 def test_the_same_file_again_changes_nothing_within_five_seconds(
     host: VllmHost, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = host.invocations()
+    before, bound_s = host.invocations(), stretched(5)
     ran = host.deploy()
     show(capsys, f"no change: {ran.took_s:.1f} s")
     assert "Nothing to do: " in ran.said
-    assert ran.took_s < stretched(5)
+    assert ran.took_s < max(bound_s, stretched(5))
     assert host.invocations() == before
 
 
@@ -108,6 +108,7 @@ def test_a_changed_model_is_healthy_five_seconds_after_its_engine_could_be_and_n
 ) -> None:
     before = host.invocations()
     host.models[TINY]["engine"]["max_num_seqs"] = 7
+    bound_s = stretched(5)
     ran = host.deploy_within(LOAD_S)
     end_s = host.seconds_between(TINY, "ActiveExit", "ExecMainStart")
     load_s = host.seconds_between(TINY, "ExecMainStart", "ActiveEnter")
@@ -117,7 +118,7 @@ def test_a_changed_model_is_healthy_five_seconds_after_its_engine_could_be_and_n
     )
     after = host.invocations()
     assert {name for name in after if after[name] != before[name]} == {TINY}
-    assert ran.took_s < end_s + load_s + stretched(5)
+    assert ran.took_s < end_s + load_s + max(bound_s, stretched(5))
     assert host.serves_current()
 
 
