@@ -46,8 +46,8 @@ def _package_problems(answer: Mapping[str, Any], pins: Pins) -> list[str]:
         "transformers": None,
     }
     return [
-        f"proofs.packages.{name}: {'missing' if name not in got else 'another version'}, "
-        f"got {got.get(name, 'nothing')}. Build again with {name} {' or '.join(versions or ('of any version',))}."
+        f"proofs.packages.{name}: {f'another version, got {got[name]}' if name in got else 'missing'}. "
+        f"Build again with {name} {' or '.join(versions or ('of any version',))}."
         for name, versions in allowed.items()
         if name not in got or (versions is not None and not _matches(got[name], versions))
     ]

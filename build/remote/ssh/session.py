@@ -60,7 +60,7 @@ class Running:
 
     def _not_finished(self) -> DeployError:
         bound = f"{self._command.timeout_s:g} s"
-        return DeployError(f"{self._command.what}: not finished, got {bound}. Look at the host {self._pulse.place}.")
+        return DeployError(f"{self._command.what}: timed out after {bound}. Look at the host {self._pulse.place}.")
 
     def _keeping(self, kept: list[str]) -> OnLine:
         def keep(line: str) -> None:

@@ -121,7 +121,7 @@ def test_a_step_that_fails_ends_the_work_and_is_tried_again_by_the_next_task(
 
 
 def test_a_step_beyond_its_bound_and_a_program_that_is_not_there_are_failures(systemd_host: Host) -> None:
-    with pytest.raises(DeployError, match=r"do it: failed, got exit status 124\..*\n    not finished, got 0\.5 s"):
+    with pytest.raises(DeployError, match=r"do it: failed, got exit status 124\..*\n    timed out after 0\.5 s"):
         run_job(systemd_host, a_work(step("import time; time.sleep(60)", timeout_s=0.5)))
     with pytest.raises(DeployError, match=r"look: failed, got exit status 127\..*\n    cannot start, got .*no-such"):
         run_job(systemd_host, a_work(Command(argv=("no-such-program",), what="look")))
@@ -134,13 +134,13 @@ from build.deploy.activate import Host
 from build.remote.executor import LocalExecutor
 from build.progress import Reporter
 from build.remote.target import Target
-from build.remote.jobs import run_work
+from build.remote.jobs import run_job
 from tests.unit.build.remote.test_jobs import slow
 from tests.support.live_deployment import eventually
 from tests.support.works import a_work
 root = Path(sys.argv[1])
 host = Host(Target(name="main", root=sys.argv[1], runner="systemd", python=sys.executable), LocalExecutor(), Reporter())
-run_work(host, a_work(slow(root)))
+run_job(host, a_work(slow(root)))
 """
 
 

@@ -65,7 +65,7 @@ def test_a_session_talks_line_by_line_until_its_input_is_closed(host: SshExecuto
     session = host.open(python(code))
     session.send("one")
     assert session.receive(5) == "heard one"
-    with pytest.raises(DeployError, match=r"no answer, got 0\.2 s"):
+    with pytest.raises(DeployError, match=r"no answer within 0\.2 s"):
         session.receive(0.2)
     session.send("two")
     assert session.receive(5) == "heard two"
