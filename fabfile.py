@@ -2,10 +2,10 @@
 
 from invoke.collection import Collection
 
-from build.cli import catalog, cloud, demo, life, lock, models, tasks, uninstall, waking
+from build.cli import catalog, checks, cloud, demo, life, lock, models, tasks, uninstall, waking
 
 namespace = Collection.from_module(tasks)
-for module in (lock, uninstall, models, cloud, catalog, life, waking):
+for module in (checks, lock, uninstall, models, cloud, catalog, life, waking):
     for task in Collection.from_module(module).tasks.values():
         namespace.add_task(task)
 namespace.add_collection(Collection.from_module(demo), name="demo")

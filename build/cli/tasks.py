@@ -1,17 +1,15 @@
-"""The tasks of every day: what would change, deploy it, what is there, is it well; logs, restart, rollback, stop."""
+"""The tasks of every day: what would change, deploy it, what is there; logs, restart, rollback, stop.
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+Whether all is well: build/cli/checks.py.
+"""
+
+from collections.abc import Sequence
 from typing import Any
 
 from fabric import task
-from invoke.exceptions import Exit
 
-from build.check import Check
 from build.cli import output
-from build.cli.arguments import Engine, Lines, Location, Name, Stack, Timeout
-from build.cli.cloud import doctor_checks
-from build.cli.hosts import Selection
+from build.cli.arguments import Engine, Lines, Location, Name, Timeout
 from build.cli.tasking import (
     ENGINE_HELP,
     MODELS_HELP,
@@ -20,26 +18,19 @@ from build.cli.tasking import (
     help_for,
     on_hosts,
     one_after_another,
-    problems_are_messages,
 )
 from build.deploy.activate import GATE_TIMEOUT_S, restart_and_gate
 from build.deploy.deploy import earlier_release, nothing_to_do, run_build_and_deploy, switch_to
-from build.deploy.doctor import host_checks
 from build.deploy.facts import Facts
 from build.deploy.models_file import forget, kept, models_files, option
-from build.deploy.prepare import PINS, Prepared, prepare
+from build.deploy.prepare import Prepared, prepare
 from build.deploy.state import current, current_problem, look, what_runs
-from build.deploy.verify import verify as run_verify
 from build.engine.sources import choose_sources
 from build.errors import DeployError
-from build.pins import load_pins
-from build.remote import proxies
 from build.remote.executor import check
 from build.remote.host import Host
 from build.remote.lock import host_lock
-from build.remote.minimum import checks_of
 from build.runtime import runner
-from deployment.errors import ConfigError
 
 
 @task(klass=HostTask, help=help_for(models=MODELS_HELP, engine=ENGINE_HELP, json="print JSON"))
@@ -159,75 +150,6 @@ def _release_rows(facts: Facts) -> list[dict[str, Any]]:
 def _print_releases(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         print(row["release"], *(word for word in ("current", "confirmed") if row[word]))
-
-
-@task(klass=HostTask, help=help_for(json="print JSON"))
-@on_hosts
-def verify(hosts: Sequence[Host], json: bool = False) -> None:
-    """Prove that files, environment and processes are what was deployed, and that every model answers."""
-    answers = from_each(hosts, lambda host: list(run_verify(host, look(host), load_pins(PINS))))
-    if json:
-        answers.print_json({name: [each.as_data() for each in found] for name, found in answers.found.items()})
-    else:
-        answers.print(_print_checks)
-    answers.check()
-    _fail_if_any(each for checks in answers.found.values() for each in checks)
-
-
-@task(
-    klass=HostTask, help={**help_for(json="print JSON"), "stack": "look at this stack's cloud, `pulumi up` and hosts"}
-)
-@problems_are_messages
-def doctor(
-    _context: Any,
-    stack: Stack | None = None,
-    inventory: Location | None = None,
-    host: Name | None = None,
-    json: bool = False,
-) -> None:
-    """Look for what would stand in the way of a deployment, and say what to do about it."""
-    selection = Selection(stack=stack, inventory=inventory, host=host)
-    checks = [*_stack_checks(stack), *_host_rows(selection)]
-    if json:
-        output.print_json([each.as_data() for each in checks])
-    else:
-        _print_checks(checks)
-    _fail_if_any(checks)
-
-
-def _stack_checks(stack: str | None) -> list[Check]:
-    return doctor_checks(stack) if stack else []
-
-
-def _host_rows(selection: Selection) -> list[Check]:
-    """Judge each host there is; one that cannot be reached is a finding. A stack may have none yet."""
-    try:
-        with selection.hosts() as hosts:
-            return [row for each in hosts for row in _rows_of(each)]
-    except DeployError:
-        if selection.stack is None:
-            raise
-        return []
-
-
-def _rows_of(host: Host) -> list[Check]:
-    try:
-        facts = look(host)
-        rows = [*checks_of(host.target.name, facts.system.said), *host_checks(facts, load_pins(PINS))]
-    except (ConfigError, DeployError) as error:
-        rows = [Check("connection", "fail", "\n".join(error.problems))]
-    if host.target.is_here:
-        return [*rows, *proxies.checks()]
-    return [replace(row, name=f"{host.target.name}: {row.name}") for row in rows]
-
-
-def _print_checks(checks: list[Check]) -> None:
-    output.stdout().print(output.checks_table(checks))
-
-
-def _fail_if_any(checks: Iterable[Check]) -> None:
-    if any(each.verdict == "fail" for each in checks):
-        raise Exit(code=1)
 
 
 @task(

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from build.cli.tasks import _rows_of, _stop
+from build.cli.checks import _rows_of
+from build.cli.tasks import _stop
 from build.deploy.deploy import run_build_and_deploy
 from build.deploy.doctor import host_checks
 from build.deploy.prepare import PINS, prepare
