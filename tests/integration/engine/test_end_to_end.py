@@ -3,6 +3,7 @@
 import itertools
 import re
 import socket
+import statistics
 import time
 from typing import Any
 
@@ -106,15 +107,20 @@ def test_streams_of_typed_events_end_with_the_one_that_says_so(
     assert names[-1] == last
 
 
-def test_tokens_arrive_one_by_one_as_they_are_made(live: LiveDeployment) -> None:
+def gaps_of_a_stream(live: LiveDeployment) -> list[float]:
+    """Seconds between the pieces of one long answer, as they reach a client."""
     asked = {**LONG, "max_tokens": 40, "stream": True}
     with httpx.stream("POST", f"{live.url}/v1/completions", json=asked, timeout=60) as answer:
         arrivals = [time.monotonic() for _ in answer.iter_raw()]
-    gaps = [later - earlier for earlier, later in itertools.pairwise(arrivals)]
     assert len(arrivals) >= 30, "events were gathered instead of passed on"
-    # An engine needs over 10 ms for a token, a gathered event comes at once: a buffer would make one burst, or two.
-    # A busy machine gathers many, here or in the kernel, and never nearly all.
-    assert sum(gap > 0.002 for gap in gaps) >= 4, "the answer came in bursts"
+    return [later - earlier for earlier, later in itertools.pairwise(arrivals)]
+
+
+def test_tokens_arrive_one_by_one_as_they_are_made(live: LiveDeployment) -> None:
+    # A stall of a busy machine gathers a few, and of one answer it may gather most; what is buffered comes in bursts in
+    # every one. An engine needs over 10 ms for a token, a gathered event comes at once.
+    best = max(statistics.median(gaps_of_a_stream(live)) for _ in range(3))
+    assert best > 0.002, "most of each answer came in bursts"
 
 
 def test_refusals_have_the_shape_that_clients_expect(live: LiveDeployment) -> None:
