@@ -104,12 +104,12 @@ def examine_directory(folder: Path, remedy: str, *, also: Sequence[str] = ()) ->
 
 def problems(
     sizes: Mapping[str, int],
-    config: str | bytes | None,
-    index: str | bytes | None,
+    config: "str | bytes | None",
+    index: "str | bytes | None",
     header_of: Callable[[str], Header],
     *,
     remedy: str,
-    small: Mapping[str, bytes] | None = None,
+    small: "Mapping[str, bytes] | None" = None,
 ) -> list[str]:
     """Say everything that is missing; nothing for a whole checkpoint. What follows from another problem is not said.
 
@@ -136,7 +136,7 @@ def problems(
     return [f"{each}. {remedy}" for each in found]
 
 
-def weight_map(index: str | bytes | None) -> Mapping[str, str]:
+def weight_map(index: "str | bytes | None") -> Mapping[str, str]:
     """The file of each tensor, as the index says; empty where there is none. Raises ValueError with a sentence."""
     if index is None:
         return {}
@@ -202,7 +202,7 @@ def _pointers(small: Mapping[str, bytes]) -> list[str]:
     return sorted(path for path, content in small.items() if is_pointer(content))
 
 
-def _object(path: str, text: str | bytes | None) -> dict[str, Any]:
+def _object(path: str, text: "str | bytes | None") -> dict[str, Any]:
     try:
         value = json.loads(text or "")
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""Print what a directory on a host holds as a checkpoint: `python3 - '{"directory": str, "remedy": str}'`.
+"""Print what a directory on a host holds as a checkpoint: {"directory": str, "remedy": str}.
 
 Headers and lengths are read, no tensor. Output: {"problems": [...], "texts": {...}, "tensors": {name: [dtype, shape]},
 "digest": str}, or {"problems": [...]} of what is not whole.

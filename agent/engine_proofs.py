@@ -1,6 +1,6 @@
 """Prove by use that an engine environment does what it was compiled for; print the findings as one JSON object.
 
-Runs alone, inside the environment, over stdin. Input: {"scratch": a directory of its own, which holds small_model.py,
+Run by the environment's own Python. Input: {"scratch": a directory of its own, which holds small_model.py,
 "findings": names, "pictures": kinds of small models to show pictures to}. It reports and does not judge:
 build.engine.proofs does. Each finding is {"value": ..., "error": null} or the other way round.
 """

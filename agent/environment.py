@@ -1,6 +1,6 @@
 """Ask an engine environment what it is, and print the answer as one JSON object on the last line.
 
-Runs alone, inside the environment, over stdin. It reports and does not judge: build.engine.commands.judge_proofs does.
+Run by the environment's own Python. It reports and does not judge: judge_proofs of build/engine/seal.py does.
 """
 
 import contextlib

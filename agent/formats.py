@@ -13,7 +13,7 @@ NOT_NEEDED = (*WEIGHTS, ".png", ".jpg", ".jpeg", ".gif", ".webp", ".svg", ".mp4"
 SHOWN = 3
 
 
-def another_kind(sizes: Mapping[str, int]) -> str | None:
+def another_kind(sizes: Mapping[str, int]) -> "str | None":
     """Say what a repository is that is none of what vLLM serves here, and what to take in its place."""
     root = sorted(path for path in sizes if "/" not in path)
     weights = [path for path in root if path.endswith(ENDING) and not path.startswith("adapter_")]
@@ -35,7 +35,7 @@ def another_kind(sizes: Mapping[str, int]) -> str | None:
     return f"no *.safetensors, got {len(sizes)} other files. Take {usual}."
 
 
-def _without_config(root: list[str], weights: list[str]) -> str | None:
+def _without_config(root: list[str], weights: list[str]) -> "str | None":
     if CONFIG in root:
         return None
     if all(path.startswith("consolidated") for path in weights):

@@ -4,14 +4,15 @@ Asked of the runner itself: what serves is not always what the files of the host
 """
 
 import json
-import socket
 import subprocess
 import xmlrpc.client
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from xml.parsers.expat import ExpatError
 
 from agent.listeners import addresses_of
+from agent.unix_http import UnixConnection
 
 SYSTEMD_WORDS = {"active": "RUNNING", "failed": "FATAL", "inactive": "STOPPED", "deactivating": "STOPPING"}
 """In supervisord's language, which the rest of the toolkit speaks."""
@@ -59,18 +60,16 @@ def supervisord_state(root: Path) -> Any:
 
 def supervisord_processes(root: Path) -> "list[dict[str, Any]]":
     """All that supervisord says of each process; nothing when it does not answer."""
-    command = b"<?xml version='1.0'?><methodCall><methodName>supervisor.getAllProcessInfo</methodName></methodCall>"
-    request = b"POST /RPC2 HTTP/1.0\r\nHost: runner\r\nContent-Type: text/xml\r\nContent-Length: %d\r\n\r\n%s"
+    connection = UnixConnection(root / "run" / "supervisor.sock", 5)
     try:
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(5)
-            connection.connect(str(root / "run" / "supervisor.sock"))
-            connection.sendall(request % (len(command), command))
-            answer = b"".join(iter(lambda: connection.recv(65536), b""))
-        told: Any = xmlrpc.client.loads(answer.partition(b"\r\n\r\n")[2])[0][0]
+        question = xmlrpc.client.dumps((), "supervisor.getAllProcessInfo")
+        connection.request("POST", "/RPC2", question, {"Content-Type": "text/xml"})
+        told: Any = xmlrpc.client.loads(connection.getresponse().read())[0][0]
         return [dict(one) for one in told]
-    except (OSError, ValueError, xmlrpc.client.Error, ExpatError):
+    except (OSError, ValueError, HTTPException, xmlrpc.client.Error, ExpatError):
         return []
+    finally:
+        connection.close()
 
 
 def served_addresses(processes: Any, runner: str) -> "list[str]":

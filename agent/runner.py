@@ -9,7 +9,6 @@ Input: {"root": str, "do": [[verb, argument, ...], ...]} with the verbs
 """
 
 import json
-import socket
 import sys
 import time
 import xmlrpc.client
@@ -18,22 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from agent.room import refuse_full
+from agent.unix_http import UnixConnection
 
 CALL_TIMEOUT_S = 700
 """A stop waits for requests in flight, as long as the configuration allows."""
-
-
-class UnixConnection(HTTPConnection):
-    """HTTP over a Unix socket."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=CALL_TIMEOUT_S)
-        self.path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self.path))
 
 
 class UnixTransport(xmlrpc.client.Transport):
@@ -44,7 +31,7 @@ class UnixTransport(xmlrpc.client.Transport):
         self.path = path
 
     def make_connection(self, host: Any) -> HTTPConnection:
-        return UnixConnection(self.path)
+        return UnixConnection(self.path, CALL_TIMEOUT_S)
 
 
 def is_running(rpc: Any, name: str) -> bool:

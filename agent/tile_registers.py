@@ -3,7 +3,7 @@
 vLLM's attention uses them for a single token before anything has asked, and its worker dies of SIGILL. Linux grants
 them to a process and not to what it executes, so neither the launcher nor a unit can ask (Documentation/arch/x86/
 xstate.rst: ARCH_REQ_XCOMP_PERM of XFEATURE_XTILEDATA). Where there are none the call fails, and nothing else happens.
-Runs alone, inside the environment, over stdin.
+Run by the environment's own Python.
 """
 
 import platform

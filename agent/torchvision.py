@@ -1,8 +1,8 @@
 """Let torchvision be imported where its operators do not load: a build for accelerators beside torch for CPUs alone.
 
 Image processors use its transforms, which are Python. The import dies where operators that are not there (nms,
-roi_align, ...) are registered with torch; those modules are emptied, and only if that is why. Runs alone, inside the
-environment, over stdin; prints what it found, and fails when torchvision cannot be imported in the end.
+roi_align, ...) are registered with torch; those modules are emptied, and only if that is why. Run by the
+environment's own Python; prints what it found, and fails when torchvision cannot be imported in the end.
 """
 
 import importlib

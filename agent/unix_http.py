@@ -21,7 +21,7 @@ class UnixConnection(http.client.HTTPConnection):
 
 
 def call(
-    connection: http.client.HTTPConnection, method: str, path: str, body: Any = None, key: str | None = None
+    connection: http.client.HTTPConnection, method: str, path: str, body: Any = None, key: "str | None" = None
 ) -> tuple[int, bytes]:
     """One request; status 0 when nobody answers."""
     headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})}

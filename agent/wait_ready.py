@@ -12,16 +12,14 @@ restart the old one still answers. Processes in `ended` do not count, whatever t
 
 import http.client
 import json
-import subprocess
 import sys
 import time
-import xmlrpc.client
 from pathlib import Path
 from typing import Any
-from xml.parsers.expat import ExpatError
 
 from agent.answer import QUESTION, problem_of, words_of
 from agent.clock import Clock
+from agent.processes import show, supervisord_processes
 from agent.unix_http import UnixConnection, call
 
 POLL_S = 0.5
@@ -51,7 +49,7 @@ class Runner:
 
     def hopeless(self) -> set[str]:
         """Names of processes that it gave up on, or started again and again since we began to look."""
-        processes = units() if self.is_systemd else processes_of(self.root)
+        processes = units() if self.is_systemd else supervisord_processes(self.root)
         for process in processes:
             self.starts.setdefault(process["name"], set()).add(process["start"])
         again = {name for name, starts in self.starts.items() if len(starts) > ENDS_ALLOWED + 1}
@@ -60,12 +58,7 @@ class Runner:
 
 def units() -> Any:
     """The same of systemd: an invocation is a start. One that it tries again is only between two starts."""
-    command = ("systemctl", "show", "--property=Id,ActiveState,InvocationID", "gateway.service", "vllm@*.service")
-    try:
-        said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout
-    except (OSError, subprocess.SubprocessError):
-        return []
-    found = [dict(line.split("=", 1) for line in block.splitlines()) for block in said.split("\n\n") if block]
+    found = show(("gateway.service", "vllm@*.service"), "Id,ActiveState,InvocationID")
     return [
         {
             "name": unit["Id"].removeprefix("vllm@").removesuffix(".service"),
@@ -75,19 +68,6 @@ def units() -> Any:
         for unit in found
         if unit["InvocationID"]
     ]
-
-
-def processes_of(root: Path) -> Any:
-    """All that supervisord says of its processes; nothing when it does not answer."""
-    connection = UnixConnection(root / "run" / "supervisor.sock", 5)
-    try:
-        question = xmlrpc.client.dumps((), "supervisor.getAllProcessInfo")
-        connection.request("POST", "/RPC2", question, {"Content-Type": "text/xml"})
-        return xmlrpc.client.loads(connection.getresponse().read())[0][0]
-    except (OSError, http.client.HTTPException, xmlrpc.client.Error, ExpatError):
-        return []
-    finally:
-        connection.close()
 
 
 def is_launcher(pid: object) -> bool:

@@ -1,4 +1,4 @@
-"""The script that looks at a host, run as on a host: alone, over stdin, against a root made for the test."""
+"""The script that looks at a host, run as on a host, against a root made for the test."""
 
 import hashlib
 import json

@@ -12,10 +12,21 @@ from build.remote.agent import source
 from tests.unit.agent.test_probe import probe, write
 
 
-@pytest.mark.parametrize("name", ["lock.py", "probe.py", "system.py", "listeners.py", "processes.py", "units.py"])
+def with_imports(*names: str) -> list[str]:
+    """Modules of the agent with all that they import of it, whatever that will be."""
+    found = list(names)
+    for name in found:
+        tree = ast.parse(source(f"{name}.py"))
+        modules = (node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom))
+        parts = (module.removeprefix("agent.") for module in modules if module.startswith("agent."))
+        found += [part for part in parts if part not in found]
+    return found
+
+
+@pytest.mark.parametrize("name", with_imports("__main__", "lock", "probe"))
 def test_a_host_whose_python_is_too_old_can_still_be_told_so(name: str) -> None:
     """These run before it is known. Python 3.9 evaluates annotations, and knows neither `X | None` nor datetime.UTC."""
-    tree = ast.parse(source(name), feature_version=(3, 9))
+    tree = ast.parse(source(f"{name}.py"), feature_version=(3, 9))
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
             arguments = (argument.annotation for argument in (*node.args.args, *node.args.kwonlyargs))
