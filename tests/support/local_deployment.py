@@ -23,6 +23,7 @@ from tests.support.fakes.engine_environment import REPOSITORY, add_environment
 from tests.support.fakes.vllm_engine import DIRECTIONS
 from tests.support.hollow import SHARD, write_checkpoint
 from tests.support.processes import Process, belonging_to, kill
+from tests.support.share import stretched
 
 FAB = Path(sys.executable).with_name("fab")
 END_BOUND_S = 15.0
@@ -217,8 +218,10 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def eventually(condition: Callable[[], object], what: str, bound_s: float = 60.0) -> None:
-    deadline = time.monotonic() + bound_s
+def eventually(condition: Callable[[], object], what: str, bound_s: float = 15.0) -> None:
+    began = time.monotonic()
     while not condition():
-        assert time.monotonic() < deadline, f"not within {bound_s} s: {what}"
+        waited_s = time.monotonic() - began
+        # How busy the machine is is asked only of one that took too long for an idle one.
+        assert waited_s < bound_s or waited_s < stretched(bound_s), f"not within {bound_s} s: {what}"
         time.sleep(0.05)

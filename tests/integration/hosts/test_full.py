@@ -118,7 +118,7 @@ def test_a_disk_that_is_full_before_any_command_of_a_deployment_disturbs_nothing
         host.disk.make_room()
         with capsys.disabled(), contextlib.suppress(IndexError):
             show(rows, kind)
-    assert 10 < len(rows) < COMMANDS_MAX - 1
+    assert 15 <= len(rows) < COMMANDS_MAX - 1
     assert {"upload the release", "validate", "switch"} <= {row.before.split(" 2")[0] for row in rows} | {"switch"}
 
 

@@ -41,7 +41,7 @@ def datacenter(cloud: Cloud, tmp_path: Path) -> Iterator[Datacenter]:
     assert leftovers(tmp_path) == []
 
 
-def eventually(holds: Callable[[], object], what: str, bound_s: float = 180.0) -> None:
+def eventually(holds: Callable[[], object], what: str, bound_s: float = 60.0) -> None:
     end = time.monotonic() + bound_s
     while not holds():
         assert time.monotonic() < end, f"not within {bound_s:g} s: {what}"
