@@ -8,19 +8,20 @@ from pathlib import Path
 
 from agent.durable import replace_file
 
+DIGITS = 16
+"""Of its SHA-256, in its name."""
 KEPT = 3
 """Work that an older checkout began may still be under way."""
 
 
 def keep(root: Path) -> Path:
-    """Put the archive in its place, once, and forget those that were not used for longest. Returns its place."""
+    """Put the archive in its place, whole, and forget those that were not used for longest. Returns its place."""
     own = Path(sys.argv[0])
-    folder = root / "agent"
-    if own.parent == folder or not zipfile.is_zipfile(own):  # there already; or a test runs the sources
+    if not zipfile.is_zipfile(own):  # a test runs the sources
         return own
-    content = own.read_bytes()
-    path = folder / f"{hashlib.sha256(content).hexdigest()[:16]}.pyz"
-    if not path.exists():
+    content, folder = own.read_bytes(), root / "agent"
+    path = folder / f"{hashlib.sha256(content).hexdigest()[:DIGITS]}.pyz"
+    if own != path:  # what runs from its place is whole: that is looked at before (build/remote/agent.py)
         folder.mkdir(mode=0o700, exist_ok=True)  # who serves needs nothing of it
         replace_file(path, content)
     os.utime(path)

@@ -12,15 +12,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from agent.archive import DIGITS
 from build.remote.command import Command, Result
 
 SOURCES = Path(__file__).resolve().parents[2] / "agent"
 ABSENT = 79
-"""How a command ends whose archive is not on the host."""
+"""How a command ends whose archive is not on the host, or not whole: its name says what it holds."""
 SIZE_AT = 5
 """Where in argv the size of an archive stands that comes with the command: none at first."""
 START = f"""\
-import os, runpy, sys
+import hashlib, os, runpy, sys
 path, size = sys.argv[1], int(sys.argv[2])
 if size:
     archive = os.memfd_create("agent")
@@ -31,8 +32,14 @@ if size:
         size -= len(part)
         os.write(archive, part)
     path = "/proc/%d/fd/%d" % (os.getpid(), archive)
-elif not os.path.exists(path):
-    sys.exit({ABSENT})
+else:
+    try:
+        with open(path, "rb") as there:
+            digest = hashlib.sha256(there.read()).hexdigest()[:{DIGITS}]
+    except OSError:
+        digest = None
+    if digest != os.path.basename(path).split(".")[0]:
+        sys.exit({ABSENT})
 sys.argv = [path] + sys.argv[3:]
 runpy.run_path(path, run_name="__main__")
 """
@@ -52,7 +59,7 @@ def archive() -> bytes:
 
 @functools.cache
 def archive_name() -> str:
-    return f"{hashlib.sha256(archive()).hexdigest()[:16]}.pyz"
+    return f"{hashlib.sha256(archive()).hexdigest()[:DIGITS]}.pyz"
 
 
 def source(name: str) -> str:
