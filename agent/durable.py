@@ -10,14 +10,17 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-LIBC = ctypes.CDLL(None, use_errno=True)
+
+def libc() -> ctypes.CDLL:
+    """Return the C library. Asked for where it is used: macOS, from where hosts are deployed to, has no syncfs."""
+    return ctypes.CDLL(None, use_errno=True)
 
 
 def settle(path: Path) -> None:
     """Have all that was written to the file system of `path` on its disk. Raises OSError where that fails."""
     opened = os.open(path, os.O_RDONLY)
     try:
-        if LIBC.syncfs(opened):
+        if libc().syncfs(opened):
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number), str(path))
     finally:

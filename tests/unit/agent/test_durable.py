@@ -37,7 +37,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             asked.append(f"syncfs {name(opened)}")
             return 0
 
-    monkeypatch.setattr(durable, "LIBC", Kernel())
+    monkeypatch.setattr(durable, "libc", Kernel)
     monkeypatch.setattr(os, "fsync", fsync)
     monkeypatch.setattr(Path, "replace", replace)
     return asked
@@ -85,7 +85,7 @@ def test_a_disk_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         def syncfs(self, _opened: int) -> int:
             return -1
 
-    monkeypatch.setattr(durable, "LIBC", Kernel())
+    monkeypatch.setattr(durable, "libc", Kernel)
     with pytest.raises(OSError, match=str(tmp_path)):
         durable.settle(tmp_path)
 
