@@ -1,0 +1,141 @@
+"""A document that two programs of ours exchange: a frozen dataclass, written and read by itself as JSON.
+
+It says which schema it has, as "axion.lock-order/1". A reader takes what it knows and nothing else: of another version,
+of fields that it does not know, that are missing or of another type, it names every one. Standard library only, for
+interpreters on hosts have none of our dependencies.
+"""
+
+import dataclasses
+import functools
+import json
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+
+class MessageError(ValueError):
+    """A document that is not what its reader knows. The text names every difference, without a full stop."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Message:
+    """What every document is. Its fields are plain values, other dataclasses, and tuples and mappings of these."""
+
+    SCHEMA: ClassVar[str]
+
+    def to_json(self) -> str:
+        """Return it as one line of ASCII."""
+        return json.dumps({"schema": self.SCHEMA, **data_of(self)})
+
+    @classmethod
+    def from_json(cls, text: "str | bytes") -> Self:
+        """Read what `to_json` wrote. Raises MessageError."""
+        try:
+            document = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise MessageError(f"{cls.SCHEMA}: no JSON, {error}") from None
+        return cls.from_data(document)
+
+    @classmethod
+    def from_data(cls, document: object) -> Self:
+        """Read a document that is parsed already. Raises MessageError."""
+        if not isinstance(document, dict) or document.get("schema") != cls.SCHEMA:
+            said = document.get("schema") if isinstance(document, dict) else document
+            raise MessageError(f"{cls.SCHEMA} is understood here, got {_short(said)}")
+        problems: list[str] = []
+        message = _read(cls, {key: value for key, value in document.items() if key != "schema"}, "", problems)
+        if problems:
+            raise MessageError(f"{cls.SCHEMA}: {'; '.join(problems)}")
+        return typing.cast("Self", message)
+
+
+def data_of(value: object) -> Any:
+    """Return a value as what JSON has: its dataclasses as mappings of their fields, its tuples as lists."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: data_of(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {key: data_of(each) for key, each in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [data_of(each) for each in value]
+    return value
+
+
+@functools.cache
+def _fields(kind: type) -> "dict[str, tuple[object, bool]]":
+    """The type of each field of a dataclass, and whether it may be left out."""
+    hints = typing.get_type_hints(kind)
+    missing = dataclasses.MISSING
+    return {
+        each.name: (hints[each.name], each.default is not missing or each.default_factory is not missing)
+        for each in dataclasses.fields(kind)
+    }
+
+
+def _read(kind: Any, value: Any, place: str, problems: "list[str]") -> Any:
+    """Return a value as its type; where it is not of it, add to the problems."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if kind is Any:
+        return value
+    if dataclasses.is_dataclass(kind) and isinstance(value, dict):
+        return _read_dataclass(typing.cast("type", kind), value, place, problems)
+    if origin in (typing.Union, types.UnionType):
+        return _read_union(arguments, value, place, problems)
+    if origin is typing.Literal and value in arguments:
+        return value
+    if origin is tuple and isinstance(value, list):
+        return tuple(_read(arguments[0], each, f"{place}[{index}]", problems) for index, each in enumerate(value))
+    if origin in (Mapping, dict) and isinstance(value, dict):
+        return {key: _read(arguments[1], each, _under(place, key), problems) for key, each in value.items()}
+    # A bool is an int to Python, and a whole number is a float to JSON.
+    if isinstance(kind, type) and (type(value) is kind or (kind is float and type(value) is int)):
+        return value
+    problems.append(f"{place or 'it'} is no {_name(kind)}, got {_short(value)}")
+    return None
+
+
+def _read_dataclass(kind: type, value: "dict[str, Any]", place: str, problems: "list[str]") -> Any:
+    known, before = _fields(kind), len(problems)
+    problems += [f"{_under(place, name)} is unknown" for name in sorted(value.keys() - known.keys())]
+    problems += [
+        f"{_under(place, name)} is missing"
+        for name, (_, has_default) in known.items()
+        if not has_default | (name in value)
+    ]
+    given = {
+        name: _read(known[name][0], each, _under(place, name), problems)
+        for name, each in value.items()
+        if name in known
+    }
+    return kind(**given) if len(problems) == before else None
+
+
+def _read_union(kinds: "tuple[Any, ...]", value: Any, place: str, problems: "list[str]") -> Any:
+    """Read one of several types: the first that takes it whole. Its problems are told where only one is in question."""
+    if value is None and type(None) in kinds:
+        return None
+    tried: list[list[str]] = []
+    for kind in (each for each in kinds if each is not type(None)):
+        tried.append([])
+        read = _read(kind, value, place, tried[-1])
+        if not tried[-1]:
+            return read
+    problems += tried[0] if len(tried) == 1 else [f"{place} is none of what it may be, got {_short(value)}"]
+    return None
+
+
+def _under(place: str, name: str) -> str:
+    return f"{place}.{name}" if place else name
+
+
+def _name(kind: Any) -> str:
+    if typing.get_origin(kind) is typing.Literal:
+        return " or ".join(map(str, typing.get_args(kind)))
+    return {str: "text", int: "whole number", float: "number", bool: "true or false"}.get(kind) or (
+        "list" if typing.get_origin(kind) is tuple else "mapping"
+    )
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

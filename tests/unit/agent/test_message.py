@@ -1,0 +1,91 @@
+"""What two programs of ours say to each other is read by the class that wrote it, or every difference is named."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import pytest
+
+from agent.message import Message, MessageError
+from agent.protocol import ReleaseDescription
+
+
+@dataclass(frozen=True)
+class Wheel:
+    name: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Cart(Message):
+    SCHEMA: ClassVar[str] = "axion.cart/1"
+
+    wheels: tuple[Wheel, ...]
+    by_name: Mapping[str, Wheel | None]
+    load: Literal["hay", "none"] = "none"
+    factor: float = 1.0
+    first: "Wheel | str | None" = None
+
+
+CART = Cart(wheels=(Wheel("left", 3),), by_name={"x": None, "y": Wheel("right", 4)}, load="hay", factor=2, first="none")
+TEXT = (
+    '{"schema": "axion.cart/1", "wheels": [{"name": "left", "size_bytes": 3}], "by_name": {"x": null, "y": '
+    '{"name": "right", "size_bytes": 4}}, "load": "hay", "factor": 2, "first": "none"}'
+)
+
+
+def test_a_document_is_one_line_that_names_its_schema() -> None:
+    assert CART.to_json() == TEXT
+
+
+def test_what_is_read_is_what_was_written() -> None:
+    assert Cart.from_json(TEXT) == CART
+
+
+def test_what_may_be_left_out_has_its_default() -> None:
+    assert Cart.from_json('{"schema": "axion.cart/1", "wheels": [], "by_name": {}}') == Cart(wheels=(), by_name={})
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            '{"schema": "axion.cart/2", "wheels": [], "by_name": {}}',
+            "axion.cart/1 is understood here, got 'axion.cart/2'",
+        ),
+        ("[1]", "axion.cart/1 is understood here, got [1]"),
+        ('{"wheels": []}', "axion.cart/1 is understood here, got None"),
+        ("{", "axion.cart/1: no JSON, Expecting property name"),
+        ("[" * 100_000, "axion.cart/1: no JSON, "),
+    ],
+)
+def test_another_document_is_not_understood(text: str, said: str) -> None:
+    with pytest.raises(MessageError) as refused:
+        Cart.from_json(text)
+    assert str(refused.value).startswith(said)
+
+
+def test_every_difference_is_named() -> None:
+    document = {
+        "schema": "axion.cart/1",
+        "wheels": [{"name": 1, "size_bytes": True, "colour": "red"}, "round"],
+        "load": "straw",
+        "factor": "2",
+        "first": 5,
+    }
+    with pytest.raises(MessageError) as refused:
+        Cart.from_data(document)
+    assert str(refused.value) == (
+        "axion.cart/1: by_name is missing; wheels[0].colour is unknown; wheels[0].name is no text, got 1; "
+        "wheels[0].size_bytes is no whole number, got True; wheels[1] is no mapping, got 'round'; "
+        "load is no hay or none, got 'straw'; factor is no number, got '2'; first is none of what it may be, got 5"
+    )
+
+
+def test_a_release_from_before_schemas_had_names_is_read() -> None:
+    document = {
+        "schema": 1, "digest": "d", "created_at": "then", "source": "s", "build": "b",
+        "units": {"a": "1", "gateway": "2"}, "gateway_config_digest": "c", "files": {"x": "3"}, "listen": ["127.0.0.1:8080"],
+    }  # fmt: skip
+    release = ReleaseDescription.from_data(document)
+    assert (release.sequence, release.follows, release.engines) == (0, None, {"a": "1"})
