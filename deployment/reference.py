@@ -6,7 +6,7 @@ Sentences, defaults and types come from the fields, example values from examples
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,6 @@ import yaml
 from pydantic import BaseModel
 
 from deployment.documented import kinds_within, sentences
-from deployment.environment_variables import VARIABLES, Variable
 from deployment.models.schema import PYDANTIC_SIZE
 from deployment.models.spec import ModelsFile
 from deployment.quantities import GIB, KIB, MIB
@@ -25,6 +24,10 @@ from deployment.stack.inventory import Inventory
 from deployment.stack.settings import StackSettings
 
 EXAMPLES = Path(__file__).parents[1] / "examples" / "every-setting"
+VARIABLES: Mapping[str, Mapping[str, Mapping[str, str]]] = yaml.safe_load(
+    Path(__file__).with_name("environment_variables.yaml").read_text(encoding="utf-8")
+)
+"""By group and by names: what a variable holds, what it does, and perhaps an example."""
 NAME = "NAME"
 """Stands in a path for the name that a person chooses."""
 # What the file's reader fills in before the class is asked (deployment/stack/file.py).
@@ -254,18 +257,18 @@ def _variables() -> Iterator[str]:
         "more than a variable. Tools that they start, such as pip, git, Pulumi and gcloud, read further variables."
     )
     yield ""
-    for group in dict.fromkeys(each.group for each in VARIABLES):
+    for group, variables in VARIABLES.items():
         yield f"### {group}\n"
-        for variable in (each for each in VARIABLES if each.group == group):
-            yield from (*_variable(variable), "")
+        for names, variable in variables.items():
+            yield from (*_variable(names.split(), variable), "")
 
 
-def _variable(variable: Variable) -> Iterator[str]:
-    yield f"#### {', '.join(f'`{name}`' for name in variable.names)}\n"
-    yield from (*_wrapped(variable.does), "")
-    yield from _item(f"Value: {variable.give}")
-    if variable.example:
-        yield from _item(f"Example: `{variable.names[0]}={variable.example}`")
+def _variable(names: Sequence[str], variable: Mapping[str, str]) -> Iterator[str]:
+    yield f"#### {', '.join(f'`{name}`' for name in names)}\n"
+    yield from (*_wrapped(variable["does"]), "")
+    yield from _item(f"Value: {variable['give']}")
+    if example := variable.get("example"):
+        yield from _item(f"Example: `{names[0]}={example}`")
 
 
 def _item(text: str) -> list[str]:

@@ -62,7 +62,6 @@ FLOORS = {
             "obsolete",
             "problems",
             "documented",
-            "environment_variables",
         },
         {"checkpoint"},
         {"models", "refusals"},
