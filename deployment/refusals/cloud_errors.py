@@ -6,7 +6,7 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import accumulate
 
-from deployment.refusals.kinds import OTHER_STEP, RULES, Kind
+from deployment.refusals.kinds import OTHER_STEP, Kind, refusals
 
 __all__ = ["CloudError", "Kind", "classify"]
 
@@ -21,41 +21,9 @@ class CloudError:
 
     def problem(self, where: str) -> str:
         """`where: what, got X. Do Y.`"""
-        return f"{where}: {WHAT[self.kind]}, got {self.line.rstrip('.')}. {self.next_step}"
+        return f"{where}: {self.kind.value}, got {self.line.rstrip('.')}. {self.next_step}"
 
 
-WHAT = {
-    Kind.QUOTA: "the project's quota is too small",
-    Kind.TOO_FAST: "too many calls in too short a time",
-    Kind.STOCKOUT: "Google has no such machine free there",
-    Kind.NOT_OFFERED: "the zone does not have it",
-    Kind.PERMISSION: "the account may not do this",
-    Kind.API_DISABLED: "an API of Google's is off in the project",
-    Kind.QUOTA_PROJECT: "no project that pays for this call",
-    Kind.BILLING: "the project has no billing account that is open",
-    Kind.ORG_POLICY: "the organisation's policy forbids it",
-    Kind.PERIMETER: "outside of a VPC Service Controls perimeter",
-    Kind.NOT_LOGGED_IN: "not logged in",
-    Kind.NOT_FOUND: "not there",
-    Kind.NAME_TAKEN: "a name that somebody else has",
-    Kind.ROLE_DELETED: "an id that a deleted role still holds",
-    Kind.ACCOUNT_DELETED: "a grant that still names a deleted account",
-    Kind.ALREADY_EXISTS: "there already, and not in this stack's state",
-    Kind.IN_USE: "still used by something else",
-    Kind.NOT_YET: "not ready yet",
-    Kind.CONCURRENT: "changed by somebody else at the same moment",
-    Kind.DISK_LIMIT: "a disk's performance was changed a short while ago",
-    Kind.KEY: "the encryption key may not be used",
-    Kind.PROTECTED: "it holds data, and Pulumi may not delete it",
-    Kind.DELETION_PROTECTED: "protected against deletion",
-    Kind.NOT_EMPTY: "not empty",
-    Kind.LOCKED: "another run holds the stack, or was killed",
-    Kind.SECRETS: "the stack's secrets cannot be opened",
-    Kind.NO_STACK: "no such stack",
-    Kind.INVALID: "Google takes it for a mistake",
-    Kind.UNREACHABLE: "Google did not answer",
-    Kind.OTHER: "failed",
-}
 LINE_CHARACTERS_MAX = 300
 COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 # What surrounds the sentence: of an error's body, of its details in YAML or JSON, of the bridge's log.
@@ -75,11 +43,10 @@ def classify(text: str) -> CloudError:
     """Find the most telling kind, also across lines. Text that says nothing known is OTHER, with its first error."""
     lines = [line.strip() for line in COLOUR.sub("", text).splitlines() if line.strip()]
     flat = " ".join(lines)
-    for kind, pattern, step in RULES:
-        match = pattern.search(flat)
-        if match:
+    for refusal in refusals():
+        if match := refusal.pattern.search(flat):
             line = _telling(lines, match.start(), match.end())
-            return CloudError(kind=kind, line=_short(line), next_step=step if isinstance(step, str) else step(flat))
+            return CloudError(kind=Kind[refusal.kind], line=_short(line), next_step=refusal.next_step(flat))
     errors = [line for line in lines if line.lower().startswith("error")]
     first = (errors or lines or ["no message"])[0]
     return CloudError(kind=Kind.OTHER, line=_short(first), next_step=OTHER_STEP)

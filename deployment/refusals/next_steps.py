@@ -5,7 +5,6 @@
 
 import re
 
-API = re.compile(r"\b([a-z]+(?:-[a-z]+)*\.googleapis\.com)\b")
 ZONE = r"[a-z]+-[a-z]+\d+-[a-z]"
 QUOTAS_PAGE = "https://console.cloud.google.com/iam-admin/quotas"
 MOVE = "`fab move --stack NAME --host HOST --zone ZONE`"
@@ -64,13 +63,6 @@ def stockout(text: str) -> str:
     )
 
 
-def not_offered(text: str) -> str:
-    """Where a machine type is."""
-    machine_type = found(r"Machine type with name '([^']+)'", text)
-    ask = f"`gcloud compute machine-types list --filter=name={machine_type}`" if machine_type else "`fab doctor`"
-    return f"{ask} tells the zones that have it. A host that has data goes there by {MOVE}."
-
-
 def permission(text: str) -> str:
     """Which permission is missing, and who needs it."""
     if "getAccessToken" in text:
@@ -92,11 +84,6 @@ def permission(text: str) -> str:
     return f"Have an owner of the project grant {what} to the account of `gcloud config get account`."
 
 
-def api(text: str) -> str:
-    """Which API to enable."""
-    return f"Run `gcloud services enable {found(API.pattern, text) or 'the API'}` and wait a minute."
-
-
 def quota_project(text: str) -> str:
     """Both places that name the project: Google's credentials, and the provider's settings."""
     denied = found(r"permission to use project ([\w-]+)", text)
@@ -106,15 +93,6 @@ def quota_project(text: str) -> str:
     return (
         "Run `gcloud auth application-default set-quota-project PROJECT`, and for Pulumi `pulumi config set "
         "gcp:userProjectOverride true --stack NAME` and `pulumi config set gcp:billingProject PROJECT --stack NAME`."
-    )
-
-
-def billing(text: str) -> str:
-    """How a project gets a billing account."""
-    project = found(r"[Pp]roject '?#?([a-z0-9][a-z0-9-]{5,29})'? ", text) or "PROJECT"
-    return (
-        f"Run `gcloud billing projects link {project} --billing-account=ACCOUNT` (`gcloud billing accounts list` tells "
-        "yours; one that is not OPEN does not do), wait some minutes, then run the same command again."
     )
 
 
@@ -130,54 +108,6 @@ def key(text: str) -> str:
         f"--location={location} --project={project} --role=roles/cloudkms.cryptoKeyEncrypterDecrypter "
         f"--member=serviceAccount:service-NUMBER@{AGENTS[what]}`, where NUMBER is that of the stack's project."
     )
-
-
-def role_deleted(text: str) -> str:
-    """A deleted role keeps its id for 37 days; only in the first 7 can it be had back."""
-    role = found(r"role_id \(?([\w.]+)\)?", text) or "ROLE"
-    return (
-        f"In the 7 days after it was deleted, `gcloud iam roles undelete {role} --project=PROJECT` and `fab recover "
-        "--stack NAME` bring it back. After them the id is nobody's until day 37: give the stack a role that exists "
-        "(`axion:stopRole`), or wait."
-    )
-
-
-def account_deleted(text: str) -> str:
-    """The old account's grants go first."""
-    member = found(r"(deleted:serviceAccount:[^' ]+)", text)
-    which = f" of {member}" if member else ""
-    return f"`fab census --stack NAME` prints the commands that remove the grants{which}; then run `pulumi up` again."
-
-
-def name_taken(text: str) -> str:
-    """Buckets' names are the whole world's."""
-    return (
-        "Buckets have one name space for everybody, and this name is in another project. Leave the bucket out "
-        "(`axion:bucket: false`), or give the stack another name."
-    )
-
-
-def owned(text: str) -> str:
-    """Ours, but of which project?"""
-    return (
-        "It is yours, in this project or in another (`gcloud storage buckets list` has those of this one). If an "
-        "interrupted run made it, `fab recover --stack NAME` imports it."
-    )
-
-
-def deletion_protected(text: str) -> str:
-    """Somebody asked for it; the flag has to go first."""
-    name = found(r"instance ([\w-]+): instance Deletion|secret (\S+) without", text) or "INSTANCE"
-    return (
-        "Somebody protected it outside of this stack. If it may go: `gcloud compute instances update "
-        f"{name.rpartition('/')[2]} --no-deletion-protection --zone=ZONE`, `pulumi refresh --stack NAME`, then again."
-    )
-
-
-def not_empty(text: str) -> str:
-    """What is in a bucket of a stack that keeps its data."""
-    bucket = found(r"bucket ([\w.-]+) containing", text) or "BUCKET"
-    return f"When nobody needs what is in it: `gcloud storage rm --recursive gs://{bucket}`, then run it again."
 
 
 def in_use(text: str) -> str:

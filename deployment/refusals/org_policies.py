@@ -7,7 +7,6 @@ all the same.
 import re
 
 NAME = re.compile(r"\b((?:custom)?constraints)/([a-z]+\.\w+)|[Cc]onstraint '?([a-z]+\.\w+)", re.IGNORECASE)
-IDENTIFIER = re.compile(r"vpcServiceControlsUniqueIdentifier: ?([\w-]+)|\"uid\": ?\"([\w-]+)\"")
 # Refusals that say what was refused, and not by which constraint.
 UNNAMED = {
     "do not belong to a permitted customer": "iam.allowedPolicyMemberDomains",
@@ -52,16 +51,6 @@ def org_policy(text: str) -> str:
     else:
         look = f"`gcloud org-policies describe {name} --effective --project=PROJECT`"
     return f"{instead}; or ask for an exception from {name} ({look} tells what it allows)."
-
-
-def perimeter(text: str) -> str:
-    """Who can let the call in, and what to tell them."""
-    match = IDENTIFIER.search(text)
-    which = f" {next(group for group in match.groups() if group)}" if match else ""
-    return (
-        "Run it from inside the perimeter, or have its administrator let this account and API in: the identifier"
-        f"{which} tells them which call it was."
-    )
 
 
 def _constraint(text: str) -> tuple[str, str | None]:

@@ -83,7 +83,7 @@ def column(name: str, cli: Path, base: Path) -> Column:
             for each in found:
                 kind = each.kind.rpartition(":")[2]
                 failed[kind].add(each.name)
-                cells[kind] = each.error.kind.value + _settled(kind, each.name, imported)
+                cells[kind] = each.error.kind.name + _settled(kind, each.name, imported)
             left = [kind for kind in left if len(failed[kind]) < HOW_MANY[kind]]
         wrong += [f"{name}: {kind} has not failed" for kind in left]
         wrong += [f"{name}: {problem}" for problem in converged(stack)]

@@ -214,4 +214,4 @@ def test_pulumi_s_own_error_is_found_among_what_it_prints() -> None:
     urn = "urn:pulumi:dev::axion::axion:infra:ModelStore$gcp:compute/disk:Disk::models-data-main"
     protected = f'    error: unable to replace resource "{urn}"\n    as it is currently marked for protection. To x'
     error = pulumi_error(f"warning: timed out\n{protected}\n\nResources:\n    state:STOCKOUT\n", "")
-    assert (error.kind, "axion-dev-data-main" in error.next_step) == ("PROTECTED", True)
+    assert (error.kind.name, "axion-dev-data-main" in error.next_step) == ("PROTECTED", True)

@@ -31,7 +31,7 @@ Resources:
 
 def test_each_failed_resource_is_found_once_with_all_of_its_message() -> None:
     found = failures(OUTPUT)
-    assert [(each.kind, each.name, each.error.kind) for each in found] == [
+    assert [(each.kind, each.name, each.error.kind.name) for each in found] == [
         ("gcp:compute:Network", "network-vpc", "UNREACHABLE"),
         ("gcp:secretmanager:Secret", "secrets-hub-token", "PERMISSION"),
     ]
