@@ -2,15 +2,20 @@
 
 import difflib
 import json
-from collections.abc import Iterable
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path as FilePath
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from deployment.document import Document, Path
-from deployment.obsolete import replacement
 
+OBSOLETE: Mapping[str, Mapping[str, str]] = tomllib.loads(
+    FilePath(__file__).with_name("obsolete.toml").read_text(encoding="utf-8")
+)
+ENGINE_KEYS = OBSOLETE["models.NAME.engine"]
 # Pydantic adds a step such as "[key]" to the path of a wrong mapping key.
 NOT_KEYS = frozenset({"[key]"})
 
@@ -86,8 +91,8 @@ def _what(item: Any) -> str:
 
 
 def _instead(path: Path, within: Path, model: type[BaseModel]) -> str:
-    known = replacement(path)
-    if known:
+    place = ".".join("NAME" if step == 1 and path[0] == "models" else str(part) for step, part in enumerate(path[:-1]))
+    if known := OBSOLETE.get(place, {}).get(str(path[-1])):
         return known
     parent = _model_at(within[:-1], model)
     fields = [field.alias or name for name, field in parent.model_fields.items()] if parent else []

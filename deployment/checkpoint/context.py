@@ -6,24 +6,14 @@ Absent and null keys mean what transformers 5.19's classes of these families mak
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from deployment.checkpoint.shape import DEFAULTS, QWEN2
+from deployment.checkpoint.families import ARCHITECTURES
 from deployment.problems import joined, shown
 
 Config = Mapping[str, Any]
 
 # max_position_embeddings where it is absent, by model_type.
-CONTEXTS = {
-    kind: DEFAULTS[architecture]["max_position_embeddings"]
-    for kind, architecture in {
-        "gemma3": "Gemma3ForConditionalGeneration",
-        "gemma3_text": "Gemma3ForCausalLM",
-        "llama": "LlamaForCausalLM",
-        "mistral": "MistralForCausalLM",
-        "phi3": "Phi3ForCausalLM",
-        "qwen2": "Qwen2ForCausalLM",
-        "qwen3": "Qwen3ForCausalLM",
-    }.items()
-}
+CONTEXTS = {each["model_type"]: each["absent"]["max_position_embeddings"] for each in ARCHITECTURES.values()}
+QWEN2 = ARCHITECTURES["Qwen2ForCausalLM"]["absent"]
 # vLLM takes the smallest that is there (transformers_utils/model_arch_config_convertor.py), before model_max_length.
 LENGTHS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "max_sequence_length",
            "max_seq_length", "seq_len", "max_target_positions")  # fmt: skip

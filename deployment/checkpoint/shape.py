@@ -5,70 +5,11 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
+from deployment.checkpoint.families import ARCHITECTURES
 from deployment.checkpoint.kv_cache import Attention
 from deployment.frozen import Count, Frozen
 from deployment.problems import joined, shown
 
-LLAMA = {
-    "vocab_size": 32000,
-    "hidden_size": 4096,
-    "intermediate_size": 11008,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 32,
-    "num_key_value_heads": None,
-    "head_dim": None,
-    "max_position_embeddings": 2048,
-    "tie_word_embeddings": False,
-    "sliding_window": None,
-}
-QWEN2 = {
-    **LLAMA,
-    "vocab_size": 151936,
-    "intermediate_size": 22016,
-    "num_key_value_heads": 32,
-    "max_position_embeddings": 32768,
-    "sliding_window": 4096,
-    "use_sliding_window": False,
-    "max_window_layers": 28,
-}
-GEMMA3 = {
-    **LLAMA,
-    "vocab_size": 262208,
-    "hidden_size": 2304,
-    "intermediate_size": 9216,
-    "num_hidden_layers": 26,
-    "num_attention_heads": 8,
-    "num_key_value_heads": 4,
-    "head_dim": 256,
-    "max_position_embeddings": 131072,
-    "tie_word_embeddings": True,
-    "sliding_window": 4096,
-    "sliding_window_pattern": 6,
-}
-# What an absent key means: the defaults of transformers 5.19's configuration classes.
-DEFAULTS: Mapping[str, Mapping[str, Any]] = {
-    "Gemma3ForCausalLM": GEMMA3,
-    "Gemma3ForConditionalGeneration": GEMMA3,
-    "LlamaForCausalLM": LLAMA,
-    "MistralForCausalLM": {
-        **LLAMA,
-        "intermediate_size": 14336,
-        "num_key_value_heads": 8,
-        "max_position_embeddings": 131072,
-        "sliding_window": 4096,
-    },
-    "Phi3ForCausalLM": {
-        **LLAMA,
-        "vocab_size": 32064,
-        "hidden_size": 3072,
-        "intermediate_size": 8192,
-        "max_position_embeddings": 4096,
-    },
-    "Qwen2ForCausalLM": QWEN2,
-    "Qwen3ForCausalLM": {**QWEN2, "head_dim": 128},
-}
-# For these an environment needs torchvision, which their image processors import.
-TAKE_PICTURES = frozenset({"Gemma3ForConditionalGeneration"})
 MOST_LAYERS, LONGEST_CONTEXT = 1000, 1 << 30
 COUNTS = (
     *("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"),
@@ -117,7 +58,7 @@ class Shape(Frozen):
     @property
     def takes_pictures(self) -> bool:
         """Whether a message may hold pictures."""
-        return self.architecture in TAKE_PICTURES
+        return "takes_pictures" in ARCHITECTURES[self.architecture]
 
 
 def text_part(config: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -130,7 +71,8 @@ def shape_problems(config: Mapping[str, Any]) -> Iterator[str]:
     """Say what of a config.json cannot be understood; `read_shape` needs one without problems."""
     architectures = config.get("architectures")
     if not architecture_of(config):
-        yield f"not an architecture that is served here, got {shown(architectures)}. Use one of {joined(DEFAULTS)}."
+        what = f"not an architecture that is served here, got {shown(architectures)}"
+        yield f"{what}. Use one of {joined(ARCHITECTURES)}."
         return
     known = with_defaults(config)
     wrong = [key for key in COUNTS if not _is_count(known[key])]
@@ -138,7 +80,7 @@ def shape_problems(config: Mapping[str, Any]) -> Iterator[str]:
         yield f"{key} is no positive whole number, got {shown(known[key])}. Take a checkpoint that loads elsewhere."
     if wrong:
         return
-    heads, groups = known["num_attention_heads"], known["num_key_value_heads"]
+    heads, groups = known["num_attention_heads"], known.get("num_key_value_heads")
     if groups is not None and (not _is_count(groups) or not _is_count(heads) or heads % groups):
         yield f"num_key_value_heads does not divide num_attention_heads {heads}, got {shown(groups)}. Take another."
     if known["num_hidden_layers"] > MOST_LAYERS or known["max_position_embeddings"] > LONGEST_CONTEXT:
@@ -166,8 +108,8 @@ def read_shape(config: Mapping[str, Any], context: int | None = None, plain_type
         intermediate_size=known["intermediate_size"],
         num_hidden_layers=known["num_hidden_layers"],
         num_attention_heads=heads,
-        num_key_value_heads=known["num_key_value_heads"] or heads,
-        head_dim=known["head_dim"] or known["hidden_size"] // heads,
+        num_key_value_heads=known.get("num_key_value_heads") or heads,
+        head_dim=known.get("head_dim") or known["hidden_size"] // heads,
         vocab_size=known["vocab_size"],
         max_position_embeddings=context or known["max_position_embeddings"],
         tie_word_embeddings=bool(_tied(config)),
@@ -181,7 +123,7 @@ def architecture_of(config: Mapping[str, Any]) -> str:
     """Name the first class of config.json that is served here; empty where there is none."""
     names = config.get("architectures")
     return (
-        next((name for name in names if isinstance(name, str) and name in DEFAULTS), "")
+        next((name for name in names if isinstance(name, str) and name in ARCHITECTURES), "")
         if isinstance(names, list)
         else ""
     )
@@ -189,7 +131,7 @@ def architecture_of(config: Mapping[str, Any]) -> str:
 
 def with_defaults(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the language model's keys, with those of its class where one is absent."""
-    return {**DEFAULTS[architecture_of(config)], **text_part(config)}
+    return {**ARCHITECTURES[architecture_of(config)]["absent"], **text_part(config)}
 
 
 def windows(known: Mapping[str, Any]) -> tuple[int | None, int]:
@@ -200,7 +142,7 @@ def windows(known: Mapping[str, Any]) -> tuple[int | None, int]:
     where use_sliding_window is set, and Gemma 3's every sliding_window_pattern-th layer has none.
     """
     layers = known["num_hidden_layers"]
-    window = known["sliding_window"] if known.get("use_sliding_window", True) else None
+    window = known.get("sliding_window") if known.get("use_sliding_window", True) else None
     kinds = known.get("layer_types")
     if kinds is None and known.get("sliding_window_pattern"):
         pattern = known["sliding_window_pattern"]
@@ -213,7 +155,7 @@ def windows(known: Mapping[str, Any]) -> tuple[int | None, int]:
 
 
 def _tied(config: Mapping[str, Any]) -> Any:
-    default = DEFAULTS[architecture_of(config)]["tie_word_embeddings"]
+    default = ARCHITECTURES[architecture_of(config)]["absent"]["tie_word_embeddings"]
     return config.get("tie_word_embeddings", text_part(config).get("tie_word_embeddings", default))
 
 

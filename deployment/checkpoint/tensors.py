@@ -17,21 +17,10 @@ Amount = Annotated[int, Field(ge=0, strict=True)]
 
 # Bits of one element, by safetensors' own names.
 BITS = {
-    "F64": 64,
-    "I64": 64,
-    "U64": 64,
-    "F32": 32,
-    "I32": 32,
-    "U32": 32,
-    "F16": 16,
+    **{f"F{bits}": bits for bits in (16, 32, 64)},
+    **{f"{kind}{bits}": bits for kind in "IU" for bits in (8, 16, 32, 64)},
+    **dict.fromkeys(("F8_E4M3", "F8_E5M2", "BOOL"), 8),
     "BF16": 16,
-    "I16": 16,
-    "U16": 16,
-    "F8_E4M3": 8,
-    "F8_E5M2": 8,
-    "I8": 8,
-    "U8": 8,
-    "BOOL": 8,
 }
 # The tensor that holds a quantized layer's weights, and the axis along which it packs eight into an int32: AWQ along
 # the outputs, GPTQ and compressed-tensors along the inputs.

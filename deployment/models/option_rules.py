@@ -7,8 +7,7 @@ from typing import Any
 from deployment.checkpoint.facts import Checkpoint
 from deployment.document import Path
 from deployment.models.spec import Engine
-from deployment.obsolete import ENGINE_KEYS
-from deployment.problems import shown
+from deployment.problems import ENGINE_KEYS, shown
 
 Finding = tuple[Path, str]
 ARGUMENT = re.compile(r"[a-z][a-z0-9_.-]*")

@@ -59,7 +59,6 @@ FLOORS = {
             "quantities",
             "frozen",
             "document",
-            "obsolete",
             "problems",
             "documented",
         },

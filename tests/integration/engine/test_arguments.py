@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from deployment.models.spec import Deployment
-from deployment.obsolete import ENGINE_KEYS
+from deployment.problems import ENGINE_KEYS
 from deployment.quantities import GIB, MIB
 from deployment.render.files import Place
 from tests.support.deployments import deployment, model
