@@ -29,26 +29,36 @@ GOOD: dict[str, dict[str, Any]] = {
     },
     "gcp:compute/resourcePolicy:ResourcePolicy": {
         "name": "axion-dev-snapshots",
-        "snapshotSchedulePolicy": {"snapshotProperties": {"labels": LABELS}},
+        "snapshotSchedulePolicy": {
+            "schedule": {"dailySchedule": {"daysInCycle": 1, "startTime": "03:00"}},
+            "snapshotProperties": {"labels": LABELS},
+        },
     },
     "gcp:compute/diskResourcePolicyAttachment:DiskResourcePolicyAttachment": {
         "name": "axion-dev-snapshots", "disk": "axion-dev-data-main", "zone": "us-central1-a",
     },
     "gcp:compute/firewall:Firewall": {
         "name": "axion-dev-allow-iap-ssh",
+        "network": "axion-dev",
         "allows": [{"protocol": "tcp", "ports": ["22"]}],
         "sourceRanges": [RANGE_OF_IAP],
     },
     "gcp:projects/iAMMember:IAMMember": {
         "project": "p", "role": "roles/logging.logWriter", "member": "serviceAccount:a@p.iam.gserviceaccount.com",
     },
-    "gcp:projects/iAMCustomRole:IAMCustomRole": {"roleId": "axion_dev_stop", "permissions": ["compute.instances.stop"]},
-    "gcp:secretmanager/secret:Secret": {"secretId": "axion-dev-hub-token", "labels": LABELS},
+    "gcp:projects/iAMCustomRole:IAMCustomRole": {
+        "roleId": "axion_dev_stop", "title": "Stop", "permissions": ["compute.instances.stop"],
+    },
+    "gcp:secretmanager/secret:Secret": {
+        "secretId": "axion-dev-hub-token", "labels": LABELS, "replication": {"auto": {}},
+    },
     "gcp:secretmanager/secretVersion:SecretVersion": {
         "secret": "axion-dev-hub-token", "secretData": "correct-horse-battery",
     },
-    "gcp:storage/bucket:Bucket": {"name": "axion-dev-p", "labels": LABELS},
-    "gcp:monitoring/alertPolicy:AlertPolicy": {"displayName": "disk full", "userLabels": LABELS},
+    "gcp:storage/bucket:Bucket": {"name": "axion-dev-p", "location": "US", "labels": LABELS},
+    "gcp:monitoring/alertPolicy:AlertPolicy": {
+        "displayName": "disk full", "combiner": "OR", "conditions": [{"displayName": "full"}], "userLabels": LABELS,
+    },
 }  # fmt: skip
 
 

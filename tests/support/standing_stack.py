@@ -13,7 +13,7 @@ from tests.support.pulumi_stack import PulumiStack
 Json = dict[str, Any]
 REMEMBERED = (
     *("settings", "resources", "policies", "payloads", "guest_attributes", "contents", "happened", "addresses_given"),
-    *("operations", "owners", "deletions", "born"),
+    *("operations", "deletions", "born"),
 )
 FOLDERS = ("program", "state")
 READING = frozenset({"get", "list", "aggregatedList", "wait", "getFromFamily", "getIamPolicy", "access"})

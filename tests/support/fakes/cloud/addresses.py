@@ -8,8 +8,7 @@ import ipaddress
 from collections.abc import Iterator
 from typing import Any
 
-from tests.support.fakes.cloud.call import Call, answers, fingerprint
-from tests.support.fakes.cloud.disks import set_labels
+from tests.support.fakes.cloud.call import Call, fingerprint
 from tests.support.fakes.cloud.errors import ApiError, invalid_field
 from tests.support.fakes.cloud.operations import Collection
 from tests.support.fakes.cloud.places import check_place
@@ -42,18 +41,7 @@ def _promoted(call: Call, wanted: str, taken: set[str]) -> Json:
     raise invalid_field("resource.address", wanted, "It is not an ephemeral address of an instance in this project.")
 
 
-def _users(call: Call, path: str) -> Iterator[str]:
-    for user in call.state.get(path).get("users", []):
-        yield user.removeprefix(PREFIX)
-
-
-ADDRESSES = Collection(name="addresses", singular="address", prepare=_address, users=_users).register()
-
-
-@answers("compute.addresses.setLabels")
-def set_address_labels(call: Call) -> Json:
-    """Replace an address's labels."""
-    return set_labels(call, ADDRESSES)
+ADDRESSES = Collection(name="addresses", singular="address", prepare=_address).register()
 
 
 def _configs(instance: Json) -> Iterator[Json]:

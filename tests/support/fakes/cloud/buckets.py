@@ -8,36 +8,24 @@ from tests.support.fakes.cloud.encryption import check_bucket_key
 from tests.support.fakes.cloud.errors import ApiError
 from tests.support.fakes.cloud.policies import project_id
 from tests.support.fakes.cloud.state import now
+from tests.support.fakes.cloud.stored import Stored
 
 Json = dict[str, Any]
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]")
 WEEK_S = "604800"
 
 
-def _path(call: Call) -> str:
-    path = f"b/{call.parameters['bucket']}"
-    if path not in call.state.resources:
-        raise ApiError(404, "notFound", "The specified bucket does not exist.")
-    return path
-
-
-@answers("storage.buckets.insert")
-def insert_bucket(call: Call) -> Json:
+def _new_bucket(call: Call, project: str) -> tuple[str, Json]:
     """A bucket; its name is taken for everybody."""
-    project = project_id(call.state, call.parameters.get("project", ""))
     name = call.body["name"]
     if not NAME.fullmatch(name) or "goog" in name:
         raise ApiError(400, "invalid", f"Invalid bucket name: '{name}'")
     location = call.body.get("location", "US").upper()
     if key := call.body.get("encryption", {}).get("defaultKmsKeyName"):
         check_bucket_key(call.state, location, key)
-    path = f"b/{name}"
-    if path in call.state.resources:
-        message = "Your previous request to create the named bucket succeeded and you already own it."
-        raise ApiError(409, "conflict", message)
     access = {"enabled": False, **call.body.get("iamConfiguration", {}).get("uniformBucketLevelAccess", {})}
     configuration = {"publicAccessPrevention": "inherited", **call.body.get("iamConfiguration", {})}
-    bucket = {
+    return f"b/{name}", {
         "kind": "storage#bucket",
         "storageClass": "STANDARD",
         "softDeletePolicy": {"retentionDurationSeconds": WEEK_S, "effectiveTime": now()},
@@ -53,53 +41,45 @@ def insert_bucket(call: Call) -> Json:
         "metageneration": "1",
         "etag": fingerprint(name),
     }
-    call.state.owners[path] = project
-    return dict(call.state.add(path, bucket))
 
 
-@answers("storage.buckets.get")
-def get_bucket(call: Call) -> Json:
-    """A bucket."""
-    return dict(call.state.get(_path(call)))
+def _taken(path: str) -> ApiError:
+    message = "Your previous request to create the named bucket succeeded and you already own it."
+    return ApiError(409, "conflict", message)
 
 
 @answers("storage.buckets.list")
 def list_buckets(call: Call) -> Json:
     """The project's buckets."""
-    project = project_id(call.state, call.parameters["project"])
+    project_id(call.state, call.parameters["project"])
     prefix = call.parameters.get("prefix", "")
-    found = [one for path, one in call.state.under("b") if call.state.owners[path] == project]
-    return {"kind": "storage#buckets", "items": [one for one in found if one["name"].startswith(prefix)]}
+    items = [one for _, one in call.state.under("b") if one["id"].startswith(prefix)]
+    return {"kind": "storage#buckets", "items": items}
 
 
-@answers("storage.buckets.patch")
-def patch_bucket(call: Call) -> Json:
-    """Change the given fields; objects are merged, lists and labels' values replaced."""
-    bucket = call.state.get(_path(call))
+def _changed_bucket(call: Call, bucket: Json) -> Json:
+    """The given fields; objects are merged, lists and labels' values replaced."""
     if wanted := call.body.get("encryption", {}).get("defaultKmsKeyName"):
         check_bucket_key(call.state, bucket["location"], wanted)
     for key, value in call.body.items():
-        if isinstance(value, dict) and isinstance(bucket.get(key), dict) and key != "labels":
-            bucket[key] = {**bucket[key], **value}
-        else:
-            bucket[key] = value
-    bucket.update(metageneration=str(int(bucket["metageneration"]) + 1), updated=now())
-    return dict(bucket)
+        is_merged = isinstance(value, dict) and isinstance(bucket.get(key), dict) and key != "labels"
+        bucket[key] = {**bucket[key], **value} if is_merged else value
+    return {**bucket, "metageneration": str(int(bucket["metageneration"]) + 1), "updated": now()}
 
 
-@answers("storage.buckets.delete")
-def delete_bucket(call: Call) -> Json:
-    """Delete an empty bucket; one that a test filled is refused."""
-    path = _path(call)
-    if call.state.owners.get(f"{path}/o"):
-        raise ApiError(409, "conflict", "The bucket you tried to delete is not empty.")
-    call.state.remove(path)
-    return {}
+BUCKETS = Stored(
+    service="storage.buckets",
+    create=_new_bucket,
+    absent="The specified bucket does not exist.",
+    taken=_taken,
+    find=lambda call: f"b/{call.parameters['bucket']}",
+    parent=lambda call: project_id(call.state, call.parameters.get("project", "")),
+    change=_changed_bucket,
+).register()
 
 
 @answers("storage.objects.list")
 def list_objects(call: Call) -> Json:
-    """Nothing, or the one object that a test says is there."""
-    name = call.state.owners.get(f"{_path(call)}/o")
-    items = [{"kind": "storage#object", "name": name, "bucket": call.parameters["bucket"]}] if name else []
-    return {"kind": "storage#objects", "items": items}
+    """Nothing is ever in one."""
+    BUCKETS.path(call)
+    return {"kind": "storage#objects", "items": []}

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tests.support.fakes.cloud import disk_rules
-from tests.support.fakes.cloud.call import Call, answers, start_operation
+from tests.support.fakes.cloud.call import Call
 from tests.support.fakes.cloud.disks import DISKS
 from tests.support.fakes.cloud.errors import ApiError, invalid_field
 
@@ -22,11 +22,9 @@ def _not_too_often(call: Call, disk: Json, what: str, limit: tuple[int, float]) 
         )
 
 
-@answers("compute.disks.resize")
-def resize(call: Call) -> Json:
+@DISKS.changes("resize")
+def resize(call: Call, disk: Json) -> Json:
     """Grow a disk; it cannot shrink."""
-    path = DISKS.path(call)
-    disk = call.state.get(path)
     kind = disk["type"].rpartition("/")[2]
     new, old = int(call.body.get("sizeGb", 0)), int(disk["sizeGb"])
     if new <= old:
@@ -34,14 +32,12 @@ def resize(call: Call) -> Json:
     disk_rules.check_disk(kind, new, disk)
     if kind in disk_rules.HYPERDISKS:
         _not_too_often(call, disk, "the size", disk_rules.HYPERDISKS[kind].resizes)
-    return start_operation(call, path, finish=lambda: disk.update(sizeGb=str(new)))
+    return {"sizeGb": str(new)}
 
 
-@answers("compute.disks.update")
-def update(call: Call) -> Json:
+@DISKS.changes("update")
+def update(call: Call, disk: Json) -> Json:
     """Change what a Hyperdisk is provisioned with: what one call asks for is judged together."""
-    path = DISKS.path(call)
-    disk = call.state.get(path)
     kind = disk["type"].rpartition("/")[2]
     masked = call.parameters.get("updateMask") or call.parameters.get("paths") or ""
     names = [name for name in masked.replace("_", "").lower().split(",") if name]
@@ -52,4 +48,4 @@ def update(call: Call) -> Json:
         raise invalid_field("resource.accessMode", changes["accessMode"], why)
     if kind in disk_rules.HYPERDISKS and changes.keys() & {"provisionedIops", "provisionedThroughput"}:
         _not_too_often(call, disk, "the provisioned performance", disk_rules.HYPERDISKS[kind].provisions)
-    return start_operation(call, path, finish=lambda: disk.update(changes))
+    return changes

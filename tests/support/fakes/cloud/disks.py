@@ -1,10 +1,9 @@
 """Disks: what an insert checks and makes, how they change, and what is written on them."""
 
-from collections.abc import Iterator
 from typing import Any
 
 from tests.support.fakes.cloud import disk_rules, places
-from tests.support.fakes.cloud.call import Call, answers, fingerprint, same_bytes, start_operation
+from tests.support.fakes.cloud.call import Call, fingerprint
 from tests.support.fakes.cloud.encryption import disk_encryption
 from tests.support.fakes.cloud.errors import ApiError, invalid, invalid_field, not_found
 from tests.support.fakes.cloud.operations import Collection
@@ -122,49 +121,21 @@ def _disk(call: Call, path: str, body: Json) -> Json:
     return disk
 
 
-def _disk_users(call: Call, path: str) -> Iterator[str]:
-    for user in call.state.get(path).get("users", []):
-        yield user.removeprefix(PREFIX)
+DISKS = Collection(name="disks", singular="disk", prepare=_disk, finish=_made).register()
 
 
-DISKS = Collection(name="disks", singular="disk", prepare=_disk, finish=_made, users=_disk_users).register()
-
-
-def set_labels(call: Call, collection: Collection) -> Json:
-    """Replace all labels, if nobody else has changed them since they were read."""
-    path = collection.path(call)
-    resource = call.state.get(path)
-    if not same_bytes(call.body.get("labelFingerprint", ""), resource["labelFingerprint"]):
-        raise ApiError(412, "conditionNotMet", "Labels fingerprint either invalid or resource labels have changed")
-    labels = call.body.get("labels", {})
-    return start_operation(
-        call, path, finish=lambda: resource.update(labels=labels, labelFingerprint=fingerprint(labels))
-    )
-
-
-@answers("compute.disks.setLabels")
-def set_disk_labels(call: Call) -> Json:
-    """Replace a disk's labels."""
-    return set_labels(call, DISKS)
-
-
-@answers("compute.disks.addResourcePolicies")
-def add_policies(call: Call) -> Json:
+@DISKS.changes("addResourcePolicies")
+def add_policies(call: Call, disk: Json) -> Json:
     """Give a disk a snapshot schedule."""
-    path = DISKS.path(call)
-    disk = call.state.get(path)
     wanted = [_schedule(call, reference) for reference in call.body.get("resourcePolicies", [])]
     have = disk.get("resourcePolicies", [])
     if have and wanted and have != wanted:
         raise invalid("Disk already has a snapshot schedule; a disk can have only one.")
-    return start_operation(call, path, finish=lambda: disk.update(resourcePolicies=wanted))
+    return {"resourcePolicies": wanted}
 
 
-@answers("compute.disks.removeResourcePolicies")
-def remove_policies(call: Call) -> Json:
+@DISKS.changes("removeResourcePolicies")
+def remove_policies(call: Call, disk: Json) -> Json:
     """Take a snapshot schedule away."""
-    path = DISKS.path(call)
-    disk = call.state.get(path)
     away = {_schedule(call, reference) for reference in call.body.get("resourcePolicies", [])}
-    left = [one for one in disk.get("resourcePolicies", []) if one not in away]
-    return start_operation(call, path, finish=lambda: disk.update(resourcePolicies=left))
+    return {"resourcePolicies": [one for one in disk.get("resourcePolicies", []) if one not in away]}

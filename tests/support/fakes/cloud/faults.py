@@ -3,7 +3,6 @@
 import re
 import time
 from dataclasses import dataclass
-from typing import Any
 
 from tests.support.fakes.cloud.errors import ApiError, permission_denied, service_disabled
 from tests.support.fakes.cloud.policies import concurrent_change
@@ -65,10 +64,6 @@ class Fault:
     def sleep(self) -> None:
         """Be slow."""
         time.sleep(self.seconds)
-
-    def shown(self) -> dict[str, Any]:
-        """For the test that asks whether it struck."""
-        return {"method": self.method, "kind": self.kind, "nth": self.nth, "seen": self.seen, "struck": self.struck}
 
 
 def quota_exceeded(region: str, limit: float) -> ApiError:

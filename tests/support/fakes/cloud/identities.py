@@ -7,6 +7,7 @@ from typing import Any
 from tests.support.fakes.cloud.call import Call, answers, fingerprint
 from tests.support.fakes.cloud.errors import ApiError
 from tests.support.fakes.cloud.policies import by_id, mark_deleted, project_id
+from tests.support.fakes.cloud.stored import Stored
 
 Json = dict[str, Any]
 ACCOUNT_ID = re.compile(r"[a-z]([-a-z0-9]{4,28}[a-z0-9])")
@@ -56,19 +57,12 @@ def enable_service(call: Call) -> Json:
     }
 
 
-def _account_path(call: Call) -> str:
-    path = call.parameters["name"].replace("projects/-/", f"projects/{call.state.settings.project}/")
-    path = by_id(call.state, path)
-    if path not in call.state.resources:
-        raise ApiError(404, "notFound", f"Unknown service account: {path.rpartition('/')[2]}")
-    return path
+def _account(call: Call) -> str:
+    return by_id(call.state, call.parameters["name"].replace("projects/-/", f"projects/{call.state.settings.project}/"))
 
 
-@answers("iam.projects.serviceAccounts.create")
-def create_account(call: Call) -> Json:
-    """A service account."""
-    project = project_id(call.state, call.parameters["name"].rpartition("/")[2])
-    account_id = call.body.get("accountId", "")
+def _new_account(call: Call, parent: str) -> tuple[str, Json]:
+    account_id, project = call.body.get("accountId", ""), call.state.settings.project
     if not ACCOUNT_ID.fullmatch(account_id):
         message = (
             f'The account ID "{account_id}" does not have a length between 6 and 30 or is not of the form '
@@ -76,46 +70,41 @@ def create_account(call: Call) -> Json:
         )
         raise ApiError(400, "badRequest", message)
     email = f"{account_id}@{project}.iam.gserviceaccount.com"
-    path = f"projects/{project}/serviceAccounts/{email}"
-    if path in call.state.resources:
-        raise ApiError(
-            409, "alreadyExists", f"Service account {account_id} already exists within project projects/{project}."
-        )
+    path = f"{parent}/serviceAccounts/{email}"
     given = call.body.get("serviceAccount", {})
     unique_id = call.state.number()
-    call.state.born[path] = time.monotonic()
+    call.state.born.setdefault(path, time.monotonic())
     account = {**given, "name": path, "projectId": project, "email": email, "uniqueId": unique_id}
-    return dict(call.state.add(path, {**account, "oauth2ClientId": unique_id, "etag": fingerprint(given)}))
+    return path, {**account, "oauth2ClientId": unique_id, "etag": fingerprint(given)}
 
 
-@answers("iam.projects.serviceAccounts.get")
-def get_account(call: Call) -> Json:
-    """A service account."""
-    return dict(call.state.get(_account_path(call)))
+def _taken(path: str) -> ApiError:
+    _, project, _, email = path.split("/")
+    account_id = email.partition("@")[0]
+    message = f"Service account {account_id} already exists within project projects/{project}."
+    return ApiError(409, "alreadyExists", message)
 
 
-@answers("iam.projects.serviceAccounts.list")
-def list_accounts(call: Call) -> Json:
-    """All service accounts of the project."""
-    project = project_id(call.state, call.parameters["name"].rpartition("/")[2])
-    return {"accounts": [one for _, one in call.state.under(f"projects/{project}", "serviceAccounts")]}
-
-
-@answers("iam.projects.serviceAccounts.patch")
-def patch_account(call: Call) -> Json:
-    """Change name and description."""
-    account = call.state.get(_account_path(call))
+def _changed_account(call: Call, account: Json) -> Json:
+    """Name and description; this API has the mask in the body."""
     mask = call.body.get("updateMask", "").replace("_", "").lower().split(",")
     changes = call.body.get("serviceAccount", {})
-    account.update({key: value for key, value in changes.items() if key.lower() in mask})
-    return dict(account)
+    return {**account, **{key: value for key, value in changes.items() if key.lower() in mask}}
 
 
-@answers("iam.projects.serviceAccounts.delete")
-def delete_account(call: Call) -> Json:
-    """Delete; policies that name it keep a trace."""
-    path = _account_path(call)
+def _leave_traces(call: Call, path: str) -> None:
+    """Policies that name a deleted account keep a trace of it."""
     account = call.state.get(path)
     mark_deleted(call.state, account["email"], account["uniqueId"])
-    call.state.remove(path)
-    return {}
+    call.state.born.pop(path, None)
+
+
+ACCOUNTS = Stored(
+    service="iam.projects.serviceAccounts",
+    create=_new_account,
+    absent="Unknown service account: {name}",
+    taken=_taken,
+    find=_account,
+    change=_changed_account,
+    gone=_leave_traces,
+).register()

@@ -1,33 +1,25 @@
 """Changes of an existing instance: which need it stopped, which need a fresh fingerprint, which a free disk."""
 
-from collections.abc import Callable
 from typing import Any
 
 from tests.support.fakes.cloud import addresses, disk_rules, local_ssds, rules
-from tests.support.fakes.cloud.call import Call, answers, fingerprint, same_bytes, start_operation
+from tests.support.fakes.cloud.call import Call, fingerprint, same_bytes
 from tests.support.fakes.cloud.cards import access_config
-from tests.support.fakes.cloud.disks import release, set_labels, use
+from tests.support.fakes.cloud.disks import release, use
 from tests.support.fakes.cloud.errors import ApiError, in_use, invalid, invalid_field
 from tests.support.fakes.cloud.instance_disks import attached_disk
 from tests.support.fakes.cloud.instances import INSTANCES, machine_of, stamped_metadata
+from tests.support.fakes.cloud.operations import Changes
 from tests.support.fakes.cloud.others import check_accounts
 from tests.support.fakes.cloud.state import PREFIX
 
 Json = dict[str, Any]
 
 
-def _change(call: Call, change: Callable[[Json], None]) -> Json:
-    path = INSTANCES.path(call)
-    instance = call.state.get(path)
-    return start_operation(call, path, finish=lambda: change(instance))
-
-
-def _stopped(call: Call, what: str) -> Json:
-    instance = call.state.get(INSTANCES.path(call))
+def _stopped(instance: Json, what: str) -> None:
     if instance["status"] != "TERMINATED":
         message = f"Instance '{instance['name']}' must be in state TERMINATED to change its {what}."
         raise ApiError(400, "instanceNotStopped", message)
-    return instance
 
 
 def _fresh(call: Call, current: str) -> None:
@@ -35,26 +27,19 @@ def _fresh(call: Call, current: str) -> None:
         raise ApiError(412, "conditionNotMet", "Supplied fingerprint does not match current metadata fingerprint.")
 
 
-@answers("compute.instances.setLabels")
-def set_instance_labels(call: Call) -> Json:
-    """Replace all labels."""
-    return set_labels(call, INSTANCES)
-
-
-@answers("compute.instances.setMetadata")
-def set_metadata(call: Call) -> Json:
+@INSTANCES.changes("setMetadata")
+def set_metadata(call: Call, instance: Json) -> Json:
     """Replace all metadata."""
-    _fresh(call, call.state.get(INSTANCES.path(call))["metadata"]["fingerprint"])
-    metadata = stamped_metadata(call.body)
-    return _change(call, lambda instance: instance.update(metadata=metadata))
+    _fresh(call, instance["metadata"]["fingerprint"])
+    return {"metadata": stamped_metadata(call.body)}
 
 
-@answers("compute.instances.setTags")
-def set_tags(call: Call) -> Json:
+@INSTANCES.changes("setTags")
+def set_tags(call: Call, instance: Json) -> Json:
     """Replace all network tags."""
-    _fresh(call, call.state.get(INSTANCES.path(call))["tags"]["fingerprint"])
+    _fresh(call, instance["tags"]["fingerprint"])
     items = call.body.get("items", [])
-    return _change(call, lambda instance: instance.update(tags={"items": items, "fingerprint": fingerprint(items)}))
+    return {"tags": {"items": items, "fingerprint": fingerprint(items)}}
 
 
 def _disks(call: Call, instance: Json) -> list[Json]:
@@ -70,60 +55,55 @@ def _same_local_ssds(instance: Json, machine: rules.Machine) -> None:
         raise ApiError(400, "badRequest", message)
 
 
-@answers("compute.instances.setMachineType")
-def set_machine_type(call: Call) -> Json:
+@INSTANCES.changes("setMachineType")
+def set_machine_type(call: Call, instance: Json) -> Json:
     """Another shape, while the instance is stopped; its disks and image must suit it."""
-    instance = _stopped(call, "machine type")
+    _stopped(instance, "machine type")
     machine = machine_of(call, call.body.get("machineType", ""))
     _same_local_ssds(instance, machine)
     disks = _disks(call, instance)
     rules.check_disks(machine, disks, "setting machine type")
     boot = call.state.get(call.resolve(next(one for one in instance["disks"] if one["boot"])["source"]))
     rules.check_image(machine, boot.get("architecture", "X86_64"), [one["type"] for one in boot["guestOsFeatures"]])
-    link = f"{PREFIX}{call.parent}/machineTypes/{machine.name}"
-    return _change(call, lambda instance: instance.update(machineType=link))
+    return {"machineType": f"{PREFIX}{call.parent}/machineTypes/{machine.name}"}
 
 
-@answers("compute.instances.setServiceAccount")
-def set_service_account(call: Call) -> Json:
+@INSTANCES.changes("setServiceAccount")
+def set_service_account(call: Call, instance: Json) -> Json:
     """Another identity, while the instance is stopped."""
-    _stopped(call, "service account")
+    _stopped(instance, "service account")
     check_accounts(call, [call.body])
-    return _change(call, lambda instance: instance.update(serviceAccounts=[call.body]))
+    return {"serviceAccounts": [call.body]}
 
 
-@answers("compute.instances.updateShieldedInstanceConfig")
-def update_shielded(call: Call) -> Json:
+@INSTANCES.changes("updateShieldedInstanceConfig")
+def update_shielded(call: Call, instance: Json) -> Changes:
     """Other boot protection, while the instance is stopped."""
-    _stopped(call, "shielded instance config")
-    return _change(call, lambda instance: instance["shieldedInstanceConfig"].update(call.body))
+    _stopped(instance, "shielded instance config")
+    return lambda: instance["shieldedInstanceConfig"].update(call.body)
 
 
-@answers("compute.instances.setScheduling")
-def set_scheduling(call: Call) -> Json:
+@INSTANCES.changes("setScheduling")
+def set_scheduling(call: Call, instance: Json) -> Json:
     """Other scheduling; the provisioning model itself and time limits only while stopped."""
-    instance = call.state.get(INSTANCES.path(call))
     new = {**instance["scheduling"], **call.body}
     rules.check_scheduling(new)
     local_ssds.check_scheduling(rules.MACHINES[instance["machineType"].rpartition("/")[2]], new)
     for name in ("provisioningModel", "preemptible", "maxRunDuration"):
         if new.get(name) != instance["scheduling"].get(name):
-            _stopped(call, f"scheduling.{name}")
-    return _change(call, lambda instance: instance.update(scheduling=new))
+            _stopped(instance, f"scheduling.{name}")
+    return {"scheduling": new}
 
 
-@answers("compute.instances.setDeletionProtection")
-def set_deletion_protection(call: Call) -> Json:
+@INSTANCES.changes("setDeletionProtection")
+def set_deletion_protection(call: Call, instance: Json) -> Json:
     """Protect against deletion, or no longer."""
-    wanted = call.parameters.get("deletionProtection", "true").lower() == "true"
-    return _change(call, lambda instance: instance.update(deletionProtection=wanted))
+    return {"deletionProtection": call.parameters.get("deletionProtection", "true").lower() == "true"}
 
 
-@answers("compute.instances.attachDisk")
-def attach_disk(call: Call) -> Json:
+@INSTANCES.changes("attachDisk")
+def attach_disk(call: Call, instance: Json) -> Changes:
     """Attach an existing disk that suits the machine and is free."""
-    path = INSTANCES.path(call)
-    instance = call.state.get(path)
     disk_path = call.resolve(call.body.get("source", ""))
     disk = call.state.get(disk_path)
     if disk.get("users") and call.body.get("mode") != "READ_ONLY":
@@ -136,77 +116,72 @@ def attach_disk(call: Call) -> Json:
     if attached["deviceName"] in {one["deviceName"] for one in instance["disks"]}:
         raise invalid_field("resource.deviceName", attached["deviceName"], "Device name is already in use.")
 
-    def change(instance: Json) -> None:
+    def finish() -> None:
         instance["disks"].append(attached)
-        use(disk, path)
+        use(disk, INSTANCES.path(call))
 
-    return _change(call, change)
+    return finish
 
 
-def _attached(call: Call) -> Json:
+def _attached(call: Call, instance: Json) -> Json:
     name = call.parameters["deviceName"]
-    for attached in call.state.get(INSTANCES.path(call))["disks"]:
+    for attached in instance["disks"]:
         if attached["deviceName"] == name:
             return dict(attached)
     raise invalid(f"Invalid value for field 'deviceName': '{name}'. No attached disk found with device name '{name}'")
 
 
-@answers("compute.instances.detachDisk")
-def detach_disk(call: Call) -> Json:
+@INSTANCES.changes("detachDisk")
+def detach_disk(call: Call, instance: Json) -> Changes:
     """Detach a disk; the boot disk only while stopped."""
-    path, attached = INSTANCES.path(call), _attached(call)
+    attached = _attached(call, instance)
     if attached["boot"]:
-        _stopped(call, "boot disk")
+        _stopped(instance, "boot disk")
     disk = call.state.get(call.resolve(attached["source"]))
 
-    def change(instance: Json) -> None:
+    def finish() -> None:
         instance["disks"] = [one for one in instance["disks"] if one["deviceName"] != attached["deviceName"]]
-        release(disk, path)
+        release(disk, INSTANCES.path(call))
 
-    return _change(call, change)
+    return finish
 
 
-@answers("compute.instances.setDiskAutoDelete")
-def set_auto_delete(call: Call) -> Json:
+@INSTANCES.changes("setDiskAutoDelete")
+def set_auto_delete(call: Call, instance: Json) -> Changes:
     """Whether a disk goes with its instance."""
-    name = _attached(call)["deviceName"]
+    name = _attached(call, instance)["deviceName"]
     wanted = call.parameters["autoDelete"].lower() == "true"
-
-    def change(instance: Json) -> None:
-        next(one for one in instance["disks"] if one["deviceName"] == name)["autoDelete"] = wanted
-
-    return _change(call, change)
+    return lambda: next(one for one in instance["disks"] if one["deviceName"] == name).update(autoDelete=wanted)
 
 
-def _card(call: Call) -> Any:
+def _card(call: Call, instance: Json) -> Any:
     name = call.parameters["networkInterface"]
-    for card in call.state.get(INSTANCES.path(call))["networkInterfaces"]:
+    for card in instance["networkInterfaces"]:
         if card["name"] == name:
             return card
     raise invalid_field("networkInterface", name, "The network interface does not exist.")
 
 
-@answers("compute.instances.addAccessConfig")
-def add_access_config(call: Call) -> Json:
+@INSTANCES.changes("addAccessConfig")
+def add_access_config(call: Call, instance: Json) -> Changes:
     """Give a card a public address."""
-    card = _card(call)
+    card = _card(call, instance)
     if card.get("accessConfigs"):
         raise invalid("At most one access config currently supported.")
     config = access_config(call, INSTANCES.path(call), call.body)
 
-    def change(instance: Json) -> None:
+    def finish() -> None:
         card.update(accessConfigs=[config])
         if instance["status"] == "RUNNING":
             addresses.give_ephemeral(call.state, instance)
 
-    return _change(call, change)
+    return finish
 
 
-@answers("compute.instances.deleteAccessConfig")
-def delete_access_config(call: Call) -> Json:
+@INSTANCES.changes("deleteAccessConfig")
+def delete_access_config(call: Call, instance: Json) -> Changes:
     """Take a card's public address away."""
-    card, name = _card(call), call.parameters["accessConfig"]
+    card, name = _card(call, instance), call.parameters["accessConfig"]
     if name not in [config["name"] for config in card.get("accessConfigs", [])]:
         raise invalid_field("accessConfig", name, "The access config does not exist.")
-    path = INSTANCES.path(call)
-    return _change(call, lambda instance: addresses.let_go(call.state, path, card.pop("accessConfigs")))
+    return lambda: addresses.let_go(call.state, INSTANCES.path(call), card.pop("accessConfigs"))

@@ -1,6 +1,5 @@
 """Instances: what an insert checks and makes, how they start and stop, and what deleting one leaves behind."""
 
-from collections.abc import Iterator
 from typing import Any
 
 from tests.support.fakes.cloud import addresses, local_ssds, places, rules
@@ -104,16 +103,11 @@ def let_go(call: Call, path: str) -> None:
             call.state.remove(disk_path)
 
 
-def _nobody(call: Call, path: str) -> Iterator[str]:
-    return iter(())
-
-
 INSTANCES = Collection(
     name="instances",
     singular="instance",
     prepare=_instance,
     finish=boot,
-    users=_nobody,
     gone=let_go,
     leave=shut_down,
 ).register()
@@ -131,12 +125,7 @@ def stop(call: Call) -> Json:
         instance.update(status="TERMINATED", lastStopTimestamp=now())
 
     instance["status"] = "STOPPING" if instance["status"] == "RUNNING" else instance["status"]
-    return start_operation(
-        call,
-        path,
-        finish=finish,
-        is_ready=shut_down(call, path),
-    )
+    return start_operation(call, path, finish=finish, is_ready=shut_down(call, path))
 
 
 @answers("compute.instances.start")

@@ -4,7 +4,7 @@ import ipaddress
 from collections.abc import Iterator
 from typing import Any
 
-from tests.support.fakes.cloud.call import Call, answers, fingerprint, same_bytes, start_operation
+from tests.support.fakes.cloud.call import Call, fingerprint, same_bytes
 from tests.support.fakes.cloud.errors import invalid, invalid_field
 from tests.support.fakes.cloud.operations import Collection, users_of
 from tests.support.fakes.cloud.places import check_place
@@ -124,6 +124,11 @@ def _unlist(call: Call, path: str) -> None:
             network["subnetworks"].remove(PREFIX + path)
 
 
+def _fresh_subnetwork(call: Call, subnetwork: Json) -> None:
+    if not same_bytes(str(call.body.get("fingerprint", subnetwork["fingerprint"])), subnetwork["fingerprint"]):
+        raise invalid_field("resource.fingerprint", call.body["fingerprint"], "Fingerprint is stale.")
+
+
 NETWORKS = Collection(
     name="networks",
     singular="network",
@@ -137,61 +142,24 @@ SUBNETWORKS = Collection(
     finish=_list_in_network,
     users=_instances_in,
     gone=_unlist,
+    patched=_fresh_subnetwork,
 ).register()
-ROUTERS = Collection(name="routers", singular="router", prepare=_router).register()
+ROUTERS = Collection(
+    name="routers", singular="router", prepare=_router, patched=lambda call, router: _check_nats(call, call.body)
+).register()
 FIREWALLS = Collection(name="firewalls", singular="firewall", prepare=_firewall).register()
 
 
-def patch(call: Call, collection: Collection) -> Json:
-    """Replace the given top-level fields when the operation ends."""
-    path = collection.path(call)
-    resource = call.state.get(path)
-    changes = {key: value for key, value in call.body.items() if key not in ("name", "network", "fingerprint")}
-    return start_operation(call, path, finish=lambda: resource.update(changes))
-
-
-@answers("compute.networks.patch")
-def patch_network(call: Call) -> Json:
-    """Change a network's routing."""
-    return patch(call, NETWORKS)
-
-
-@answers("compute.routers.patch")
-def patch_router(call: Call) -> Json:
-    """Change a router; its NATs are a field of it."""
-    _check_nats(call, call.body)
-    return patch(call, ROUTERS)
-
-
-@answers("compute.firewalls.patch")
-def patch_firewall(call: Call) -> Json:
-    """Change a firewall."""
-    return patch(call, FIREWALLS)
-
-
-@answers("compute.subnetworks.patch")
-def patch_subnetwork(call: Call) -> Json:
-    """Change a subnet, if it has not changed since it was read."""
-    resource = call.state.get(SUBNETWORKS.path(call))
-    if not same_bytes(str(call.body.get("fingerprint", resource["fingerprint"])), resource["fingerprint"]):
-        raise invalid_field("resource.fingerprint", call.body["fingerprint"], "Fingerprint is stale.")
-    return patch(call, SUBNETWORKS)
-
-
-@answers("compute.subnetworks.setPrivateIpGoogleAccess")
-def set_private_access(call: Call) -> Json:
+@SUBNETWORKS.changes("setPrivateIpGoogleAccess")
+def set_private_access(call: Call, subnetwork: Json) -> Json:
     """Switch private access to Google on or off."""
-    path = SUBNETWORKS.path(call)
-    resource = call.state.get(path)
-    return start_operation(call, path, finish=lambda: resource.update(call.body))
+    return call.body
 
 
-@answers("compute.subnetworks.expandIpCidrRange")
-def expand_range(call: Call) -> Json:
+@SUBNETWORKS.changes("expandIpCidrRange")
+def expand_range(call: Call, subnetwork: Json) -> Json:
     """Grow a subnet; it cannot shrink."""
-    path = SUBNETWORKS.path(call)
-    resource = call.state.get(path)
-    old, new = (ipaddress.IPv4Network(one["ipCidrRange"]) for one in (resource, call.body))
+    old, new = (ipaddress.IPv4Network(one["ipCidrRange"]) for one in (subnetwork, call.body))
     if not old.subnet_of(new) or old == new:
         raise invalid_field("ipCidrRange", new, f"New range must contain the old one, {old}.")
-    return start_operation(call, path, finish=lambda: resource.update(call.body))
+    return call.body

@@ -1,12 +1,13 @@
 """Reading and awaiting operations, and the methods that every Compute collection shares."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from tests.support.fakes.cloud.call import ANSWERS, Call, answers, start_operation
-from tests.support.fakes.cloud.errors import in_use, invalid, not_found
+from tests.support.fakes.cloud.call import ANSWERS, Call, answers, fingerprint, same_bytes, start_operation
+from tests.support.fakes.cloud.errors import ApiError, in_use, invalid, not_found
 from tests.support.fakes.cloud.filters import matches
 from tests.support.fakes.cloud.state import PREFIX, now
 
@@ -49,6 +50,33 @@ def list_operations(call: Call) -> Json:
     return {"kind": "compute#operationList", "id": prefix, "items": items, "selfLink": PREFIX + prefix}
 
 
+def listed(call: Call, kind: str, parent: str, items: Iterable[Json]) -> Json:
+    """A list of Compute's, of what the filter lets through."""
+    found = [one for one in items if matches(call.parameters.get("filter", ""), one)]
+    return {"kind": f"compute#{kind}List", "id": parent, "items": found, "selfLink": PREFIX + parent}
+
+
+def aggregated(call: Call, collection: str, items: Iterable[tuple[str, Json]]) -> Json:
+    """A list by scope: each item comes with its own."""
+    found: Json = {}
+    for scope, one in items:
+        if matches(call.parameters.get("filter", ""), one):
+            found.setdefault(scope, {}).setdefault(collection, []).append(one)
+    where = f"projects/{call.project}/aggregated/{collection}"
+    kind = "resourcePolicy" if collection == "resourcePolicies" else collection.removesuffix("s")
+    return {"kind": f"compute#{kind}AggregatedList", "id": where, "items": found, "selfLink": PREFIX + where}
+
+
+def its_users(call: Call, path: str) -> Iterator[str]:
+    """Who has taken a resource, as it says itself."""
+    for user in call.state.get(path).get("users", []):
+        yield user.removeprefix(PREFIX)
+
+
+Changes = Json | Callable[[], object]
+"""What becomes of a resource when an operation ends: other values of its fields, or whatever has to be done."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collection:
     """One kind of Compute resource: how it is called, what an insert adds and checks, and what keeps it alive."""
@@ -57,17 +85,42 @@ class Collection:
     singular: str
     prepare: Callable[[Call, str, Json], Json] = lambda call, path, body: body
     finish: Callable[[Call, Json], None] = lambda call, resource: None
-    users: Callable[[Call, str], Iterator[str]] = lambda call, path: iter(())
+    users: Callable[[Call, str], Iterator[str]] = its_users
     gone: Callable[[Call, str], None] = lambda call, path: None
     leave: Callable[[Call, str], Callable[[], bool]] = lambda call, path: lambda: True
     """Begin to end what runs, and tell when it has ended."""
+    patched: Callable[[Call, Json], None] = lambda call, resource: None
+    """Why a PATCH is refused."""
 
     def register(self) -> "Collection":
-        """Answer the methods that all collections have; those of its own a collection registers itself."""
+        """Answer the methods that collections have; those of its own a collection registers by `changes`."""
         verbs = {"insert": self.insert, "get": self.get, "list": self.list, "delete": self.delete}
         for verb, answer in {**verbs, "aggregatedList": self.aggregated_list}.items():
             ANSWERS[f"compute.{self.name}.{verb}"] = answer
+        self.changes("setLabels")(_set_labels)
+        self.changes("patch")(self._patch)
         return self
+
+    def changes(self, verb: str) -> Callable[[Callable[[Call, Json], Changes]], Callable[[Call, Json], Changes]]:
+        """Make a function of a call and its resource the judge of a change, which an operation then brings about."""
+
+        def register(judge: Callable[[Call, Json], Changes]) -> Callable[[Call, Json], Changes]:
+            @answers(f"compute.{self.name}.{verb}")
+            def answer(call: Call) -> Json:
+                path = self.path(call)
+                resource = call.state.get(path)
+                made = judge(call, resource)
+                finish = made if callable(made) else partial(resource.update, made)
+                return start_operation(call, path, finish=finish)
+
+            return judge
+
+        return register
+
+    def _patch(self, call: Call, resource: Json) -> Json:
+        """The given top-level fields."""
+        self.patched(call, resource)
+        return {key: value for key, value in call.body.items() if key not in ("name", "network", "fingerprint")}
 
     def path(self, call: Call) -> str:
         """The path of the resource that a call names, by name or by numeric id."""
@@ -112,24 +165,13 @@ class Collection:
 
     def list(self, call: Call) -> Json:
         """All resources of the scope that the filter lets through."""
-        parent = f"{call.parent}/{self.name}"
-        found = [one for path, one in call.state.under(call.parent, self.name)]
-        items = [one for one in found if matches(call.parameters.get("filter", ""), one)]
-        return {"kind": f"compute#{self.singular}List", "id": parent, "items": items, "selfLink": PREFIX + parent}
+        found = (one for _, one in call.state.under(call.parent, self.name))
+        return listed(call, self.singular, f"{call.parent}/{self.name}", found)
 
     def aggregated_list(self, call: Call) -> Json:
         """All resources of the project by scope."""
-        items: Json = {}
-        for path, one in call.state.under(f"projects/{call.project}", self.name):
-            if matches(call.parameters.get("filter", ""), one):
-                items.setdefault("/".join(path.split("/")[2:-2]), {}).setdefault(self.name, []).append(one)
-        where = f"projects/{call.project}/aggregated/{self.name}"
-        return {
-            "kind": f"compute#{self.singular}AggregatedList",
-            "id": where,
-            "items": items,
-            "selfLink": PREFIX + where,
-        }
+        found = call.state.under(f"projects/{call.project}", self.name)
+        return aggregated(call, self.name, (("/".join(path.split("/")[2:-2]), one) for path, one in found))
 
     def delete(self, call: Call) -> Json:
         """Delete a resource that nothing uses."""
@@ -144,6 +186,14 @@ class Collection:
             raise in_use(path, user)
         is_ready = self.leave(call, path)
         return start_operation(call, path, finish=lambda: self._remove(call, path), is_ready=is_ready)
+
+
+def _set_labels(call: Call, resource: Json) -> Json:
+    """All labels anew, if nobody else has changed them since they were read."""
+    if not same_bytes(call.body.get("labelFingerprint", ""), resource["labelFingerprint"]):
+        raise ApiError(412, "conditionNotMet", "Labels fingerprint either invalid or resource labels have changed")
+    labels = call.body.get("labels", {})
+    return {"labels": labels, "labelFingerprint": fingerprint(labels)}
 
 
 def users_of(field: str, *collections: str) -> Callable[[Call, str], Iterator[str]]:

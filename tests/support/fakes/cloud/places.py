@@ -7,7 +7,7 @@ from typing import Any
 from tests.support.fakes.cloud import disk_rules, rules
 from tests.support.fakes.cloud.call import Call, answers
 from tests.support.fakes.cloud.errors import not_found
-from tests.support.fakes.cloud.filters import matches
+from tests.support.fakes.cloud.operations import aggregated, listed
 from tests.support.fakes.cloud.state import PREFIX
 
 Json = dict[str, Any]
@@ -59,12 +59,6 @@ def image(path: str) -> Json:
                 guestOsFeatures=features,
             )
     raise not_found(path)
-
-
-@answers("compute.images.get")
-def get_image(call: Call) -> Json:
-    """An image."""
-    return image(f"projects/{call.project}/global/images/{call.parameters['image']}")
 
 
 @answers("compute.images.getFromFamily")
@@ -126,7 +120,7 @@ def disk_type(project: str, zone_name: str, name: str) -> Json:
     return _described("diskType", path, zone=PREFIX + f"projects/{project}/zones/{zone_name}", defaultDiskSizeGb="100")
 
 
-def _all(call: Call, collection: str) -> Iterator[tuple[str, Json]]:
+def _zonal(call: Call, collection: str) -> Iterator[tuple[str, Json]]:
     for name in rules.zones():
         if call.parameters.get("zone") in (None, name):
             if collection == "machineTypes":
@@ -135,71 +129,48 @@ def _all(call: Call, collection: str) -> Iterator[tuple[str, Json]]:
                 yield from ((name, disk_type(call.project, name, one)) for one in disk_rules.DISK_TYPES)
 
 
-def _list(kind: str, call: Call, items: list[Json]) -> Json:
-    path = f"{call.parent}/{kind}s"
-    items = [one for one in items if matches(call.parameters.get("filter", ""), one)]
-    return {"kind": f"compute#{kind}List", "id": path, "items": items, "selfLink": PREFIX + path}
+def _there(call: Call) -> Iterator[Json]:
+    """All that is in the collection of a call, in its zone if it names one."""
+    collection = call.method.id.split(".")[1]
+    if collection == "images":
+        owned = (name for name, (owner, *_) in FAMILIES.items() if owner == call.project)
+        yield from (image(f"projects/{call.project}/global/images/family/{name}") for name in owned)
+    elif collection == "zones":
+        yield from (zone(call.project, name) for name in rules.zones())
+    elif collection == "regions":
+        yield from (region(call, name) for name in rules.ZONES)
+    else:
+        yield from (one for _, one in _zonal(call, collection))
 
 
-@answers("compute.machineTypes.get", "compute.diskTypes.get")
-def get_type(call: Call) -> Json:
-    """A machine type or disk type that the zone offers."""
+COLLECTIONS = ("images", "zones", "regions", "machineTypes", "diskTypes")
+
+
+@answers(*(f"compute.{name}.get" for name in COLLECTIONS))
+def get(call: Call) -> Json:
+    """What is there under a name."""
     check_place(call)
     collection = call.method.id.split(".")[1]
     name = call.parameters[collection.removesuffix("s")]
-    for _, found in _all(call, collection):
+    for found in _there(call):
         if found["name"] == name:
             return found
     raise not_found(f"{call.parent}/{collection}/{name}")
 
 
-@answers("compute.machineTypes.list", "compute.diskTypes.list")
-def list_types(call: Call) -> Json:
-    """What a zone offers."""
+@answers(*(f"compute.{name}.list" for name in COLLECTIONS))
+def list_there(call: Call) -> Json:
+    """All that is there."""
     check_place(call)
     collection = call.method.id.split(".")[1]
-    return _list(collection.removesuffix("s"), call, [one for _, one in _all(call, collection)])
+    return listed(call, collection.removesuffix("s"), f"{call.parent}/{collection}", _there(call))
 
 
 @answers("compute.machineTypes.aggregatedList", "compute.diskTypes.aggregatedList")
-def aggregate_types(call: Call) -> Json:
+def aggregate(call: Call) -> Json:
     """What all zones offer."""
     collection = call.method.id.split(".")[1]
-    items: Json = {}
-    for name, one in _all(call, collection):
-        if matches(call.parameters.get("filter", ""), one):
-            items.setdefault(f"zones/{name}", {}).setdefault(collection, []).append(one)
-    path = f"projects/{call.project}/aggregated/{collection}"
-    kind = f"compute#{collection.removesuffix('s')}AggregatedList"
-    return {"kind": kind, "id": path, "items": items, "selfLink": PREFIX + path}
-
-
-@answers("compute.images.list", "compute.zones.list", "compute.regions.list")
-def list_places(call: Call) -> Json:
-    """Images of a project, or all zones or regions."""
-    collection = call.method.id.split(".")[1]
-    if collection == "images":
-        found = [image(f"projects/{owner}/global/images/family/{name}") for name, (owner, *_) in FAMILIES.items()]
-        items = [one for one in found if f"/projects/{call.project}/" in one["selfLink"]]
-    elif collection == "zones":
-        items = [zone(call.project, name) for name in rules.zones()]
-    else:
-        items = [region(call, name) for name in rules.ZONES]
-    return _list(collection.removesuffix("s"), call, items)
-
-
-@answers("compute.zones.get")
-def get_zone(call: Call) -> Json:
-    """A zone."""
-    check_place(call)
-    return zone(call.project, call.parameters["zone"])
-
-
-@answers("compute.regions.get")
-def get_region(call: Call) -> Json:
-    """A region."""
-    check_place(call)
-    return region(call, call.parameters["region"])
+    return aggregated(call, collection, ((f"zones/{name}", one) for name, one in _zonal(call, collection)))
 
 
 @answers("compute.projects.get")

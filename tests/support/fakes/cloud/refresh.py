@@ -1,6 +1,7 @@
-"""Trim Google's discovery documents to what the cloud offers: `python -m tests.support.fakes.cloud.refresh WHEEL`.
+"""Trim discovery documents to what the cloud offers: `python -m tests.support.fakes.cloud.refresh WHEEL [ID...]`.
 
-WHEEL is google-api-python-client's; it carries the documents of every Google API.
+WHEEL is google-api-python-client's; it carries the documents of every Google API. What the trimmed documents have stays
+offered, and so are from now on the methods with these ids. What they do not have is answered with 404, as Google does.
 """
 
 import json
@@ -10,8 +11,6 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
-
-from tests.support.fakes.cloud.offered import OFFERED
 
 DISCOVERY = Path(__file__).with_name("discovery")
 INSIDE = "googleapiclient/discovery_cache/documents"
@@ -104,11 +103,14 @@ def main() -> None:
     """Write all documents again and say how large they are."""
     total = 0
     with zipfile.ZipFile(sys.argv[1]) as wheel:
-        for name, method_ids in OFFERED.items():
-            text = pretty_compact(trimmed(json.loads(wheel.read(f"{INSIDE}/{name}.json")), frozenset(method_ids)))
-            (DISCOVERY / f"{name}.json").write_text(text)
+        for path in sorted(DISCOVERY.glob("*.json")):
+            whole = json.loads(wheel.read(f"{INSIDE}/{path.name}"))
+            more = {method["id"] for method in methods_of(whole)} & set(sys.argv[2:])
+            method_ids = frozenset(json.loads(path.read_text())["methods"]) | more
+            text = pretty_compact(trimmed(whole, method_ids))
+            path.write_text(text)
             total += len(text)
-            print(f"{name}: {len(method_ids)} methods, {len(text)} bytes")
+            print(f"{path.stem}: {len(method_ids)} methods, {len(text)} bytes")
     print(f"{total} bytes in all")
 
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from tests.support.fakes.cloud.call import Call, answers, fingerprint
 from tests.support.fakes.cloud.errors import ApiError
-from tests.support.fakes.cloud.policies import by_id, project_id
+from tests.support.fakes.cloud.policies import by_id
+from tests.support.fakes.cloud.stored import Stored, masked
 
 Json = dict[str, Any]
 ROLE_ID = re.compile(r"[a-zA-Z0-9_.]{3,64}")
@@ -40,68 +41,51 @@ def _forget(call: Call, path: str) -> None:
         policy["bindings"] = [one for one in policy["bindings"] if one["role"] != path]
 
 
-def _role_path(call: Call) -> str:
+def _role(call: Call) -> str:
     path = by_id(call.state, call.parameters["name"])
     _forget(call, path)
-    if path not in call.state.resources:
-        raise ApiError(404, "notFound", f"The role named {path} was not found.")
     return path
 
 
-@answers("iam.projects.roles.create")
-def create_role(call: Call) -> Json:
+def _new_role(call: Call, parent: str) -> tuple[str, Json]:
     """A custom role, unless its id is, or was lately, another's."""
-    project = project_id(call.state, call.parameters["parent"].rpartition("/")[2])
-    role_id = call.body.get("roleId", "")
+    role_id, role = call.body.get("roleId", ""), call.body.get("role", {})
     if not ROLE_ID.fullmatch(role_id):
         raise ApiError(400, "badRequest", f"The role_id {role_id} must match [a-zA-Z0-9_.]{{3,64}}.")
-    _check_role(call.body.get("role", {}))
-    path = f"projects/{project}/roles/{role_id}"
+    _check_role(role)
+    path = f"{parent}/roles/{role_id}"
     _forget(call, path)
     days = call.state.days_since_deletion(path)
     if days is not None and days < RESERVED_DAYS:
         raise _refused(f"You can't create a role_id ({role_id}) which has been marked for deletion.")
-    if path in call.state.resources:
-        raise ApiError(409, "alreadyExists", f"A role named {role_id} in projects/{project} already exists.")
     call.state.deletions.pop(path, None)
-    role = {"stage": "ALPHA", **call.body.get("role", {}), "name": path}
-    return dict(call.state.add(path, {**role, "etag": fingerprint(role)}))
+    role = {"stage": "ALPHA", **role, "name": path}
+    return path, {**role, "etag": fingerprint(role)}
 
 
-@answers("iam.projects.roles.get")
-def get_role(call: Call) -> Json:
-    """A custom role, deleted or not."""
-    return dict(call.state.get(_role_path(call)))
+def _taken(path: str) -> ApiError:
+    parent, _, role_id = path.partition("/roles/")
+    return ApiError(409, "alreadyExists", f"A role named {role_id} in {parent} already exists.")
 
 
-@answers("iam.projects.roles.list")
-def list_roles(call: Call) -> Json:
-    """The project's roles; deleted ones on request, permissions in the full view only."""
-    project = project_id(call.state, call.parameters["parent"].rpartition("/")[2])
-    with_deleted = call.parameters.get("showDeleted", "false").lower() == "true"
-    for path, _ in list(call.state.under(f"projects/{project}", "roles")):
-        _forget(call, path)
-    roles = [one for _, one in call.state.under(f"projects/{project}", "roles")]
-    return {"roles": [one for one in roles if with_deleted or not one.get("deleted")]}
+def _is_listed(call: Call, role: Json) -> bool:
+    """Deleted ones on request, for as long as they can be brought back."""
+    _forget(call, role["name"])
+    is_wanted = call.parameters.get("showDeleted", "false").lower() == "true" or not role.get("deleted")
+    return is_wanted and role["name"] in call.state.resources
 
 
-@answers("iam.projects.roles.patch")
-def patch_role(call: Call) -> Json:
-    """Change a role that is not deleted."""
-    role = call.state.get(_role_path(call))
+def _changed_role(call: Call, role: Json) -> Json:
     if role.get("deleted"):
         raise _refused("You can't update a deleted role.")
     _check_role(call.body)
-    mask = call.parameters.get("updateMask", "").split(",")
-    changes = {key: value for key, value in call.body.items() if mask == [""] or key in mask}
-    role.update({**changes, "etag": fingerprint(changes)})
-    return dict(role)
+    return {**masked(call, role), "etag": fingerprint(call.body)}
 
 
 @answers("iam.projects.roles.delete")
 def delete_role(call: Call) -> Json:
     """Mark as deleted."""
-    path = _role_path(call)
+    path = ROLES.path(call)
     role = call.state.get(path)
     role["deleted"] = True
     call.state.deletions.setdefault(path, call.state.clock())
@@ -111,8 +95,19 @@ def delete_role(call: Call) -> Json:
 @answers("iam.projects.roles.undelete")
 def undelete_role(call: Call) -> Json:
     """Bring back."""
-    path = _role_path(call)
+    path = ROLES.path(call)
     role = call.state.get(path)
     role.pop("deleted", None)
     call.state.deletions.pop(path, None)
     return dict(role)
+
+
+ROLES = Stored(
+    service="iam.projects.roles",
+    create=_new_role,
+    absent="The role named {path} was not found.",
+    taken=_taken,
+    find=_role,
+    listed=_is_listed,
+    change=_changed_role,
+).register()

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from tests.support.fakes.cloud import places
-from tests.support.fakes.cloud.call import Call, answers, start_operation
+from tests.support.fakes.cloud.call import Call
 from tests.support.fakes.cloud.errors import invalid_field
 from tests.support.fakes.cloud.operations import Collection
 from tests.support.fakes.cloud.snapshots import snapshot_of
@@ -32,14 +32,6 @@ def _policy_users(call: Call, path: str) -> Iterator[str]:
 POLICIES = Collection(
     name="resourcePolicies", singular="resourcePolicy", prepare=_policy, users=_policy_users
 ).register()
-
-
-@answers("compute.resourcePolicies.patch")
-def patch_policy(call: Call) -> Json:
-    """Change a snapshot schedule."""
-    path = POLICIES.path(call)
-    resource = call.state.get(path)
-    return start_operation(call, path, finish=lambda: resource.update(call.body))
 
 
 def _retention(policy: Json) -> Json:

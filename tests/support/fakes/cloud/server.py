@@ -103,25 +103,6 @@ class Cloud:
         self.closing.wait(HANG_S)
         raise CutOffError
 
-    def control(self, verb: str, path: str, body: Json) -> Any:
-        """The tests' own side entrance: /_faults, /_state, /_requests, /_settings."""
-        if path == "/_faults":
-            if verb == "POST":
-                self.plant(**body)
-            elif verb == "DELETE":
-                self.faults.clear()
-            return [fault.shown() for fault in self.faults]
-        if path == "/_requests":
-            if verb == "DELETE":
-                self.requests.clear()
-            return list(self.requests)
-        with self.state.lock:
-            self.state.advance()
-            if path == "/_settings" and verb == "POST":
-                for name, value in body.items():
-                    setattr(self.state.settings, name, set(value) if name == "services" else value)
-            return json.loads(json.dumps(self.state.snapshot()))
-
 
 class Handler(BaseHTTPRequestHandler):
     """Bytes in, bytes out."""
@@ -132,14 +113,10 @@ class Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
         raw = self.rfile.read(length)
-        path = urlsplit(self.path).path
         headers = {name.lower(): value for name, value in self.headers.items()}
         try:
             body = json.loads(raw) if raw.strip() else {}
-            if path.startswith("/_"):
-                status, answer = 200, self.cloud.control(self.command, path, body)
-            else:
-                status, answer = self.cloud.answer(self.command, self.path, body, headers)
+            status, answer = self.cloud.answer(self.command, self.path, body, headers)
         except CutOffError:
             self.close_connection = True
             return
@@ -175,10 +152,10 @@ class Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def running(settings: Settings | None = None, *, port: int = 0) -> Iterator[Cloud]:
+def running(settings: Settings | None = None) -> Iterator[Cloud]:
     """A cloud on a port of its own for as long as the block runs."""
     cloud = Cloud(State(settings))
-    server = Server(("127.0.0.1", port), type("BoundHandler", (Handler,), {"cloud": cloud}))
+    server = Server(("127.0.0.1", 0), type("BoundHandler", (Handler,), {"cloud": cloud}))
     cloud.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()

@@ -4,7 +4,7 @@ from typing import Any
 
 from tests.support.fakes.cloud import places
 from tests.support.fakes.cloud.call import Call, answers, fingerprint, start_operation
-from tests.support.fakes.cloud.disks import DISKS, check_rate, set_labels
+from tests.support.fakes.cloud.disks import DISKS, check_rate
 from tests.support.fakes.cloud.errors import invalid_field
 from tests.support.fakes.cloud.operations import Collection
 from tests.support.fakes.cloud.state import PREFIX, State, now
@@ -67,9 +67,3 @@ def create_snapshot(call: Call) -> Json:
     snapshot = _snapshot(call, path, {**call.body, "sourceDisk": disk_path}) | {"selfLink": PREFIX + path}
     call.state.add(path, snapshot)
     return start_operation(call, disk_path, finish=lambda: _ready(call, snapshot), undo=lambda: call.state.remove(path))
-
-
-@answers("compute.snapshots.setLabels")
-def set_snapshot_labels(call: Call) -> Json:
-    """Replace a snapshot's labels."""
-    return set_labels(call, SNAPSHOTS)

@@ -95,8 +95,6 @@ class State:
         self.operations: dict[str, Json] = {}
         self.pending: list[Pending] = []
         self.machines: Machines | None = None
-        self.owners: dict[str, str] = {}
-        """The project of each bucket; a bucket with an entry for `<path>/o` holds that object."""
         self.born: dict[str, float] = {}
         """When a service account was created, in seconds of the monotonic clock."""
         self.deletions: dict[str, float] = {}

@@ -1,29 +1,19 @@
 """Alert policies, notification channels, and budgets."""
 
 import uuid
+from collections.abc import Callable
 from typing import Any
 
-from tests.support.fakes.cloud.call import Call, answers, fingerprint
+from tests.support.fakes.cloud.call import Call, fingerprint
 from tests.support.fakes.cloud.errors import ApiError
 from tests.support.fakes.cloud.policies import by_id, project_id
 from tests.support.fakes.cloud.state import now
+from tests.support.fakes.cloud.stored import Stored, masked
 
 Json = dict[str, Any]
-COLLECTIONS = ("alertPolicies", "notificationChannels")
 
 
-def _collection(call: Call) -> str:
-    return call.method.id.split(".")[2]
-
-
-def _path(call: Call) -> str:
-    path = by_id(call.state, call.parameters["name"])
-    if path not in call.state.resources:
-        raise ApiError(404, "notFound", f"The resource {path} was not found.")
-    return path
-
-
-def _check_channel(channel: Json) -> None:
+def _check_channel(call: Call, channel: Json) -> None:
     needed = {"email": "email_address", "slack": "channel_name", "webhook_tokenauth": "url", "pubsub": "topic"}
     kind = channel.get("type", "")
     if kind not in needed:
@@ -49,79 +39,56 @@ def _check_policy(call: Call, policy: Json) -> None:
             raise ApiError(400, "badRequest", f"Notification channel {channel} does not exist.")
 
 
-def _check(call: Call, body: Json) -> None:
-    if _collection(call) == "alertPolicies":
-        _check_policy(call, body)
-    else:
-        _check_channel(body)
+Check = Callable[[Call, Json], None]
 
 
-@answers(*(f"monitoring.projects.{name}.create" for name in COLLECTIONS))
-def create(call: Call) -> Json:
-    """A policy or a channel, with a name that the service chooses."""
-    project = project_id(call.state, call.parameters["name"].rpartition("/")[2])
-    _check(call, call.body)
-    path = f"projects/{project}/{_collection(call)}/{call.state.number()}"
-    body = {"enabled": True, **call.body, "name": path, "creationRecord": {"mutateTime": now(), "mutatedBy": "someone"}}
-    for index, condition in enumerate(body.get("conditions", [])):
-        body["conditions"][index] = {**condition, "name": f"{path}/conditions/{call.state.number()}"}
-    return dict(call.state.add(path, body))
+def _numbered(collection: str, check: Check) -> Callable[[Call, str], tuple[str, Json]]:
+    """Make one with a name that the service chooses."""
+
+    def create(call: Call, parent: str) -> tuple[str, Json]:
+        check(call, call.body)
+        path = f"{parent}/{collection}/{call.state.number()}"
+        record = {"mutateTime": now(), "mutatedBy": "someone"}
+        body = {"enabled": True, **call.body, "name": path, "creationRecord": record}
+        for index, condition in enumerate(body.get("conditions", [])):
+            body["conditions"][index] = {**condition, "name": f"{path}/conditions/{call.state.number()}"}
+        return path, body
+
+    return create
 
 
-@answers(*(f"monitoring.projects.{name}.get" for name in COLLECTIONS))
-def get(call: Call) -> Json:
-    """A policy or a channel."""
-    return dict(call.state.get(_path(call)))
+def _checked(check: Check) -> Callable[[Call, Json], Json]:
+    def change(call: Call, resource: Json) -> Json:
+        changed = masked(call, resource)
+        check(call, changed)
+        return changed
+
+    return change
 
 
-@answers(*(f"monitoring.projects.{name}.list" for name in COLLECTIONS))
-def list_all(call: Call) -> Json:
-    """All policies or channels of the project."""
-    project = project_id(call.state, call.parameters["name"].rpartition("/")[2])
-    found = [one for _, one in call.state.under(f"projects/{project}", _collection(call))]
-    return {_collection(call): found, "totalSize": len(found)}
-
-
-@answers(*(f"monitoring.projects.{name}.patch" for name in COLLECTIONS))
-def patch(call: Call) -> Json:
-    """Change what the mask names, or everything."""
-    path = _path(call)
-    found = call.state.get(path)
-    mask = [name for name in call.parameters.get("updateMask", "").split(",") if name]
-    for key in mask or call.body:
-        top = key.partition(".")[0]
-        if top in call.body:
-            found[top] = call.body[top]
-        else:
-            found.pop(top, None)
-    _check(call, found)
-    return dict(found)
-
-
-@answers(*(f"monitoring.projects.{name}.delete" for name in COLLECTIONS))
-def delete(call: Call) -> Json:
-    """Delete; a channel in use only by force."""
-    path = _path(call)
+def _unused(call: Call, path: str) -> None:
+    """A channel in use is deleted only by force."""
     forced = call.parameters.get("force", "false").lower() == "true"
     for user, one in call.state.under(f"projects/{call.state.settings.project}", "alertPolicies"):
         if path in one.get("notificationChannels", []) and not forced:
             message = f"Cannot delete notification channel {path}: it is used by {user}."
             raise ApiError(400, "failedPrecondition", message, status="FAILED_PRECONDITION")
-    call.state.remove(path)
-    return {}
 
 
-def _account(call: Call, name: str) -> str:
+for _name, _check in (("alertPolicies", _check_policy), ("notificationChannels", _check_channel)):
+    Stored(
+        service=f"monitoring.projects.{_name}",
+        create=_numbered(_name, _check),
+        has_size=True,
+        change=_checked(_check),
+        gone=_unused,
+    ).register()
+
+
+def _of_account(call: Call, name: str) -> str:
     if name.split("/")[1] not in call.state.settings.billing_accounts:
         raise ApiError(403, "forbidden", "The caller does not have permission")
     return name
-
-
-def _budget_path(call: Call) -> str:
-    path = _account(call, call.parameters["name"])
-    if path not in call.state.resources:
-        raise ApiError(404, "notFound", "Requested entity was not found.")
-    return path
 
 
 def _stored_budget(call: Call, body: Json) -> Json:
@@ -134,39 +101,18 @@ def _stored_budget(call: Call, body: Json) -> Json:
     return {**body, "budgetFilter": {**defaults, **numbered}, "etag": fingerprint(body)}
 
 
-@answers("billingbudgets.billingAccounts.budgets.create")
-def create_budget(call: Call) -> Json:
-    """A budget."""
-    parent = _account(call, call.parameters["parent"])
+def _new_budget(call: Call, parent: str) -> tuple[str, Json]:
     if len(call.body.get("amount", {})) != 1:
         raise ApiError(400, "badRequest", "Budget amount must be either specified or that of the last period.")
     path = f"{parent}/budgets/{uuid.UUID(int=int(call.state.number()))}"
-    return dict(call.state.add(path, {**_stored_budget(call, call.body), "name": path}))
+    return path, {**_stored_budget(call, call.body), "name": path}
 
 
-@answers("billingbudgets.billingAccounts.budgets.get")
-def get_budget(call: Call) -> Json:
-    """A budget."""
-    return dict(call.state.get(_budget_path(call)))
-
-
-@answers("billingbudgets.billingAccounts.budgets.list")
-def list_budgets(call: Call) -> Json:
-    """All budgets of the account."""
-    parent = _account(call, call.parameters["parent"])
-    return {"budgets": [one for _, one in call.state.under(parent, "budgets")]}
-
-
-@answers("billingbudgets.billingAccounts.budgets.patch")
-def patch_budget(call: Call) -> Json:
-    """Change the given fields."""
-    budget = call.state.get(_budget_path(call))
-    budget.update(_stored_budget(call, {**budget, **call.body}))
-    return dict(budget)
-
-
-@answers("billingbudgets.billingAccounts.budgets.delete")
-def delete_budget(call: Call) -> Json:
-    """Delete."""
-    call.state.remove(_budget_path(call))
-    return {}
+BUDGETS = Stored(
+    service="billingbudgets.billingAccounts.budgets",
+    create=_new_budget,
+    absent="Requested entity was not found.",
+    find=lambda call: _of_account(call, call.parameters["name"]),
+    parent=lambda call: _of_account(call, call.parameters["parent"]),
+    change=lambda call, budget: _stored_budget(call, {**budget, **call.body}),
+).register()

@@ -129,8 +129,8 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         return {**{name: value for name, value in inputs.items() if name not in there}, **there}
 
     def _planned(self, kind: Kind, inputs: Json, olds: Json) -> Json:
-        """Outputs in a preview: what is not an input is not known, or as before."""
-        names = sdk.types()[kind.token]["outputs"]
+        """Outputs in a preview: what is left out is none, filled in by the cloud, or not known yet."""
+        names = set(sdk.types()[kind.token]["outputs"]) - kind.empty_when_absent
         computed = {name: olds.get(name, UNKNOWN) for name in names if name not in inputs}
         return {**computed, **planned(inputs, olds, kind.filled_in)}
 

@@ -161,3 +161,12 @@ def test_a_policy_may_be_written_with_its_etag_in_the_alphabet_of_urls_as_gcloud
             break
     policy["etag"] = policy["etag"].replace("+", "-").replace("/", "_")
     done(cloud, "POST", f"{where}:setIamPolicy", {"policy": policy})
+
+
+def test_a_change_that_is_refused_changes_nothing(cloud: Cloud) -> None:
+    body = {"type": "email", "displayName": "me", "labels": {"email_address": "me@example.com"}}
+    channel = done(cloud, "POST", "/v3/projects/axion-test/notificationChannels", body)
+    where = f"/v3/{channel['name']}"
+    answered = cloud.answer("PATCH", f"{where}?updateMask=labels", {"labels": {}})
+    assert refusal(answered)[2] == "Field labels had an invalid value: 'email_address' is required."
+    assert get(cloud, where)["labels"] == {"email_address": "me@example.com"}

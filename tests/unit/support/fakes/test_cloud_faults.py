@@ -63,7 +63,7 @@ def test_a_failed_delete_leaves_the_thing(cloud: Cloud) -> None:
 
 
 def test_a_cut_off_answer_comes_after_the_work(cloud: Cloud) -> None:
-    over_http(cloud, "POST", "/_faults", {"method": INSERT, "kind": "drop"})
+    cloud.plant(method=INSERT, kind="drop")
     with pytest.raises(http.client.RemoteDisconnected):
         over_http(cloud, "POST", f"{ZONE}/disks", disk())
     assert DATA in cloud.state.resources
@@ -102,11 +102,9 @@ def test_a_fault_that_could_never_strike_is_refused(cloud: Cloud) -> None:
         cloud.plant(method=INSERT, kind="explode")
 
 
-def test_the_control_plane_shows_state_and_requests(cloud: Cloud) -> None:
-    over_http(cloud, "POST", f"{ZONE}/disks", disk())
-    assert list(over_http(cloud, "GET", "/_state")[1]["resources"]) == [DATA]
-    requests = over_http(cloud, "GET", "/_requests")[1]
-    assert [(one["method"], one["status"]) for one in requests] == [("compute.disks.insert", 200)]
-    over_http(cloud, "POST", "/_settings", {"default_cpu_limit": 4.0, "services": []})
-    assert cloud.state.settings.default_cpu_limit == 4.0
-    assert over_http(cloud, "GET", f"{ZONE}/disks")[0] == 403
+def test_every_request_is_remembered_and_an_api_that_is_off_answers_none(cloud: Cloud) -> None:
+    done(cloud, "POST", f"{ZONE}/disks", disk())
+    cloud.state.settings.services = set()
+    assert refusal(cloud.answer("GET", f"{ZONE}/disks", {}))[:2] == (403, "accessNotConfigured")
+    told = [(one["method"], one["status"]) for one in cloud.requests]
+    assert (told[0], told[-1]) == (("compute.disks.insert", 200), ("compute.disks.list", 403))
