@@ -36,7 +36,6 @@ LAYERS: dict[str, set[str]] = {
     "policy/axion_policy/pack.py": {"pulumi_policy", "axion_policy"},
     "bench/": {"aiohttp", "pydantic", "rich", "deployment"},
     "infra/": {"pulumi", "pulumi_gcp", "deployment"},
-    "infra/onhost/": set(),
     "plugin/": set(),
     "publishing/": {"build.errors", "build.pins"},
     "__main__.py": {"pulumi", "infra", "deployment"},
