@@ -7,7 +7,7 @@ from pulumi_gcp import monitoring
 
 from infra.naming import Naming, owned_by
 
-# What infra/onhost/host_metrics.py reports, under the name that PromQL gives it.
+# What agent/host_metrics.py reports, under the name that PromQL gives it.
 REPORTED = "custom_googleapis_com:axion_"
 UPTIME = "compute_googleapis_com:instance_uptime_total"
 

@@ -183,7 +183,7 @@ def _scheduling(settings: HostSettings, shape: Shape) -> compute.InstanceSchedul
         # Stopped rather than deleted: the next `pulumi up` and start find everything in its place.
         instance_termination_action="STOP" if settings.spot or limit else None,
         max_run_duration=compute.InstanceSchedulingMaxRunDurationArgs(seconds=limit * 3600) if limit else None,
-        # Before the power button, to whoever asks the metadata server: infra/onhost/preemption.py.
+        # Before the power button, to whoever asks the metadata server: agent/preemption.py.
         preemption_notice_duration=compute.InstanceSchedulingPreemptionNoticeDurationArgs(seconds=notice)
         if notice
         else None,

@@ -6,7 +6,7 @@ from pathlib import Path
 from deployment.render.files import render_template
 from deployment.stack.guardrails import HOST_ROOT
 
-ONHOST = Path(__file__).with_name("onhost")
+AGENT = Path(__file__).parents[1] / "agent"
 DATA_DEVICE = "axion-data"
 DATA_PATH = f"/dev/disk/by-id/google-{DATA_DEVICE}"
 UNITS = ("axion-idle-stop.service", "axion-idle-stop.timer", "axion-preemption.service")
@@ -37,7 +37,7 @@ def startup_script(values: StartupValues | None = None) -> str:
     chosen = values or StartupValues()
     shared = {"library": chosen.library, "root": chosen.mount}
     files = [
-        Installed(path=f"{chosen.library}/{name}", text=(ONHOST / name).read_text(encoding="utf-8")) for name in SCRIPTS
+        Installed(path=f"{chosen.library}/{name}", text=(AGENT / name).read_text(encoding="utf-8")) for name in SCRIPTS
     ]
     files += [
         Installed(path=f"{chosen.etc}/systemd/system/{name}", text=render_template(f"host/{name}.j2", shared))

@@ -90,6 +90,8 @@ class Text:
             wrong = "not UTF-8"
         elif not given.isprintable():
             wrong = "with characters that cannot be printed"
+        elif given.startswith("-"):
+            wrong = "an option where a value belongs"
         elif len(given.encode()) >= PATH_BYTES or any(len(part.encode()) > NAME_BYTES for part in given.split("/")):
             wrong = f"longer than the {NAME_BYTES} bytes that a name can have"
         else:

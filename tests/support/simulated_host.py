@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.support.fakes.metadata import MetadataServer, metadata_server
 
-ONHOST = Path(__file__).parents[2] / "infra" / "onhost"
+AGENT = Path(__file__).parents[2] / "agent"
 IDENTITY = {
     "instance/zone": "projects/123/zones/us-central1-a",
     "instance/name": "axion-dev-main",
@@ -37,7 +37,7 @@ class Host:
         )
 
     def argv(self, script: str, *extra: str) -> list[str]:
-        return [sys.executable, "-I", str(ONHOST / script), "--metadata", self.metadata.url, *extra]
+        return [sys.executable, "-I", str(AGENT / script), "--metadata", self.metadata.url, *extra]
 
     def idle_stop(self) -> subprocess.CompletedProcess[str]:
         places = ("--root", str(self.root), "--run", str(self.root), "--terminals", str(self.root / "pts"))

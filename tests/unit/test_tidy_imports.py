@@ -36,11 +36,10 @@ LAYERS: dict[str, set[str]] = {
     "policy/axion_policy/pack.py": {"pulumi_policy", "axion_policy"},
     "bench/": {"aiohttp", "pydantic", "rich", "deployment"},
     "infra/": {"pulumi", "pulumi_gcp", "deployment"},
-    "infra/onhost/": set(),
     "plugin/": set(),
     "publishing/": {"build.errors", "build.pins"},
     "__main__.py": {"pulumi", "infra", "deployment"},
-    "fabfile.py": {"invoke", "build"},
+    "fabfile.py": {"fabric", "invoke", "build"},
     "examples/": {"torch", "transformers", "tokenizers", "safetensors"},
 }
 # From the ground up: each folder may import those on floors below its own, and itself. On the ground are modules.

@@ -82,7 +82,7 @@ class Handler(BaseHTTPRequestHandler):
             status, message = refused
             answer = {"error": {"code": status, "message": message, "errors": []}}
         elif path.endswith("/timeSeries"):
-            status, answer = 200, {}  # the figures themselves are what test_infra_onhost is about
+            status, answer = 200, {}  # the figures themselves are what tests/unit/agent/test_idle_stop.py is about
         else:
             status, answer = self.metadata.cloud.answer(self.command, self.path, json.loads(raw) if raw else {})
         data = json.dumps(answer).encode()

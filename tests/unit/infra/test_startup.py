@@ -162,7 +162,7 @@ def test_a_metadata_server_that_is_not_up_yet_is_asked_again(machine: Machine) -
 def test_what_is_installed_is_what_was_rendered(machine: Machine) -> None:
     machine.boot()
     for name in SCRIPTS:
-        assert (machine.root / "lib" / name).read_text() == (REPOSITORY / "infra" / "onhost" / name).read_text()
+        assert (machine.root / "lib" / name).read_text() == (REPOSITORY / "agent" / name).read_text()
     for name in UNITS:
         shared = {"library": machine.values.library, "root": machine.values.mount}
         assert (machine.root / "etc/systemd/system" / name).read_text() == render_template(f"host/{name}.j2", shared)
@@ -202,13 +202,13 @@ def test_the_script_starts_with_a_shebang_and_fits_into_metadata() -> None:
     text = startup_script()
     assert text.splitlines()[:2] == ["#!/bin/bash", "# rendered from templates/host/startup.sh.j2, do not edit"]
     assert len(text.encode()) < 256 * 1024  # Google's limit for one value
-    assert "END_OF_FILE\n" not in "".join((REPOSITORY / "infra" / "onhost" / name).read_text() for name in SCRIPTS)
+    assert "END_OF_FILE\n" not in "".join((REPOSITORY / "agent" / name).read_text() for name in SCRIPTS)
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_what_runs_on_a_host_speaks_the_oldest_python_of_our_images(name: str) -> None:
     """Debian 12 has 3.11; the system's Python has none of our dependencies."""
-    tree = ast.parse((REPOSITORY / "infra" / "onhost" / name).read_text(), feature_version=(3, 11))
+    tree = ast.parse((REPOSITORY / "agent" / name).read_text(), feature_version=(3, 11))
     assert ast.get_docstring(tree)
 
 

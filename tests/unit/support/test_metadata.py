@@ -19,7 +19,7 @@ from tests.support.fakes.cloud.server import Cloud
 from tests.support.rehearsal import google, metadata, way_out
 from tests.support.rehearsal.metadata import Metadata
 
-ONHOST = Path(__file__).parents[3] / "infra" / "onhost"
+AGENT = Path(__file__).parents[3] / "agent"
 VM = "projects/axion-test/zones/us-central1-a/instances/vm"
 ACCOUNT = "our-host@axion-test.iam.gserviceaccount.com"
 GUEST = {"Metadata-Flavor": "Google"}
@@ -129,7 +129,7 @@ def idle_stop(around: Surroundings, folder: Path, token: str | None = None) -> "
         around.about.token = token
     return subprocess.run(
         [
-            *(sys.executable, "-I", ONHOST / "idle_stop.py", "--root", folder, "--run", folder, "--terminals", folder),
+            *(sys.executable, "-I", AGENT / "idle_stop.py", "--root", folder, "--run", folder, "--terminals", folder),
             *("--metadata", f"http://127.0.0.1:{around.metadata_port}/computeMetadata/v1"),
             *("--compute", f"http://127.0.0.1:{around.google_port}/compute/v1"),
         ],

@@ -111,21 +111,43 @@ def test_all_that_is_wrong_with_a_command_line_is_said_at_once(capsys: pytest.Ca
     ]
 
 
+@pytest.mark.parametrize(("task", "option"), [*options()])
+def test_a_value_that_is_missing_is_asked_for(task: str, option: Argument, capsys: pytest.CaptureFixture[str]) -> None:
+    flag = f"--{option.names[0].replace('_', '-')}"
+    assert said(capsys, task, flag) == f"{flag}: without a value. Give one: `fab --help {task}` names its options.\n"
+
+
 @pytest.mark.parametrize(
-    "words",
+    ("words", "line"),
     [
-        ("nope",),
-        ("plan", "--nope"),
-        ("plan", "extra"),
-        ("logs",),
-        *((task, f"--{one.names[0]}") for task, one in options()),
+        ("--no-such", "--no-such: no option of fab. `fab --help` names the options of fab itself."),
+        ("nope", "nope: no task. `fab --list` names the tasks."),
+        ("-H x y", "y: no task. `fab --list` names the tasks."),
+        ("--help nope", "nope: no task. `fab --list` names the tasks."),
+        ("plan --nope", "--nope: no option of `fab plan`. `fab --help plan` names its options."),
+        (
+            "plan extra",
+            "extra: no task, and `fab plan` takes no such word. `fab --list` names the tasks, "
+            "`fab --help plan` names its options.",
+        ),
+        ("logs", "logs: name is missing. Give it: `fab --help logs` names its options."),
+        (
+            "up --host",
+            "--stack: an option where a value belongs, got --host. "
+            "Give a stack's name, as `pulumi stack ls` tells it.",
+        ),
+        ("-F table --list", "--list-format: not flat or nested or json, got table. Give one of them."),
+        (
+            "-S /no/file plan",
+            "--config, --ssh-config: cannot be read, got [Errno 2] No such file or directory: '/no/file'. "
+            "Leave it out: no task needs it.",
+        ),
     ],
-    ids=" ".join,
-)
-def test_what_no_task_has_and_values_that_are_missing_are_told(
-    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+)  # fmt: skip
+def test_a_command_line_that_fabric_does_not_understand_is_one_sentence(
+    words: str, line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert re.fullmatch(r"[^\n]+\n", said(capsys, *words))
+    assert said(capsys, *words.split()) == f"{line}\n"
 
 
 @pytest.mark.parametrize(

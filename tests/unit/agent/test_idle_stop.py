@@ -10,8 +10,8 @@ from threading import Thread
 
 import pytest
 
-from infra.onhost.host_metrics import memory_used, series
-from infra.onhost.idle_stop import Look, Record, judge
+from agent.host_metrics import memory_used, series
+from agent.idle_stop import Look, Record, judge
 from tests.support.simulated_host import Host, simulated_host
 
 

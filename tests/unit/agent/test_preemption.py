@@ -11,7 +11,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from infra.onhost.preemption import drain_s
+from agent.preemption import drain_s
 from tests.support.fakes.engine import FakeEngine, running
 from tests.support.fakes.metadata import wait_until
 from tests.support.pulumi_program import config_of, run_program

@@ -16,7 +16,6 @@ import urllib.error
 import urllib.request
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 METADATA = "http://metadata.google.internal/computeMetadata/v1"
 COMPUTE = "https://compute.googleapis.com/compute/v1"
@@ -127,8 +126,8 @@ def stop(metadata: str, compute: str) -> int:
         headers = {"Authorization": f"Bearer {token}", "Content-Length": "0"}
         request = urllib.request.Request(address, method="POST", headers=headers)  # noqa: S310 - a fixed https address
         with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - a fixed https address
-            operation: dict[str, Any] = json.loads(answer.read())
-        print(f"axion: stopping, operation {operation.get('name')}", flush=True)
+            operation = json.loads(answer.read()).get("name")
+        print(f"axion: stopping, operation {operation}", flush=True)
         return 0
     except (OSError, ValueError, KeyError) as error:
         print(f"axion: Google did not stop this machine ({error}), shutting down", file=sys.stderr)
