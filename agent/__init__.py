@@ -1,5 +1,11 @@
 """The one program of ours on a host outside the gateway: `agent.pyz VERB [ARGUMENT...]`, standard library only.
 
 build/remote/agent.py makes the archive and starts it; agent/__main__.py has the verbs. `pull` from a hub, and what is
-asked of an engine environment, run by that environment's Python, whose packages they use.
+asked of an engine environment, run by that environment's Python, whose packages they use. What launches an engine
+travels with its release as well: runners start it from there.
 """
+
+LAUNCHER = (
+    "__init__", "engine_unit", "launch", "leftovers", "notify", "process_tree", "stop_marker", "unix_http", "watchdog",
+)  # fmt: skip
+"""The modules that a release has in lib/agent: those, and so no other change of this folder restarts a gateway."""

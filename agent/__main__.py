@@ -11,6 +11,7 @@ VERBS = {
     "dpkg": "dpkg",
     "environment": "environment",
     "job": "job",
+    "launch": "launch",
     "lock": "lock",
     "probe": "probe",
     "prove": "engine_proofs",

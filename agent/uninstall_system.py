@@ -114,7 +114,8 @@ def supervised(root: Path) -> "list[int]":
 
 def is_marked(pid: int, config: str, unit: str) -> bool:
     words = words_of(pid)
-    is_launcher = "gateway.launch" in words and config.rpartition("/current/")[0] in words
+    # Releases from before agent/launch.py have gateway/launch.py.
+    is_launcher = ("agent.launch" in words or "gateway.launch" in words) and config.rpartition("/current/")[0] in words
     return config in words or is_launcher or any(each.startswith(unit) for each in words_of(pid, "environ"))
 
 

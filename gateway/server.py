@@ -10,7 +10,8 @@ from pathlib import Path
 
 from aiohttp import web
 
-from gateway import __version__, notify
+from agent import notify
+from gateway import __version__
 from gateway.app import create_app
 from gateway.config_file import ConfigError, LoadedConfig, load_config
 from gateway.events import log_event, log_failure

@@ -9,6 +9,7 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
+from agent.stop_marker import EngineFiles
 from gateway.config import Timeouts
 from gateway.errors import (
     ApiError,
@@ -20,7 +21,6 @@ from gateway.errors import (
     upstream_timed_out,
 )
 from gateway.events import log_event, log_failure
-from gateway.notice import EngineFiles
 from gateway.probe import Finding, Standing, State, next_standing
 
 IDLE_CONNECTION_S = 2.0

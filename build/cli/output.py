@@ -172,7 +172,7 @@ def _summary(files: Mapping[str, str]) -> dict[str, str]:
     """Fold the gateway's code into one line."""
     code = [how for path, how in files.items() if path.startswith("lib/")]
     rest = {path: how for path, how in files.items() if not path.startswith("lib/")}
-    return rest | ({f"lib/gateway ({len(code)} files)": code[0]} if code else {})
+    return rest | ({f"lib ({len(code)} files)": code[0]} if code else {})
 
 
 def new_table(*columns: str) -> Table:

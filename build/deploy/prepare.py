@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from agent import LAUNCHER
 from build.deploy.diff import Desired, Diff, decide, file_changes, release_name
 from build.deploy.facts import Facts, gather, probe_command
 from build.deploy.packages import missing_problem
@@ -231,9 +232,9 @@ def _key_reader(target: Target) -> list[RenderedFile]:
 
 
 def gateway_code() -> list[RenderedFile]:
-    """Read the gateway package, which travels with every release."""
-    package = REPOSITORY / "gateway"
+    """Read what travels with every release: the gateway, and what launches engines."""
+    launcher = (REPOSITORY / "agent" / f"{name}.py" for name in LAUNCHER)
     return [
-        RenderedFile(path=f"{GATEWAY_CODE}{path.name}", text=path.read_text(encoding="utf-8"))
-        for path in sorted(package.glob("*.py"))
+        RenderedFile(path=f"{GATEWAY_CODE}{path.parent.name}/{path.name}", text=path.read_text(encoding="utf-8"))
+        for path in (*sorted((REPOSITORY / "gateway").glob("*.py")), *launcher)
     ]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from build.remote.command import Command
-from build.remote.target import REPOSITORY, Target
+from build.remote.target import Target
 from build.runtime.diff import ProcessDiff
 
 # Longer than the longest drain that models.yaml allows.
@@ -56,13 +56,8 @@ def stop_command(target: Target) -> Command:
 
 def sweep_command(target: Target) -> Command:
     """Kill what engines left behind whose launcher and runner were both killed."""
-    return Command(
-        argv=(sys.executable, "-P", "-m", "gateway.launch", "--sweep", "--root", target.root),
-        # This computer's own: `current` may point nowhere, and what runs has to end all the same.
-        env={"PYTHONPATH": str(REPOSITORY)},
-        what="look for processes that lost their launcher",
-        timeout_s=120,
-    )
+    what = "look for processes that lost their launcher"
+    return target.agent.command("launch", "--sweep", "--root", target.root, what=what, timeout_s=120)
 
 
 def log_command(target: Target, name: str, *, lines: int, follow: bool, timeout_s: float) -> Command:

@@ -48,7 +48,7 @@ def engine_arguments(
         # The gateway writes one line per request already, and polls /health every second.
         "disable-uvicorn-access-log": True,
         "enable-request-id-headers": True,
-        # The only count of requests that a hanging engine cannot falsify: the watchdog reads it (gateway/watchdog.py).
+        # The only count of requests that a hanging engine cannot falsify: the watchdog reads it (agent/watchdog.py).
         "enable-server-load-tracking": True,
         **option_arguments(model, checkpoint, brought),
     }

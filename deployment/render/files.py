@@ -64,7 +64,7 @@ def render(
     checkpoints: Mapping[str, str],
     templates: Mapping[str, str] | None = None,
 ) -> list[RenderedFile]:
-    """Render every file but the gateway's code.
+    """Render every file but the code in lib/.
 
     `checkpoints` are the directories on the host of models and, as MODEL/ADAPTER, of their adapters; `templates` the
     texts of the chat templates that models have of their own.

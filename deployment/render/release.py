@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 GATEWAY_CONFIG = "gateway.json"
-GATEWAY_CODE = "lib/gateway/"
+GATEWAY_CODE = "lib/"
+"""It, and what launches engines: in no engine's digest, so that a change there counts from its next start."""
 DESCRIPTION = "release.json"
 # Of a host under systemd: these units are part of what a process runs, so that a change of them restarts it.
 ENGINE_UNIT = "systemd/vllm@.service"

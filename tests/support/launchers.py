@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from gateway.process_tree import read_process
+from agent.process_tree import read_process
 from tests.support.fakes.host_root import REPOSITORY, add_release
 
 BOUND_S = 8.0
@@ -34,7 +34,7 @@ class Host:
     def command(self) -> list[str]:
         current = str(self.root / "current")
         options = ["--root", str(self.root), "--release", current, "--name", NAME]
-        return [sys.executable, "-P", "-m", "gateway.launch", *options]
+        return [sys.executable, "-P", "-m", "agent.launch", *options]
 
     def start(self, wrap: tuple[str, ...] = (), **environment: str) -> subprocess.Popen[str]:
         (self.root / "state" / NAME / "pids.json").unlink(missing_ok=True)
@@ -65,7 +65,7 @@ class Host:
         eventually(lambda: not [pid for pid in self.seen if read_process(pid)], f"{sorted(self.seen)} are gone")
 
     def sweep(self) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "gateway.launch", "--sweep", "--root", str(self.root)]
+        command = [sys.executable, "-m", "agent.launch", "--sweep", "--root", str(self.root)]
         return subprocess.run(command, cwd=REPOSITORY, check=True, capture_output=True, text=True, timeout=30)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from agent import LAUNCHER
 from tests.unit.test_tidy import OURS, REPOSITORY, name_of, python_files
 
 # What each part may import besides the standard library and itself. The longest prefix of a file's path counts.
@@ -23,7 +24,10 @@ LAYERS: dict[str, set[str]] = {
     "deployment/": {"pydantic", "yaml", "jinja2"},
     "deployment/render/files.py": {"jinja2", "deployment", "gateway.config"},
     "gateway/__main__.py": {"uvloop", "gateway"},
-    "gateway/": {"pydantic", "pydantic_core", "aiohttp", "multidict", "yarl", "prometheus_client"},
+    "gateway/": {
+        *("pydantic", "pydantic_core", "aiohttp", "multidict", "yarl", "prometheus_client"),
+        *(f"agent.{name}" for name in LAUNCHER),
+    },
     "build/": {"fabric", "invoke", "paramiko", "rich", "pydantic", "deployment", "agent"},
     "build/cloud/pulumi_cli.py": {"yaml", "build", "deployment"},
     "build/cli/first_answer.py": {"openai", "build", "agent"},
@@ -73,7 +77,6 @@ STANDARD_LIBRARY_ONLY = (
     *(f"agent/{path.name}" for path in sorted((REPOSITORY / "agent").glob("[a-z]*.py"))
       if path.name not in ("hub.py", "patience.py")),
 )  # fmt: skip
-LAUNCHER = ("__init__", "engine_unit", "launch", "leftovers", "notice", "notify", "process_tree", "watchdog")
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -166,20 +169,24 @@ def test_what_runs_on_a_host_before_its_environment_needs_the_standard_library_o
 
 
 def test_the_launcher_of_an_engine_needs_the_standard_library_and_itself_only() -> None:
-    allowed = {f"gateway.{name}" for name in LAUNCHER}
+    allowed = {f"agent.{name}" for name in LAUNCHER}
     for name in LAUNCHER:
-        for module in imports(REPOSITORY / "gateway" / f"{name}.py"):
-            inside = module == "gateway" or is_allowed(module, allowed)
+        for module in imports(REPOSITORY / "agent" / f"{name}.py"):
+            inside = is_allowed(module, allowed)
             assert inside or module.partition(".")[0] in sys.stdlib_module_names, f"{name}: {module}"
 
 
-def loaded_after(code: str) -> set[str]:
-    """Top-level modules in memory after some code, in a fresh interpreter."""
-    program = f"{code}\nimport sys\nprint(' '.join(sys.modules))"
+def said_by(program: str) -> set[str]:
+    """The words in the last line that a program prints, in a fresh interpreter."""
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=True, timeout=60
     )
-    return {name.partition(".")[0] for name in done.stdout.splitlines()[-1].split()}
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def loaded_after(code: str) -> set[str]:
+    """Top-level modules in memory after some code."""
+    return {name.partition(".")[0] for name in said_by(f"{code}\nimport sys\nprint(' '.join(sys.modules))")}
 
 
 def test_the_task_list_loads_nothing_heavy() -> None:
@@ -187,8 +194,11 @@ def test_the_task_list_loads_nothing_heavy() -> None:
     assert not loaded_after(code) & {"pulumi", "vllm", "torch", "openai", "aiohttp", "tests"}
 
 
-def test_launching_an_engine_loads_no_package_of_the_gateway() -> None:
-    assert not loaded_after("import gateway.launch") & {"aiohttp", "pydantic", "yaml", "prometheus_client"}
+def test_launching_an_engine_loads_what_a_release_has_for_it_and_no_package_of_the_gateway() -> None:
+    code = "import agent.launch, sys; print(*(name for name in sys.modules if name.startswith('agent.')))"
+    loaded = said_by(code)
+    assert loaded == {f"agent.{name}" for name in LAUNCHER if name != "__init__"}
+    assert not loaded_after("import agent.launch") & {"aiohttp", "pydantic", "yaml", "prometheus_client"}
 
 
 def test_loading_a_models_file_takes_less_than_half_a_second_from_a_cold_start() -> None:

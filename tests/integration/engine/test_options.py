@@ -18,11 +18,11 @@ import openai
 import pytest
 import yaml
 
+from agent.engine_unit import parse_environment
 from deployment.models.chat_template import chat_templates
 from deployment.models.load import load_deployment
 from deployment.models.sizing import plan
 from deployment.render.files import Place, render
-from gateway.engine_unit import parse_environment
 from tests.support.live_deployment import LOAD_S, eventually, free_port
 from tests.unit.deployment.render.test_files import LAPTOP, SHARED
 

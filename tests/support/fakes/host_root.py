@@ -5,10 +5,10 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from agent import LAUNCHER
+
 REPOSITORY = Path(__file__).parents[3]
 STAND_IN = Path(__file__).with_name("vllm_tree.py")
-LAUNCHER = ("__init__", "engine_unit", "launch", "leftovers", "notice", "notify", "process_tree", "watchdog")
-"""All that an engine needs of the gateway package, and so all that a release of stand-ins has."""
 
 
 def add_release(root: Path, stamp: str, engines: Mapping[str, str]) -> Path:
@@ -21,11 +21,12 @@ def add_release(root: Path, stamp: str, engines: Mapping[str, str]) -> Path:
     vllm.chmod(0o755)
     release = root / "releases" / stamp
     (release / "engines").mkdir(parents=True)
-    package = release / "lib" / "gateway"
-    package.mkdir(parents=True)
+    gateway, launcher = release / "lib" / "gateway", release / "lib" / "agent"
+    for package in (gateway, launcher):
+        package.mkdir(parents=True)
+    (gateway / "__main__.py").write_text("import signal\n\nsignal.pause()\n")
     for module in LAUNCHER:
-        (package / f"{module}.py").symlink_to(REPOSITORY / "gateway" / f"{module}.py")
-    (package / "__main__.py").write_text("import signal\n\nsignal.pause()\n")
+        (launcher / f"{module}.py").symlink_to(REPOSITORY / "agent" / f"{module}.py")
     (release / "build").symlink_to("../../builds/b1")
     for name, environment in engines.items():
         (release / "engines" / f"{name}.env").write_text(environment)

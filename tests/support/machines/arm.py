@@ -51,7 +51,7 @@ import os
 import subprocess
 import sys
 
-from gateway import launch, process_tree
+from agent import launch, process_tree
 
 read = process_tree.read_process
 

@@ -106,8 +106,8 @@ def test_every_file_of_the_current_release_is_digested_except_what_python_makes_
 def launcher(root: Path, name: str) -> "subprocess.Popen[bytes]":
     """A process that looks like a launcher, by its command line."""
     code = "import time; time.sleep(60)"
-    process = subprocess.Popen([sys.executable, "-I", "-c", code, "gateway.launch", name])
-    while "gateway.launch" not in Path(f"/proc/{process.pid}/cmdline").read_text():
+    process = subprocess.Popen([sys.executable, "-I", "-c", code, "agent.launch", name])
+    while "agent.launch" not in Path(f"/proc/{process.pid}/cmdline").read_text():
         time.sleep(0.01)
     return process
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from agent.stop_marker import announce
 from gateway.config_file import parse_config
-from gateway.notice import announce
 from tests.support.fakes.engine import FakeEngine, running
 from tests.unit.gateway.test_stage import CHAT, Stage, config_json, eventually, gateway_on_stage
 

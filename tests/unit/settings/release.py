@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from agent.engine_unit import parse_environment
 from build.checkpoints.pull import Means, Source, hub_models, pull_job, wanted_models
 from build.deploy.models_file import models_path
 from build.deploy.prepare import choose_recipe, make_release
@@ -23,7 +24,6 @@ from deployment.models.spec import Deployment
 from deployment.quantities import GIB
 from deployment.render.release import GATEWAY_CODE, RenderedFile
 from gateway.config_file import parse_config
-from gateway.engine_unit import parse_environment
 from tests.support.hosts import facts
 from tests.unit.settings.table import Seen, seen
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from supervisor.xmlrpc import SupervisorTransport
 
-from gateway.process_tree import read_process
+from agent.process_tree import read_process
 from tests.support.fakes.host_root import add_release
 from tests.unit.templates.test_units import render
 

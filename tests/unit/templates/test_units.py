@@ -113,7 +113,7 @@ def test_procfile_and_supervisord_run_the_same_commands() -> None:
     assert list(processes) == ["gateway", "gemma3-27b", "phi-4-mini"]
     words = shlex.split(processes["phi-4-mini"])
     assert words[:3] == ["/usr/bin/env", f"PYTHONPATH={LOCAL['root']}/current/lib", LOCAL["python"]]
-    assert words[3:6] == ["-P", "-m", "gateway.launch"]
+    assert words[3:6] == ["-P", "-m", "agent.launch"]
     assert words[6:] == ["--root", LOCAL["root"], "--release", f"{LOCAL['root']}/current", "--name", "phi-4-mini"]
 
 

@@ -52,7 +52,7 @@ def test_a_first_deployment_is_told_step_by_step() -> None:
         "build the engine environment b1",
         f"make release {NEW} of 40 files:",
         "    changed engines/alpha.yaml",
-        "    added lib/gateway (2 files)",
+        "    added lib (2 files)",
         f"switch from nothing to {NEW}",
         "start the process runner",
         "start alpha",

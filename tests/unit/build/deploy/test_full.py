@@ -30,7 +30,7 @@ from build.remote.target import Target
 from deployment.render.release import RenderedFile
 from tests.support.fakes.host_root import add_release
 from tests.support.small_disk import KINDS, Kind, SmallDisk, small_disk
-from tests.unit.gateway.test_engine_unit import unit_of
+from tests.unit.agent.test_engine_unit import unit_of
 
 AGAIN = "Make room there, then run the same command again: what serves goes on serving, and it finishes what this one"
 LACKS = {"bytes": "0.0 MB of 8.4 MB free", "inodes": "0 of 120 inodes (one for each file) free"}

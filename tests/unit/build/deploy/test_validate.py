@@ -1,7 +1,6 @@
 """An uploaded release is looked at by its host before anything runs it: by the real gateway and the real systemd."""
 
 import json
-import shutil
 import sys
 from hashlib import sha256
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from build.deploy.deploy import validate
+from build.deploy.prepare import gateway_code
 from build.errors import DeployError
 from build.progress import Reporter
 from build.remote.executor import LocalExecutor
@@ -32,7 +32,10 @@ def host(tmp_path: Path, systemd_analyze: str) -> Host:
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_text(path.read_text().replace("/opt/axion", str(tmp_path)))
     (release / "release.json").write_text(json.dumps({"units": dict.fromkeys(("gateway", *ENGINES), "digest")}))
-    shutil.copytree(REPOSITORY / "gateway", release / "lib" / "gateway")
+    for code in gateway_code():
+        path = release / code.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(code.text)
     python = release / "build" / "venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
     python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')

@@ -9,6 +9,7 @@ import pytest
 import yaml
 from axion_kernels.switches import DEFAULT, KERNELS, Switches
 
+from agent.engine_unit import parse_environment
 from deployment.models.chat_template import chat_templates
 from deployment.models.engine_options import Kernels
 from deployment.models.load import load_deployment
@@ -17,7 +18,6 @@ from deployment.models.sizing import plan
 from deployment.models.spec import Deployment
 from deployment.render.files import Place, gateway_file, render
 from deployment.render.release import compose
-from gateway.engine_unit import parse_environment
 from tests.support.deployments import deployment, document, model, write_models
 from tests.support.fakes.engine import FakeEngine, running
 from tests.unit.deployment.render.test_files import LAPTOP, SHARED

@@ -13,6 +13,7 @@ import jinja2
 import pytest
 import yaml
 
+from agent.engine_unit import parse_environment
 from deployment.models.load import load_deployment
 from deployment.models.sizing import HostFacts, plan
 from deployment.models.spec import Deployment
@@ -20,7 +21,6 @@ from deployment.quantities import GIB
 from deployment.render.files import Place, render, render_template
 from deployment.render.release import RenderedFile
 from gateway.config_file import parse_config
-from gateway.engine_unit import parse_environment
 from tests.support.deployments import deployment, model
 
 REPOSITORY = Path(__file__).parents[4]

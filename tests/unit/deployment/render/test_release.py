@@ -52,6 +52,7 @@ def restarted(changed: Release) -> set[str]:
         (release(build="b2"), {"alpha", "beta", "gateway"}),
         (release({"lib/gateway/app.py": "x = 2\n"}), {"gateway"}),
         (release({"lib/gateway/new.py": "\n"}), {"gateway"}),
+        (release({"lib/agent/launch.py": "\n"}), {"gateway"}),
         (release(gateway(listen=[{"host": "0.0.0.0", "port": 8080}])), {"gateway"}),
         (release(gateway(models=[{"name": "alpha", "aliases": ["first"]}])), set()),
         (release({"supervisord.conf": "[supervisord]\nnodaemon = true\n"}), set()),

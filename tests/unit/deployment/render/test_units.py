@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from agent.engine_unit import parse_environment
 from deployment.quantities import GIB
-from gateway.engine_unit import parse_environment
 from tests.unit.deployment.render.test_files import demonstration, production
 
 

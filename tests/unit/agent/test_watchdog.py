@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from gateway import notify, watchdog
-from gateway.watchdog import Look, Seen, Verdict, Watchdog, is_to_be_asked, judge, load_of, look_at, metrics_of
+from agent import notify, watchdog
+from agent.watchdog import Look, Seen, Verdict, Watchdog, is_to_be_asked, judge, load_of, look_at, metrics_of
 from tests.support.fakes.engine import FakeEngine, running
 
 SEEN = Seen(answered_s=100.0, alive_s=100.0, stepped_s=90.0, steps=7.0)

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from agent.unix_http import UnixConnection, call
+
 PROBE_TIMEOUT_S = 1.0
 SEND_TIMEOUT_S = 2.0
 STATUS_EVERY_S = 10.0
@@ -17,14 +19,7 @@ EXTENSION_S = 60
 
 def is_healthy(address: Path) -> bool:
     """Ask /health over the engine's socket; blocks for at most a few times PROBE_TIMEOUT_S."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(PROBE_TIMEOUT_S)
-        try:
-            connection.connect(os.fspath(address))
-            connection.sendall(b"GET /health HTTP/1.1\r\nHost: engine\r\nConnection: close\r\n\r\n")
-            return connection.recv(64).split(b" ")[1:2] == [b"200"]
-        except OSError:
-            return False
+    return call(UnixConnection(address, PROBE_TIMEOUT_S), "GET", "/health")[0] == 200
 
 
 def send(message: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway import notify
+from agent import notify
 
 
 def test_systemd_is_told_once_when_the_engine_is_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from gateway import process_tree
-from gateway.leftovers import boot_id, log, read_record
+from agent import process_tree
+from agent.leftovers import boot_id, log, read_record
 
 STOP_TIMEOUT_S = 60.0
 LOAD_TIMEOUT_S = 1800.0

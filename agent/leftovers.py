@@ -5,7 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-from gateway import process_tree
+from agent import process_tree
 
 
 def log(message: str) -> None:

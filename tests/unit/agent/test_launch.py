@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.engine_unit import EngineUnit, LaunchError
-from gateway.process_tree import read_process
+from agent.engine_unit import EngineUnit, LaunchError
+from agent.process_tree import read_process
 from tests.support.fakes.host_root import REPOSITORY, add_release
 from tests.support.launchers import BOUND_S, NAME, Host, eventually, started
 
@@ -214,7 +214,7 @@ def test_a_name_cannot_leave_the_directory(host: Host) -> None:
 
 
 def test_the_launcher_imports_no_server(host: Host) -> None:
-    code = "import sys, gateway.launch; print(*(m for m in ('aiohttp', 'pydantic', 'asyncio') if m in sys.modules))"
+    code = "import sys, agent.launch; print(*(m for m in ('aiohttp', 'pydantic', 'asyncio') if m in sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert done.stdout == "\n"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.engine_unit import EngineUnit, LaunchError, parse_environment
+from agent.engine_unit import EngineUnit, LaunchError, parse_environment
 from tests.support.fakes.host_root import add_release
 
 

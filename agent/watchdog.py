@@ -9,16 +9,15 @@ for one token twice a period. The watchdog's period is how long a single step ma
 
 import http.client
 import json
-import os
-import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 
-from gateway.leftovers import log
-from gateway.notify import send
+from agent.leftovers import log
+from agent.notify import send
+from agent.unix_http import UnixConnection, call
 
 CALL_TIMEOUT_S = 2.0
 SILENT_S = 60.0
@@ -79,36 +78,15 @@ def is_to_be_asked(seen: Seen, look: Look, now_s: float, period_s: float) -> boo
     return look.in_flight == 0 and look.steps is not None and now_s - seen.stepped_s >= period_s / 2
 
 
-class UnixConnection(http.client.HTTPConnection):
-    """HTTP over a Unix socket."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__("engine", timeout=CALL_TIMEOUT_S)
-        self.path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(os.fspath(self.path))
-
-
 def fetch(address: Path, path: str) -> str | None:
     """Get a page from an engine; None without an answer, empty for one that is not a 200."""
-    connection = UnixConnection(address)
-    try:
-        connection.request("GET", path)
-        answer = connection.getresponse()
-        body = answer.read().decode("utf-8", "replace")
-        return body if answer.status == 200 else ""
-    except (OSError, http.client.HTTPException):
-        return None
-    finally:
-        connection.close()
+    status, body = call(UnixConnection(address, CALL_TIMEOUT_S), "GET", path)
+    return None if status == 0 else body.decode("utf-8", "replace") if status == 200 else ""
 
 
 def ask(address: Path) -> http.client.HTTPConnection | None:
     """Ask for one token and do not wait for it: the request itself shows in `/load` until it is answered."""
-    connection = UnixConnection(address)
+    connection = UnixConnection(address, CALL_TIMEOUT_S)
     try:
         connection.request("POST", "/v1/completions", QUESTION, {"Content-Type": "application/json"})
     except OSError:

@@ -1,4 +1,4 @@
-"""Run one engine, answer for its whole process tree: python -m gateway.launch --root R --release R/current --name N.
+"""Run one engine, answer for its whole process tree: python -m agent.launch --root R --release R/current --name N.
 
 vLLM is a tree (API server, resource_tracker, EngineCore, Worker) whose members do not notice the death of the API
 server, keep gigabytes and cores, and make the next start fail. Two processes of ours guard each other around it:
@@ -24,9 +24,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gateway import notice, notify, process_tree, watchdog
-from gateway.engine_unit import EngineUnit, LaunchError
-from gateway.leftovers import clear, log, sweep
+from agent import notify, process_tree, stop_marker, watchdog
+from agent.engine_unit import EngineUnit, LaunchError
+from agent.leftovers import clear, log, sweep
 
 STOP_SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 PARENT_DIED = signal.SIGUSR1
@@ -152,7 +152,7 @@ def guard(unit: EngineUnit, parent: int) -> int:
         parent=parent,
         stop_timeout_s=unit.stop_timeout_s + GUARD_MARGIN_S,
         tick=tick,
-        on_stop=lambda: notice.announce(unit.socket),
+        on_stop=lambda: stop_marker.announce(unit.socket),
     )
     code = exit_code(supervise(watch))
     unit.remove_socket()
@@ -173,7 +173,7 @@ def ticker(unit: EngineUnit, pid: int) -> Callable[[], None]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read the command line and run; errors of the operator become one line, not a traceback."""
     parent = os.getppid()
-    parser = argparse.ArgumentParser(prog="gateway.launch", description="Run one engine and answer for its processes.")
+    parser = argparse.ArgumentParser(prog="agent.launch", description="Run one engine and answer for its processes.")
     parser.add_argument("--root", type=Path, required=True, help="the host's directory")
     parser.add_argument("--release", type=Path, help="usually <root>/current; resolved once")
     parser.add_argument("--name", help="the served model")
