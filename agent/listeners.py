@@ -13,7 +13,7 @@ LISTEN = "0A"
 EVERY = ("0.0.0.0", "::")  # noqa: S104 - looked for, not listened at
 
 
-def refusal(address: str) -> "str | None":
+def refusal(address: str) -> str | None:
     """Why no server could listen here now, such as EADDRINUSE; None where one could."""
     host, _, port = address.rpartition(":")
     with socket.socket() as attempt:
@@ -36,13 +36,13 @@ def holder(address: str) -> str:
     return "a program that it does not see"
 
 
-def addresses_of(pid: int) -> "list[str]":
+def addresses_of(pid: int) -> tuple[str, ...]:
     """Every address at which a process listens."""
     mine = sockets_of(pid)
-    return [f"{ip}:{port}" for ip, port, inode in listening() if inode in mine]
+    return tuple(f"{ip}:{port}" for ip, port, inode in listening() if inode in mine)
 
 
-def listening() -> "Iterator[tuple[str, int, str]]":
+def listening() -> Iterator[tuple[str, int, str]]:
     """Address, port and inode of each TCP socket that listens."""
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         try:
@@ -61,7 +61,7 @@ def readable(words: str) -> str:
     return socket.inet_ntop(socket.AF_INET if len(raw) == 4 else socket.AF_INET6, raw)
 
 
-def sockets_of(pid: int) -> "set[str]":
+def sockets_of(pid: int) -> set[str]:
     """Inodes of the sockets that a process has open."""
     try:
         opened = [opened_as(link) for link in Path(f"/proc/{pid}/fd").iterdir()]

@@ -1,8 +1,9 @@
 """A document that two programs of ours exchange: a frozen dataclass, written and read by itself as JSON.
 
 It says which schema it has, as "axion.lock-order/1". A reader takes what it knows and nothing else: of another version,
-of fields that it does not know, that are missing or of another type, it names every one. Standard library only, for
-interpreters on hosts have none of our dependencies.
+of fields that it does not know, that are missing or of another type, it names every one. Of a document that others
+write as well an Excerpt has what is needed, and passes over the rest. Standard library only, for interpreters on hosts
+have none of our dependencies.
 """
 
 import dataclasses
@@ -11,6 +12,7 @@ import json
 import types
 import typing
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 
@@ -19,18 +21,14 @@ class MessageError(ValueError):
 
 
 @dataclasses.dataclass(frozen=True)
-class Message:
-    """What every document is. Its fields are plain values, other dataclasses, and tuples and mappings of these."""
+class Excerpt:
+    """What is needed of a document. Fields are plain values, other dataclasses, and tuples and mappings of these."""
 
-    SCHEMA: ClassVar[str]
-
-    def to_json(self) -> str:
-        """Return it as one line of ASCII."""
-        return json.dumps({"schema": self.SCHEMA, **data_of(self)})
+    SCHEMA: ClassVar[str] = "excerpt"
 
     @classmethod
-    def from_json(cls, text: "str | bytes") -> Self:
-        """Read what `to_json` wrote. Raises MessageError."""
+    def from_json(cls, text: str | bytes) -> Self:
+        """Read it. Raises MessageError."""
         try:
             document = json.loads(text)
         except (ValueError, RecursionError) as error:
@@ -40,14 +38,36 @@ class Message:
     @classmethod
     def from_data(cls, document: object) -> Self:
         """Read a document that is parsed already. Raises MessageError."""
+        problems: list[str] = []
+        read = _read(cls, document, "", problems)
+        if problems:
+            raise MessageError(f"{cls.SCHEMA}: {'; '.join(problems)}")
+        return typing.cast("Self", read)
+
+    @classmethod
+    def of_file(cls, path: Path) -> Self | None:
+        """Read what a file says; None where there is none, or no such document in it."""
+        try:
+            return cls.from_json(path.read_bytes())
+        except (OSError, MessageError):
+            return None
+
+
+@dataclasses.dataclass(frozen=True)
+class Message(Excerpt):
+    """A document that is ours alone: all of it is known, or its schema is another."""
+
+    def to_json(self, indent: int | None = None) -> str:
+        """Return it as ASCII, on one line unless it is indented for people."""
+        return json.dumps({"schema": self.SCHEMA, **data_of(self)}, indent=indent)
+
+    @classmethod
+    def from_data(cls, document: object) -> Self:
+        """Read a document that is parsed already. Raises MessageError."""
         if not isinstance(document, dict) or document.get("schema") != cls.SCHEMA:
             said = document.get("schema") if isinstance(document, dict) else document
             raise MessageError(f"{cls.SCHEMA} is understood here, got {_short(said)}")
-        problems: list[str] = []
-        message = _read(cls, {key: value for key, value in document.items() if key != "schema"}, "", problems)
-        if problems:
-            raise MessageError(f"{cls.SCHEMA}: {'; '.join(problems)}")
-        return typing.cast("Self", message)
+        return super().from_data({key: value for key, value in document.items() if key != "schema"})
 
 
 def data_of(value: object) -> Any:
@@ -55,14 +75,16 @@ def data_of(value: object) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: data_of(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
-        return {key: data_of(each) for key, each in value.items()}
+        return {data_of(key): data_of(each) for key, each in value.items()}
     if isinstance(value, (tuple, list)):
         return [data_of(each) for each in value]
+    if isinstance(value, str):  # names on a disk are bytes: what of them is no UTF-8 no reader of JSON has to take
+        return value.encode(errors="replace").decode()
     return value
 
 
 @functools.cache
-def _fields(kind: type) -> "dict[str, tuple[object, bool]]":
+def _fields(kind: type) -> dict[str, tuple[object, bool]]:
     """The type of each field of a dataclass, and whether it may be left out."""
     hints = typing.get_type_hints(kind)
     missing = dataclasses.MISSING
@@ -72,7 +94,7 @@ def _fields(kind: type) -> "dict[str, tuple[object, bool]]":
     }
 
 
-def _read(kind: Any, value: Any, place: str, problems: "list[str]") -> Any:
+def _read(kind: Any, value: Any, place: str, problems: list[str]) -> Any:
     """Return a value as its type; where it is not of it, add to the problems."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if kind is Any:
@@ -94,9 +116,10 @@ def _read(kind: Any, value: Any, place: str, problems: "list[str]") -> Any:
     return None
 
 
-def _read_dataclass(kind: type, value: "dict[str, Any]", place: str, problems: "list[str]") -> Any:
+def _read_dataclass(kind: type, value: dict[str, Any], place: str, problems: list[str]) -> Any:
     known, before = _fields(kind), len(problems)
-    problems += [f"{_under(place, name)} is unknown" for name in sorted(value.keys() - known.keys())]
+    if not issubclass(kind, Excerpt) or issubclass(kind, Message):
+        problems += [f"{_under(place, name)} is unknown" for name in sorted(value.keys() - known.keys())]
     problems += [
         f"{_under(place, name)} is missing"
         for name, (_, has_default) in known.items()
@@ -110,7 +133,7 @@ def _read_dataclass(kind: type, value: "dict[str, Any]", place: str, problems: "
     return kind(**given) if len(problems) == before else None
 
 
-def _read_union(kinds: "tuple[Any, ...]", value: Any, place: str, problems: "list[str]") -> Any:
+def _read_union(kinds: tuple[Any, ...], value: Any, place: str, problems: list[str]) -> Any:
     """Read one of several types: the first that takes it whole. Its problems are told where only one is in question."""
     if value is None and type(None) in kinds:
         return None

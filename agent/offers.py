@@ -1,16 +1,17 @@
-"""Print the version of each of some packages that apt would install, as one JSON object. Input: [names].
+"""Print the version of each of some packages that apt would install.
 
 Reads only. A name unknown to apt is a pattern, which finds others: those are left out.
 """
 
-import json
 import os
 import subprocess
 import sys
 
+from agent.protocol import OffersAnswer, OffersOrder
+
 
 def main() -> None:
-    names = json.loads(sys.argv[1])
+    names = OffersOrder.from_json(sys.argv[1]).packages
     environment = {**os.environ, "LC_ALL": "C"}
     printed = subprocess.run(
         ["apt-cache", "policy", *names], capture_output=True, text=True, timeout=60, check=False, env=environment
@@ -21,4 +22,4 @@ def main() -> None:
             name = line.rstrip(":")
         elif line.strip().startswith("Candidate:") and "(none)" not in line:
             found[name] = line.split()[1]
-    print(json.dumps({name: version for name, version in found.items() if name in names}))
+    print(OffersAnswer({name: version for name, version in found.items() if name in names}).to_json())

@@ -1,23 +1,17 @@
-"""Print what a host is and what it runs, as one JSON document, so that planning takes a single round trip.
-
-Input: {"root": str, "checkpoints": {model: directory}, "listen": ["host:port", ...], "system": what
-system.py asks, "runner": "systemd" or "supervisor"}.
-Reads only; a file that is missing or broken is reported as null, never as a failure.
-"""
+"""Print what a host is and what it runs in one document, so that planning takes a single round trip. Reads only."""
 
 import hashlib
-import json
 import os
 import platform
 import sys
-from contextlib import closing
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from typing import Any
 
 from agent.checkpoints import judge
+from agent.gateway import ask
 from agent.listeners import refusal
+from agent.message import MessageError
 from agent.processes import configured, runner_state, served_addresses
+from agent.protocol import CheckpointState, EngineRecord, ProbeOrder, ProbeResult, ReleaseDescription
 from agent.room import TEMPORARY, rooms
 from agent.seal import is_sealed
 from agent.system import look
@@ -34,16 +28,7 @@ def memory_bytes() -> int:
         return total
 
 
-def read_json(path: Path) -> "dict[str, Any] | None":
-    """What a file says, if it is a JSON object."""
-    try:
-        value = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def target_of(link: Path) -> "str | None":
+def target_of(link: Path) -> str | None:
     """The last part of what a symbolic link points to."""
     try:
         return link.readlink().name
@@ -51,39 +36,43 @@ def target_of(link: Path) -> "str | None":
         return None
 
 
-def is_alive(record: "dict[str, Any]") -> bool:
+def is_alive(record: EngineRecord) -> bool:
     """Whether the launcher that wrote a record still runs.
 
     A number and a start time name a process, in this boot or another. The boot's own name does not do: a service with
     a /proc of its own inside a container reads the machine's, everybody else there reads the container's.
     """
     try:
-        process = Path(f"/proc/{int(record['pid'])}")
+        process = Path(f"/proc/{record.pid}")
         started = process.joinpath("stat").read_text(errors="replace").rpartition(")")[2].split()[19]
-        is_same = record.get("start_ticks", int(started)) == int(started)
+        is_same = record.start_ticks in (None, int(started))
         return is_same and "launch" in process.joinpath("cmdline").read_text()
-    except (OSError, KeyError, TypeError, ValueError, IndexError):
+    except (OSError, ValueError, IndexError):
         return False
 
 
-def running(root: Path) -> "dict[str, Any]":
+def running(root: Path) -> dict[str, EngineRecord]:
     """What every engine with a living launcher runs."""
-    records = {path.stem: read_json(path) for path in (root / "run").glob("*.json")}
-    alive = {name: record for name, record in records.items() if record and is_alive(record)}
-    return {
-        name: {"unit_digest": str(record["unit_digest"]), "pid": int(record["pid"])}
-        for name, record in alive.items()
-        if "unit_digest" in record
-    }
+    records = {path.stem: EngineRecord.of_file(path) for path in (root / "run").glob("*.json")}
+    return {name: record for name, record in records.items() if record and is_alive(record)}
 
 
-def releases(root: Path) -> "dict[str, Any]":
-    """Every finished release, by name. A release is uploaded under another name and renamed when complete."""
-    found = sorted(path for path in (root / "releases").glob("[!.]*") if (path / "release.json").is_file())
-    return {path.name: read_json(path / "release.json") for path in found}
+def releases(root: Path) -> tuple[dict[str, ReleaseDescription], dict[str, str]]:
+    """Every finished release by name, and what is wrong with the description of those that are not understood.
+
+    A release is uploaded under another name and renamed when complete.
+    """
+    found: dict[str, ReleaseDescription] = {}
+    unread: dict[str, str] = {}
+    for path in sorted((root / "releases").glob("[!.]*/release.json")):
+        try:
+            found[path.parent.name] = ReleaseDescription.from_json(path.read_bytes())
+        except (OSError, MessageError) as error:
+            unread[path.parent.name] = str(error)
+    return found, unread
 
 
-def digests(release: Path) -> "dict[str, str]":
+def digests(release: Path) -> dict[str, str]:
     """SHA-256 of every file of a release but its own description."""
     if not release.is_dir():
         return {}
@@ -94,7 +83,7 @@ def digests(release: Path) -> "dict[str, str]":
     return {str(path): hashlib.sha256((release / path).read_bytes()).hexdigest() for path in ours}
 
 
-def unfinished_builds(root: Path) -> "dict[str, int]":
+def unfinished_builds(root: Path) -> dict[str, int]:
     """Bytes of each engine environment that nobody has finished: whoever begins it again clears it first."""
     found = [path for path in (root / "builds").glob("*") if path.is_dir() and not is_sealed(path)]
     return {
@@ -110,74 +99,59 @@ def size_of(file: Path) -> int:
         return 0
 
 
-def gateway_state(addresses: "list[str]") -> Any:
-    """Which release's code and configuration the running gateway says it serves; null when it does not answer."""
-    for address in addresses:
-        host, _, port = address.rpartition(":")
-        try:
-            with closing(HTTPConnection(host.strip("[]"), int(port), timeout=5)) as connection:
-                connection.request("GET", "/stats")
-                stats = json.loads(connection.getresponse().read())
-            models = {name: dict(model) for name, model in stats["models"].items()}
-            return {"unit_digest": stats["unit_digest"], "config_digest": stats["config_digest"], "models": models}
-        except (OSError, HTTPException, OverflowError, ValueError, LookupError, TypeError, AttributeError):
-            continue
-    return None
+def checkpoint(name: str, directory: str) -> CheckpointState | None:
+    found = judge(name, directory)
+    return CheckpointState(**{**found, "problems": tuple(found["problems"])}) if found else None
 
 
-def no_links(root: Path) -> "list[str]":
+def no_links(root: Path) -> tuple[str, ...]:
     """What should be a link to a release, and is something else."""
-    return [name for name in ("current", "confirmed") if (root / name).exists() and not (root / name).is_symlink()]
+    found = ((name, root / name) for name in ("current", "confirmed"))
+    return tuple(name for name, path in found if path.exists() and not path.is_symlink())
 
 
-def closed(root: Path) -> "str | None":
+def closed(root: Path) -> str | None:
     """The first directory on the way to the root, or it, that only some may enter."""
     way = Path(os.path.realpath(root))
     there = (path for path in (*reversed(way.parents), way) if path.is_dir())
     return next((str(path) for path in there if not path.stat().st_mode & 0o001), None)
 
 
-def printable(document: "dict[str, Any]") -> str:
-    """A document as JSON. Names on a disk are bytes: what of them is no UTF-8 no reader of JSON has to take."""
-    text = json.dumps(document, ensure_ascii=False).encode(errors="replace")
-    return json.dumps(json.loads(text))
-
-
 def main() -> None:
-    wanted = json.loads(sys.argv[1])
-    root = Path(wanted["root"])
-    current, runner = target_of(root / "current"), wanted["runner"]
-    processes = runner_state(root, runner)
-    served = served_addresses(processes, runner)
-    disks = rooms([str(root), TEMPORARY, "/etc/systemd/system", "/var"])
-    print(
-        printable(
-            {
-                "machine": platform.machine(),
-                "python": ".".join(str(part) for part in sys.version_info[:3]),
-                "cores": len(os.sched_getaffinity(0)),
-                "memory_bytes": memory_bytes(),
-                "disk_free_bytes": disks[0]["free_bytes"],
-                "disks": disks,
-                "is_mount": os.path.ismount(root),
-                "system": look(wanted["system"]),
-                "current": current,
-                "confirmed": target_of(root / "confirmed"),
-                "answered": sorted(path.name for path in (root / "answered").glob("*")),
-                "releases": releases(root),
-                "files": digests(root / "releases" / current) if current else {},
-                "builds": sorted(path.name for path in (root / "builds").glob("*") if is_sealed(path)),
-                "unfinished_builds": unfinished_builds(root),
-                "engines": running(root),
-                "runner": processes,
-                "gateway": gateway_state((served or configured(root))[:1]),
-                "served_addresses": served,
-                "troubles": troubles(root, runner, processes),
-                "no_links": no_links(root),
-                "real_root": os.path.realpath(root),
-                "closed": closed(root),
-                "checkpoints": {name: judge(name, path) for name, path in wanted["checkpoints"].items()},
-                "refused_addresses": {address: why for address in wanted["listen"] if (why := refusal(address))},
-            }
-        )
+    order = ProbeOrder.from_json(sys.argv[1])
+    root = Path(order.root)
+    current = target_of(root / "current")
+    processes = runner_state(root, order.runner)
+    served = served_addresses(processes, order.runner)
+    disks = rooms((str(root), TEMPORARY, "/etc/systemd/system", "/var"))
+    described, unread = releases(root)
+    addresses = served or configured(root)
+    result = ProbeResult(
+        machine=platform.machine(),
+        python=".".join(str(part) for part in sys.version_info[:3]),
+        cores=len(os.sched_getaffinity(0)),
+        memory_bytes=memory_bytes(),
+        disk_free_bytes=disks[0].free_bytes,
+        disks=disks,
+        is_mount=os.path.ismount(root),
+        system=look(order.system),
+        current=current,
+        confirmed=target_of(root / "confirmed"),
+        answered=tuple(sorted(path.name for path in (root / "answered").glob("*"))),
+        releases=described,
+        unread=unread,
+        files=digests(root / "releases" / current) if current else {},
+        builds=tuple(sorted(path.name for path in (root / "builds").glob("*") if is_sealed(path))),
+        unfinished_builds=unfinished_builds(root),
+        engines=running(root),
+        runner=processes,
+        gateway=ask(addresses[0]) if addresses else None,
+        served_addresses=served,
+        troubles=troubles(root, order.runner, processes),
+        no_links=no_links(root),
+        real_root=os.path.realpath(root),
+        closed=closed(root),
+        checkpoints={name: checkpoint(name, path) for name, path in order.checkpoints.items()},
+        refused_addresses={address: why for address in order.listen if (why := refusal(address))},
     )
+    print(result.to_json())

@@ -1,10 +1,12 @@
 """Every document that the operator's computer, the agent, a release and the gateway exchange."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar, Self
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal, Self
 
-from agent.message import Message
+from agent.message import Excerpt, Message, MessageError
+
+RunnerKind = Literal["supervisor", "systemd"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class ReleaseDescription(Message):
     """Where its gateway listens: host:port."""
     sequence: int = 0
     """The host's own count of its releases. 0 for one from before there was a count."""
-    follows: "str | None" = None
+    follows: str | None = None
     """The release that served when this one was made."""
 
     @classmethod
@@ -38,9 +40,422 @@ class ReleaseDescription(Message):
         """Read one. Before schemas had names, it said 1."""
         if isinstance(document, dict) and document.get("schema") == 1:
             document = {**document, "schema": cls.SCHEMA}
-        return super().from_data(document)
+        read = super().from_data(document)
+        if "gateway" not in read.units:
+            raise MessageError(f"{cls.SCHEMA}: units.gateway is missing")
+        if not read.listen:
+            raise MessageError(f"{cls.SCHEMA}: listen is empty")
+        return read
 
     @property
     def engines(self) -> Mapping[str, str]:
         """Unit digest of each engine."""
         return {name: digest for name, digest in self.units.items() if name != "gateway"}
+
+
+@dataclass(frozen=True)
+class Address(Excerpt):
+    """Where the gateway listens."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True)
+class GatewayFile(Excerpt):
+    """gateway.json, as far as others than the gateway read it."""
+
+    listen: tuple[Address, ...]
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Each as host:port."""
+        return tuple(f"{one.host}:{one.port}" for one in self.listen)
+
+
+@dataclass(frozen=True)
+class ModelStats(Excerpt):
+    """What the gateway sees of one model."""
+
+    state: str
+    in_flight: int | None = None
+    requests_total: int | None = None
+
+
+@dataclass(frozen=True)
+class GatewayStats(Excerpt):
+    """What the running gateway says of itself at /stats."""
+
+    unit_digest: str | None
+    """Of the release that its code is of; None where it does not know."""
+    config_digest: str | None
+    models: Mapping[str, ModelStats]
+    pid: int | None = None
+
+
+@dataclass(frozen=True)
+class EngineRecord(Excerpt):
+    """run/<engine>.json: what the launcher of an engine wrote when it started it."""
+
+    unit_digest: str
+    pid: int
+    """The launcher's own."""
+    start_ticks: int | None = None
+    """When that process began, in clock ticks since the boot: number and start name it."""
+
+
+@dataclass(frozen=True)
+class SystemQuestions:
+    """Names that are looked for on a host, each as what it is."""
+
+    modules: tuple[str, ...]
+    libraries: tuple[str, ...]
+    headers: tuple[str, ...]
+    programs: tuple[str, ...]
+    compilers: tuple[str, ...]
+    script: str
+    """For sh, with the interpreter as its first argument."""
+
+
+@dataclass(frozen=True)
+class System:
+    """What a host's system is and brings."""
+
+    distribution: str
+    said: str
+    """What the script printed."""
+    is_root: bool
+    has_apt: bool
+    cores: tuple[int, ...]
+    available_bytes: int
+    features: tuple[str, ...]
+    """Of the processor, as the kernel names them."""
+    found: tuple[str, ...]
+    """Modules, libraries, headers and programs that were asked for and are there."""
+    compilers: Mapping[str, str]
+    """Version of each C++ compiler by its name."""
+
+
+@dataclass(frozen=True)
+class Room:
+    """A file system that something is written to."""
+
+    place: str
+    mount: str
+    bytes: int
+    free_bytes: int
+    inodes: int
+    """0 where it does not count them."""
+    free_inodes: int
+
+
+@dataclass(frozen=True)
+class RoomOrder(Message):
+    SCHEMA: ClassVar[str] = "axion.room-order/1"
+
+    places: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RoomAnswer(Message):
+    """Each file system that something is written to, in the order of the places."""
+
+    SCHEMA: ClassVar[str] = "axion.room-answer/1"
+
+    rooms: tuple[Room, ...]
+
+
+@dataclass(frozen=True)
+class Process:
+    """What the process runner says of one process."""
+
+    state: str
+    """In supervisord's words, whatever the runner is."""
+    pid: int
+    """0 where it has none now."""
+    start: str = ""
+    """Another one with each start; empty where it was never started."""
+    refusal: str = ""
+    """Why it could not be started, in supervisord's words."""
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Something that is wrong with a unit of ours."""
+
+    unit: str
+    kind: Literal["failed", "masked", "disabled", "edited", "extended"]
+    """`edited` is other than the current release has it, `extended` by a drop-in that somebody else put there."""
+    what: str
+    """A sentence without its full stop."""
+
+
+@dataclass(frozen=True)
+class CheckpointState:
+    """A checkpoint's or an adapter's directory that exists."""
+
+    fingerprint: str
+    """Changes when any of its files is replaced."""
+    problems: tuple[str, ...] = ()
+    """What it lacks; nothing of a whole one."""
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """config.json and its like, of a whole checkpoint."""
+    digest: str = ""
+    """Of its tensors' names, types and shapes."""
+
+
+@dataclass(frozen=True)
+class ProbeOrder(Message):
+    SCHEMA: ClassVar[str] = "axion.probe-order/1"
+
+    root: str
+    runner: RunnerKind
+    checkpoints: Mapping[str, str]
+    """Directory of each model, and of each adapter by MODEL/ADAPTER."""
+    listen: tuple[str, ...]
+    """Addresses that shall be free: host:port."""
+    system: SystemQuestions
+
+
+@dataclass(frozen=True)
+class ProbeResult(Message):
+    """One look at a host. What is missing or broken there is None, or not among its like; it is never a failure."""
+
+    SCHEMA: ClassVar[str] = "axion.probe-result/1"
+
+    machine: str
+    python: str
+    cores: int
+    memory_bytes: int
+    disk_free_bytes: int
+    """Where everything of ours lies."""
+    disks: tuple[Room, ...]
+    """Each file system that a deployment writes to; the first is that one."""
+    is_mount: bool
+    """Whether something is mounted just where everything of ours lies."""
+    system: System
+    current: str | None
+    """Name of the release that `current` points to."""
+    confirmed: str | None
+    """Name of the last release whose models all answered."""
+    answered: tuple[str, ...]
+    """Names of all releases whose models have all answered once."""
+    releases: Mapping[str, ReleaseDescription]
+    """Every finished release that is understood."""
+    unread: Mapping[str, str]
+    """What is wrong with the description of each other one."""
+    files: Mapping[str, str]
+    """Digest of each file of the current release."""
+    builds: tuple[str, ...]
+    unfinished_builds: Mapping[str, int]
+    """Bytes of each engine environment that is not sealed, by its digest."""
+    engines: Mapping[str, EngineRecord]
+    """What each living launcher says that it runs."""
+    runner: Mapping[str, Process] | None
+    gateway: GatewayStats | None
+    served_addresses: tuple[str, ...]
+    """Where a gateway of ours listens, whatever release it is of."""
+    troubles: tuple[Trouble, ...]
+    no_links: tuple[str, ...]
+    """Those of `current` and `confirmed` that are something else than a link."""
+    real_root: str
+    """What the host's directory is once every link is followed."""
+    closed: str | None
+    """A directory on the way to it, or itself, that only some may enter."""
+    checkpoints: Mapping[str, CheckpointState | None]
+    refused_addresses: Mapping[str, str]
+    """Why no server could listen now, such as EADDRINUSE, of each address where none could."""
+
+
+@dataclass(frozen=True)
+class ReleaseOrder(Message):
+    """What to do with one release of a host: receive it, make it current, or note that its models all answered."""
+
+    SCHEMA: ClassVar[str] = "axion.release-order/1"
+
+    do: Literal["receive", "switch", "confirm"]
+    root: str
+    name: str
+    build: str = ""
+    """Digest of its engine environment."""
+    is_shared: bool = False
+    """Whether other accounts may read it."""
+
+
+@dataclass(frozen=True)
+class ReleaseFiles(Message):
+    """What is received: the text of each file by its path."""
+
+    SCHEMA: ClassVar[str] = "axion.release-files/1"
+
+    files: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class RunnerStep:
+    """One thing that supervisord or systemd is told. What each does of them: agent/runner.py, agent/systemd.py."""
+
+    do: Literal["install", "keys", "start", "restart", "terminate", "reload", "update", "leave", "shutdown"]
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RunnerOrder(Message):
+    SCHEMA: ClassVar[str] = "axion.runner-order/1"
+
+    root: str
+    steps: tuple[RunnerStep, ...]
+    user: str = ""
+    """Who engines and gateway run as, under systemd."""
+
+
+@dataclass(frozen=True)
+class ReadyOrder(Message):
+    """Which engines are waited for, and what counts as theirs and as the release's gateway."""
+
+    SCHEMA: ClassVar[str] = "axion.ready-order/1"
+
+    root: str
+    runner: RunnerKind
+    gateway: str
+    """Where it answers: host:port."""
+    config_digest: str
+    unit_digest: str
+    engines: Mapping[str, str]
+    """Unit digest of each."""
+    ended: tuple[int, ...]
+    """Processes that do not count, whatever they say."""
+    timeout_s: float
+    """Of each model: they load one after another."""
+    keys: str | None = None
+    """The file with the keys that the gateway takes, where it asks for one."""
+
+
+State = Literal["starting", "loading", "ready", "answered"]
+
+
+@dataclass(frozen=True)
+class ReadyEvent(Message):
+    """A model came a step further, or back."""
+
+    SCHEMA: ClassVar[str] = "axion.ready-event/1"
+
+    model: str
+    state: State
+    after_s: float
+
+
+@dataclass(frozen=True)
+class ReadyOutcome(Message):
+    """The end of the wait."""
+
+    SCHEMA: ClassVar[str] = "axion.ready-outcome/1"
+
+    answers: Mapping[str, str | None]
+    """First words of each model; None of one that did not answer."""
+    problems: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class AttemptMark(Message):
+    """Where a host's logs were when an attempt began. No time of day, which may be set meanwhile."""
+
+    SCHEMA: ClassVar[str] = "axion.attempt-mark/1"
+
+    boot: str
+    monotonic_us: int
+    """systemd's journal counts from the boot."""
+    before: tuple[str, ...]
+    """Starts that were before: systemd's invocation of each unit."""
+    sizes: Mapping[str, int]
+    """Bytes of each file of supervisord's."""
+
+
+@dataclass(frozen=True)
+class AttemptOrder(Message):
+    """Make a mark, or tell of a process what was since a mark; without one, of the run that was the last to begin."""
+
+    SCHEMA: ClassVar[str] = "axion.attempt-order/1"
+
+    do: Literal["begin", "tell"]
+    root: str
+    runner: RunnerKind
+    name: str = ""
+    mark: AttemptMark | None = None
+
+
+@dataclass(frozen=True)
+class AttemptAnswer(Message):
+    """Why a process ended, as its runner says it, and what it wrote."""
+
+    SCHEMA: ClassVar[str] = "axion.attempt-answer/1"
+
+    reason: str
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class OffersOrder(Message):
+    SCHEMA: ClassVar[str] = "axion.offers-order/1"
+
+    packages: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class OffersAnswer(Message):
+    SCHEMA: ClassVar[str] = "axion.offers-answer/1"
+
+    versions: Mapping[str, str]
+    """What apt would install, of each package that it has."""
+
+
+@dataclass(frozen=True)
+class SealOrder(Message):
+    SCHEMA: ClassVar[str] = "axion.seal-order/1"
+
+    do: Literal["look", "seal"]
+    build: str
+    """The directory of an engine environment."""
+
+
+@dataclass(frozen=True)
+class SealAnswer(Message):
+    SCHEMA: ClassVar[str] = "axion.seal-answer/1"
+
+    is_sealed: bool
+    is_filled: bool
+    """Whether its steps all succeeded; if it is not sealed, it was not proven, or its seal is broken."""
+
+
+@dataclass(frozen=True)
+class SealedManifest(Excerpt):
+    """manifest.json of an engine environment, as far as a host reads it."""
+
+    digest: str
+
+
+@dataclass(frozen=True)
+class BuiltRecord(Excerpt):
+    """built.json of an engine environment, as far as a host reads it."""
+
+    recipe: str
+
+
+@dataclass(frozen=True)
+class RecordOrder(Message):
+    """What is written to built.json, besides the commits of these repositories and the wheels that came of them."""
+
+    SCHEMA: ClassVar[str] = "axion.record-order/1"
+
+    directory: str
+    repositories: tuple[str, ...]
+    facts: Mapping[str, str | int]
+
+
+@dataclass(frozen=True)
+class DescribeOrder(Message):
+    SCHEMA: ClassVar[str] = "axion.describe-order/1"
+
+    directory: str
+    remedy: str
+    """What to do about a checkpoint that is not whole."""

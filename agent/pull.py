@@ -94,7 +94,7 @@ def check_disk(root: Path, models: list[Model]) -> None:
     missing = {model.name: model.missing() for model in models}
     needed_bytes = sum({part: size for each in missing.values() for part, size in each.items()}.values())
     found = room(root / "models")
-    free = found["free_bytes"]
+    free = found.free_bytes
     inodes = 2 * sum(len(model.files) for model in models) + FULL_INODES
     if (lacking := lack(found, 0, inodes)) is not None:
         raise PullError(

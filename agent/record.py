@@ -1,7 +1,4 @@
-"""Write down what a build was made from: the commits that were checked out and the wheels that came of it.
-
-Input: {"directory": build directory, "repositories": [names below src/], "facts": {...}}. Output: built.json there.
-"""
+"""Write down in built.json what a build was made from: the commits that were checked out and the wheels it gave."""
 
 import hashlib
 import json
@@ -10,6 +7,7 @@ import sys
 from pathlib import Path
 
 from agent.durable import replace_file, settle
+from agent.protocol import RecordOrder
 
 
 def head(repository: Path) -> str:
@@ -20,12 +18,12 @@ def head(repository: Path) -> str:
 
 
 def main() -> None:
-    wanted = json.loads(sys.argv[1])
-    build = Path(wanted["directory"])
+    order = RecordOrder.from_json(sys.argv[1])
+    build = Path(order.directory)
     wheels = sorted((build / "wheels").glob("*.whl"))
     told = {
-        **wanted["facts"],
-        "commits": {name: head(build / "src" / name) for name in wanted["repositories"]},
+        **order.facts,
+        "commits": {name: head(build / "src" / name) for name in order.repositories},
         "wheels": {wheel.name: hashlib.sha256(wheel.read_bytes()).hexdigest() for wheel in wheels},
     }
     settle(build)  # what it tells of is on the disk before it is

@@ -1,24 +1,19 @@
-"""Receive a release, point the host to it, and note that it answered; print nothing. Exit status 1 with a sentence.
+"""Receive a release, point the host to it, or note that it answered; print nothing. Exit status 1 with a sentence.
 
-Input: {"root": str, "do": [[verb, argument, ...], ...]} with the verbs
-  ["receive", name, build, is_shared]  a release under its name, complete or not at all; its files come over stdin as
-                                       one JSON object {path: text}. `is_shared`: other accounts may read it
-  ["switch", name]                     point `current` to it
-  ["confirm", name]                    every model of it answered: note it, now and for a later rollback
-After each verb its outcome is on the disk itself: no power cut takes it back.
+After each its outcome is on the disk itself: no power cut takes it back.
 """
 
-import json
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
 
 from agent.archive import keep as keep_archive
 from agent.durable import put_in_place, replace_file, replace_link, settle
+from agent.protocol import ReleaseFiles, ReleaseOrder
 
 
 def receive(root: Path, name: str, build: str, *, is_shared: bool) -> None:
+    """Bring a release under its name, complete or not at all; its files come over stdin."""
     mode = 0o755 if is_shared else 0o700
     for directory in (root, *(root / each for each in ("releases", "run", "state", "logs"))):
         if not directory.is_dir():
@@ -29,16 +24,16 @@ def receive(root: Path, name: str, build: str, *, is_shared: bool) -> None:
         shutil.rmtree(left)
     draft = releases / f".{name}.new"
     try:
-        _fill(draft, json.load(sys.stdin), build, mode)
+        _fill(draft, ReleaseFiles.from_json(sys.stdin.read()), build, mode)
         put_in_place(draft, releases / name)
     except OSError:
         shutil.rmtree(draft, ignore_errors=True)  # on a full disk it would be in the way of everybody else
         raise
 
 
-def _fill(draft: Path, texts: "dict[str, str]", build: str, mode: int) -> None:
+def _fill(draft: Path, received: ReleaseFiles, build: str, mode: int) -> None:
     draft.mkdir()
-    for path, text in texts.items():
+    for path, text in received.files.items():
         file = draft / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8", newline="")
@@ -61,17 +56,15 @@ def confirm(root: Path, name: str) -> None:
 
 
 def main() -> None:
-    wanted: dict[str, Any] = json.loads(sys.argv[1])
-    root = Path(wanted["root"])
-    verbs: dict[str, Any] = {
-        "receive": lambda name, build, is_shared: receive(root, name, build, is_shared=is_shared),
-        "switch": lambda name: switch(root, name),
-        "confirm": lambda name: confirm(root, name),
-    }
-    for verb, *arguments in wanted["do"]:
-        try:
-            verbs[verb](*arguments)
-            if verb == "receive":
-                keep_archive(root)
-        except OSError as error:
-            sys.exit(f"{root}: cannot {verb} {arguments[0]}, got {error}")
+    order = ReleaseOrder.from_json(sys.argv[1])
+    root = Path(order.root)
+    try:
+        if order.do == "receive":
+            receive(root, order.name, order.build, is_shared=order.is_shared)
+            keep_archive(root)
+        elif order.do == "switch":
+            switch(root, order.name)
+        else:
+            confirm(root, order.name)
+    except OSError as error:
+        sys.exit(f"{root}: cannot {order.do} {order.name}, got {error}")

@@ -1,21 +1,23 @@
 """Tell supervisord what to do, over its Unix socket; print nothing. Exit status 1 with a sentence when it cannot.
 
-Input: {"root": str, "do": [[verb, argument, ...], ...]} with the verbs
-  ["start", name]            start it unless it runs; does not wait
-  ["signal", name, "TERM"]   signal it if it runs, start it otherwise
-  ["restart", name]          SIGTERM, and wait until supervisord has another process in its place
-  ["update"]                 read the configuration again: stop what is gone from it, start what is new
-  ["shutdown", timeout_s]    stop everything and wait until supervisord itself is gone
+start NAME      start it unless it runs; does not wait
+terminate NAME  SIGTERM if it runs, after which supervisord starts it again; does not wait
+reload NAME     SIGHUP if it runs; else start it
+restart NAME    SIGTERM, and wait until supervisord has another process in its place
+update          read the configuration again: stop what is gone from it, start what is new
+shutdown        stop everything and wait until supervisord itself is gone
 """
 
-import json
 import sys
 import time
 import xmlrpc.client
+from collections.abc import Callable
+from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
+from agent.protocol import RunnerOrder
 from agent.room import refuse_full
 from agent.unix_http import UnixConnection
 
@@ -49,7 +51,7 @@ def start(rpc: Any, name: str) -> None:
             raise
 
 
-def send_signal(rpc: Any, name: str, number: str) -> None:
+def send_signal(rpc: Any, number: str, name: str) -> None:
     if is_running(rpc, name):
         rpc.signalProcess(name, number)
     else:
@@ -62,7 +64,7 @@ def restart(rpc: Any, name: str) -> None:
     It takes an end within startsecs for a failed start and gives up after some: then start it all the same.
     """
     before = rpc.getProcessInfo(name)["pid"]
-    send_signal(rpc, name, "TERM")
+    send_signal(rpc, "TERM", name)
     deadline = time.monotonic() + CALL_TIMEOUT_S
     while (process := rpc.getProcessInfo(name))["pid"] in (0, before):
         if process["statename"] in ("FATAL", "EXITED", "STOPPED"):
@@ -82,35 +84,36 @@ def update(rpc: Any) -> None:
         rpc.addProcessGroup(name)
 
 
-def shutdown(rpc: Any, root: Path, timeout_s: float) -> None:
+def shutdown(rpc: Any, root: Path) -> None:
     # The gateway first, so that it drains while its engines still serve; then the engines, all at once.
     if is_running(rpc, "gateway"):
         rpc.stopProcess("gateway")
     rpc.stopAllProcesses()
     rpc.shutdown()
-    deadline = time.monotonic() + timeout_s
+    deadline = time.monotonic() + CALL_TIMEOUT_S
     while (root / "run" / "supervisord.pid").exists():
         if time.monotonic() > deadline:
-            sys.exit(f"supervisord: not ended within {timeout_s:g} s. Look at {root}/logs/supervisord.log.")
+            sys.exit(f"supervisord: not ended within {CALL_TIMEOUT_S} s. Look at {root}/logs/supervisord.log.")
         time.sleep(0.1)
 
 
 def main() -> None:
-    wanted = json.loads(sys.argv[1])
-    root = Path(wanted["root"])
+    order = RunnerOrder.from_json(sys.argv[1])
+    root = Path(order.root)
     transport = UnixTransport(root / "run" / "supervisor.sock")
     rpc = xmlrpc.client.ServerProxy("http://localhost", transport=transport).supervisor
-    verbs: dict[str, Any] = {
-        "start": lambda name: start(rpc, name),
-        "signal": lambda name, number: send_signal(rpc, name, number),
-        "restart": lambda name: restart(rpc, name),
-        "update": lambda: update(rpc),
-        "shutdown": lambda timeout_s: shutdown(rpc, root, timeout_s),
+    verbs: dict[str, Callable[..., None]] = {
+        "start": partial(start, rpc),
+        "terminate": partial(send_signal, rpc, "TERM"),
+        "reload": partial(send_signal, rpc, "HUP"),
+        "restart": partial(restart, rpc),
+        "update": partial(update, rpc),
+        "shutdown": partial(shutdown, rpc, root),
     }
     try:
-        for verb, *arguments in wanted["do"]:
-            if verb == "restart":
+        for step in order.steps:
+            if step.do == "restart":
                 refuse_full(root)
-            verbs[verb](*arguments)
+            verbs[step.do](*step.names)
     except (OSError, xmlrpc.client.Error) as error:
         sys.exit(f"supervisord: does not do as told, got {error}. Look at {root}/logs/supervisord.log.")

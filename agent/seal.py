@@ -1,29 +1,28 @@
 """Seal an engine environment, or say whether it is sealed: by what its manifest says, not by its being there.
 
-Input: {"do": "look" | "seal", "build": directory}. `look` prints {"is_sealed", "is_filled"}: filled is one whose steps
-all succeeded, but which was not proven, or whose seal is broken. `seal` takes the manifest's text from stdin.
+To seal it takes the manifest's text from stdin.
 """
 
 import csv
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from agent.durable import replace_file, settle
+from agent.protocol import BuiltRecord, SealAnswer, SealedManifest, SealOrder
 
 PAGE_BYTES = 4096
 
 
 def is_sealed(build: Path) -> bool:
     """Whether the manifest is one of this very environment. A power cut may have left an empty file of that name."""
-    return says(build / "manifest.json").get("digest") == build.name
+    manifest = SealedManifest.of_file(build / "manifest.json")
+    return manifest is not None and manifest.digest == build.name
 
 
 def is_filled(build: Path) -> bool:
     """Whether all steps were done, which is then written down (agent/record.py), and nothing of it was lost."""
-    return bool(says(build / "built.json")) and not any(damaged(build / "venv"))
+    return BuiltRecord.of_file(build / "built.json") is not None and not any(damaged(build / "venv"))
 
 
 def damaged(venv: Path) -> Iterator[Path]:
@@ -44,19 +43,11 @@ def damaged(venv: Path) -> Iterator[Path]:
                     yield file
 
 
-def says(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
 def main() -> None:
-    order = json.loads(sys.argv[1])
-    build = Path(order["build"])
-    if order["do"] == "seal":
+    order = SealOrder.from_json(sys.argv[1])
+    build = Path(order.build)
+    if order.do == "seal":
         settle(build)
         replace_file(build / "manifest.json", sys.stdin.read(), mode=0o644)
     else:
-        print(json.dumps({"is_sealed": is_sealed(build), "is_filled": is_filled(build)}))
+        print(SealAnswer(is_sealed=is_sealed(build), is_filled=is_filled(build)).to_json())

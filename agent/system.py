@@ -10,9 +10,9 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+
+from agent.protocol import System, SystemQuestions
 
 # Each control group's limit and use, as version 2 and version 1 name them.
 LIMITS = (
@@ -52,7 +52,7 @@ def available_bytes() -> int:
     return available
 
 
-def libraries() -> "set[str]":
+def libraries() -> set[str]:
     """Every shared library that the loader finds by its name. Read, not loaded: an allocator takes over when it is."""
     cached = re.findall(r"^\s+(\S+) \(", output("/sbin/ldconfig", "--print-cache"), re.MULTILINE)
     named = (Path(place) for place in os.environ.get("LD_LIBRARY_PATH", "").split(":") if place)
@@ -64,23 +64,23 @@ def has_header(name: str) -> bool:
     return any(Path(place, name).is_file() for place in places)
 
 
-def compilers(names: "list[str]") -> "dict[str, str]":
+def compilers(names: tuple[str, ...]) -> dict[str, str]:
     """The version of each C++ compiler that is there together with its C sibling."""
     found = {name: (program(name), program(name.replace("g++", "gcc"))) for name in names}
     return {name: output(cxx, "-dumpfullversion").strip() for name, (cxx, cc) in found.items() if cxx and cc}
 
 
-def program(name: str) -> "str | None":
+def program(name: str) -> str | None:
     return shutil.which(name, path=SYSTEM_PATH)
 
 
-def features() -> "list[str]":
+def features() -> tuple[str, ...]:
     """What the processor can do, as the kernel lists it."""
     for line in read("/proc/cpuinfo").splitlines():
         key, _, value = line.partition(":")
         if key.strip() in ("Features", "flags"):
-            return sorted(value.split())
-    return []
+            return tuple(sorted(value.split()))
+    return ()
 
 
 def distribution() -> str:
@@ -88,23 +88,26 @@ def distribution() -> str:
     return match.group(1) if match else "an unknown system"
 
 
-def look(wanted: "dict[str, list[str]]") -> "dict[str, Any]":
-    """Answer {"module": [names], "library": [...], "header": [...], "program": [...], "compilers": [...]}."""
-    found = libraries()
-    has: dict[str, Callable[[str], bool]] = {
-        "module": lambda name: importlib.util.find_spec(name) is not None,
-        "library": lambda name: name in found,
-        "header": has_header,
-        "program": lambda name: program(name) is not None,
+def has_module(name: str) -> bool:
+    return importlib.util.find_spec(name) is not None
+
+
+def look(asked: SystemQuestions) -> System:
+    """Answer all of it."""
+    found = {
+        *filter(has_module, asked.modules),
+        *libraries().intersection(asked.libraries),
+        *filter(has_header, asked.headers),
+        *filter(program, asked.programs),
     }
-    return {
-        "distribution": distribution(),
-        "said": output("sh", "-c", wanted["sh"][0], "sh", sys.executable) if "sh" in wanted else "",
-        "is_root": os.geteuid() == 0,
-        "has_apt": shutil.which("apt-get") is not None,
-        "cores": sorted(os.sched_getaffinity(0)),
-        "available_bytes": available_bytes(),
-        "features": features(),
-        "found": sorted(name for kind, test in has.items() for name in wanted[kind] if test(name)),
-        "compilers": compilers(wanted["compilers"]),
-    }
+    return System(
+        distribution=distribution(),
+        said=output("sh", "-c", asked.script, "sh", sys.executable),
+        is_root=os.geteuid() == 0,
+        has_apt=shutil.which("apt-get") is not None,
+        cores=tuple(sorted(os.sched_getaffinity(0))),
+        available_bytes=available_bytes(),
+        features=features(),
+        found=tuple(sorted(found)),
+        compilers=compilers(asked.compilers),
+    )

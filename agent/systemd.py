@@ -1,27 +1,26 @@
 """Tell systemd what to do; print nothing. Exit status 1 with a sentence when it cannot.
 
-Input: {"root": str, "user": str, "do": [[verb, argument, ...], ...]} with the verbs
-  ["install"]          account, directories, and the units of `<root>/current`; reads the configuration again if needed
-  ["keys"]             bring the keys that clients must send, if the release asks for any
-  ["start", name, ...] start what does not run: engines, "gateway", or nothing named for all; does not wait
-  ["restart", name]    restart an engine, does not wait; the gateway: hand over to a second one, and wait
-  ["reload"]           have the gateway read its configuration again
-  ["leave"]            end engines that the release does not have, and wait
-  ["shutdown"]         end everything and wait: the gateway first, so that it drains while its engines still serve
+  install         account, directories, and the units of `<root>/current`; reads the configuration again if needed
+  keys            bring the keys that clients must send, if the release asks for any
+  start NAME ...  start what does not run: engines, "gateway", or nothing named for all; does not wait
+  restart NAME    restart an engine, does not wait; the gateway: hand over to a second one, and wait
+  reload          have the gateway read its configuration again
+  leave           end engines that the release does not have, and wait
+  shutdown        end everything and wait: the gateway first, so that it drains while its engines still serve
 
 Every change is a job of systemd's own: whoever asked for it may die, and it is carried out all the same.
 """
 
-import json
 import os
 import pwd
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from agent.durable import replace_files, settle
 from agent.listeners import addresses_of
+from agent.protocol import GatewayFile, ReleaseDescription, RunnerOrder
 from agent.room import refuse_full
 
 UNITS = Path("/etc/systemd/system")
@@ -73,7 +72,7 @@ def install(root: Path, user: str) -> None:
 
 
 def engines_of(release: Path) -> list[str]:
-    return sorted(set(json.loads((release / "release.json").read_text())["units"]) - {"gateway"})
+    return sorted(ReleaseDescription.from_json((release / "release.json").read_bytes()).engines)
 
 
 def own(root: Path, user: str, engines: set[str]) -> None:
@@ -131,7 +130,7 @@ def is_ours(path: Path) -> bool:
         return file.readline().startswith(OURS)
 
 
-def write(wanted: "dict[Path, str]") -> "list[Path]":
+def write(wanted: dict[Path, str]) -> list[Path]:
     """Replace each file that says something else, all of them or, on a full disk, none; return those."""
     new = {
         path: text for path, text in wanted.items() if not path.is_file() or path.read_text(errors="replace") != text
@@ -185,13 +184,13 @@ def drop_lost_sockets(root: Path) -> None:
 
 def is_held(root: Path) -> bool:
     """Whether systemd itself, and not only a gateway that it passed them to, has the sockets that are wanted."""
-    config = json.loads((root / "current" / "gateway.json").read_text())
-    return {f"{one['host']}:{one['port']}" for one in config["listen"]} <= set(addresses_of(SYSTEMD_PID))
+    config = GatewayFile.from_json((root / "current" / "gateway.json").read_bytes())
+    return set(config.addresses) <= set(addresses_of(SYSTEMD_PID))
 
 
 def leave(root: Path) -> None:
     """One that keeps failing has no process at most times: systemd knows it all the same."""
-    engines = json.loads((root / "current" / "release.json").read_text())["units"]
+    engines = engines_of(root / "current")
     listed = systemctl("list-units", "--all", "--plain", "--no-legend", "vllm@*.service")
     gone = [line.split()[0] for line in listed.splitlines() if line.split()[0][5:-8] not in engines]
     if gone:
@@ -206,10 +205,10 @@ def shutdown() -> None:
 
 
 def main() -> None:
-    wanted = json.loads(sys.argv[1])
-    root = Path(wanted["root"])
-    verbs: dict[str, Any] = {
-        "install": lambda: install(root, wanted["user"]),
+    order = RunnerOrder.from_json(sys.argv[1])
+    root = Path(order.root)
+    verbs: dict[str, Callable[..., object]] = {
+        "install": lambda: install(root, order.user),
         "start": lambda *names: start(root, list(names)),
         "restart": lambda name: restart(root, name),
         "reload": lambda: systemctl("reload", "gateway.service"),
@@ -218,7 +217,7 @@ def main() -> None:
         "shutdown": shutdown,
     }
     try:
-        for verb, *arguments in wanted["do"]:
-            verbs[verb](*arguments)
+        for step in order.steps:
+            verbs[step.do](*step.names)
     except (OSError, subprocess.SubprocessError, LookupError, ValueError) as error:
         sys.exit(f"systemd: does not do as told, got {error}. Look at `systemctl status axion.target`.")

@@ -1,16 +1,15 @@
 """What is wrong with our units, by systemd's own word and by their files. Reads only.
 
-A trouble is {"unit", "kind", "what"}: `failed`, `masked`, `disabled`, `edited` (other than the current release has it),
-or `extended` by a drop-in that somebody else put there. A release that is stopped has none.
+A release that is stopped has no trouble.
 """
 
-import json
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from agent.listeners import holder, refusal
 from agent.processes import configured, show, socket_addresses
+from agent.protocol import Process, ReleaseDescription, RunnerKind, Trouble
 
 UNITS = Path("/etc/systemd/system")
 ETC = Path("/etc")
@@ -21,13 +20,13 @@ JOURNAL = ("systemd-journald@axion.service", "systemd-journald@axion.socket")
 DISTRIBUTION = ("/usr/", "/lib/", "/run/systemd/generator")
 
 
-def troubles(root: Path, runner: str, processes: Any) -> "list[dict[str, str]]":
+def troubles(root: Path, runner: RunnerKind, processes: Mapping[str, Process] | None) -> tuple[Trouble, ...]:
     """All that a person should know of what keeps our processes running."""
     if runner != "systemd":
-        return list(supervised(root, processes))
+        return supervised(root, processes)
     files = wanted_files(root)
     if processes is None and not files:
-        return []
+        return ()
     engines = tuple(f"vllm@{name}.service" for name in engines_of(root))
     mount = f"{str(root).strip('/').replace('-', chr(92) + 'x2d').replace('/', '-')}.mount"
     names = (TARGET, "gateway.socket", "gateway.service", *OTHERS, *engines, "vllm@*.service", *JOURNAL, mount)
@@ -36,26 +35,26 @@ def troubles(root: Path, runner: str, processes: Any) -> "list[dict[str, str]]":
     found = [each for unit, state in ours.items() for each in of_unit(unit, state, files)]
     masked = {unit for unit, state in ours.items() if state["LoadState"] == "masked"}
     changed = [(path_unit(path), f"{path} {how}") for path, how in edited(files)]
-    return found + [trouble(unit, "edited", what) for unit, what in changed if unit not in masked]
+    return (*found, *(Trouble(unit, "edited", what) for unit, what in changed if unit not in masked))
 
 
-def of_unit(unit: str, state: "dict[str, str]", files: "dict[Path, str]") -> "list[dict[str, str]]":
+def of_unit(unit: str, state: dict[str, str], files: dict[Path, str]) -> list[Trouble]:
     found = []
     if state["LoadState"] == "masked":
-        found.append(trouble(unit, "masked", f"masked by hand. Run `systemctl unmask {unit}` there"))
+        found.append(Trouble(unit, "masked", f"masked by hand. Run `systemctl unmask {unit}` there"))
     elif state["LoadState"] != "loaded":
-        found.append(trouble(unit, "failed", f"cannot be read, got {state['LoadState']}. Run `fab build-and-deploy`"))
+        found.append(Trouble(unit, "failed", f"cannot be read, got {state['LoadState']}. Run `fab build-and-deploy`"))
     if unit == TARGET and state["UnitFileState"] == "disabled":
-        found.append(trouble(unit, "disabled", "disabled by hand: nothing starts at the next boot"))
+        found.append(Trouble(unit, "disabled", "disabled by hand: nothing starts at the next boot"))
     if state["ActiveState"] == "failed" or (unit == "gateway.service" and state["SubState"] == "auto-restart"):
         found += failed(unit, state)
     for path in shlex.split(state["DropInPaths"]):
         if not path.startswith(DISTRIBUTION) and Path(path) not in files:
-            found.append(trouble(unit, "extended", f"changed by a drop-in that is not of ours, got {path}"))
+            found.append(Trouble(unit, "extended", f"changed by a drop-in that is not of ours, got {path}"))
     return found
 
 
-def failed(unit: str, state: "dict[str, str]") -> "list[dict[str, str]]":
+def failed(unit: str, state: dict[str, str]) -> list[Trouble]:
     """Why: of the socket that is nearly always its address, and without it the service only follows."""
     if unit == "gateway.service" and any(
         one["ActiveState"] == "failed" for one in show(("gateway.socket",), "ActiveState")
@@ -63,27 +62,24 @@ def failed(unit: str, state: "dict[str, str]") -> "list[dict[str, str]]":
         return []
     if unit == "gateway.socket" and (taken := [each for each in socket_addresses() if refusal(each) == "EADDRINUSE"]):
         then = ": the gateway then opens its address by itself within seconds"
-        return [trouble(unit, "failed", in_use(address, then)) for address in taken]
-    return [trouble(unit, "failed", f"failed, got {state['Result']}. `journalctl -u {unit}` there says more")]
+        return [Trouble(unit, "failed", in_use(address, then)) for address in taken]
+    return [Trouble(unit, "failed", f"failed, got {state['Result']}. `journalctl -u {unit}` there says more")]
 
 
 def in_use(address: str, then: str) -> str:
     return f"nobody is served, got {address} in use by {holder(address)}. Stop that program{then}"
 
 
-def supervised(root: Path, processes: Any) -> "list[dict[str, str]]":
+def supervised(root: Path, processes: Mapping[str, Process] | None) -> tuple[Trouble, ...]:
     """Of a runner without units: a gateway that keeps ending, where it is its address."""
-    if (processes or {}).get("gateway", {}).get("state") not in ("FATAL", "BACKOFF"):
-        return []
-    taken = [address for address in configured(root) if refusal(address) == "EADDRINUSE"]
-    return [trouble("gateway", "failed", in_use(address, ", then run `fab restart gateway`")) for address in taken]
+    gateway = (processes or {}).get("gateway")
+    if gateway is None or gateway.state not in ("FATAL", "BACKOFF"):
+        return ()
+    taken = (address for address in configured(root) if refusal(address) == "EADDRINUSE")
+    return tuple(Trouble("gateway", "failed", in_use(each, ", then run `fab restart gateway`")) for each in taken)
 
 
-def trouble(unit: str, kind: str, what: str) -> "dict[str, str]":
-    return {"unit": unit, "kind": kind, "what": what}
-
-
-def wanted_files(root: Path) -> "dict[Path, str]":
+def wanted_files(root: Path) -> dict[Path, str]:
     """Where each file of the current release belongs that is systemd's to read, and what it says."""
     found = {}
     for below, base in (("systemd", UNITS), ("etc", ETC)):
@@ -94,7 +90,7 @@ def wanted_files(root: Path) -> "dict[Path, str]":
     return found
 
 
-def edited(files: "dict[Path, str]") -> "list[tuple[Path, str]]":
+def edited(files: dict[Path, str]) -> list[tuple[Path, str]]:
     found = []
     for path, text in files.items():
         try:
@@ -110,9 +106,6 @@ def path_unit(path: Path) -> str:
     return path.parent.name.removesuffix(".d") if path.suffix == ".conf" else path.name
 
 
-def engines_of(root: Path) -> "list[str]":
-    try:
-        units = json.loads((root / "current" / "release.json").read_text())["units"]
-        return sorted(name for name in units if name != "gateway")
-    except (OSError, ValueError, LookupError, TypeError):
-        return []
+def engines_of(root: Path) -> list[str]:
+    release = ReleaseDescription.of_file(root / "current" / "release.json")
+    return sorted(release.engines) if release else []

@@ -1,25 +1,23 @@
-"""Wait until every model of a release answers a real prompt; print what happens as JSON lines.
+"""Wait until every model of a release answers a real prompt; print what happens, a line for each event.
 
-Input: {"root": str, "runner": "systemd" or "supervisor", "gateway": "host:port", "config_digest": str,
-"unit_digest": str, "engines": {model: unit digest}, "ended": [pid, ...], "timeout_s": number, "keys": file or null}.
-Models load one after another: `timeout_s` is the time of each, not of all.
-Events: {"model", "state", "after_s"} as states change; at the end {"result": {model: answer or null},
-"problems": {model: text}}. Exit status 0 when all answered.
+Models load one after another: the time is that of each, not of all. Exit status 0 when all answered.
 
 An engine counts only when its launcher says that it runs the digest asked for, and the gateway likewise: during a
-restart the old one still answers. Processes in `ended` do not count, whatever they say.
+restart the old one still answers. Processes that the order calls ended do not count, whatever they say.
 """
 
 import http.client
-import json
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from agent import gateway
 from agent.answer import QUESTION, problem_of, words_of
 from agent.clock import Clock
-from agent.processes import show, supervisord_processes
+from agent.message import Message
+from agent.processes import runner_state
+from agent.protocol import EngineRecord, ReadyEvent, ReadyOrder, ReadyOutcome, RunnerKind, State
 from agent.unix_http import UnixConnection, call
 
 POLL_S = 0.5
@@ -42,35 +40,21 @@ class Runner:
     An engine that ends within milliseconds is never seen running: only its runner knows that it was ever there.
     """
 
-    def __init__(self, root: Path, runner: str) -> None:
-        self.root = root
-        self.is_systemd = runner == "systemd"
-        self.starts: dict[str, set[object]] = {}
+    def __init__(self, root: Path, runner: RunnerKind) -> None:
+        self.root, self.runner = root, runner
+        self.starts: dict[str, set[str]] = {}
 
     def hopeless(self) -> set[str]:
         """Names of processes that it gave up on, or started again and again since we began to look."""
-        processes = units() if self.is_systemd else supervisord_processes(self.root)
-        for process in processes:
-            self.starts.setdefault(process["name"], set()).add(process["start"])
+        processes = runner_state(self.root, self.runner) or {}
+        for name, process in processes.items():
+            if process.start:
+                self.starts.setdefault(name, set()).add(process.start)
         again = {name for name, starts in self.starts.items() if len(starts) > ENDS_ALLOWED + 1}
-        return again | {process["name"] for process in processes if process["statename"] == "FATAL"}
+        return again | {name for name, process in processes.items() if process.state == "FATAL"}
 
 
-def units() -> Any:
-    """The same of systemd: an invocation is a start. One that it tries again is only between two starts."""
-    found = show(("gateway.service", "vllm@*.service"), "Id,ActiveState,InvocationID")
-    return [
-        {
-            "name": unit["Id"].removeprefix("vllm@").removesuffix(".service"),
-            "statename": "FATAL" if unit["ActiveState"] == "failed" else unit["ActiveState"],
-            "start": unit["InvocationID"],
-        }
-        for unit in found
-        if unit["InvocationID"]
-    ]
-
-
-def is_launcher(pid: object) -> bool:
+def is_launcher(pid: int) -> bool:
     """Whether a launcher of ours has this number now."""
     try:
         return b"launch" in Path(f"/proc/{pid}/cmdline").read_bytes()
@@ -78,99 +62,90 @@ def is_launcher(pid: object) -> bool:
         return False
 
 
-def tell(**event: object) -> None:
-    print(json.dumps(event), flush=True)
+def tell(message: Message) -> None:
+    print(message.to_json(), flush=True)
 
 
 class Engine:
     """One model on its way from started to answered."""
 
-    def __init__(self, root: Path, name: str, digest: str, ended: list[int], keys: str | None) -> None:
-        self.root, self.name, self.digest, self.ended, self.keys = root, name, digest, ended, keys
-        self.state: str | None = None
+    def __init__(self, order: ReadyOrder, name: str, clock: Clock) -> None:
+        self.order, self.name, self.clock = order, name, clock
+        self.run = Path(order.root) / "run"
+        self.state: State | None = None
         self.pids: list[int] = []
         self.is_old_alive = False
         self.problem: str | None = None
         self.answer: str | None = None
 
-    def record(self) -> Any:
-        """What the engine's launcher wrote last; empty when that is nothing legible."""
-        try:
-            record = json.loads((self.root / "run" / f"{self.name}.json").read_text())
-            return record if {"unit_digest", "pid"} <= record.keys() else {}
-        except (OSError, ValueError, AttributeError):
-            return {}
-
-    def look(self) -> str:
+    def look(self) -> State:
         """Return the state now: starting, loading, or ready."""
-        record = self.record()
-        if record.get("unit_digest") != self.digest or record["pid"] in self.ended:
-            self.is_old_alive = is_launcher(record.get("pid"))
+        record = EngineRecord.of_file(self.run / f"{self.name}.json")
+        if record is None or record.unit_digest != self.order.engines[self.name] or record.pid in self.order.ended:
+            self.is_old_alive = record is not None and is_launcher(record.pid)
             return "starting"
         self.is_old_alive = False
-        if record["pid"] not in self.pids:
-            self.pids.append(record["pid"])
-        status, _ = call(UnixConnection(self.root / "run" / f"{self.name}.sock", 5), "GET", "/health")
+        if record.pid not in self.pids:
+            self.pids.append(record.pid)
+        status, _ = call(UnixConnection(self.run / f"{self.name}.sock", 5), "GET", "/health")
         return "ready" if status == 200 else "loading"
 
-    def step(self, gateway: str, clock: Clock, *, is_routed: bool) -> None:
+    def reach(self, state: State) -> None:
+        """Tell of a state and note it."""
+        tell(ReadyEvent(model=self.name, state=state, after_s=self.clock.after_s))
+        self.clock.note(self.name, state)
+
+    def step(self, *, is_routed: bool) -> None:
         state = self.look()
         if state != self.state:
             self.state = state
-            tell(model=self.name, state=state, after_s=clock.after_s)
-            clock.note(self.name, state)
+            self.reach(state)
         if self.is_old_alive:
-            clock.wait_for_an_end()
+            self.clock.wait_for_an_end()
         if len(self.pids) > ENDS_ALLOWED:
             self.problem = f"the engine ended {ENDS_ALLOWED} times while starting"
         elif state == "ready" and is_routed:
-            self.ask(gateway, clock)
+            self.ask()
 
     def give_up(self) -> None:
         if self.answer is None and self.problem is None:
             self.problem = "the engine kept ending while starting"
 
-    def ask(self, gateway: str, clock: Clock) -> None:
+    def ask(self) -> None:
         status, body = call(
-            http.client.HTTPConnection(gateway, timeout=ANSWER_TIMEOUT_S),
+            http.client.HTTPConnection(self.order.gateway, timeout=ANSWER_TIMEOUT_S),
             "POST",
             "/v1/chat/completions",
             {**QUESTION, "model": self.name},
-            first_key(self.keys),
+            first_key(self.order.keys),
         )
         if status in (0, 502, 503):  # the gateway is restarting, or has seen the engine go
             return
         self.problem = problem_of(status, body)
         if self.problem is None:
             self.answer = words_of(body)
-            tell(model=self.name, state="answered", after_s=clock.after_s)
-            clock.note(self.name, "answered")
+            self.reach("answered")
 
 
-def gateway_states(wanted: dict[str, Any]) -> dict[str, str] | None:
+def gateway_states(order: ReadyOrder) -> Mapping[str, str] | None:
     """What the gateway sees of each model; None until the release's own code and configuration answer."""
-    status, body = call(http.client.HTTPConnection(wanted["gateway"], timeout=5), "GET", "/stats")
-    try:
-        stats = json.loads(body)
-        is_same = all(stats[key] == wanted[key] for key in ("config_digest", "unit_digest"))
-        if status != 200 or not is_same or stats["pid"] in wanted["ended"]:
-            return None
-        return {name: model["state"] for name, model in stats["models"].items()}
-    except (ValueError, KeyError, TypeError):
+    stats = gateway.ask(order.gateway)
+    if stats is None or stats.pid in order.ended:
         return None
+    if (stats.config_digest, stats.unit_digest) != (order.config_digest, order.unit_digest):
+        return None
+    return {name: model.state for name, model in stats.models.items()}
 
 
-def wait(wanted: dict[str, Any], runner: Runner) -> dict[str, Engine]:
+def wait(order: ReadyOrder, runner: Runner) -> dict[str, Engine]:
     """Poll until the gateway is the release's and every engine answered, or one cannot."""
-    root, ended = Path(wanted["root"]), wanted["ended"]
-    keys = wanted.get("keys")
-    engines = {name: Engine(root, name, digest, ended, keys) for name, digest in wanted["engines"].items()}
-    clock = Clock(wanted["timeout_s"])
+    clock = Clock(order.timeout_s)
+    engines = {name: Engine(order, name, clock) for name in order.engines}
     while not clock.is_over:
-        states = gateway_states(wanted)
+        states = gateway_states(order)
         for name, engine in engines.items():
             if engine.answer is None and engine.problem is None:
-                engine.step(wanted["gateway"], clock, is_routed=(states or {}).get(name) == "ready")
+                engine.step(is_routed=(states or {}).get(name) == "ready")
         if states is not None and all(engine.answer is not None for engine in engines.values()):
             break
         lost = runner.hopeless()
@@ -182,23 +157,23 @@ def wait(wanted: dict[str, Any], runner: Runner) -> dict[str, Engine]:
     return engines
 
 
-def problems_of(wanted: dict[str, Any], engines: dict[str, Engine], runner: Runner) -> dict[str, str]:
+def problems_of(order: ReadyOrder, engines: dict[str, Engine], runner: Runner) -> dict[str, str]:
     """Say what is missing at the end, nothing if nothing is."""
-    after = f"after {wanted['timeout_s']:g} s"
+    after = f"after {order.timeout_s:g} s"
     problems = {name: engine.problem for name, engine in engines.items() if engine.problem}
     if problems or all(engine.answer is not None for engine in engines.values()):
         return problems
     if "gateway" in runner.hopeless():
         return {"gateway": "it kept ending while starting"}
-    if gateway_states(wanted) is None:
+    if gateway_states(order) is None:
         return {"gateway": f"it does not serve the release's code and configuration {after}"}
     return {name: f"still {engine.state} {after}" for name, engine in engines.items() if engine.answer is None}
 
 
 def main() -> None:
-    wanted = json.loads(sys.argv[1])
-    runner = Runner(Path(wanted["root"]), wanted["runner"])
-    engines = wait(wanted, runner)
-    problems = problems_of(wanted, engines, runner)
-    tell(result={name: engine.answer for name, engine in engines.items()}, problems=problems)
+    order = ReadyOrder.from_json(sys.argv[1])
+    runner = Runner(Path(order.root), order.runner)
+    engines = wait(order, runner)
+    problems = problems_of(order, engines, runner)
+    tell(ReadyOutcome(answers={name: engine.answer for name, engine in engines.items()}, problems=problems))
     sys.exit(1 if problems else 0)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agent.completeness import TEMPLATES, examine
+from agent.protocol import DescribeOrder
 from build.checkpoints.pull import HUB_SETTINGS, choose_source
 from build.errors import DeployError
 from build.remote.executor import check
@@ -77,7 +78,7 @@ def from_hub(repository: str, revision: str = BRANCH) -> Found:
 
 def from_directory(host: Host, directory: str, path: str) -> Found:
     """Describe a directory of a host; `path` is how the models file calls it. Raises ConfigError."""
-    order = json.dumps({"directory": directory, "remedy": WHOLE})
+    order = DescribeOrder(directory=directory, remedy=WHOLE).to_json()
     command = host.target.agent.command("describe", order, what=f"look at {path}", timeout_s=300)
     try:
         said = json.loads(check(host.executor, command).stdout)

@@ -15,7 +15,7 @@ from build.cli.hosts import Selection
 from build.cli.tasking import HostTask, from_each, help_for, on_hosts, problems_are_messages
 from build.deploy.doctor import host_checks
 from build.deploy.prepare import PINS
-from build.deploy.state import look
+from build.deploy.state import read_state
 from build.deploy.verify import verify as run_verify
 from build.errors import DeployError
 from build.pins import load_pins
@@ -29,7 +29,7 @@ from deployment.errors import ConfigError
 @on_hosts
 def verify(hosts: Sequence[Host], json: bool = False) -> None:
     """Prove that files, environment and processes are what was deployed, and that every model answers."""
-    answers = from_each(hosts, lambda host: list(run_verify(host, look(host), load_pins(PINS))))
+    answers = from_each(hosts, lambda host: list(run_verify(host, read_state(host), load_pins(PINS))))
     if json:
         answers.print_json({name: [each.as_data() for each in found] for name, found in answers.found.items()})
     else:
@@ -76,7 +76,7 @@ def _host_rows(selection: Selection) -> list[Check]:
 
 def _rows_of(host: Host) -> list[Check]:
     try:
-        facts = look(host)
+        facts = read_state(host)
         rows = [*checks_of(host.target.name, facts.system.said), *host_checks(facts, load_pins(PINS))]
     except (ConfigError, DeployError) as error:
         rows = [Check("connection", "fail", "\n".join(error.problems))]

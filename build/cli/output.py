@@ -125,20 +125,21 @@ def change_as_json(prepared: Prepared) -> dict[str, Any]:
 
 def status_rows(facts: Facts) -> list[dict[str, Any]]:
     """Say per model what the release wants, what the runner does and what the gateway sees."""
-    units: Mapping[str, str] = facts.release(facts.current).get("units", {})
+    release = facts.release(facts.current)
+    engines = release.engines if release else {}
     seen = facts.gateway.models if facts.gateway else {}
     rows = []
-    for name in sorted((units.keys() | facts.engines.keys()) - {"gateway"}):
-        process = (facts.runner or {}).get(name)
+    for name in sorted(engines.keys() | facts.engines.keys()):
+        process, model = (facts.runner or {}).get(name), seen.get(name)
         rows.append(
             {
                 "model": name,
-                "state": seen.get(name, {}).get("state", "unknown" if facts.gateway is None else "not served"),
+                "state": model.state if model else "unknown" if facts.gateway is None else "not served",
                 "process": PROCESS_WORDS.get(process.state, process.state.lower()) if process else "none",
                 "pid": process.pid if process and process.pid else None,
-                "up_to_date": facts.running.get(name) == units.get(name),
-                "in_flight": seen.get(name, {}).get("in_flight"),
-                "requests": seen.get(name, {}).get("requests_total"),
+                "up_to_date": facts.running.get(name) == engines.get(name),
+                "in_flight": model.in_flight if model else None,
+                "requests": model.requests_total if model else None,
             }
         )
     return rows

@@ -8,6 +8,7 @@ from typing import Any
 
 from fabric import task
 
+from agent.message import data_of
 from build.cli import output
 from build.cli.arguments import Engine, Lines, Location, Name, Timeout
 from build.cli.tasking import (
@@ -19,12 +20,12 @@ from build.cli.tasking import (
     on_hosts,
     one_after_another,
 )
-from build.deploy.activate import GATE_TIMEOUT_S, restart_and_gate
+from build.deploy.activate import READY_TIMEOUT_S, restart_and_wait
 from build.deploy.deploy import earlier_release, nothing_to_do, run_build_and_deploy, switch_to
 from build.deploy.facts import Facts
 from build.deploy.models_file import forget, kept, models_files, option
 from build.deploy.prepare import Prepared, prepare
-from build.deploy.state import current, current_problem, look, what_runs
+from build.deploy.state import current, current_problem, read_state, what_runs
 from build.engine.sources import choose_sources
 from build.errors import DeployError
 from build.remote.executor import check
@@ -54,7 +55,7 @@ def _print_plan(prepared: Prepared) -> None:
     console.print(output.sizes(prepared))
     for step in output.steps(prepared) or [nothing_to_do(prepared)]:
         console.print(step, markup=False)
-    for line in (*output.stretched(prepared), *output.unchecked(prepared)):
+    for line in (*output.stretched(prepared), *output.unchecked(prepared), *prepared.facts.unread_sentences):
         console.print(line, style="yellow", markup=False)
 
 
@@ -72,7 +73,7 @@ BUILD_HELP = {
 def build_and_deploy(
     hosts: Sequence[Host],
     models: Location | None = None,
-    timeout_s: Timeout = GATE_TIMEOUT_S,
+    timeout_s: Timeout = READY_TIMEOUT_S,
     engine: Engine | None = None,
     mirror: Location | None = None,
     wheels: Location | None = None,
@@ -101,7 +102,7 @@ def status(hosts: Sequence[Host], json: bool = False) -> None:
 
 def _look_for_status(host: Host) -> tuple[Facts, str | None]:
     """What there is to show, and what is wrong beside it: something may run although no release is current."""
-    facts = look(host)
+    facts = read_state(host)
     problem = current_problem(host.target, facts)
     if problem and not what_runs(facts):
         raise DeployError(problem)
@@ -113,7 +114,8 @@ def _status_data(facts: Facts) -> dict[str, Any]:
         "release": facts.current,
         "confirmed": facts.confirmed,
         "models": output.status_rows(facts),
-        "troubles": [each.model_dump() for each in facts.troubles],
+        "troubles": data_of(facts.troubles),
+        "unread": dict(facts.unread),
     }
 
 
@@ -123,16 +125,18 @@ def _print_status(facts: Facts) -> None:
         console.print(output.status_table(rows))
     for line in output.troubles(facts):
         console.print(line, style="red", markup=False)
+    for line in facts.unread_sentences:
+        console.print(line, style="yellow", markup=False)
     if description := facts.release(facts.current):
         proven = "all models answered" if facts.confirmed == facts.current else "not yet proven"
-        console.print(f"release {facts.current} ({proven}), http://{description['listen'][0]}/v1")
+        console.print(f"release {facts.current} ({proven}), http://{description.listen[0]}/v1")
 
 
 @task(klass=HostTask, help=help_for(json="print JSON"))
 @on_hosts
 def releases(hosts: Sequence[Host], json: bool = False) -> None:
     """List the releases on the host, oldest first."""
-    answers = from_each(hosts, lambda host: _release_rows(look(host)))
+    answers = from_each(hosts, lambda host: _release_rows(read_state(host)))
     if json:
         answers.print_json(answers.found)
     else:
@@ -164,7 +168,7 @@ def logs(hosts: Sequence[Host], name: Name, lines: Lines = 100, follow: bool = F
         names = ", ".join(host.target.name for host in hosts)
         raise DeployError(f"logs: of one host at a time, got {names}. Add --host NAME.")
     host = hosts[0]
-    known = runner.log_names(host.target, _logged(host, look(host)))
+    known = runner.log_names(host.target, _logged(host, read_state(host)))
     if name not in known:
         raise DeployError(f"logs: no log of that name, got {name}. Use one of: {', '.join(known)}.")
     timeout_s = FOLLOW_LIMIT_S if follow else runner.LOG_TIMEOUT_S
@@ -177,8 +181,9 @@ def logs(hosts: Sequence[Host], name: Name, lines: Lines = 100, follow: bool = F
 
 def _logged(host: Host, facts: Facts) -> list[str]:
     """Engines that have a log: those of the current release, and those that run without one."""
-    units = facts.release(facts.current).get("units", {})
-    known = {*units, *facts.engines, *(facts.runner or {})} - {"gateway", "gateway-handover"}
+    release = facts.release(facts.current)
+    engines = release.engines if release else ()
+    known = {*engines, *facts.engines, *(facts.runner or {})} - {"gateway", "gateway-handover"}
     if not known and (problem := current_problem(host.target, facts)):
         raise DeployError(problem)
     return sorted(known)
@@ -196,7 +201,7 @@ def _restart(host: Host, name: str) -> None:
         facts, desired = current(host)
         if name not in (*desired.engines, "gateway"):
             raise DeployError(f"restart: not deployed, got {name}. Use one of: {', '.join(desired.engines)}, gateway.")
-        restart_and_gate(host, desired, name, facts)
+        restart_and_wait(host, desired, name, facts)
     host.reporter.say(f"{name} answers after {host.reporter.elapsed_s:.1f} s", style="bold green")
 
 
@@ -209,7 +214,7 @@ def rollback(hosts: Sequence[Host], release: Name | None = None) -> None:
 
 def _rollback(host: Host, release: str | None) -> None:
     with host_lock(host, "fab rollback") as lock:
-        chosen = release or earlier_release(look(host))
+        chosen = release or earlier_release(read_state(host))
         if chosen is None:
             raise DeployError(f"rollback: no earlier release on {host.target.name}. Run `fab releases`.")
         lock.note(release=chosen)
@@ -226,7 +231,7 @@ def stop(hosts: Sequence[Host]) -> None:
 
 def _stop(host: Host) -> None:
     with host_lock(host, "fab stop") as lock:
-        facts, named = look(host), option(kept(host.target))
+        facts, named = read_state(host), option(kept(host.target))
         forget(host.target)
         if facts.runner is None and not what_runs(facts):
             lock.note(is_change=False)
@@ -237,7 +242,7 @@ def _stop(host: Host) -> None:
                 check(host.executor, runner.stop_command(host.target))
         for command in runner.sweep_commands(host.target):
             check(host.executor, command)
-        refuse_leftovers(host, look(host))
+        refuse_leftovers(host, read_state(host))
     host.reporter.say(f"Stopped after {host.reporter.elapsed_s:.1f} s. `fab build-and-deploy{named}` starts it again.")
 
 

@@ -10,11 +10,11 @@ from build.cli.hosts import Selection
 from build.cli.tasking import HostTask, help_for, one_after_another, problems_are_messages
 from build.cloud.gcloud import Gcloud, GcloudError
 from build.cloud.instance import STARTS, another_instance
-from build.deploy.activate import GATE_TIMEOUT_S, gate
+from build.deploy.activate import READY_TIMEOUT_S, wait_ready
 from build.deploy.diff import Desired
 from build.deploy.facts import Facts
 from build.deploy.preflight import UnmountedError
-from build.deploy.state import look
+from build.deploy.state import read_state
 from build.errors import DeployError
 from build.progress import Reporter
 from build.remote.executor import LocalExecutor
@@ -36,7 +36,7 @@ def start(
     stack: Stack | None = None,
     inventory: Location | None = None,
     host: Name | None = None,
-    timeout_s: Timeout = GATE_TIMEOUT_S,
+    timeout_s: Timeout = READY_TIMEOUT_S,
 ) -> None:
     """Start hosts that are stopped, and wait until their models answer."""
     selection = Selection(stack=stack, inventory=inventory, host=host)
@@ -56,14 +56,14 @@ def wake(host: Host, written: InventoryHost, words: str, project: str, timeout_s
         host.reporter.say(f"{name}: {started}")
     facts = _booted(host)
     description = facts.release(facts.current)
-    if facts.current is None or not description:
+    if facts.current is None or description is None:
         host.reporter.say(f"{name} runs; nothing is deployed. Run `fab build-and-deploy {words}`.", style="yellow")
         return
     if facts.runner is None:
         host.reporter.say(f"{name} runs; its models were stopped. Run `fab build-and-deploy {words}`.", style="yellow")
         return
     desired = Desired.described(facts.current, description)
-    gate(host, desired, desired.engines, timeout_s=timeout_s)
+    wait_ready(host, desired, desired.engines, timeout_s=timeout_s)
     host.reporter.say(f"{name} serves again after {host.reporter.elapsed_s:.1f} s", style="bold green")
 
 
@@ -72,7 +72,7 @@ def _booted(host: Host) -> Facts:
     deadline = time.monotonic() + BOOT_S
     while True:
         try:
-            facts = look(host)
+            facts = read_state(host)
             if facts.runner is not None or facts.current is None or time.monotonic() > deadline:
                 return facts
         except UnmountedError:

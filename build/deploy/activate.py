@@ -6,11 +6,11 @@ the runner itself starts the engine with whatever `current` says; only a release
 what runs with what should, does the rest.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
 
+from agent.message import MessageError
+from agent.protocol import AttemptMark, ReadyEvent, ReadyOrder, ReadyOutcome
 from build.deploy.diff import Desired, Diff
 from build.deploy.facts import Facts
 from build.deploy.upload import confirm_command, switch_command
@@ -21,19 +21,19 @@ from build.remote.executor import check
 from build.remote.host import Host
 from build.remote.target import Target
 from build.runtime import runner
-from build.runtime.attempt import Mark, begin, why
+from build.runtime.attempt import begin, why
 from deployment.render.files import KEYS_FILE
 
 # From nothing to a first answer. A 27B checkpoint takes minutes to read, and its first start compiles for one to four.
-GATE_TIMEOUT_S = 1200.0
+READY_TIMEOUT_S = 1200.0
 """Of each model: they load one after another."""
-GATE_ENDS_S = 1000.0
+READY_ENDS_S = 1000.0
 """For old engines that finish their requests first, and for the last answer."""
-GATE_STEPS = 4
+READY_STEPS = 4
 """Times that a model may take that long: to be started, to load, to be ready, to answer (agent/wait_ready.py)."""
 
 
-def activate(host: Host, desired: Desired, diff: Diff, *, timeout_s: float = GATE_TIMEOUT_S) -> Mapping[str, str]:
+def activate(host: Host, desired: Desired, diff: Diff, *, timeout_s: float = READY_TIMEOUT_S) -> Mapping[str, str]:
     """Carry out a change and return each model's first words. Raises DeployError when a model does not answer.
 
     Engines restart one after another, each only when the one before answers: one model at most is away at a time.
@@ -44,8 +44,8 @@ def activate(host: Host, desired: Desired, diff: Diff, *, timeout_s: float = GAT
     _processes(host, diff)
     for name in diff.restart:
         check(host.executor, runner.restart_command(host.target, name))
-        gate(host, desired, [name], timeout_s=timeout_s, mark=mark)
-    answers = gate(host, desired, desired.engines, timeout_s=timeout_s, mark=mark)
+        wait_ready(host, desired, [name], timeout_s=timeout_s, mark=mark)
+    answers = wait_ready(host, desired, desired.engines, timeout_s=timeout_s, mark=mark)
     with bookkeeping(host, desired.release):
         check(host.executor, confirm_command(host.target, desired.release))
     return answers
@@ -69,11 +69,11 @@ def _processes(host: Host, diff: Diff) -> None:
             check(host.executor, command)
 
 
-def restart_and_gate(host: Host, desired: Desired, name: str, before: Facts) -> None:
+def restart_and_wait(host: Host, desired: Desired, name: str, before: Facts) -> None:
     """Restart one process as it is, and wait until what it serves answers again."""
     names, mark = desired.engines if name == "gateway" else [name], begin(host.target, host.executor)
     check(host.executor, runner.restart_command(host.target, name))
-    gate(host, desired, names, timeout_s=GATE_TIMEOUT_S, ended=_pids(before, name), mark=mark)
+    wait_ready(host, desired, names, timeout_s=READY_TIMEOUT_S, ended=_pids(before, name), mark=mark)
 
 
 def _pids(facts: Facts, name: str) -> list[int]:
@@ -83,73 +83,70 @@ def _pids(facts: Facts, name: str) -> list[int]:
     return [process.pid for process in (supervised, launched) if process is not None]
 
 
-def gate(
+def wait_ready(
     host: Host,
     desired: Desired,
     names: Iterable[str],
     *,
     timeout_s: float,
     ended: Sequence[int] = (),
-    mark: Mark | None = None,
+    mark: AttemptMark | None = None,
 ) -> Mapping[str, str]:
     """Wait until models answer a prompt through the gateway; DeployError carries each one's problem and log.
 
     Processes in `ended` do not count: they are on their way out. Nor does what they wrote before the `mark`.
     """
     chosen = {name: desired.engines[name] for name in names}
-    command = gate_command(host.target, desired, chosen, timeout_s=timeout_s, ended=ended)
+    command = wait_ready_command(host.target, desired, chosen, timeout_s=timeout_s, ended=ended)
     with host.reporter.phase(f"Wait for {', '.join(chosen)} to answer") as phase:
         result = host.executor.run(command, lambda line: _show(phase, line))
     outcome = _outcome(result)
-    if outcome["problems"]:
-        problems = outcome["problems"].items()
+    if outcome.problems:
+        problems = outcome.problems.items()
         raise DeployError(*(_problem(host, name, text, desired.release, mark) for name, text in problems))
-    answers: Mapping[str, str] = outcome["result"]
-    return answers
+    return {name: answer for name, answer in outcome.answers.items() if answer is not None}
 
 
-def gate_command(
+def wait_ready_command(
     target: Target, desired: Desired, engines: Mapping[str, str], *, timeout_s: float, ended: Sequence[int] = ()
 ) -> Command:
     """Watch from the host itself: nothing has to reach the engines from outside."""
-    arguments = {
-        "root": target.root,
-        "runner": target.runner,
-        "gateway": desired.address,
-        "config_digest": desired.gateway_config_digest,
-        "unit_digest": desired.gateway_unit,
-        "engines": dict(engines),
-        "ended": list(ended),
-        "timeout_s": timeout_s,
-        "keys": KEYS_FILE if target.keys else None,
-    }
+    order = ReadyOrder(
+        root=target.root,
+        runner=target.runner,
+        gateway=desired.address,
+        config_digest=desired.gateway_config_digest,
+        unit_digest=desired.gateway_unit,
+        engines=engines,
+        ended=tuple(ended),
+        timeout_s=timeout_s,
+        keys=KEYS_FILE if target.keys else None,
+    )
     return target.agent.command(
         "wait-ready",
-        json.dumps(arguments),
+        order.to_json(),
         what="wait for the models to answer",
-        timeout_s=GATE_STEPS * timeout_s * max(1, len(engines)) + GATE_ENDS_S,
+        timeout_s=READY_STEPS * timeout_s * max(1, len(engines)) + READY_ENDS_S,
     )
 
 
 def _show(phase: Phase, line: str) -> None:
     try:
-        event = json.loads(line)
-    except ValueError:
+        event = ReadyEvent.from_json(line)
+    except MessageError:
         return
-    if isinstance(event, dict) and "model" in event:
-        state, after_s = event["state"], event["after_s"]
-        phase.part(event["model"], f"{state} after {after_s} s", is_done=state == "answered")
+    phase.part(event.model, f"{event.state} after {event.after_s} s", is_done=event.state == "answered")
 
 
-def _outcome(result: Result) -> Any:
+def _outcome(result: Result) -> ReadyOutcome:
     try:
-        return json.loads(result.stdout.strip().rpartition("\n")[2])
-    except ValueError:
+        return ReadyOutcome.from_json(result.stdout.strip().rpartition("\n")[2])
+    except MessageError:
         tail = result.stderr.strip()[-500:]
-        raise DeployError(f"gate: no answer from the host, got {tail!r}. Run `fab doctor`.") from None
+        raise DeployError(f"wait-ready: no answer from the host, got {tail!r}. Run `fab doctor`.") from None
 
 
-def _problem(host: Host, name: str, text: str, release: str, mark: Mark | None) -> str:
+def _problem(host: Host, name: str, text: str, release: str, mark: AttemptMark | None) -> str:
     reason, words = why(host.target, host.executor, name, mark, release)
     lines = "".join(f"\n    {line}" for line in words)
     text = f"{text}: {reason}" if reason else text

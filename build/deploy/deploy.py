@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from build.checkpoints.pull import Means, choose_source, pull_models
-from build.deploy.activate import GATE_TIMEOUT_S, activate, bookkeeping
+from build.deploy.activate import READY_TIMEOUT_S, activate, bookkeeping
 from build.deploy.diff import Desired, decide
 from build.deploy.facts import Facts, gather, probe_command
 from build.deploy.models_file import keep, kept
@@ -31,7 +31,7 @@ VALIDATE_TIMEOUT_S = 900.0
 def run_build_and_deploy(
     host: Host,
     models_file: Path,
-    timeout_s: float = GATE_TIMEOUT_S,
+    timeout_s: float = READY_TIMEOUT_S,
     *,
     sources: Sources | None = None,
     engine: str | None = None,
@@ -80,7 +80,7 @@ def nothing_to_do(prepared: Prepared) -> str:
     return f"Nothing to do: {prepared.desired.release} is what {prepared.models_file.name} says, and it serves."
 
 
-def deploy(prepared: Prepared, host: Host, *, timeout_s: float = GATE_TIMEOUT_S) -> Mapping[str, str]:
+def deploy(prepared: Prepared, host: Host, *, timeout_s: float = READY_TIMEOUT_S) -> Mapping[str, str]:
     """Carry out a prepared change and return each model's first words.
 
     Raises DeployError; the last confirmed release serves again then, if there was one.
@@ -135,7 +135,7 @@ def validate(host: Host, release: str, *, step: str | None = None) -> None:
 def go_back(host: Host, before: Facts, *, failed: str) -> str:
     """Return to the release that was confirmed before, and say how that went."""
     previous = before.confirmed
-    if previous is None or previous == failed or not before.release(previous):
+    if previous is None or previous == failed or before.release(previous) is None:
         return "There is no earlier release to return to. Correct the cause and run `fab build-and-deploy` again."
     host.reporter.say(f"Returning to {previous}, the last release whose models all answered", style="yellow")
     try:
@@ -152,7 +152,7 @@ def switch_to(host: Host, name: str) -> Mapping[str, str]:
     """Make a release that the host has the current one, and wait until its models answer."""
     facts = gather(host.executor, probe_command(host.target, {}, []), name=host.target.name)
     description = facts.release(name)
-    if not description:
+    if description is None:
         known = ", ".join(facts.releases) or "none at all"
         raise DeployError(f"{name}: no such release on {host.target.name}, got {known}. Name one of them.")
     desired = Desired.described(name, description)
@@ -171,12 +171,12 @@ def earlier_release(facts: Facts) -> str | None:
     Only releases whose models once answered: the others were withdrawn, or are what an interrupted deployment left, and
     nobody wants those back. Where nothing is current, what answered last was.
     """
-    proven = [name for name in facts.ordered if name in facts.answered and facts.release(name)]
-    if not facts.release(facts.current):
+    proven = [name for name in facts.ordered if name in facts.answered and name in facts.releases]
+    now = facts.release(facts.current)
+    if now is None:
         return facts.confirmed if facts.confirmed in proven else next(reversed(proven), None)
-    before = facts.release(facts.current).get("follows")
-    if before in proven:
-        return str(before)
+    if now.follows in proven:
+        return now.follows
     earlier = facts.ordered[: facts.ordered.index(str(facts.current))]
     return next((name for name in reversed(earlier) if name in proven), None)
 
@@ -184,9 +184,9 @@ def earlier_release(facts: Facts) -> str | None:
 def prune(host: Host, before: Facts, desired: Desired) -> None:
     """Forget old releases, and the environments and checkpoints that only they used."""
     made = list(before.ordered) if desired.release in before.releases else [*before.ordered, desired.release]
-    follows = before.release(desired.release).get("follows")
-    stale = stale_releases(made, keep=(desired.release, before.confirmed, follows))
-    used = {desired.build, *(str(before.release(name).get("build")) for name in before.releases if name not in stale)}
+    known = before.release(desired.release)
+    stale = stale_releases(made, keep=(desired.release, before.confirmed, known.follows if known else None))
+    used = {desired.build, *(release.build for name, release in before.releases.items() if name not in stale)}
     for command in (
         *remove_commands(host.target, "releases", stale),
         *remove_commands(host.target, "answered", stale),

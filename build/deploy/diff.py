@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from agent.protocol import ReleaseDescription
 from build.deploy.facts import Facts
 from build.runtime.diff import GatewayStep, ProcessDiff
 from deployment.render.release import GATEWAY_CODE, GATEWAY_UNITS, Release
@@ -36,16 +36,15 @@ class Desired:
         )
 
     @classmethod
-    def described(cls, name: str, description: Mapping[str, Any]) -> "Desired":
+    def described(cls, name: str, description: ReleaseDescription) -> "Desired":
         """Want a release that the host has, by its release.json."""
-        units = dict(description["units"])
         return cls(
             release=name,
-            build=description["build"],
-            gateway_unit=units.pop("gateway"),
-            engines=units,
-            gateway_config_digest=description["gateway_config_digest"],
-            address=description["listen"][0],
+            build=description.build,
+            engines=description.engines,
+            gateway_unit=description.units["gateway"],
+            gateway_config_digest=description.gateway_config_digest,
+            address=description.listen[0],
         )
 
 
@@ -74,8 +73,8 @@ def release_name(release: Release, facts: Facts, *, stamp: str) -> str:
 
     A current release whose files were edited by hand counts as different: what runs is always what was rendered.
     """
-    is_same = facts.release(facts.current).get("digest") == release.digest
-    if facts.current and is_same and not file_changes(release, facts):
+    present = facts.release(facts.current)
+    if facts.current and present and present.digest == release.digest and not file_changes(release, facts):
         return facts.current
     return release.name(stamp)
 

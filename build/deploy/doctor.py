@@ -70,7 +70,7 @@ def _memory(facts: Facts) -> Check:
 
 def _disk(facts: Facts) -> Check:
     free = shown_bytes(facts.disk_free_bytes)
-    full = [f"{room.place}: {lacking}" for room in facts.disks if (lacking := lack(room.model_dump())) is not None]
+    full = [f"{room.place}: {lacking}" for room in facts.disks if (lacking := lack(room)) is not None]
     if full:
         return Check("disk", "fail", f"full, so nothing can be deployed: {', '.join(full)}")
     if facts.disk_free_bytes < BUILD_BYTES:

@@ -1,9 +1,9 @@
 """Bring a host the packages that it lacks, before anything else asks for what is in them."""
 
-import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
+from agent.protocol import OffersAnswer, OffersOrder, System
 from build.engine.compilers import NAMES, choose_compiler, newest
 from build.engine.needs import Needs
 from build.errors import DeployError
@@ -11,7 +11,6 @@ from build.remote.command import Command
 from build.remote.executor import check
 from build.remote.host import Host
 from build.remote.jobs import Job, forget_job, run_job, wait_for_job
-from build.remote.system import System
 from build.remote.target import Target
 
 WORK = "packages"
@@ -37,7 +36,7 @@ def install_packages(host: Host, needs: Needs, system: System) -> None:
     """Bring what is missing, as work that outlives this task. Raises DeployError where apt cannot."""
     with host.reporter.phase("Read the distribution's package lists"):
         unread = _read_lists(host)
-    offered = json.loads(check(host.executor, offers_command(host.target)).stdout)
+    offered = OffersAnswer.from_json(check(host.executor, offers_command(host.target)).stdout).versions
     if unread and not needs.lacking(system):
         host.reporter.say(f"No newer compiler was looked for, {newest(system.compilers, {})} is used: {unread}")
         return
@@ -64,7 +63,7 @@ def refuse_lacking(host: Host, needs: Needs, system: System) -> None:
         )
 
 
-def chosen_packages(needs: Needs, system: System, offered: dict[str, str], *, name: str) -> tuple[str, ...]:
+def chosen_packages(needs: Needs, system: System, offered: Mapping[str, str], *, name: str) -> tuple[str, ...]:
     """Decide what to install. Raises DeployError where no compiler on offer is new enough."""
     packages = [package for package in needs.packages(system) if package != "g++"]
     if needs.gcc_min != "0":
@@ -76,7 +75,7 @@ def chosen_packages(needs: Needs, system: System, offered: dict[str, str], *, na
     return tuple(dict.fromkeys(packages))
 
 
-def _too_old(needs: Needs, system: System, offered: dict[str, str], name: str) -> str:
+def _too_old(needs: Needs, system: System, offered: Mapping[str, str], name: str) -> str:
     step = "Use an image of the family ubuntu-2404-lts-arm64, or install a newer g++"
     if needs.is_compiling:
         step += f"; or {WITHOUT_COMPILING}"
@@ -92,7 +91,7 @@ def finish_command(target: Target) -> Command:
 
 
 def offers_command(target: Target) -> Command:
-    order, what = json.dumps(NAMES), "ask which compilers the distribution offers"
+    order, what = OffersOrder(NAMES).to_json(), "ask which compilers the distribution offers"
     return target.agent.command("apt-offers", order, what=what, timeout_s=120)
 
 

@@ -3,8 +3,9 @@
 import json
 from collections.abc import Iterator, Mapping
 
+from agent.protocol import Room
 from agent.room import lack
-from build.deploy.facts import Facts, Room
+from build.deploy.facts import Facts
 from build.engine.origin import missing_features
 from build.engine.toolchain import memory_problem
 from build.errors import DeployError
@@ -40,7 +41,7 @@ def host_problems(
         *_addresses(deployment, facts, name),
         *_disk(facts.disk_free_bytes + cleared_bytes, is_build=is_build, name=name),
         *_inodes(facts, is_build=is_build, name=name),
-        *(_small(each, name) for each in facts.disks[1:] if lack(each.model_dump(), SMALL_BYTES, SMALL_INODES)),
+        *(_small(each, name) for each in facts.disks[1:] if lack(each, SMALL_BYTES, SMALL_INODES)),
     ]
 
 
@@ -90,8 +91,8 @@ def _or_a_wheel(facts: Facts, origin: Origin) -> str:
 
 def _addresses(deployment: Deployment, facts: Facts, name: str) -> Iterator[str]:
     # One that answers without a runner is on its way out.
-    answering = facts.release(facts.current).get("listen", ()) if facts.gateway is not None else ()
-    held = (*facts.served_addresses, *answering)
+    release = facts.release(facts.current) if facts.gateway is not None else None
+    held = (*facts.served_addresses, *(release.listen if release else ()))
     for index, address in enumerate(deployment.gateway.listen):
         why = facts.refused_addresses.get(address)
         if why is None or (why == "EADDRINUSE" and any(_meet(address, each) for each in held)):
@@ -200,7 +201,7 @@ def _inodes(facts: Facts, *, is_build: bool, name: str) -> Iterator[str]:
 
 
 def _small(room: Room, name: str) -> str:
-    lacking = lack(room.model_dump(), SMALL_BYTES, SMALL_INODES)
+    lacking = lack(room, SMALL_BYTES, SMALL_INODES)
     return f"{name}: {room.place} is full, got {lacking}. Make room there: a deployment writes a little to it."
 
 

@@ -8,7 +8,7 @@ from build.remote.host import Host
 from build.remote.target import Target
 
 
-def look(host: Host) -> Facts:
+def read_state(host: Host) -> Facts:
     """Gather the facts that depend on no models file. Raises DeployError where the data disk is away."""
     facts = gather(host.executor, probe_command(host.target, {}, []), name=host.target.name)
     refuse_unmounted(host.target, facts)
@@ -17,10 +17,11 @@ def look(host: Host) -> Facts:
 
 def current(host: Host) -> tuple[Facts, Desired]:
     """What the host should run by its own current release."""
-    facts = look(host)
-    if problem := current_problem(host.target, facts):
-        raise DeployError(problem)
-    return facts, Desired.described(str(facts.current), facts.release(facts.current))
+    facts = read_state(host)
+    release = facts.release(facts.current)
+    if facts.current is None or release is None:
+        raise DeployError(str(current_problem(host.target, facts)))
+    return facts, Desired.described(facts.current, release)
 
 
 def current_problem(target: Target, facts: Facts) -> str | None:
@@ -28,13 +29,15 @@ def current_problem(target: Target, facts: Facts) -> str | None:
     if facts.release(facts.current):
         return None
     running = what_runs(facts)
-    if facts.current is None and not facts.no_links and not running and not facts.releases:
+    if facts.current is None and not facts.no_links and not running and not facts.ordered:
         return f"{target.name}: nothing is deployed. Run `fab build-and-deploy`."
     what = "is missing"
     if facts.no_links:
         what = "is no link to a release"
     elif facts.current is not None:
-        what = f"points to {facts.current}, which is not there or not legible"
+        why = facts.unread.get(facts.current)
+        said = f"whose release.json cannot be read, {why}" if why else "which is not there or not legible"
+        what = f"points to {facts.current}, {said}"
     told = f"{', '.join(running)} running all the same" if running else "nothing running"
     return (
         f"{target.name}: {target.current} {what}, got {told}. Run `fab build-and-deploy`, or `fab rollback` to return "

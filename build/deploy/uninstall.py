@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from build.deploy.state import look
+from build.deploy.state import read_state
 from build.remote.command import Command
 from build.remote.executor import check
 from build.remote.host import Host
@@ -24,7 +24,7 @@ class Found:
 
 def find(host: Host, *, keeps_models: bool) -> Found:
     """Look; touches nothing. Raises DeployError where the data disk is away."""
-    facts = look(host)
+    facts = read_state(host)
     found = _tell(host, "look", keeps_models=keeps_models)
     serving = [*facts.engines, *(["the gateway"] if facts.served_addresses else [])]
     ended = (f"what serves now: {', '.join(serving)}",) if serving else ()
@@ -35,7 +35,7 @@ def uninstall(host: Host, *, keeps_models: bool) -> Found:
     """Remove it. Idempotent: after an interruption the same call does the rest. Returns what stays."""
     with host_lock(host, "fab uninstall") as lock:
         lock.note(is_change=False)  # the audit log is among what goes
-        if host.target.runner == "supervisor" and look(host).runner is not None:
+        if host.target.runner == "supervisor" and read_state(host).runner is not None:
             with host.reporter.phase("Stop engines and gateway"):
                 check(host.executor, runner.stop_command(host.target))
         with host.reporter.phase("Remove what is ours"):

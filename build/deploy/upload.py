@@ -1,11 +1,11 @@
 """Put a release on a host, complete or not at all; switch to it in one step; forget old ones.
 
-What the verbs do there: agent/releases.py.
+What is done there: agent/releases.py.
 """
 
-import json
 from collections.abc import Iterable, Sequence
 
+from agent.protocol import ReleaseFiles, ReleaseOrder
 from build.remote.command import Command
 from build.remote.target import Target
 from deployment.render.release import RenderedFile
@@ -17,17 +17,18 @@ def upload_command(target: Target, name: str, files: Iterable[RenderedFile], bui
     """Bring a release under its name: a release that has its name is whole, and on the disk."""
     # On a host of its own engines are not root and read what root put there; here everything is this user's alone.
     is_shared = target.runner == "systemd"
-    return _do(target, "upload the release", ["receive", name, build, is_shared], stdin=packed(files))
+    order = ReleaseOrder(do="receive", root=target.root, name=name, build=build, is_shared=is_shared)
+    return _command(target, order, "upload the release", stdin=packed(files))
 
 
 def switch_command(target: Target, name: str) -> Command:
     """Point `current` at a release; readers see the old one or the new one, never none."""
-    return _do(target, f"switch to {name}", ["switch", name])
+    return _command(target, ReleaseOrder(do="switch", root=target.root, name=name), f"switch to {name}")
 
 
 def confirm_command(target: Target, name: str) -> Command:
     """Remember that every model of a release answered, now and for a later rollback."""
-    return _do(target, "remember that it answered", ["confirm", name])
+    return _command(target, ReleaseOrder(do="confirm", root=target.root, name=name), "remember that it answered")
 
 
 def stale_releases(ordered: Sequence[str], keep: Sequence[str | None]) -> list[str]:
@@ -48,9 +49,8 @@ def remove_commands(target: Target, kind: str, names: Sequence[str]) -> list[Com
 
 def packed(files: Iterable[RenderedFile]) -> bytes:
     """Put files into one document, byte for byte the same for the same files."""
-    return json.dumps({file.path: file.text for file in files}, sort_keys=True).encode()
+    return ReleaseFiles({file.path: file.text for file in sorted(files, key=lambda file: file.path)}).to_json().encode()
 
 
-def _do(target: Target, what: str, verb: Sequence[object], *, stdin: bytes | None = None) -> Command:
-    wanted = json.dumps({"root": target.root, "do": [verb]})
-    return target.agent.command("releases", wanted, what=what, stdin=stdin, timeout_s=300)
+def _command(target: Target, order: ReleaseOrder, what: str, *, stdin: bytes | None = None) -> Command:
+    return target.agent.command("releases", order.to_json(), what=what, stdin=stdin, timeout_s=300)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 
 from build.check import Check
-from build.deploy.activate import gate
+from build.deploy.activate import wait_ready
 from build.deploy.diff import Desired
 from build.deploy.facts import Facts
 from build.deploy.state import current_problem
@@ -19,10 +19,11 @@ from build.remote.host import Host
 
 def verify(host: Host, facts: Facts, pins: Pins) -> Iterator[Check]:
     """Check files, engine environment, processes and answers of the current release; yields as it goes."""
-    if problem := current_problem(host.target, facts):
-        yield _check("release", [problem], "")
+    release = facts.release(facts.current)
+    if facts.current is None or release is None:
+        yield _check("release", [str(current_problem(host.target, facts))], "")
         return
-    desired = Desired.described(str(facts.current), facts.release(facts.current))
+    desired = Desired.described(facts.current, release)
     yield _check("files", changed_files(facts), f"{len(facts.files)} files are as rendered")
     proofs = host.executor.run(proof_command(BuildDirectory.of(host.target.root, desired.build))).stdout
     yield _check("environment", judge_proofs(proofs, pins), f"{desired.build}: vLLM {pins.vllm.version}, kernels load")
@@ -31,7 +32,7 @@ def verify(host: Host, facts: Facts, pins: Pins) -> Iterator[Check]:
     for each in facts.troubles:
         yield Check(each.unit, "warn" if each.kind == "extended" else "fail", each.what)
     try:
-        answers = gate(host, desired, desired.engines, timeout_s=120)
+        answers = wait_ready(host, desired, desired.engines, timeout_s=120)
         yield _check("answers", [], f"{len(answers)} models answer a prompt")
     except DeployError as error:
         yield _check("answers", list(error.problems), "")

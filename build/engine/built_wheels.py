@@ -3,8 +3,8 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+from agent.protocol import RecordOrder
 from build.engine.commands import BuildDirectory, pip_install, requirement_commands
 from build.errors import DeployError
 from build.pins import Pins
@@ -17,10 +17,10 @@ SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*\.whl")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-def record_command(build: BuildDirectory, facts: Mapping[str, Any], *, repositories: Sequence[str]) -> Command:
+def record_command(build: BuildDirectory, facts: Mapping[str, str | int], *, repositories: Sequence[str]) -> Command:
     """Write built.json: facts, the commits that were checked out, the checksum of every wheel."""
-    wanted = {"directory": str(build.path), "repositories": list(repositories), "facts": dict(facts)}
-    return build.agent.command("record", json.dumps(wanted), what="write down what was built from what", timeout_s=300)
+    order = RecordOrder(directory=str(build.path), repositories=tuple(repositories), facts=facts)
+    return build.agent.command("record", order.to_json(), what="write down what was built from what", timeout_s=300)
 
 
 def read_command(build: BuildDirectory) -> Command:

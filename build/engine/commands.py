@@ -6,11 +6,11 @@ torch_source; `install_commands`, or those of source_build; then `proof_command`
 it can be trusted, and it is made again.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from agent.protocol import SealOrder
 from build.engine.torch_source import TorchSource
 from build.errors import DeployError
 from build.pins import PinnedFile, Pins
@@ -66,12 +66,14 @@ class BuildDirectory:
 
 def look_command(build: BuildDirectory, *, python: str) -> Command:
     """Print whether the environment is sealed, or filled without a seal (agent/seal.py)."""
-    return _seal(build, python, "look", "look for a finished engine environment")
+    order = SealOrder(do="look", build=str(build.path))
+    return _seal(build, python, order, "look for a finished engine environment")
 
 
 def seal_command(build: BuildDirectory, manifest_text: str, *, python: str) -> Command:
     """Write the manifest, once all that it speaks of is on the disk itself: it is there whole or not at all."""
-    return _seal(build, python, "seal", "seal the engine environment", stdin=manifest_text.encode())
+    order = SealOrder(do="seal", build=str(build.path))
+    return _seal(build, python, order, "seal the engine environment", stdin=manifest_text.encode())
 
 
 def distrust_command(build: BuildDirectory) -> Command:
@@ -227,6 +229,5 @@ def write_file(path: PurePosixPath, text: str) -> Command:
     )
 
 
-def _seal(build: BuildDirectory, python: str, verb: str, what: str, *, stdin: bytes | None = None) -> Command:
-    order = json.dumps({"do": verb, "build": str(build.path)})
-    return Agent(python, str(build.root)).command("seal", order, what=what, stdin=stdin, timeout_s=600)
+def _seal(build: BuildDirectory, python: str, order: SealOrder, what: str, *, stdin: bytes | None = None) -> Command:
+    return Agent(python, str(build.root)).command("seal", order.to_json(), what=what, stdin=stdin, timeout_s=600)

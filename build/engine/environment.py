@@ -2,6 +2,7 @@
 
 import json
 
+from agent.protocol import SealAnswer
 from build.engine import built_wheels
 from build.engine.commands import BuildDirectory, distrust_command, look_command, seal_command, start_commands
 from build.engine.proofs import gate_problems, judge
@@ -27,14 +28,14 @@ def ensure_environment(recipe: Recipe, target: Target, executor: Executor, repor
     Raises DeployError when a step fails or the finished environment is not what was asked for; nothing is sealed then.
     """
     build, host = BuildDirectory.of(target.root, recipe.digest), Host(target, executor, reporter)
-    found = json.loads(check(executor, look_command(build, python=target.python)).stdout)
-    if found["is_sealed"]:
+    found = SealAnswer.from_json(check(executor, look_command(build, python=target.python)).stdout)
+    if found.is_sealed:
         export(recipe, host, build)
         return build
     steps: tuple[Command, ...] = ()
     # What an earlier task began there goes on, or is done: to clear its directory would undo it.
     if not is_underway(target, executor, WORK, recipe.digest):
-        steps = _begin(recipe, build, host, is_filled=found["is_filled"])
+        steps = _begin(recipe, build, host, is_filled=found.is_filled)
     what = f"build the engine environment {recipe.digest}"
     job = Job(name=WORK, what=what, steps=steps, timeout_s=BUILD_TIMEOUT_S, key=recipe.digest)
     try:

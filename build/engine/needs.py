@@ -4,11 +4,11 @@ The package is only what brings it where it is missing. Debian and Ubuntu give o
 """
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
+from agent.protocol import System, SystemQuestions
 from build.engine.compilers import NAMES, highest, usable
 from build.pins import Origin, Pins
-from build.remote.system import System
 from deployment.models.spec import Deployment
 
 Kind = Literal["module", "library", "header", "program"]
@@ -109,9 +109,17 @@ def needs_of(deployment: Deployment, pins: Pins, *, machine: str, python: str, b
     )
 
 
-def things_to_look_for() -> dict[str, list[str]]:
-    """What agent/system.py is asked, whatever a deployment needs: one look serves them all."""
-    kinds: dict[str, list[str]] = {kind: [] for kind in get_args(Kind)}
-    for need in EVERYTHING:
-        kinds[need.kind].append(need.name)
-    return {**kinds, "compilers": list(NAMES)}
+def things_to_look_for(script: str) -> SystemQuestions:
+    """What a host is asked, whatever a deployment needs: one look serves them all."""
+
+    def named(kind: Kind) -> tuple[str, ...]:
+        return tuple(need.name for need in EVERYTHING if need.kind == kind)
+
+    return SystemQuestions(
+        modules=named("module"),
+        libraries=named("library"),
+        headers=named("header"),
+        programs=named("program"),
+        compilers=NAMES,
+        script=script,
+    )

@@ -82,7 +82,7 @@ def compile_environment(plan: SourceBuild) -> dict[str, str]:
     }
 
 
-def facts_of(plan: SourceBuild) -> dict[str, object]:
+def facts_of(plan: SourceBuild) -> dict[str, str | int]:
     return {
         "recipe": "source",
         "torch_source": plan.torch.said,

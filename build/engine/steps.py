@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass, field, replace
 
+from agent.protocol import System
 from build.engine import built_wheels
 from build.engine.built_wheels import (
     fetch_commands,
@@ -26,7 +27,6 @@ from build.pins import Origin, Pins
 from build.remote.command import Command
 from build.remote.executor import Executor, check
 from build.remote.host import Host
-from build.remote.system import System
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

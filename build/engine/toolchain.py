@@ -2,9 +2,9 @@
 
 from pydantic import BaseModel, ConfigDict
 
+from agent.protocol import System
 from build.engine.compilers import usable
 from build.pins import Pins
-from build.remote.system import System
 from deployment.quantities import GIB, shown_bytes
 
 # What one job of the largest files takes (vLLM's attention, oneDNN), and what stays with everything else on the host.

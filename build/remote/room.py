@@ -1,13 +1,13 @@
 """A host's disks, when they are full: which one, and of what; and the little that is kept for the way back."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
+from agent.protocol import Room, RoomAnswer, RoomOrder
 from agent.room import TEMPORARY, amount, lack
 from build.errors import ConnectionLostError, DeployError, NoConnectionError
 from build.remote.command import Command
+from build.remote.executor import check
 from build.remote.host import Host
 from build.remote.target import Target
 
@@ -39,28 +39,26 @@ def full_disks_named(host: Host) -> Iterator[None]:
 def full_disks(host: Host, *, is_said: bool) -> list[str]:
     """Name each full disk of a host. `is_said`: something there had no room; it may have made some when it failed."""
     rooms = _look(host)
-    said = {each["place"]: lacking for each in rooms if (lacking := lack(each)) is not None}
+    said = {each.place: lacking for each in rooms if (lacking := lack(each)) is not None}
     name = host.target.name
     if said or not is_said:
         return [f"{name}: {place} is full, got {lacking}. Make room there, {AGAIN}." for place, lacking in said.items()]
-    now = ", ".join(f"{amount(each['free_bytes'])} at {each['place']}" for each in rooms)
+    now = ", ".join(f"{amount(each.free_bytes)} at {each.place}" for each in rooms)
     return [f"{name}: a disk was full, got {NO_ROOM[0]}, and now {now or 'no answer'} free. Make room there, {AGAIN}."]
 
 
-def _look(host: Host) -> list[dict[str, Any]]:
+def _look(host: Host) -> tuple[Room, ...]:
     """Ask for each file system; none where the host does not answer: what failed before is what counts."""
     try:
-        result = host.executor.run(look_command(host.target))
-        found: list[dict[str, Any]] = json.loads(result.stdout) if result.succeeded else []
+        return RoomAnswer.from_json(check(host.executor, look_command(host.target)).stdout).rooms
     except (DeployError, ValueError):
-        return []
-    return found
+        return ()
 
 
 def look_command(target: Target) -> Command:
     """Ask how much room there is."""
-    order = json.dumps({"places": places(target)})
-    return target.agent.command("room", order, what="look at the disks", timeout_s=30)
+    order = RoomOrder(places(target))
+    return target.agent.command("room", order.to_json(), what="look at the disks", timeout_s=30)
 
 
 def keep_command(target: Target) -> Command:

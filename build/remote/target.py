@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
 
+from agent.protocol import RunnerKind
 from build.remote.agent import Agent
 from deployment.errors import ConfigError
 from deployment.stack.host_root import local_root
@@ -17,7 +17,6 @@ from deployment.stack.inventory import Inventory, InventoryHost
 # What programs need to run at all. Whatever else a shell holds, keys and tokens among it, is not for engines.
 KEPT_VARIABLES = ("HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ", "USER")
 REMOTE_PYTHON = "/usr/bin/python3"
-RunnerKind = Literal["supervisor", "systemd"]
 REPOSITORY = Path(__file__).resolve().parents[2]
 DEMO_STORE = REPOSITORY / "out" / "demo"
 """Where the demonstration's models are made."""

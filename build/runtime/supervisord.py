@@ -1,10 +1,10 @@
 """Drive supervisord, which keeps a local target's processes running."""
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from agent.protocol import RunnerOrder, RunnerStep
 from build.remote.command import Command
 from build.remote.target import Target
 from build.runtime.diff import ProcessDiff
@@ -23,14 +23,14 @@ def change_commands(target: Target, diff: ProcessDiff) -> list[Command]:
     """
     if not diff.is_runner_up:
         return [start_command(target)]
-    gateway: Sequence[Sequence[str]] = {
+    gateway: Sequence[RunnerStep] = {
         "keep": [],
-        "start": [["start", "gateway"]],
-        "reload": [["signal", "gateway", "HUP"]],
-        "restart": [["signal", "gateway", "TERM"]],
+        "start": [RunnerStep("start", ("gateway",))],
+        "reload": [RunnerStep("reload", ("gateway",))],
+        "restart": [RunnerStep("terminate", ("gateway",))],
     }[diff.gateway]
-    starts = [["start", name] for name in diff.start]
-    return [tell(target, [*gateway, ["update"], *starts], "tell the process runner")]
+    starts = [RunnerStep("start", (name,)) for name in diff.start]
+    return [tell(target, [*gateway, RunnerStep("update"), *starts], "tell the process runner")]
 
 
 def start_command(target: Target) -> Command:
@@ -46,12 +46,12 @@ def start_command(target: Target) -> Command:
 
 def restart_command(target: Target, name: str) -> Command:
     """Restart one process: one signal, after which the runner starts it again by itself."""
-    return tell(target, [["restart", name]], f"restart {name}")
+    return tell(target, [RunnerStep("restart", (name,))], f"restart {name}")
 
 
 def stop_command(target: Target) -> Command:
     """End every process and the runner; returns when they are gone."""
-    return tell(target, [["shutdown", STOP_TIMEOUT_S]], "stop every process")
+    return tell(target, [RunnerStep("shutdown")], "stop every process")
 
 
 def sweep_command(target: Target) -> Command:
@@ -71,7 +71,7 @@ def log_path(target: Target, name: str) -> str:
     return f"{target.root}/logs/{name}.log"
 
 
-def tell(target: Target, verbs: Sequence[Sequence[object]], what: str) -> Command:
+def tell(target: Target, steps: Sequence[RunnerStep], what: str) -> Command:
     """Have the runner do things in order."""
-    wanted = json.dumps({"root": target.root, "do": verbs})
-    return target.agent.command("supervisord", wanted, what=what, timeout_s=STOP_TIMEOUT_S + 30)
+    order = RunnerOrder(root=target.root, steps=tuple(steps))
+    return target.agent.command("supervisord", order.to_json(), what=what, timeout_s=STOP_TIMEOUT_S + 30)

@@ -1,8 +1,8 @@
-"""Drive systemd, which keeps the processes of a host running. What a verb does: agent/systemd.py."""
+"""Drive systemd, which keeps the processes of a host running. What each step does: agent/systemd.py."""
 
-import json
 from collections.abc import Sequence
 
+from agent.protocol import RunnerOrder, RunnerStep
 from build.remote.command import Command
 from build.remote.target import Target
 from build.runtime.diff import ProcessDiff
@@ -22,24 +22,25 @@ def change_commands(target: Target, diff: ProcessDiff) -> list[Command]:
     """
     if not diff.is_runner_up:
         return [start_command(target)]
-    gateway: Sequence[Sequence[str]] = {
+    gateway: Sequence[RunnerStep] = {
         "keep": [],
-        "start": [["start", "gateway"]],
-        "reload": [["reload"]],
-        "restart": [["restart", "gateway"]],
+        "start": [RunnerStep("start", ("gateway",))],
+        "reload": [RunnerStep("reload")],
+        "restart": [RunnerStep("restart", ("gateway",))],
     }[diff.gateway]
-    coming = [["start", *diff.start]] if diff.start else []
-    return [tell(target, [["install"], *keys(target), *gateway, ["leave"], *coming], "tell systemd what changed")]
+    coming = [RunnerStep("start", diff.start)] if diff.start else []
+    steps = [RunnerStep("install"), *keys(target), *gateway, RunnerStep("leave"), *coming]
+    return [tell(target, steps, "tell systemd what changed")]
 
 
 def start_command(target: Target) -> Command:
     """Start everything, one engine after another, now and at every boot."""
-    return tell(target, [["install"], *keys(target), ["start"]], "start engines and gateway")
+    return tell(target, [RunnerStep("install"), *keys(target), RunnerStep("start")], "start engines and gateway")
 
 
-def keys(target: Target) -> Sequence[Sequence[str]]:
+def keys(target: Target) -> Sequence[RunnerStep]:
     """Bring the gateway's keys, where clients must send one; a running gateway takes them over by itself."""
-    return [["keys"]] if target.keys else []
+    return [RunnerStep("keys")] if target.keys else []
 
 
 def keys_commands(target: Target) -> list[Command]:
@@ -49,12 +50,12 @@ def keys_commands(target: Target) -> list[Command]:
 
 def restart_command(target: Target, name: str) -> Command:
     """Restart one engine, or hand the gateway over; a job of systemd's own."""
-    return tell(target, [["restart", name]], f"restart {name}")
+    return tell(target, [RunnerStep("restart", (name,))], f"restart {name}")
 
 
 def stop_command(target: Target) -> Command:
     """End every process; returns when they are gone. They start again at the next boot or deployment."""
-    return tell(target, [["shutdown"]], "stop every process")
+    return tell(target, [RunnerStep("shutdown")], "stop every process")
 
 
 def log_command(target: Target, name: str, *, lines: int, follow: bool, timeout_s: float) -> Command:
@@ -70,7 +71,7 @@ def log_command(target: Target, name: str, *, lines: int, follow: bool, timeout_
     )
 
 
-def tell(target: Target, verbs: Sequence[Sequence[object]], what: str) -> Command:
+def tell(target: Target, steps: Sequence[RunnerStep], what: str) -> Command:
     """Have systemd do things in order."""
-    wanted = json.dumps({"root": target.root, "user": target.user or USER, "do": verbs})
-    return target.agent.command("systemd", wanted, what=what, timeout_s=TELL_TIMEOUT_S)
+    order = RunnerOrder(root=target.root, steps=tuple(steps), user=target.user or USER)
+    return target.agent.command("systemd", order.to_json(), what=what, timeout_s=TELL_TIMEOUT_S)

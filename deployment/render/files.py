@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import jinja2
 
+from agent.protocol import RunnerKind
 from deployment.models.option_arguments import Brought
 from deployment.models.sizing import EnginePlan, Plan
 from deployment.models.spec import MAX_DRAIN_S, Deployment, adapter_key
@@ -43,7 +44,7 @@ class Place:
     """Where a release will run."""
 
     root: str
-    runner: Literal["supervisor", "systemd"]
+    runner: RunnerKind
     user: str = "axion"
     allowed_clients: tuple[str, ...] = ()
     keys: str | None = None

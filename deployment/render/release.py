@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from agent.protocol import GatewayFile, ReleaseDescription
+
 GATEWAY_CONFIG = "gateway.json"
 GATEWAY_CODE = "lib/"
 """It, and what launches engines: in no engine's digest, so that a change there counts from its next start."""
@@ -74,20 +76,19 @@ class Release:
 
         `sequence` counts the host's releases, and `follows` names the one that served when this one was made.
         """
-        content: Mapping[str, Any] = {
-            "schema": 1,
-            "digest": self.digest,
-            "created_at": created_at,
-            "sequence": sequence,
-            "follows": follows,
-            "source": source,
-            "build": self.build,
-            "units": dict(self.units),
-            "gateway_config_digest": self.gateway_config_digest,
-            "files": {file.path: file.digest for file in self.files},
-            "listen": [f"{one['host']}:{one['port']}" for one in json.loads(self.text(GATEWAY_CONFIG))["listen"]],
-        }
-        return RenderedFile(path=DESCRIPTION, text=json.dumps(content, indent=1) + "\n")
+        described = ReleaseDescription(
+            digest=self.digest,
+            created_at=created_at,
+            source=source,
+            build=self.build,
+            units=self.units,
+            gateway_config_digest=self.gateway_config_digest,
+            files={file.path: file.digest for file in self.files},
+            listen=GatewayFile.from_json(self.text(GATEWAY_CONFIG)).addresses,
+            sequence=sequence,
+            follows=follows,
+        )
+        return RenderedFile(path=DESCRIPTION, text=described.to_json(indent=1) + "\n")
 
 
 def compose(

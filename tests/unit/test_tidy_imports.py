@@ -21,8 +21,9 @@ LAYERS: dict[str, set[str]] = {
     "agent/requirements.py": {"packaging"},
     # Inside an engine environment, which is what it proves.
     "agent/small_model.py": {"torch", "vllm", "transformers", "tokenizers", "safetensors", "torchvision", "PIL"},
-    "deployment/": {"pydantic", "yaml", "jinja2"},
-    "deployment/render/files.py": {"jinja2", "deployment", "gateway.config"},
+    # What a release says of itself is read on hosts as well.
+    "deployment/": {"pydantic", "yaml", "jinja2", "agent.message", "agent.protocol"},
+    "deployment/render/files.py": {"jinja2", "deployment", "gateway.config", "agent.protocol"},
     "gateway/__main__.py": {"uvloop", "gateway"},
     "gateway/": {
         *("pydantic", "pydantic_core", "aiohttp", "multidict", "yarl", "prometheus_client"),

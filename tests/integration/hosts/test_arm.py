@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.protocol import OffersAnswer
 from build.deploy.facts import Facts, probe_command
 from build.deploy.packages import chosen_packages, offers_command, update_command
 from build.deploy.prepare import PINS
@@ -59,8 +60,8 @@ def over_ssh(host: HostDeployment, *argv: str, stdin: bytes | None = None, timeo
 def test_what_the_host_could_compile_with_is_found_and_debians_compiler_is_too_old(host: HostDeployment) -> None:
     over_ssh(host, *update_command().argv)
     look, ask, pins = probe_command(HOST, {}, []), offers_command(HOST), load_pins(PINS)
-    facts = Facts.model_validate_json(over_ssh(host, *look.argv, stdin=look.stdin))
-    system, offered = facts.system, json.loads(over_ssh(host, *ask.argv, stdin=ask.stdin))
+    facts = Facts.from_json(over_ssh(host, *look.argv, stdin=look.stdin))
+    system, offered = facts.system, OffersAnswer.from_json(over_ssh(host, *ask.argv, stdin=ask.stdin)).versions
     assert facts.machine == "aarch64"
     assert (system.distribution, system.is_root, system.has_apt) == ("Debian GNU/Linux 12 (bookworm)", True, True)
     assert {"bf16", "i8mm", "sve2"} <= set(system.features)

@@ -1,6 +1,5 @@
 """What a real distribution brings under which name, and what is found of it there. `make test-hosts`."""
 
-import json
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -8,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from agent.protocol import System
+from build.deploy.facts import Facts, probe_command
 from build.deploy.packages import install_command, update_command
-from build.engine.needs import EVERYTHING, things_to_look_for
-from build.remote.agent import source
-from build.remote.system import System
+from build.engine.needs import EVERYTHING
+from build.remote.target import Target
+from tests.support.agent import agent_file
 from tests.support.arm.host import run
 from tests.support.arm.root import SUITE, sources
 from tests.support.machines.root import OUTPUT, refuse_without_root
@@ -36,28 +37,29 @@ def debian_13() -> Iterator[Path]:
     shutil.rmtree(root)
 
 
-def inside(root: Path, *argv: str, stdin: bytes = b"") -> str:
-    done = subprocess.run(("chroot", root, *argv), input=stdin, capture_output=True, timeout=900, check=False)
+def inside(root: Path, *argv: str) -> str:
+    done = subprocess.run(
+        ("chroot", root, *argv), stdin=subprocess.DEVNULL, capture_output=True, timeout=900, check=False
+    )
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout.decode()
 
 
 def look(root: Path) -> System:
-    program = f"{source('system.py')}\nimport json, sys; print(json.dumps(look(json.loads(sys.argv[1]))))\n".encode()
-    return System.model_validate_json(
-        inside(root, "python3", "-I", "-", json.dumps(things_to_look_for()), stdin=program)
-    )
+    target = Target(name="debian-13", root="/opt/axion", runner="supervisor", python="python3")
+    *_, verb, order = probe_command(target, {}, ()).argv
+    return Facts.from_json(inside(root, "python3", "-I", f"/{agent_file(root).name}", verb, order)).system
 
 
 def test_every_package_brings_on_debian_13_what_it_is_installed_for(debian_13: Path) -> None:
     before = look(debian_13)
     assert before.distribution == "Debian GNU/Linux 13 (trixie)"
-    assert (before.found, before.compilers) == (frozenset(), {})
+    assert (before.found, before.compilers) == ((), {})
     packages = [*(need.package for need in EVERYTHING), "g++-14"]
     inside(debian_13, *update_command().argv)
     inside(debian_13, *install_command(packages).argv)
     after = look(debian_13)
-    assert after.found == {need.name for need in EVERYTHING}
+    assert set(after.found) == {need.name for need in EVERYTHING}
     assert after.compilers["g++-14"].startswith("14.")
     # The name that was asked for does not count as installed there: its successor only provides it.
     state = ("dpkg-query", "--show", "--showformat=${Status}", "libtcmalloc-minimal4")

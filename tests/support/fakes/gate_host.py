@@ -7,10 +7,12 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from agent.protocol import ReadyOrder
 from tests.support.agent import agent_file
 from tests.support.fakes.answers import whole_answer
 
@@ -104,19 +106,18 @@ class GateHost:
 
     def start_gate(self, **wanted: Any) -> "subprocess.Popen[str]":
         """Start the gate's script as on a host; `wanted` replaces its arguments."""
-        arguments = {
-            "root": str(self.root),
-            "runner": "supervisor",
-            "gateway": self.address,
-            "config_digest": "g1",
-            "unit_digest": "ug",
-            "engines": {name: f"u-{name}" for name in self.health},
-            "ended": [],
-            "timeout_s": 15,
-            **wanted,
-        }
+        order = ReadyOrder(
+            root=str(self.root),
+            runner="supervisor",
+            gateway=self.address,
+            config_digest="g1",
+            unit_digest="ug",
+            engines={name: f"u-{name}" for name in self.health},
+            ended=(),
+            timeout_s=15,
+        )
         file = agent_file(self.root, {"wait_ready.py": ("POLL_S = 0.5\n", "POLL_S = 0.05\n")})
-        command = [sys.executable, "-I", str(file), "wait-ready", json.dumps(arguments)]
+        command = [sys.executable, "-I", str(file), "wait-ready", replace(order, **wanted).to_json()]
         pipe = subprocess.PIPE
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True)
 

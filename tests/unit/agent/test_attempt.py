@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from agent import attempt
-from build.deploy.activate import activate, restart_and_gate
+from agent.protocol import AttemptAnswer, AttemptMark, AttemptOrder, Process, ReadyOutcome
+from build.deploy.activate import activate, restart_and_wait
 from build.deploy.diff import Desired, decide
 from build.errors import DeployError
 from build.progress import Reporter
@@ -18,7 +19,7 @@ from build.remote.target import Target
 from tests.support.fakes.systemctl import Systemctl
 from tests.support.hosts import DESCRIPTION, RELEASE, facts
 
-MARK = {"boot": "b1", "monotonic_us": 1000, "before": ["old"], "sizes": {"a": 10}}
+MARK = AttemptMark(boot="b1", monotonic_us=1000, before=("old",), sizes={"a": 10})
 PYTHON = "/opt/axion/current/build/venv/bin/python"
 
 
@@ -34,7 +35,9 @@ def systemctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Systemctl:
     return made
 
 
-def told(systemctl: Systemctl, *entries: dict[str, Any], last: str = "new", mark: Any = MARK) -> dict[str, Any]:
+def told(
+    systemctl: Systemctl, *entries: dict[str, Any], last: str = "new", mark: AttemptMark | None = MARK
+) -> AttemptAnswer:
     systemctl.show({"InvocationID": last})
     program = systemctl.directory / "journalctl"
     (systemctl.directory / "journal").write_text("".join(f"{json.dumps(each)}\n" for each in entries))
@@ -43,8 +46,8 @@ def told(systemctl: Systemctl, *entries: dict[str, Any], last: str = "new", mark
     return attempt.of_systemd("a", mark)
 
 
-def said(answer: dict[str, Any]) -> list[str]:
-    return [line.partition("]: ")[2] for line in answer["lines"]]
+def said(answer: AttemptAnswer) -> list[str]:
+    return [line.partition("]: ")[2] for line in answer.lines]
 
 
 def test_nothing_of_before_is_told_however_the_clock_was_set(systemctl: Systemctl) -> None:
@@ -81,14 +84,14 @@ def test_what_systemd_could_not_do_is_told_in_words(systemctl: Systemctl, status
     spawned = entry(f"a: Failed at step {step} spawning {PYTHON}: Permission denied", 1100, EXECUTABLE=PYTHON)
     ended = entry(f"Main process exited, code=exited, status={status}/{step}", 1200, EXIT_CODE="exited")
     answer = told(systemctl, spawned, {**ended, "EXIT_STATUS": status}, entry("Failed", 1300, UNIT_RESULT="exit-code"))
-    assert answer["reason"] == f"{reason} {PYTHON}: Permission denied)"
+    assert answer.reason == f"{reason} {PYTHON}: Permission denied)"
 
 
 def test_an_end_of_the_programs_own_has_no_words_of_systemd(systemctl: Systemctl) -> None:
     unmade = entry("status=203/EXEC", 1050, EXIT_CODE="exited", EXIT_STATUS="203")
-    assert told(systemctl, unmade)["reason"] == "systemd cannot execute its program (status 203)"
-    assert told(systemctl, unmade, entry("x", 1100, EXIT_CODE="exited", EXIT_STATUS="1"))["reason"] == ""
-    assert told(systemctl, entry("x", 1100, UNIT_RESULT="oom-kill"))["reason"] == (
+    assert told(systemctl, unmade).reason == "systemd cannot execute its program (status 203)"
+    assert told(systemctl, unmade, entry("x", 1100, EXIT_CODE="exited", EXIT_STATUS="1")).reason == ""
+    assert told(systemctl, entry("x", 1100, UNIT_RESULT="oom-kill")).reason == (
         "the kernel ended it: no memory was left within its limit"
     )
 
@@ -98,22 +101,21 @@ def test_bytes_that_are_no_text_are_told_all_the_same(systemctl: Systemctl) -> N
 
 
 def test_of_supervisord_only_what_was_written_since_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    process = {"name": "a", "statename": "FATAL", "spawnerr": "can't find command '/x'"}
-    monkeypatch.setattr(attempt, "supervisord_processes", lambda _: [process])
+    states = {"a": Process("FATAL", 0, refusal="can't find command '/x'")}
+    monkeypatch.setattr(attempt, "supervisord_state", lambda _: states)
     (tmp_path / "logs").mkdir()
     log = tmp_path / "logs" / "a.log"
     log.write_text("KeyError: x")
     mark = attempt.begin(tmp_path)
-    assert mark["sizes"] == {"a": 11}
-    assert attempt.of_supervisord(tmp_path, "a", mark) == {
-        "reason": "supervisord cannot start it: can't find command '/x'",
-        "lines": [],
-    }
-    process.update(statename="BACKOFF", spawnerr="Exited too quickly (process log may have details)")
+    assert mark.sizes == {"a": 11}
+    assert attempt.of_supervisord(tmp_path, "a", mark) == AttemptAnswer(
+        reason="supervisord cannot start it: can't find command '/x'", lines=()
+    )
+    states["a"] = Process("BACKOFF", 0, refusal="Exited too quickly (process log may have details)")
     log.write_text("KeyError: xnew\nnewer\n")
-    assert attempt.of_supervisord(tmp_path, "a", mark) == {"reason": "", "lines": ["new", "newer"]}
+    assert attempt.of_supervisord(tmp_path, "a", mark) == AttemptAnswer(reason="", lines=("new", "newer"))
     log.write_text("turned\n")  # a new file, shorter than the old one was
-    assert attempt.of_supervisord(tmp_path, "a", mark)["lines"] == ["turned"]
+    assert attempt.of_supervisord(tmp_path, "a", mark).lines == ("turned",)
 
 
 class Failing:
@@ -121,20 +123,22 @@ class Failing:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
-        self.told: list[dict[str, Any]] = []
+        self.told: list[AttemptOrder] = []
 
     def run(self, command: Command, on_line: Any = None) -> Result:
         self.asked.append(command.what)
         if command.what == "wait for the models to answer":
-            return Result(status=1, stdout='{"result": {}, "problems": {"alpha": "ended twice"}}', stderr="")
+            return Result(
+                status=1, stdout=ReadyOutcome(answers={}, problems={"alpha": "ended twice"}).to_json(), stderr=""
+            )
         if command.what != "read what the processes wrote":
             return Result(status=0, stdout="", stderr="")
-        order = json.loads(command.argv[-1])
-        if order["do"] == "begin":
-            return Result(status=0, stdout=json.dumps(MARK), stderr="")
+        order = AttemptOrder.from_json(command.argv[-1])
+        if order.do == "begin":
+            return Result(status=0, stdout=MARK.to_json(), stderr="")
         self.told.append(order)
-        answer = {"reason": "systemd cannot execute its program (status 203)", "lines": ["of this attempt"]}
-        return Result(status=0, stdout=json.dumps(answer), stderr="")
+        answer = AttemptAnswer("systemd cannot execute its program (status 203)", ("of this attempt",))
+        return Result(status=0, stdout=answer.to_json(), stderr="")
 
     def open(self, command: Command) -> Any:
         raise AssertionError(f"nothing stays open here, got {command.what}")
@@ -143,7 +147,7 @@ class Failing:
 WANTED = Desired.described(RELEASE, DESCRIPTION)
 ATTEMPTS: dict[str, Callable[[Host], Any]] = {
     "deployment": lambda host: activate(host, WANTED, decide(WANTED, facts(engines={}))),
-    "restart": lambda host: restart_and_gate(host, WANTED, "alpha", facts()),
+    "restart": lambda host: restart_and_wait(host, WANTED, "alpha", facts()),
 }
 
 
@@ -158,5 +162,5 @@ def test_a_failure_is_told_by_what_was_since_its_own_attempt_began(kind: str) ->
         "`fab logs alpha` has all of it:\n    of this attempt",
     )
     (order,) = failing.told
-    assert (order["name"], order["mark"], order["runner"]) == ("alpha", MARK, "systemd")
+    assert (order.name, order.mark, order.runner) == ("alpha", MARK, "systemd")
     assert failing.asked[0] == "read what the processes wrote", "the mark is made before anything is touched"

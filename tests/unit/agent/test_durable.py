@@ -2,7 +2,6 @@
 
 import ast
 import io
-import json
 import os
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 import agent
 from agent import durable, releases, seal
 from agent.durable import put_in_place, replace_file, replace_link
+from agent.protocol import SealOrder
 
 ONHOST = Path(agent.__file__).parent
 
@@ -66,7 +66,7 @@ def test_a_tree_is_on_the_disk_before_it_has_its_name(tmp_path: Path, calls: lis
 def test_a_seal_comes_after_all_that_it_speaks_of(
     tmp_path: Path, calls: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["seal.py", json.dumps({"do": "seal", "build": str(tmp_path)})])
+    monkeypatch.setattr(sys, "argv", ["seal.py", SealOrder(do="seal", build=str(tmp_path)).to_json()])
     monkeypatch.setattr(sys, "stdin", io.StringIO("{}"))
     seal.main()
     build = tmp_path.name

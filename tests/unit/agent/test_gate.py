@@ -27,7 +27,7 @@ class Outcome:
         stdout, self.stderr = process.communicate(timeout=40)
         *self.events, self.last = [json.loads(line) for line in stdout.splitlines()]
         self.status = process.returncode
-        self.result, self.problems = self.last["result"], self.last["problems"]
+        self.result, self.problems = self.last["answers"], self.last["problems"]
 
     def states(self, model: str) -> list[str]:
         return [event["state"] for event in self.events if event["model"] == model]

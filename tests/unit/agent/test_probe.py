@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,11 @@ import pytest
 
 from agent.listeners import addresses_of
 from agent.processes import served_addresses
+from agent.protocol import GatewayStats, ModelStats, Process, ReleaseDescription
 from build.deploy.facts import Facts, gather, probe_command
 from build.remote.executor import LocalExecutor
 from build.remote.target import Target
+from tests.support.hosts import DESCRIPTION
 
 RELEASE, OLDER = "20260131T120000-aaaaaaaa", "20260101T120000-bbbbbbbb"
 
@@ -38,9 +41,13 @@ def write(path: Path, content: Any) -> Path:
     return path
 
 
+def described(name: str) -> ReleaseDescription:
+    return replace(DESCRIPTION, digest=name[-8:])
+
+
 def add_release(root: Path, name: str, **files: Any) -> Path:
     release = root / "releases" / name
-    write(release / "release.json", {"digest": name[-8:], "build": "b1"})
+    write(release / "release.json", described(name).to_json())
     for path, content in files.items():
         write(release / path.replace("__", "/"), content)
     return release
@@ -76,7 +83,7 @@ def test_releases_links_and_sealed_environments_are_seen(root: Path) -> None:
     found = probe(root)
     assert (found.current, found.confirmed) == (RELEASE, RELEASE)
     assert list(found.releases) == [OLDER, RELEASE]
-    assert found.release(RELEASE) == {"digest": "aaaaaaaa", "build": "b1"}
+    assert found.release(RELEASE) == described(RELEASE)
     assert found.builds == ("b1",)
 
 
@@ -143,7 +150,8 @@ def test_a_broken_file_is_no_engine_no_release_and_no_checkpoint_and_never_a_fai
     assert found.engines == {}
     assert found.current == RELEASE
     assert all(each is not None and each.problems for each in found.checkpoints.values())
-    assert [found.releases[f"20260202T0000{number:02}-c"] for number in range(7)] == [None] * 7
+    assert found.releases.keys() == {OLDER, RELEASE}
+    assert found.unread.keys() == {f"20260202T0000{number:02}-c" for number in range(len(BROKEN))}
 
 
 def test_a_record_of_a_living_launcher_without_a_digest_is_no_failure(root: Path) -> None:
@@ -164,11 +172,11 @@ def test_a_process_owns_what_it_listens_on_and_nothing_else() -> None:
         address = f"127.0.0.1:{ours.getsockname()[1]}"
         assert address in addresses_of(os.getpid())
         assert f"127.0.0.1:{connected.getsockname()[1]}" not in addresses_of(os.getpid())
-        assert address in served_addresses({"gateway": {"state": "RUNNING", "pid": os.getpid()}}, "supervisor")
+        assert address in served_addresses({"gateway": Process("RUNNING", os.getpid())}, "supervisor")
         assert address not in addresses_of(os.getppid())
     assert address not in addresses_of(os.getpid())
-    assert served_addresses(None, "supervisor") == []
-    assert served_addresses({"gateway": {"state": "BACKOFF", "pid": 0}}, "supervisor") == []
+    assert served_addresses(None, "supervisor") == ()
+    assert served_addresses({"gateway": Process("BACKOFF", 0)}, "supervisor") == ()
 
 
 @pytest.mark.parametrize("listen", [[], {"host": 1}, [{"host": "127.0.0.1", "port": 99999}], "x"])
@@ -244,7 +252,9 @@ def test_the_gateway_is_asked_what_it_serves(root: Path, body: str, is_seen: boo
         gateway = probe(root).gateway
     assert (gateway is not None) is is_seen
     if gateway is not None:
-        assert gateway.model_dump() == STATS
+        assert gateway == GatewayStats(
+            unit_digest="ug", config_digest="g1", models={"alpha": ModelStats("ready")}, pid=3
+        )
 
 
 def test_a_silent_runner_is_none(root: Path) -> None:
@@ -267,5 +277,5 @@ def test_a_name_that_is_no_text_hides_nothing_else(root: Path, folder: str) -> N
     write(odd / "release.json", {"digest": "\udce9"})
     facts = probe(root)
     assert facts.current == RELEASE
-    assert {OLDER, RELEASE} <= facts.releases.keys()
+    assert {OLDER, RELEASE} == facts.releases.keys()
     assert facts.builds == ("b1",)

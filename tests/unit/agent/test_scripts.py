@@ -41,9 +41,9 @@ def test_programs_are_looked_for_where_builds_look_for_them(tmp_path: Path, monk
     for name in ("g++-15", "gcc-15"):
         write(tmp_path / name, "#!/bin/sh\necho 15.1.0\n").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    assert system.compilers(["g++-15"]) == {}
+    assert system.compilers(("g++-15",)) == {}
     monkeypatch.setattr(system, "SYSTEM_PATH", str(tmp_path))
-    assert system.compilers(["g++-15"]) == {"g++-15": "15.1.0"}
+    assert system.compilers(("g++-15",)) == {"g++-15": "15.1.0"}
 
 
 def test_what_an_unfinished_environment_takes_is_told(tmp_path: Path) -> None:

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from agent import processes, wait_ready
+from agent.protocol import Process
 from tests.support.fakes.systemctl import Systemctl
 
-ACTIVE = {"ActiveState": "active", "SubState": "running", "MainPID": "7"}
+ACTIVE = {"ActiveState": "active", "SubState": "running", "MainPID": "7", "InvocationID": "i"}
 
 
 def unit(name: str, **state: str) -> dict[str, str]:
@@ -45,26 +46,26 @@ def test_units_are_told_as_processes(root: Path, systemctl: Systemctl) -> None:
         unit("vllm@d.service", ActiveState="deactivating", SubState="stop-sigterm"),
     )
     assert processes.runner_state(root, "systemd") == {
-        "gateway": {"state": "RUNNING", "pid": 7},
-        "a": {"state": "STARTING", "pid": 8},
-        "b": {"state": "BACKOFF", "pid": 0},
-        "c-1": {"state": "FATAL", "pid": 0},
-        "d": {"state": "STOPPING", "pid": 7},
+        "gateway": Process("RUNNING", 7, "i"),
+        "a": Process("STARTING", 8, "i"),
+        "b": Process("BACKOFF", 0, "i"),
+        "c-1": Process("FATAL", 0, "i"),
+        "d": Process("STOPPING", 7, "i"),
     }
     assert systemctl.calls == [
-        "show --property=Id,ActiveState,SubState,MainPID "
+        "show --property=Id,ActiveState,SubState,MainPID,InvocationID "
         "axion.target gateway.socket gateway.service gateway-handover.service vllm@*.service"
     ]
 
 
 def test_a_gateway_whose_socket_alone_is_there_holds_its_addresses(root: Path, systemctl: Systemctl) -> None:
-    gone = {"ActiveState": "inactive", "SubState": "dead", "MainPID": "0"}
+    gone = {"ActiveState": "inactive", "SubState": "dead", "MainPID": "0", "InvocationID": ""}
     systemctl.show(unit("axion.target"), unit("gateway.socket"), unit("gateway.service", **gone))
-    assert processes.runner_state(root, "systemd") == {"gateway": {"state": "STARTING", "pid": 0}}
+    assert processes.runner_state(root, "systemd") == {"gateway": Process("STARTING", 0)}
 
 
 def test_where_nothing_is_active_nothing_runs(root: Path, systemctl: Systemctl) -> None:
-    gone = {"ActiveState": "inactive", "SubState": "dead", "MainPID": "0"}
+    gone = {"ActiveState": "inactive", "SubState": "dead", "MainPID": "0", "InvocationID": ""}
     systemctl.show(*(unit(name, **gone) for name in ("axion.target", "gateway.socket", "gateway.service")))
     assert processes.runner_state(root, "systemd") is None
     systemctl.fail("show")
@@ -74,9 +75,9 @@ def test_where_nothing_is_active_nothing_runs(root: Path, systemctl: Systemctl) 
 def test_an_engine_that_systemd_gave_up_on_is_lost_at_once(root: Path, systemctl: Systemctl) -> None:
     runner = wait_ready.Runner(root, "systemd")
     systemctl.show(
-        {"Id": "gateway.service", "ActiveState": "active", "InvocationID": "g1"},
-        {"Id": "vllm@a.service", "ActiveState": "failed", "InvocationID": "a1"},
-        {"Id": "vllm@b.service", "ActiveState": "inactive", "InvocationID": ""},
+        unit("gateway.service", InvocationID="g1"),
+        unit("vllm@a.service", ActiveState="failed", InvocationID="a1"),
+        unit("vllm@b.service", ActiveState="inactive", InvocationID=""),
     )
     assert runner.hopeless() == {"a"}
 
@@ -85,7 +86,7 @@ def test_an_engine_that_is_started_again_and_again_is_lost(root: Path, systemctl
     runner = wait_ready.Runner(root, "systemd")
     lost = []
     for start in ("", "1", "1", "2", "3", "4"):
-        systemctl.show({"Id": "vllm@a.service", "ActiveState": "activating", "InvocationID": start})
+        systemctl.show(unit("vllm@a.service", ActiveState="activating", InvocationID=start))
         lost.append(runner.hopeless())
     assert lost == [set(), set(), set(), set(), set(), {"a"}]
 

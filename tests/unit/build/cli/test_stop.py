@@ -17,7 +17,7 @@ from tests.support.fakes.systemctl import Systemctl
 from tests.support.hosts import DESCRIPTION, RELEASE, empty_facts, facts
 
 HERE = {"LoadState": "loaded", "ActiveState": "active", "SubState": "running", "MainPID": "7", "Result": "success"}
-HERE |= {"UnitFileState": "static", "DropInPaths": ""}
+HERE |= {"UnitFileState": "static", "DropInPaths": "", "InvocationID": "i"}
 RUNNING = ("axion.target", "gateway.socket", "gateway.service", "vllm@alpha.service")
 
 

@@ -23,7 +23,7 @@ class Busy(LocalExecutor):
     def __init__(self, *, running: str = "", unfinished: dict[str, int] | None = None, **changes: Any) -> None:
         self.running = running
         found = {"checkpoints": {"alpha": GOOD}, "unfinished_builds": unfinished or {}, **changes}
-        self.facts = empty_facts(**found).model_dump_json()
+        self.facts = empty_facts(**found).to_json()
 
     def run(self, command: Command, on_line: OnLine | None = None) -> Result:
         work = json.dumps({"state": "running" if self.running else "idle", "key": self.running})

@@ -1,6 +1,5 @@
 """What a deployment decides to do, from facts alone."""
 
-import json
 from dataclasses import replace
 from typing import Any
 
@@ -8,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.protocol import ReleaseDescription
 from build.deploy.diff import Desired, Diff, decide, file_changes, release_name
 from build.deploy.facts import Facts
 from deployment.render.release import RenderedFile, compose
@@ -174,7 +174,7 @@ RELEASED = compose(
 
 
 def having(digest: str, files: dict[str, str]) -> Facts:
-    return facts(releases={RELEASE: {"digest": digest}}, files=files)
+    return facts(releases={RELEASE: replace(DESCRIPTION, digest=digest)}, files=files)
 
 
 SAME = {file.path: file.digest for file in RELEASED.files}
@@ -204,5 +204,6 @@ def test_changed_added_and_removed_files_are_named_in_order() -> None:
 
 def test_a_rendered_release_and_its_description_want_the_same() -> None:
     """A rollback reads back what a deployment wrote."""
-    described = json.loads(RELEASED.description(created_at="", source="", sequence=1, follows=None).text)
+    written = RELEASED.description(created_at="", source="", sequence=1, follows=None).text
+    described = ReleaseDescription.from_json(written)
     assert Desired.described(NEW, described) == Desired.rendered(RELEASED, NEW, "127.0.0.1:8080")

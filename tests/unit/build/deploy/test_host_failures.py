@@ -1,6 +1,5 @@
 """What a person reads when a host, or the way to it, fails in the middle of a task."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path, PurePosixPath
@@ -8,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from build.deploy.activate import gate
+from agent.protocol import RunnerOrder, RunnerStep
+from build.deploy.activate import wait_ready
 from build.deploy.deploy import go_back, switch_to
 from build.deploy.diff import Desired
 from build.engine.commands import write_file
@@ -21,7 +21,7 @@ from build.remote.jobs import run_job
 from build.remote.lock import host_lock
 from build.remote.target import Target
 from tests.support.agent import agent_file, run_agent
-from tests.support.hosts import RELEASE, facts
+from tests.support.hosts import DESCRIPTION, RELEASE, facts
 from tests.support.works import a_work, step
 from tests.unit.build.remote.test_jobs import Breaking, slow
 
@@ -86,7 +86,7 @@ def test_a_secret_on_a_machine_that_is_not_googles_is_a_sentence() -> None:
 
 
 def install(root: Path, path: Path) -> "subprocess.CompletedProcess[str]":
-    order = json.dumps({"root": str(root), "user": "axion-no-such", "do": [["install"]]})
+    order = RunnerOrder(root=str(root), user="axion-no-such", steps=(RunnerStep("install"),)).to_json()
     root.mkdir(exist_ok=True)
     ran: subprocess.CompletedProcess[str] = run_agent(
         agent_file(path), "systemd", order, env={"PATH": str(path)}, text=True
@@ -102,7 +102,7 @@ def test_a_release_without_its_description_is_not_installed(tmp_path: Path) -> N
 
 def test_an_account_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "current").mkdir()
-    (tmp_path / "current" / "release.json").write_text('{"units": {"gateway": "u"}}')
+    (tmp_path / "current" / "release.json").write_text(DESCRIPTION.to_json())
     useradd = tmp_path / "useradd"
     useradd.write_text("#!/bin/sh\necho 'useradd: cannot lock /etc/passwd' >&2\nexit 1\n")
     useradd.chmod(0o755)
@@ -120,14 +120,14 @@ def test_a_way_back_that_is_cut_is_told_together_with_the_failure() -> None:
 
 
 def test_a_release_whose_environment_was_removed_is_not_switched_to() -> None:
-    answer = Result(status=0, stdout=facts(builds=[]).model_dump_json(), stderr="")
+    answer = Result(status=0, stdout=facts(builds=[]).to_json(), stderr="")
     with pytest.raises(DeployError) as caught:
         switch_to(a_host(answer), RELEASE)
     assert str(caught.value) == (f"{RELEASE}: its engine environment is gone, got b1. Deploy the models file anew.")
 
 
 def test_a_host_that_cannot_run_the_health_gate_is_not_taken_for_healthy() -> None:
-    desired = Desired.described(RELEASE, facts().release(RELEASE))
+    desired = Desired.described(RELEASE, DESCRIPTION)
     host = a_host(Result(status=137, stdout="", stderr="Killed\n"))
-    with pytest.raises(DeployError, match=r"^gate: no answer from the host, got 'Killed'\. Run `fab doctor`\.$"):
-        gate(host, desired, ["alpha"], timeout_s=1.0)
+    with pytest.raises(DeployError, match=r"^wait-ready: no answer from the host, got 'Killed'\. Run `fab doctor`\.$"):
+        wait_ready(host, desired, ["alpha"], timeout_s=1.0)

@@ -1,5 +1,6 @@
 """Which release came before which: by the host's own count, whatever the clocks of the operators said."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ AHEAD, TODAY, BEHIND = "20260202T120000-a", "20260201T120000-b", "19700101T00000
 def host(*made: tuple[str, str | None], current: str | None, answered: tuple[str, ...] | None = None) -> Facts:
     """A host with releases in the order that they were made in, each with the one that served then."""
     described: dict[str, Any] = {
-        name: {**DESCRIPTION, "sequence": number, "follows": follows} for number, (name, follows) in enumerate(made, 1)
+        name: replace(DESCRIPTION, sequence=number, follows=follows) for number, (name, follows) in enumerate(made, 1)
     }
     return facts(
         current=current,
@@ -64,8 +65,8 @@ def test_one_that_is_gone_is_replaced_by_the_newest_made_before() -> None:
 
 
 def test_releases_without_a_number_come_first_by_name_and_rollback_goes_by_name_as_it_did() -> None:
-    mixed = {"20260301T000000-x": {**DESCRIPTION}, "20260101T000000-y": {**DESCRIPTION, "sequence": 1}}
-    there = facts(releases={**mixed, "20260201T000000-z": {**DESCRIPTION}})
+    mixed = {"20260301T000000-x": DESCRIPTION, "20260101T000000-y": replace(DESCRIPTION, sequence=1)}
+    there = facts(releases={**mixed, "20260201T000000-z": DESCRIPTION})
     assert there.ordered == ("20260201T000000-z", "20260301T000000-x", "20260101T000000-y")
     assert there.next_sequence == 2
     made = ("20260101T000000-x", "20260201T000000-y", "20260301T000000-z")
@@ -77,14 +78,16 @@ def test_releases_without_a_number_come_first_by_name_and_rollback_goes_by_name_
 def test_where_nothing_is_current_what_served_last_is_returned_to() -> None:
     made = (("c1", None), ("b2", "c1"), ("a3", "b2"))
     there = host(*made, current="a3")
-    assert earlier_release(there.model_copy(update={"current": None, "confirmed": "b2"})) == "b2"
-    assert earlier_release(there.model_copy(update={"current": "gone", "confirmed": "gone"})) == "a3"
+    assert earlier_release(replace(there, current=None, confirmed="b2")) == "b2"
+    assert earlier_release(replace(there, current="gone", confirmed="gone")) == "a3"
     assert earlier_release(empty_facts()) is None
 
 
 def test_the_first_release_has_number_one_and_a_description_that_is_no_description_has_none() -> None:
     assert empty_facts().next_sequence == 1
-    there = facts(releases={"20260101T000000-x": None, "20260201T000000-y": {**DESCRIPTION, "sequence": "9"}})
+    there = facts(
+        releases={}, unread={"20260101T000000-x": "no JSON", "20260201T000000-y": "sequence is no whole number"}
+    )
     assert there.next_sequence == 1
 
 

@@ -4,14 +4,15 @@ from typing import Any
 
 import pytest
 
+from agent.message import data_of
+from agent.protocol import System
 from build.deploy.packages import chosen_packages, missing_problem
 from build.deploy.prepare import PINS as FILE
 from build.engine.needs import EVERYTHING, Building, Needs, needs_of, things_to_look_for
 from build.errors import DeployError
 from build.pins import load_pins
-from build.remote.system import System
 from tests.support.deployments import deployment, model
-from tests.support.hosts import THINGS, system
+from tests.support.hosts import THINGS, facts, system
 
 PINS = load_pins(FILE)
 EAGER = deployment({"alpha": model(engine={"enforce_eager": True})})
@@ -26,7 +27,7 @@ def asked(building: Building | None, *, machine: str = "aarch64", served: Any = 
 
 
 def host_system(given: dict[str, Any] | None = None, **changes: Any) -> System:
-    return System.model_validate({**(given or system()), **changes})
+    return facts(system={**(given or system()), **changes}).system
 
 
 @pytest.mark.parametrize(
@@ -125,6 +126,6 @@ def test_a_distribution_whose_compilers_are_too_old_is_refused_with_the_ways_out
 
 
 def test_everything_that_can_be_needed_is_looked_for_in_one_look() -> None:
-    listed = {name for names in things_to_look_for().values() for name in names}
+    listed = {name for names in data_of(things_to_look_for("")).values() for name in names}
     assert {need.name for need in EVERYTHING} <= listed
     assert {"g++", "g++-12", "g++-17"} <= listed

@@ -35,7 +35,7 @@ class Answering:
 
     def run(self, command: Command, on_line: Any = None) -> Result:
         self.asked.append(command.what)
-        return Result(status=0, stdout=self.found.model_dump_json(), stderr="")
+        return Result(status=0, stdout=self.found.to_json(), stderr="")
 
     def open(self, command: Command) -> Any:
         raise AssertionError(f"nothing stays open here, got {command.what}")

@@ -153,7 +153,13 @@ def test_an_address_that_our_own_gateway_holds_is_not_another_programs(address: 
 
 
 def test_an_address_of_ours_is_ours_whatever_became_of_the_release_that_asked_for_it() -> None:
-    emptied: dict[str, Any] = {"gateway": None, "releases": {RELEASE: None}, "files": {}, "runner": None}
+    emptied: dict[str, Any] = {
+        "gateway": None,
+        "releases": {},
+        "unread": {RELEASE: "no JSON"},
+        "files": {},
+        "runner": None,
+    }
     assert problems(facts(checkpoints={"alpha": GOOD, "beta": GOOD}, **emptied)) == []
 
 

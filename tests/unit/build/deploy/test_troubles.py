@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from agent import units
+from agent.protocol import Process
 from build.check import Check, Verdict
 from build.cli.tasks import _print_status, _status_data
 from build.deploy.doctor import host_checks
 from build.deploy.facts import Facts
 from build.deploy.prepare import PINS as FILE
-from build.deploy.state import look
+from build.deploy.state import read_state
 from build.deploy.verify import verify
 from build.pins import load_pins
 from build.progress import Reporter
@@ -29,7 +30,7 @@ from tests.support.hosts import facts
 PINS = load_pins(FILE)
 TAKEN = "nobody is served, got 127.0.0.1:8080 in use by nginx (pid 712). Stop that program"
 ACTIVE = {"LoadState": "loaded", "ActiveState": "active", "SubState": "running", "MainPID": "7", "Result": "success"}
-ACTIVE |= {"UnitFileState": "static", "DropInPaths": ""}
+ACTIVE |= {"UnitFileState": "static", "DropInPaths": "", "InvocationID": "i"}
 
 
 class Silent:
@@ -88,7 +89,7 @@ def test_a_look_at_a_host_finds_the_address_that_was_taken(
         {"Id": "vllm@alpha.service", **ACTIVE},
     )
     target = Target(name="main", root=str(tmp_path), runner="systemd", python=sys.executable)
-    found = look(Host(target, LocalExecutor(), Reporter())).troubles
+    found = read_state(Host(target, LocalExecutor(), Reporter())).troubles
     assert [(each.unit, each.kind) for each in found] == [("gateway.socket", "failed")]
     assert found[0].what.startswith(f"nobody is served, got {taken} in use by ")
 
@@ -98,9 +99,9 @@ def test_under_supervisord_a_gateway_that_keeps_ending_names_who_took_its_addres
     host, _, port = taken.rpartition(":")
     (tmp_path / "current" / "gateway.json").write_text(json.dumps({"listen": [{"host": host, "port": int(port)}]}))
     for state in ("FATAL", "BACKOFF"):
-        (told,) = units.troubles(tmp_path, "supervisor", {"gateway": {"state": state, "pid": 0}})
-        assert (told["unit"], told["kind"]) == ("gateway", "failed")
-        assert told["what"].startswith(f"nobody is served, got {taken} in use by ")
+        (told,) = units.troubles(tmp_path, "supervisor", {"gateway": Process(state, 0)})
+        assert (told.unit, told.kind) == ("gateway", "failed")
+        assert told.what.startswith(f"nobody is served, got {taken} in use by ")
         # supervisord gives up on it; systemd's socket is opened anew by itself.
-        assert told["what"].endswith("). Stop that program, then run `fab restart gateway`")
-    assert units.troubles(tmp_path, "supervisor", {"gateway": {"state": "RUNNING", "pid": 7}}) == []
+        assert told.what.endswith("). Stop that program, then run `fab restart gateway`")
+    assert units.troubles(tmp_path, "supervisor", {"gateway": Process("RUNNING", 7)}) == ()

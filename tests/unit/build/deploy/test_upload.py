@@ -1,6 +1,5 @@
 """How a release gets to a host: whole or not at all, byte for byte the same, and old ones forgotten."""
 
-import json
 import os
 import subprocess
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.protocol import ReleaseFiles
 from build.deploy.upload import (
     confirm_command,
     packed,
@@ -90,7 +90,7 @@ def test_engines_of_another_account_can_read_it_whatever_the_umask(
 @given(st.permutations(FILES))
 def test_the_same_files_travel_as_the_same_bytes(files: list[RenderedFile]) -> None:
     assert packed(files) == packed(FILES)
-    assert json.loads(packed(files)) == {
+    assert ReleaseFiles.from_json(packed(files)).files == {
         "engines/alpha.yaml": "model: x\n", "gateway.json": "{}\n", "lib/gateway/app.py": "# \u00fc\r\n",
     }  # fmt: skip
 

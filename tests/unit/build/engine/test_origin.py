@@ -78,7 +78,7 @@ class Asked(LocalExecutor):
 
     def run(self, command: Command, on_line: OnLine | None = None) -> Result:
         bare = empty_facts(checkpoints={"alpha": GOOD}, system=system(without=["ensurepip", "git"]))
-        answers = {"look at the host": bare.model_dump_json(), "look for environment at work": '{"state": "idle"}'}
+        answers = {"look at the host": bare.to_json(), "look for environment at work": '{"state": "idle"}'}
         return Result(status=0, stdout=answers.get(command.what, "Available versions: 2.13.0+cpu"), stderr="")
 
 

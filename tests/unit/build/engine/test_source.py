@@ -25,18 +25,17 @@ from build.progress import Reporter
 from build.remote.command import Command, Result
 from build.remote.executor import LocalExecutor, OnLine, check
 from build.remote.host import Host
-from build.remote.system import System
 from build.remote.target import Target
 from tests.support.fakes.findings import ARM, FIRST_LOOK, found
 from tests.support.fakes.source_mirror import KERNELS, SourceMirror, make_mirror
-from tests.support.hosts import system
+from tests.support.hosts import facts, system
 
 PINS = load_pins(Path(__file__).parents[4] / "build" / "pins.toml")
 DIGEST = "0123456789abcdef"
 GIB = 2**30
-SYSTEM = System.model_validate(
-    system(cores=[0, 1], available_bytes=5 * GIB, compilers={"g++": "13.3.0", "g++-14": "14.2.0"})
-)
+SYSTEM = facts(
+    system=system(cores=[0, 1], available_bytes=5 * GIB, compilers={"g++": "13.3.0", "g++-14": "14.2.0"})
+).system
 USE = "multiply, sample and serve small models with it"
 
 

@@ -6,14 +6,13 @@ import pytest
 
 from build.engine.compilers import choose_compiler, runtime_compiler
 from build.engine.toolchain import Toolchain, choose_toolchain
-from build.remote.system import System
-from tests.support.hosts import system
+from tests.support.hosts import facts, system
 
 GIB = 2**30
 
 
 def choose(**changed: Any) -> Toolchain:
-    return choose_toolchain(System.model_validate(system(**changed)), "12.3")
+    return choose_toolchain(facts(system=system(**changed)).system, "12.3")
 
 
 @pytest.mark.parametrize(

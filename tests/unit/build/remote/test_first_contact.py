@@ -13,7 +13,7 @@ from build.cli.tasks import _stop
 from build.deploy.deploy import run_build_and_deploy
 from build.deploy.doctor import host_checks
 from build.deploy.prepare import PINS, prepare
-from build.deploy.state import look
+from build.deploy.state import read_state
 from build.errors import DeployError
 from build.pins import load_pins
 from build.progress import Reporter
@@ -139,7 +139,7 @@ def test_a_sound_host_is_asked_nothing_more(tmp_path: Path) -> None:
 
     asked: list[str] = []
     target = Target(name="main", root=str(tmp_path), runner="supervisor", python=sys.executable)
-    rows = host_checks(look(Host(target, Once(), Reporter())), load_pins(PINS))
+    rows = host_checks(read_state(Host(target, Once(), Reporter())), load_pins(PINS))
     assert asked == ["look at the host"]
     assert {row.name: row.verdict for row in rows}["Python"] == "pass"
 
@@ -171,7 +171,7 @@ def test_a_host_that_nobody_reaches_is_waited_for_once(tmp_path: Path) -> None:
         raise DeployError("main: no SSH server answers, got Connection refused. Check that it runs.")
 
     target = Target(name="main", root=str(tmp_path), runner="systemd", python=sys.executable)
-    for act in (look, lambda host: host_lock(host, "fab stop").__enter__()):
+    for act in (read_state, lambda host: host_lock(host, "fab stop").__enter__()):
         tries.clear()
         with pytest.raises(DeployError, match=r"^main: no SSH server answers, got Connection refused\."):
             act(Host(target, SshExecutor(connect), Reporter()))

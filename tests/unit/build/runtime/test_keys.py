@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from agent import secrets, systemd
-from build.deploy.activate import gate_command
+from agent.protocol import RunnerOrder, RunnerStep
+from build.deploy.activate import wait_ready_command
 from build.deploy.diff import Desired, Diff
 from build.runtime import runner
 from build.runtime.systemd import keys_commands
@@ -26,8 +27,7 @@ WANTED = Desired(release="r", build="b", engines={}, gateway_unit="u", gateway_c
 
 def verbs(diff: Diff) -> list[list[str]]:
     (command,) = runner.change_commands(KEYED, diff)
-    found: list[list[str]] = json.loads(command.argv[-1])["do"]
-    return found
+    return [[step.do, *step.names] for step in RunnerOrder.from_json(command.argv[-1]).steps]
 
 
 def test_every_deployment_brings_the_keys_before_the_gateway_needs_them() -> None:
@@ -35,7 +35,7 @@ def test_every_deployment_brings_the_keys_before_the_gateway_needs_them() -> Non
     assert verbs(replace(NOTHING, gateway="restart"))[:3] == [["install"], ["keys"], ["restart", "gateway"]]
     assert verbs(replace(NOTHING, is_runner_up=False)) == [["install"], ["keys"], ["start"]]
     (command,) = keys_commands(KEYED)
-    assert json.loads(command.argv[-1])["do"] == [["keys"]]
+    assert RunnerOrder.from_json(command.argv[-1]).steps == (RunnerStep("keys"),)
     assert keys_commands(VM) == []
 
 
@@ -78,5 +78,5 @@ def test_the_first_question_to_a_model_carries_a_key(tmp_path: Path, is_keyed: b
 
 @pytest.mark.parametrize(("target", "file"), [(KEYED, "/run/axion/gateway-keys"), (VM, None)])
 def test_the_gate_is_told_where_keys_are_and_never_which(target: Any, file: str | None) -> None:
-    argument = gate_command(target, WANTED, {}, timeout_s=1).argv[-1]
+    argument = wait_ready_command(target, WANTED, {}, timeout_s=1).argv[-1]
     assert json.loads(argument)["keys"] == file

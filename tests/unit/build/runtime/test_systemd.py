@@ -1,7 +1,6 @@
 """How systemd is told what to do: the commands, and the script that carries them out against a stand-in systemctl."""
 
 import getpass
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,10 +8,12 @@ from typing import Any
 import pytest
 
 from agent import systemd
+from agent.protocol import RunnerOrder
 from build.deploy.diff import Diff
 from build.remote.target import Target
 from build.runtime import runner
 from tests.support.fakes.systemctl import Systemctl
+from tests.support.hosts import DESCRIPTION
 
 VM = Target(name="a host", root="/opt/axion", runner="systemd", python="/usr/bin/python3", user="axion")
 NOTHING = Diff(
@@ -33,10 +34,9 @@ HEAD = "# rendered from templates/systemd/"
 def verbs(diff: Diff) -> list[list[str]]:
     (command,) = runner.change_commands(VM, diff)
     assert (command.argv[0], command.argv[-2]) == ("/usr/bin/python3", "systemd")
-    desired = json.loads(command.argv[-1])
-    assert (desired["root"], desired["user"]) == ("/opt/axion", "axion")
-    found: list[list[str]] = desired["do"]
-    return found
+    order = RunnerOrder.from_json(command.argv[-1])
+    assert (order.root, order.user) == ("/opt/axion", "axion")
+    return [[step.do, *step.names] for step in order.steps]
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def systemctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Systemctl:
 
 def release(root: Path, name: str, **files: str) -> None:
     base = root / "releases" / name
-    texts = {"release.json": json.dumps({"units": {"alpha": "u1", "gateway": "ug"}}), **files}
+    texts = {"release.json": replace(DESCRIPTION, units={"alpha": "u1", "gateway": "ug"}).to_json(), **files}
     for path, text in texts.items():
         (base / path).parent.mkdir(parents=True, exist_ok=True)
         (base / path).write_text(text)
@@ -226,7 +226,7 @@ def test_the_gateway_is_handed_over_unless_its_addresses_change(
     tmp_path: Path, systemctl: Systemctl, monkeypatch: pytest.MonkeyPatch, is_held: bool, calls: list[str]
 ) -> None:
     release(tmp_path, "1", **{"gateway.json": '{"listen": [{"host": "127.0.0.1", "port": 1}]}'})
-    monkeypatch.setattr(systemd, "addresses_of", lambda pid: ["127.0.0.1:1"] if is_held and pid == 1 else [])
+    monkeypatch.setattr(systemd, "addresses_of", lambda pid: ("127.0.0.1:1",) if is_held and pid == 1 else ())
     systemd.restart(tmp_path, "gateway")
     assert systemctl.calls == calls
 

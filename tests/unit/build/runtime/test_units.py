@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from agent import listeners, units
+from agent.protocol import Process
 from build.deploy.diff import Desired, decide
-from build.deploy.facts import Trouble
 from build.deploy.preflight import place_problems
 from build.remote.target import Target
 from tests.support.fakes.systemctl import Systemctl
@@ -41,7 +41,7 @@ def unit(name: str, **state: str) -> dict[str, str]:
 
 
 def told(root: Path) -> list[tuple[str, str]]:
-    return [(each["unit"], each["kind"]) for each in units.troubles(root, "systemd", {})]
+    return [(each.unit, each.kind) for each in units.troubles(root, "systemd", {})]
 
 
 def test_a_host_in_good_order_has_no_troubles(root: Path, systemctl: Systemctl) -> None:
@@ -89,8 +89,8 @@ def test_a_socket_whose_address_is_taken_names_who_took_it(root: Path, systemctl
             {**unit("gateway.socket", ActiveState="failed", Result="resources"), "Listen": f"127.0.0.1:{port} (Stream)"}
         )
         (found,) = units.troubles(root, "systemd", {})
-    assert found["what"].startswith(f"nobody is served, got 127.0.0.1:{port} in use by ")
-    assert "(pid " in found["what"]
+    assert found.what.startswith(f"nobody is served, got 127.0.0.1:{port} in use by ")
+    assert "(pid " in found.what
 
 
 def test_who_listens_is_found_by_each_form_of_an_address() -> None:
@@ -104,13 +104,13 @@ def test_who_listens_is_found_by_each_form_of_an_address() -> None:
 
 
 def test_a_host_that_was_never_deployed_to_or_that_is_here_has_no_units(tmp_path: Path, systemctl: Systemctl) -> None:
-    assert units.troubles(tmp_path, "systemd", None) == []
-    assert units.troubles(tmp_path, "supervisor", {"gateway": {"state": "RUNNING"}}) == []
+    assert units.troubles(tmp_path, "systemd", None) == ()
+    assert units.troubles(tmp_path, "supervisor", {"gateway": Process("RUNNING", 7)}) == ()
     assert systemctl.calls == []
 
 
-def trouble(unit: str, kind: str) -> Trouble:
-    return Trouble.model_validate({"unit": unit, "kind": kind, "what": "x"})
+def trouble(unit: str, kind: str) -> dict[str, str]:
+    return {"unit": unit, "kind": kind, "what": "x"}
 
 
 @pytest.mark.parametrize(

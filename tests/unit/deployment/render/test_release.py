@@ -120,7 +120,7 @@ def test_the_description_holds_what_a_host_needs_to_know() -> None:
     content = json.loads(described.text)
     assert content.pop("files") == {path: hashlib.sha256(text.encode()).hexdigest() for path, text in FILES.items()}
     assert content == {
-        "schema": 1,
+        "schema": "axion.release/1",
         "digest": BASE.digest,
         "created_at": "20260131T120000",
         "source": "/home/me/models.yaml",
