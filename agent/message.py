@@ -11,6 +11,7 @@ import json
 import types
 import typing
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 
@@ -36,6 +37,19 @@ class Message:
         except (ValueError, RecursionError) as error:
             raise MessageError(f"{cls.SCHEMA}: no JSON, {error}") from None
         return cls.from_data(document)
+
+    @classmethod
+    def from_last_line(cls, printed: str) -> Self:
+        """Read the last line of what a program printed: libraries say what they like before. Raises MessageError."""
+        return cls.from_json(printed.rstrip().rpartition("\n")[2])
+
+    @classmethod
+    def on_disk(cls, path: Path) -> "Self | None":
+        """Read a file; None where it is not there, not whole, or another version's."""
+        try:
+            return cls.from_json(path.read_bytes())
+        except (OSError, MessageError):
+            return None
 
     @classmethod
     def from_data(cls, document: object) -> Self:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from agent.protocol import ClearOrder
 from build.engine.torch_source import TorchSource
 from build.errors import DeployError
 from build.pins import PinnedFile, Pins
@@ -82,8 +83,8 @@ def distrust_command(build: BuildDirectory) -> Command:
 def start_commands(build: BuildDirectory, *, python: str = "python3") -> tuple[Command, ...]:
     """Remove what an interrupted build left, and make an empty environment."""
     return (
-        Command(
-            argv=("rm", "-rf", "--", str(build.path), str(build.scratch)),
+        Agent(python, str(build.root)).command(
+            *("clear", ClearOrder((str(build.path), str(build.scratch))).to_json()),
             what="clear the build directory",
             timeout_s=300,
         ),

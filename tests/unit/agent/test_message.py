@@ -85,7 +85,8 @@ def test_every_difference_is_named() -> None:
 def test_a_release_from_before_schemas_had_names_is_read() -> None:
     document = {
         "schema": 1, "digest": "d", "created_at": "then", "source": "s", "build": "b",
-        "units": {"a": "1", "gateway": "2"}, "gateway_config_digest": "c", "files": {"x": "3"}, "listen": ["127.0.0.1:8080"],
+        "units": {"a": "1", "gateway": "2"}, "gateway_config_digest": "c", "files": {"x": "3"},
+        "listen": ["127.0.0.1:8080"],
     }  # fmt: skip
     release = ReleaseDescription.from_data(document)
     assert (release.sequence, release.follows, release.engines) == (0, None, {"a": "1"})
