@@ -64,9 +64,9 @@ def check(executor: Executor, command: Command, on_line: OnLine | None = None) -
     return result
 
 
-def ask(executor: Executor, command: Command, kind: type[Answer]) -> Answer:
-    """Run a command of the agent's that has to succeed, and read its answer. Raises DeployError."""
-    printed = check(executor, command).stdout
+def ask(executor: Executor, command: Command, kind: type[Answer], on_line: OnLine | None = None) -> Answer:
+    """Run a command of the agent's that has to succeed, and read its last line. Raises DeployError."""
+    printed = check(executor, command, on_line).stdout
     try:
         return kind.from_last_line(printed)
     except MessageError as error:
