@@ -6,6 +6,7 @@ import sys
 VERBS = {
     "apt-offers": "offers",
     "attempt": "attempt",
+    "clear": "clear",
     "compile": "compile",
     "describe": "describe",
     "dpkg": "dpkg",

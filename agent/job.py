@@ -1,21 +1,15 @@
-"""Do long work in a transient unit of systemd, and tell how far it is: whoever follows may come and go.
+"""Do a job in a transient unit of systemd, and tell how far it is: whoever follows may come and go.
 
-Called with one JSON document:
-  {"do": "look", "dir", "unit"}           print {"state": "running" | "finished" | "none", "key", "ok", "began"}
-  {"do": "start", "dir", "unit", "timeout_s"}
-                                          stop what runs under this unit, and begin what stdin says: {"key", "steps",
-                                          "credentials": {name: {"secret": full name} | {"value"}}}
-  {"do": "run", "dir"}                    what the unit does: the steps, into <dir>/log and <dir>/result.json
-  {"do": "follow", "dir", "unit", "key", "offset"}
-                                          print the log from there as it grows, an empty line every BEAT_S, and at
-                                          the end {"results": [...]} or {"lost": why}
-  {"do": "forget", "dir"}                 put the result away
-The log is ASCII, one JSON document a line, so that a follower knows its place in it: {"step", "what", "is_quiet"},
-{"line"}, {"ended", "status"}.
+Input: a JobOrder, which asks to
+  look     print a JobState
+  start    stop what runs under this unit, and begin what stdin says: a JobStart
+  run      what the unit does: the steps, into <dir>/log and <dir>/result.json
+  follow   print the log from there on as it grows, an empty line every BEAT_S, and at the end how the job ended
+  forget   put the result away
+The log is ASCII, a JobEvent a line, so that a follower knows its place in it.
 """
 
 import binascii
-import json
 import os
 import signal
 import subprocess
@@ -23,14 +17,30 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from agent.archive import keep as keep_archive
 from agent.durable import replace_file
-from agent.job_log import MEMORY, Log, forget, keep, read_json, reserve, result_of
+from agent.job_log import MEMORY, Log, forget, keep, reserve, result_of
+from agent.protocol import (
+    FromSecretManager,
+    JobEnded,
+    JobEvent,
+    JobLost,
+    JobOrder,
+    JobResult,
+    JobStart,
+    JobState,
+    JobStep,
+    JobSteps,
+    LogLine,
+    StepBegan,
+    StepEnded,
+    StepResult,
+)
 from agent.proxies import settle
 from agent.room import TEMPORARY, shortages
 from agent.secrets import read_secret, vault
@@ -64,24 +74,22 @@ def is_running(unit: str) -> bool:
     return unit_state(unit).get("ActiveState") in ("active", "activating", "deactivating", "reloading")
 
 
-def look(wanted: dict[str, Any]) -> None:
-    directory = Path(wanted["dir"])
-    steps, result = read_json(directory / "steps.json"), result_of(directory)
-    state: dict[str, Any] = {"state": "none"}
-    if steps is None:
+def look(order: JobOrder) -> None:
+    directory, state = Path(order.dir), JobState("none")
+    if not (directory / "steps.json").exists():
         pass  # never begun, and a host without systemd cannot be asked
-    elif is_running(wanted["unit"]):
-        state = {"state": "running", "key": steps.get("key")}
-    elif result is not None:
-        ok = all(each["status"] == 0 for each in result["results"])
-        state = {"state": "finished", "key": result["key"], "ok": ok}
-    print(json.dumps(state))
+    elif is_running(order.unit):
+        steps = JobSteps.on_disk(directory / "steps.json")
+        state = JobState("running", steps.key if steps is not None else None)
+    elif (result := result_of(directory)) is not None:
+        state = JobState("finished", result.key, all(each.status == 0 for each in result.results))
+    print(state.to_json())
 
 
-def start(wanted: dict[str, Any]) -> None:
-    """Begin from the first step. What ran under this name does other work, or was asked to end."""
-    directory, unit = Path(wanted["dir"]), wanted["unit"]
-    document = json.load(sys.stdin)
+def start(order: JobOrder) -> None:
+    """Begin from the first step. What ran under this name is another job, or was asked to end."""
+    directory, unit = Path(order.dir), order.unit
+    wanted = JobStart.from_json(sys.stdin.read())
     for each in (directory.parent, directory):
         each.mkdir(mode=0o700, parents=True, exist_ok=True)
     archive = keep_archive(directory.parents[1])
@@ -90,39 +98,41 @@ def start(wanted: dict[str, Any]) -> None:
     subprocess.run(("systemctl", "reset-failed", unit), check=False, capture_output=True, timeout=30)
     forget(directory)
     (directory / "log").write_text("")
-    replace_file(directory / "steps.json", json.dumps({name: document[name] for name in ("key", "steps")}))
+    replace_file(directory / "steps.json", wanted.job.to_json())
     values = {
-        name: read_secret(source["secret"]) if "secret" in source else source["value"]
-        for name, source in document["credentials"].items()
+        name: read_secret(source.secret) if isinstance(source, FromSecretManager) else source.value
+        for name, source in wanted.credentials.items()
     }
     with vault(AWAKE.parent / f"credentials-{unit}", values) as loads:
-        properties = (*PROPERTIES, f"RuntimeMaxSec={int(wanted['timeout_s'])}", *loads)
+        properties = (*PROPERTIES, f"RuntimeMaxSec={int(order.timeout_s)}", *loads)
         subprocess.run(
             (
                 *("systemd-run", f"--unit={unit}", "--quiet", *(f"--property={each}" for each in properties)),
-                *(sys.executable, "-I", str(archive), "job", json.dumps({"do": "run", "dir": str(directory)})),
+                *(sys.executable, "-I", str(archive), "job", JobOrder("run", str(directory)).to_json()),
             ),
             check=True,
             timeout=90,
         )
 
 
-def run(wanted: dict[str, Any]) -> None:
+def run(order: JobOrder) -> None:
     """Do the steps in order, up to the first that fails."""
     settle()
-    directory = Path(wanted["dir"])
-    job, log = read_json(directory / "steps.json"), Log(directory / "log")
+    directory = Path(order.dir)
+    job, log = JobSteps.from_json((directory / "steps.json").read_bytes()), Log(directory / "log")
     threading.Thread(target=stay_awake, daemon=True).start()
-    results: list[dict[str, Any]] = []
-    for index, step in enumerate(job["steps"]):
-        log.tell(step=index, what=step["what"], is_quiet=step["is_quiet"])
-        results.append(run_step(step, log))
-        log.tell(ended=index, status=results[-1]["status"])
-        if results[-1]["status"] != 0:
+    results: list[StepResult] = []
+    for index, step in enumerate(job.steps):
+        log.tell(StepBegan(index, step.what, step.is_quiet))
+        result = run_step(step, log)
+        log.tell(StepEnded(index, result.status))
+        if result.status != 0:
             full = shortages([str(directory), TEMPORARY, "/var", "/"])
-            results[-1]["stderr"] += "".join(f"\nthis host: {each}" for each in full)
+            result = replace(result, stderr=result.stderr + "".join(f"\nthis host: {each}" for each in full))
+        results.append(result)
+        if result.status != 0:
             break
-    keep(directory, {"key": job["key"], "results": results})
+    keep(directory, JobResult(job.key, tuple(results)))
 
 
 def stay_awake() -> None:
@@ -133,41 +143,41 @@ def stay_awake() -> None:
         time.sleep(30)
 
 
-def run_step(step: dict[str, Any], log: Log) -> dict[str, Any]:
-    stdin = binascii.a2b_base64(step["stdin"]) if step["stdin"] is not None else b""
-    kept: dict[str, deque[str]] = {"stdout": deque(maxlen=KEPT_LINES), "stderr": deque(maxlen=KEPT_LINES)}
+def run_step(step: JobStep, log: Log) -> StepResult:
+    stdin = binascii.a2b_base64(step.stdin) if step.stdin is not None else b""
+    out, err = deque[str](maxlen=KEPT_LINES), deque[str](maxlen=KEPT_LINES)
     try:
         process = subprocess.Popen(
-            step["argv"], cwd=step["cwd"], env={**os.environ, **step["env"]}, start_new_session=True,
+            step.argv, cwd=step.cwd, env={**os.environ, **step.env}, start_new_session=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
     except OSError as error:
-        return {"status": 127, "stdout": "", "stderr": f"cannot start, got {error}"}
+        return StepResult(127, "", f"cannot start, got {error}")
     assert process.stdin is not None and process.stdout is not None and process.stderr is not None
     threads = [
-        threading.Thread(target=drain, args=(process.stdout, kept["stdout"], log), daemon=True),
-        threading.Thread(target=drain, args=(process.stderr, kept["stderr"], log), daemon=True),
+        threading.Thread(target=drain, args=(process.stdout, out, log), daemon=True),
+        threading.Thread(target=drain, args=(process.stderr, err, log), daemon=True),
         threading.Thread(target=feed, args=(process.stdin, stdin), daemon=True),
     ]
     for thread in threads:
         thread.start()
     try:
-        status = process.wait(step["timeout_s"])
+        status = process.wait(step.timeout_s)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait(30)
         status = 124
-        kept["stderr"].append(f"timed out after {step['timeout_s']:g} s\n")
+        err.append(f"timed out after {step.timeout_s:g} s\n")
     for thread in threads:
         thread.join(5)
-    return {"status": status, **{name: "".join(lines) for name, lines in kept.items()}}
+    return StepResult(status, "".join(out), "".join(err))
 
 
 def drain(stream: IO[bytes], kept: deque[str], log: Log) -> None:
     for raw in stream:
         line = raw.decode("utf-8", "replace")
         kept.append(line)
-        log.tell(line=line.rstrip("\n"))
+        log.tell(LogLine(line.rstrip("\n")))
 
 
 def feed(stdin: IO[bytes], data: bytes) -> None:
@@ -178,23 +188,23 @@ def feed(stdin: IO[bytes], data: bytes) -> None:
         return
 
 
-def follow(wanted: dict[str, Any]) -> None:
-    """Print what is told until the work is over. An empty line now and then finds out whether anybody listens."""
-    directory, looked, beaten = Path(wanted["dir"]), 0.0, time.monotonic()
+def follow(order: JobOrder) -> None:
+    """Print what is told until the job is over. An empty line now and then finds out whether anybody listens."""
+    directory, looked, beaten = Path(order.dir), 0.0, time.monotonic()
     with (directory / "log").open("rb") as log:
-        log.seek(wanted["offset"])
+        log.seek(order.offset)
         while True:
             # In this order: what left a result before it ended is not taken for lost.
-            is_alive, looked = still_running(wanted["unit"], looked)
+            is_alive, looked = still_running(order.unit, looked)
             result = result_of(directory)
             while (line := log.readline()).endswith(b"\n"):
                 print(line.decode("ascii"), end="")
             log.seek(-len(line), os.SEEK_CUR)
-            if result is not None and result["key"] == wanted["key"]:
-                print(json.dumps({"results": result["results"]}), flush=True)
+            if result is not None and result.key == order.key:
+                print(JobEvent(JobEnded(result.results)).to_json(), flush=True)
                 return
             if not is_alive:
-                print(json.dumps({"lost": why_lost(wanted["unit"])}), flush=True)
+                print(JobEvent(JobLost(why_lost(order.unit))).to_json(), flush=True)
                 return
             if time.monotonic() > beaten + BEAT_S:
                 beaten = time.monotonic()
@@ -218,15 +228,15 @@ def why_lost(unit: str) -> str:
 
 
 def main() -> None:
-    order = json.loads(sys.argv[1])
-    verbs: dict[str, Callable[[dict[str, Any]], None]] = {
+    order = JobOrder.from_json(sys.argv[1])
+    verbs = {
         "look": look,
         "start": start,
         "run": run,
         "follow": follow,
-        "forget": lambda each: forget(Path(each["dir"])),
+        "forget": lambda each: forget(Path(each.dir)),
     }
     try:
-        verbs[order["do"]](order)
+        verbs[order.do](order)
     except OSError as error:
-        sys.exit(f"{order['dir']}: cannot be used, got {error}. Look at that disk.")
+        sys.exit(f"{order.dir}: cannot be used, got {error}. Look at that disk.")

@@ -1,19 +1,19 @@
-"""What long work leaves while it goes on and at its end, on a disk that may be full: nobody waits for it in vain.
+"""What a job leaves while it goes on and at its end, on a disk that may be full: nobody waits for it in vain.
 
 The log may miss lines, and says so once it can. The result has its place on the disk from the beginning: blocks and an
 inode that nobody else can take. Where even that cannot be written it goes to the memory of this host.
 """
 
 import errno
-import json
 import os
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from agent.durable import rename_for_good
+from agent.protocol import JobEvent, JobResult, LogLine, StepBegan, StepEnded
 
 RESERVED_BYTES = 1 << 20
 TAILS = (200_000, 20_000, 2_000)
@@ -23,27 +23,27 @@ MEMORY = Path(os.environ.get("AXION_RUN", "/run/axion"))
 
 
 class Log:
-    """What is told of the work while it goes on. Telling never fails, whatever the disk does."""
+    """What is told of a job while it goes on. Telling never fails, whatever the disk does."""
 
     def __init__(self, path: Path) -> None:
         self._path, self._lock = path, threading.Lock()
         self._handle: int | None = None
         self._lost, self._why = 0, ""
 
-    def tell(self, **event: object) -> None:
+    def tell(self, event: LogLine | StepBegan | StepEnded) -> None:
         with self._lock:
             if self._lost:
                 missing = f"({self._lost} lines are missing here: the log could not be written, got {self._why})"
-                if not self._write({"line": missing}):
+                if not self._write(LogLine(missing)):
                     self._lost += 1
                     return
                 self._lost = 0
             if not self._write(event):
                 self._lost += 1
 
-    def _write(self, event: "dict[str, Any]") -> bool:
+    def _write(self, event: LogLine | StepBegan | StepEnded) -> bool:
         """Add a line as a whole, or nothing: half a line would spoil the next one."""
-        line, end = (json.dumps(event) + "\n").encode("ascii"), None
+        line, end = (JobEvent(event).to_json() + "\n").encode("ascii"), None
         try:
             if self._handle is None:
                 self._handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -59,23 +59,15 @@ class Log:
         return True
 
 
-def read_json(path: Path) -> Any:
-    """What a file says; None when it is not there or not whole."""
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError):
-        return None
-
-
 def reserve(directory: Path) -> None:
-    """Take the result's place on the disk before the work begins. Raises OSError where there is none."""
+    """Take the result's place on the disk before the job begins. Raises OSError where there is none."""
     with (directory / "result.reserved").open("wb") as file:
         os.posix_fallocate(file.fileno(), 0, RESERVED_BYTES)
 
 
-def result_of(directory: Path) -> Any:
-    """How the work ended; None while it has not."""
-    return read_json(directory / "result.json") or read_json(_in_memory(directory))
+def result_of(directory: Path) -> "JobResult | None":
+    """How the job ended; None while it has not."""
+    return JobResult.on_disk(directory / "result.json") or JobResult.on_disk(_in_memory(directory))
 
 
 def forget(directory: Path) -> None:
@@ -83,7 +75,7 @@ def forget(directory: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def keep(directory: Path, result: "dict[str, Any]") -> None:
+def keep(directory: Path, result: JobResult) -> None:
     """Leave the result where it is read. Raises OSError only when neither disk nor memory takes it."""
     for fitting in _fitting(result):
         try:
@@ -94,11 +86,11 @@ def keep(directory: Path, result: "dict[str, Any]") -> None:
         else:
             return
     MEMORY.mkdir(parents=True, exist_ok=True)
-    last = result["results"][-1] if result["results"] else {}
-    if last.get("status"):
-        last["stderr"] += f"\nthe result could not be written to the disk, got {why}\n"
+    *before, last = result.results
+    if last.status:
+        last = replace(last, stderr=f"{last.stderr}\nthe result could not be written to the disk, got {why}\n")
     draft = _in_memory(directory).with_suffix(".new")
-    draft.write_text(json.dumps(result))
+    draft.write_text(replace(result, results=(*before, last)).to_json())
     draft.replace(_in_memory(directory))
 
 
@@ -106,14 +98,14 @@ def _in_memory(directory: Path) -> Path:
     return MEMORY / f"result-{directory.name}.json"
 
 
-def _fitting(result: "dict[str, Any]") -> Iterator[bytes]:
+def _fitting(result: JobResult) -> Iterator[bytes]:
     """The result as it is, then with ever less of what the steps printed: their ends are read, the last one's most."""
-    yield json.dumps(result).encode()
-    *before, last = result["results"]
-    shown = [{**each, "stdout": "", "stderr": ""} for each in before]
+    yield result.to_json().encode()
+    *before, last = result.results
+    shown = [replace(each, stdout="", stderr="") for each in before]
     for tail in TAILS:
-        ends = {name: last[name][-tail:] for name in ("stdout", "stderr")}
-        yield json.dumps({**result, "results": [*shown, {**last, **ends}]}).encode()
+        end = replace(last, stdout=last.stdout[-tail:], stderr=last.stderr[-tail:])
+        yield replace(result, results=(*shown, end)).to_json().encode()
 
 
 def _fill(path: Path, content: bytes) -> None:

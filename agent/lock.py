@@ -1,12 +1,7 @@
 """Hold the one right to change this host for somebody, for as long as that somebody is heard of.
 
-Called with one JSON document:
-  {"do": "hold", "root", "who", "what"}  take the lock, print {"taken": true}, else {"held": {...}} or {"cannot": why};
-        then read JSON lines:
-        {} is a sign of life, {"release"}, {"outcome"}, {"is_change"} are for the audit log. Ends, and with it the
-        lock, when stdin ends, after SILENCE_S without a line, or on SIGTERM, printing {"unlocked": true}.
-  {"do": "unlock", "root", "who", "is_really"}  print {"held": {...} or null}; end the holder when `is_really`
-  {"do": "history", "root"}                    print the audit log: {"lines": [{...}], "torn": how many are no lines}
+Input: a LockOrder. Output: a LockAnswer, or an AuditLog. Who holds it goes on to read LockNotes, one a line. It ends,
+and with it the lock, when stdin ends, after SILENCE_S without a line, or on SIGTERM.
 A change gets its line in <root>/logs/audit.jsonl here and not from the task: also when the task is gone.
 """
 
@@ -18,10 +13,14 @@ import select
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from agent.durable import replace_file
+from agent.message import MessageError
+from agent.protocol import AuditLine, AuditLog, Before, LockAnswer, LockHolder, LockNote, LockOrder
 
 OLDEST = (3, 11)
 BEFORE = ".before-axion.json"
@@ -31,37 +30,54 @@ SILENCE_S = 60.0
 """Signs of life come every ten seconds."""
 PATIENCE_S = 1.0
 """A task that was killed a moment ago still has a holder that is about to notice."""
-UNKNOWN = {"who": "somebody unknown", "what": "something unknown", "since": "?", "pid": 0, "silent_s": 0}
 
 
 def now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
-def take(path: Path, patience_s: float = PATIENCE_S) -> "IO[str] | None":
-    """Open and lock a file; None when somebody else has it."""
+def take(path: Path, patience_s: float = PATIENCE_S, *, root: "Path | None" = None) -> "IO[str] | None":
+    """Open and lock a file; None when somebody else has it.
+
+    With a root, what was there before us is written down first: a lock that came into being without that record, for
+    an uninstallation took the record with the lock that was there, is removed again. Raises OSError.
+    """
     deadline = time.monotonic() + patience_s
     while True:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
-                return file  # else it is the lock that an uninstallation removed while this one waited for it
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                return None
-        file.close()
+        with contextlib.suppress(FileNotFoundError, BlockingIOError):  # removed by an uninstallation, or held
+            if root is not None:
+                note_before(root)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file, is_new = _opened(path)
+            with contextlib.ExitStack() as unless_taken:
+                unless_taken.callback(file.close)
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # Else it is the lock that an uninstallation removed while this one waited for it.
+                if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                    if root is None or not is_new or (root / BEFORE).exists():
+                        unless_taken.pop_all()
+                        return file
+                    path.unlink()
+        if time.monotonic() > deadline:
+            return None
         time.sleep(0.05)
 
 
-def found_before(root: Path) -> "dict[str, Any] | None":
+def _opened(path: Path) -> "tuple[IO[str], bool]":
+    """A file, and whether it was made by this very call."""
+    try:
+        return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "r+"), True
+    except FileExistsError:
+        return os.fdopen(os.open(path, os.O_RDWR), "r+"), False
+
+
+def found_before(root: Path) -> "Before | None":
     """What is there of others before the first of ours; None where that is long past."""
     if (root / BEFORE).exists() or (root / "state" / "deploy.lock").exists():
         return None
-    made = [str(path) for path in (root, *root.parents) if not path.exists()]
+    made = tuple(str(path) for path in (root, *root.parents) if not path.exists())
     there = [] if made else [name for name in FOLDERS if os.path.lexists(root / name)]
-    return {"made": made, "there": {name: names_in(root / name) for name in there}}
+    return Before(made=made, there={name: names_in(root / name) for name in there})
 
 
 def note_before(root: Path) -> None:
@@ -71,43 +87,41 @@ def note_before(root: Path) -> None:
         return
     try:
         root.mkdir(parents=True, exist_ok=True)
-        replace_file(root / BEFORE, json.dumps(before))
+        replace_file(root / BEFORE, before.to_json())
     except OSError:
         with contextlib.suppress(OSError):
-            for path in before["made"]:
+            for path in before.made:
                 Path(path).rmdir()
         raise
 
 
-def names_in(folder: Path) -> "list[str]":
-    return sorted(os.listdir(folder)) if folder.is_dir() else []  # noqa: PTH208 - names are all that is asked for
+def names_in(folder: Path) -> "tuple[str, ...]":
+    return tuple(sorted(os.listdir(folder))) if folder.is_dir() else ()  # noqa: PTH208 - names are all that is asked for
 
 
-def holder_of(path: Path) -> "dict[str, Any]":
+def holder_of(path: Path) -> LockHolder:
     """What the holder wrote, and how long ago it was last heard of."""
+    holder = LockHolder.on_disk(path) or LockHolder()
     try:
-        found = object_of(path.read_bytes()) or {}
-        kept = {key: value for key, value in found.items() if isinstance(value, type(UNKNOWN.get(key, "")))}
-        return {**UNKNOWN, **kept, "silent_s": round(max(0.0, time.time() - path.stat().st_mtime))}
+        return replace(holder, silent_s=round(max(0.0, time.time() - path.stat().st_mtime)))
     except OSError:
-        return dict(UNKNOWN)
+        return holder
 
 
-def object_of(text: bytes) -> "dict[str, Any] | None":
+def line_of(text: bytes) -> "AuditLine | None":
     """What a line says. None for one that a power cut left half of, NUL bytes in its place included."""
     try:
-        value = json.loads(text.strip(b"\0 \t\r\n"))
-    except (ValueError, RecursionError):
+        return AuditLine.from_json(text.strip(b"\0 \t\r\n"))
+    except MessageError:
         return None
-    return value if isinstance(value, dict) else None
 
 
-def audit(root: Path, **line: object) -> "str | None":
+def audit(root: Path, line: AuditLine) -> "str | None":
     """Add a line. What served goes on serving where that cannot be: it is only said, and returned why."""
     path = root / "logs" / "audit.jsonl"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        append(path, json.dumps({"at": now(), **line}).encode() + b"\n")
+        append(path, line.to_json().encode() + b"\n")
     except OSError as error:
         return str(error)
     return None
@@ -126,42 +140,45 @@ def append(path: Path, line: bytes) -> None:
         os.close(log)
 
 
-def hold(wanted: "dict[str, Any]") -> None:
+def hold(order: LockOrder) -> None:
     if sys.version_info < OLDEST:  # before anything is made there: the deployment would only fail later
         print(json.dumps({"cannot": f"Python {sys.version.split()[0]}"}), flush=True)
         return
-    root = Path(wanted["root"])
+    root = Path(order.root)
     path = root / "state" / "deploy.lock"
     try:
-        note_before(root)
-        file = take(path)
+        file = take(path, root=root)
         if file is None:
-            print(json.dumps({"held": holder_of(path)}), flush=True)
+            say(LockAnswer("held", holder_of(path)))
             return
         since = now()
-        describe(file, {"who": wanted["who"], "what": wanted["what"], "since": since, "pid": os.getpid()})
+        describe(file, LockHolder(order.who, order.what, since, os.getpid()))
     except OSError as error:  # a full or a read-only disk: whoever asked hears it instead of silence
-        print(json.dumps({"cannot": str(error)}), flush=True)
+        say(LockAnswer("refused", why=str(error)))
         return
-    said: dict[str, Any] = {"is_change": True, "outcome": "the task was not heard of any more"}
+    note = LockNote()
     signal.signal(signal.SIGTERM, unlocked)
-    print(json.dumps({"taken": True}), flush=True)
+    say(LockAnswer("taken"))
     try:
-        listen(path, said)
+        for note in heard(path):  # noqa: B007 - the last one counts
+            pass
     except InterruptedError:
-        said["outcome"] = "ended by fab unlock"
-        print(json.dumps({"unlocked": True}), flush=True)
+        note = replace(note, outcome="ended by fab unlock")
+        say(LockAnswer("unlocked"))
     finally:
-        if said["is_change"]:
-            what = {"who": wanted["who"], "what": wanted["what"], "release": said.get("release")}
-            unnoted = audit(root, began=since, **what, outcome=said["outcome"])
-            if unnoted is not None:
-                print(json.dumps({"unnoted": unnoted}), flush=True)
+        if note.is_change:
+            why = audit(root, AuditLine(now(), order.who, order.what, note.outcome, note.release, since))
+            if why is not None:
+                say(LockAnswer("unnoted", why=why))
 
 
-def describe(file: "IO[str]", holder: "dict[str, Any]") -> None:
+def say(answer: "LockAnswer | AuditLog") -> None:
+    print(answer.to_json(), flush=True)
+
+
+def describe(file: "IO[str]", holder: LockHolder) -> None:
     """Write who holds it over who held it: on a full disk the file's own block is there still."""
-    said, written = json.dumps(holder).encode(), 0
+    said, written = holder.to_json().encode(), 0
     with contextlib.suppress(OSError):  # the lock is taken all the same: who has it is of use to others alone
         written = os.pwrite(file.fileno(), said, 0)
     file.truncate(len(said) if written == len(said) else 0)
@@ -171,36 +188,38 @@ def unlocked(number: int, frame: object) -> None:
     raise InterruptedError
 
 
-def listen(path: Path, said: "dict[str, Any]") -> None:
-    """Read until there is nothing more to hear."""
-    rest = b""
+def heard(path: Path) -> "Iterator[LockNote]":
+    """Read until there is nothing more to hear, and tell each sign of life."""
+    note, rest = LockNote(), b""
     while select.select([0], [], [], SILENCE_S)[0]:
-        heard = os.read(0, 65536)
-        if not heard:
+        read = os.read(0, 65536)
+        if not read:
             return
         os.utime(path)
-        *lines, rest = (rest + heard).split(b"\n")
+        *lines, rest = (rest + read).split(b"\n")
         for line in lines:
-            said.update(object_of(line) or {})
-    said["outcome"] = f"the task was not heard of for {SILENCE_S:g} s"
+            with contextlib.suppress(MessageError):
+                note = LockNote.from_json(line)
+                yield note
+    yield replace(note, outcome=f"the task was not heard of for {SILENCE_S:g} s")
 
 
-def unlock(wanted: "dict[str, Any]") -> None:
+def unlock(order: LockOrder) -> None:
     """Name the holder; end it when that is meant, and wait until the lock is free."""
-    root = Path(wanted["root"])
+    root = Path(order.root)
     path = root / "state" / "deploy.lock"
     if not path.exists() or take(path, 0) is not None:
-        print(json.dumps({"held": None}))
+        say(LockAnswer("free"))
         return
     holder = holder_of(path)
-    if wanted["is_really"]:
-        if not has_open(int(holder["pid"]), path):
-            sys.exit(f"{path}: held by a process that did not write it, got {holder}. `fuser {path}` names it.")
-        os.kill(int(holder["pid"]), signal.SIGTERM)
+    if order.is_really:
+        if not has_open(holder.pid, path):
+            sys.exit(f"{path}: held by a process that did not write it, got {holder.pid}. `fuser {path}` names it.")
+        os.kill(holder.pid, signal.SIGTERM)
         if take(path, 5) is None:
-            os.kill(int(holder["pid"]), signal.SIGKILL)
-        audit(root, who=wanted["who"], what="fab unlock", release=None, outcome=f"ended {holder['what']}")
-    print(json.dumps({"held": holder}))
+            os.kill(holder.pid, signal.SIGKILL)
+        audit(root, AuditLine(now(), order.who, "fab unlock", f"ended {holder.what}"))
+    say(LockAnswer("held", holder))
 
 
 def has_open(pid: int, path: Path) -> bool:
@@ -211,26 +230,20 @@ def has_open(pid: int, path: Path) -> bool:
         return False
 
 
-def history(wanted: "dict[str, Any]") -> None:
-    path = Path(wanted["root"]) / "logs" / "audit.jsonl"
+def history(order: LockOrder) -> None:
+    path = Path(order.root) / "logs" / "audit.jsonl"
     try:
         text = path.read_bytes()
     except FileNotFoundError:
         text = b""
     except OSError as error:
         sys.exit(f"{path}: cannot be read, got {error.strerror}. Move it away; the next change begins a new one.")
-    found = [object_of(line) for line in text.split(b"\n") if line.strip()]
-    whole = [line for line in found if line is not None and is_entry(line)]
-    print(json.dumps({"lines": whole, "torn": len(found) - len(whole)}))
-
-
-def is_entry(line: "dict[str, Any]") -> bool:
-    """Whether a line says what every line of the log says."""
-    is_complete = all(isinstance(line.get(key), str) for key in ("at", "who", "what", "outcome"))
-    return is_complete and isinstance(line.get("release"), (str, type(None)))
+    found = [line_of(line) for line in text.split(b"\n") if line.strip()]
+    whole = tuple(line for line in found if line is not None)
+    say(AuditLog(lines=whole, torn=len(found) - len(whole)))
 
 
 def main() -> None:
     os.umask(0o022)  # the host's directory may begin with the lock, and who serves has to get through it
-    order = json.loads(sys.argv[1])
-    {"hold": hold, "unlock": unlock, "history": history}[order["do"]](order)
+    order = LockOrder.from_json(sys.argv[1])
+    {"hold": hold, "unlock": unlock, "history": history}[order.do](order)

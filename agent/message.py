@@ -36,6 +36,19 @@ class Excerpt:
         return cls.from_data(document)
 
     @classmethod
+    def from_last_line(cls, printed: str) -> Self:
+        """Read the last line of what a program printed: libraries say what they like before. Raises MessageError."""
+        return cls.from_json(printed.rstrip().rpartition("\n")[2])
+
+    @classmethod
+    def on_disk(cls, path: Path) -> "Self | None":
+        """Read a file; None where it is not there, not whole, or another version's."""
+        try:
+            return cls.from_json(path.read_bytes())
+        except (OSError, MessageError):
+            return None
+
+    @classmethod
     def from_data(cls, document: object) -> Self:
         """Read a document that is parsed already. Raises MessageError."""
         problems: list[str] = []

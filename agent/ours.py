@@ -12,10 +12,10 @@ import pwd
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from agent.content import downloaded
 from agent.lock import BEFORE, FOLDERS
+from agent.protocol import Before
 
 LINKS = ("current", "confirmed", ".current.new", ".confirmed.new")
 RELEASE = re.compile(r"\d[\w-]*-[0-9a-f]{8}")
@@ -27,13 +27,12 @@ STATE = (".models-file", "way.back")
 RUNNER = ("supervisord", "supervisor", "gateway")
 
 
-def read(path: Path) -> "dict[str, Any]":
-    """What a file says, if it is a JSON object; else nothing."""
+def units_of(release: Path) -> "list[str]":
+    """Which units a release has, whatever version of ours rendered it, and however much of it is left."""
     try:
-        value = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}
+        return list(json.loads(release.read_text())["units"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return []
 
 
 def entries(folder: Path) -> "list[Path]":
@@ -49,8 +48,8 @@ class Ours:
 
     def __init__(self, root: Path, user: str, *, keeps_models: bool) -> None:
         self.root, self.user, self.keeps_models = root, user, keeps_models
-        self.before = read(root / BEFORE)
-        self.there: dict[str, Any] = self.before.get("there", {})
+        self.before = Before.on_disk(root / BEFORE)
+        self.there = self.before.there if self.before else {}
         self.names = {*RUNNER, *self._engines()}
 
     @property
@@ -106,7 +105,7 @@ class Ours:
 
     def made_roots(self) -> "list[Path]":
         """The root and those above it that we made, innermost first."""
-        return [Path(path) for path in self.before.get("made", [])]
+        return [Path(path) for path in self.before.made] if self.before else []
 
     def _of(self, name: str) -> Iterator[Path]:
         folder = self.root / name
@@ -152,5 +151,5 @@ class Ours:
 
     def _engines(self) -> Iterator[str]:
         for path in self.root.glob("releases/*/release.json"):
-            yield from read(path).get("units", {})
+            yield from units_of(path)
         yield from (path.stem for path in self.root.glob("run/*.lock"))

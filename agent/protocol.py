@@ -459,3 +459,289 @@ class DescribeOrder(Message):
     directory: str
     remedy: str
     """What to do about a checkpoint that is not whole."""
+class LockOrder(Message):
+    """What is wanted of a host's lock: to hold it, to know who does and maybe end that one, or to read who did."""
+
+    SCHEMA: ClassVar[str] = "axion.lock-order/1"
+
+    do: Literal["hold", "unlock", "history"]
+    root: str
+    who: str = ""
+    what: str = ""
+    is_really: bool = False
+    """Of `unlock`: whether to end the holder."""
+
+
+@dataclass(frozen=True)
+class LockHolder(Message):
+    """Who holds a host's lock: what the lock's file says."""
+
+    SCHEMA: ClassVar[str] = "axion.lock-holder/1"
+
+    who: str = "somebody unknown"
+    what: str = "something unknown"
+    since: str = "?"
+    pid: int = 0
+    silent_s: int = 0
+    """How long ago it was last heard of, once somebody asks."""
+
+    @classmethod
+    def from_data(cls, document: object) -> Self:
+        """Read one. Before it was a document of its own it named no schema."""
+        return super().from_data(_named(cls, document))
+
+
+@dataclass(frozen=True)
+class LockAnswer(Message):
+    """What is told of a host's lock. `unlocked` and `unnoted` are said by a holder at its end."""
+
+    SCHEMA: ClassVar[str] = "axion.lock/1"
+
+    state: Literal["taken", "held", "free", "refused", "unlocked", "unnoted"]
+    holder: LockHolder | None = None
+    """Of `held`."""
+    why: str = ""
+    """Of `refused`: why it cannot be taken; of `unnoted`: why the audit log has no line of what was done."""
+
+
+@dataclass(frozen=True)
+class LockNote(Message):
+    """A sign of life of the task that holds a lock, with all that the audit log's line will say if it is the last."""
+
+    SCHEMA: ClassVar[str] = "axion.lock-note/1"
+
+    release: str | None = None
+    outcome: str = "the task was not heard of any more"
+    is_change: bool = True
+    """Whether there is to be such a line."""
+
+
+@dataclass(frozen=True)
+class AuditLine(Message):
+    """One line of the audit log: a change of a host. `at` is when it ended."""
+
+    SCHEMA: ClassVar[str] = "axion.audit/1"
+
+    at: str
+    who: str
+    what: str
+    outcome: str
+    release: str | None = None
+    began: str | None = None
+
+    @classmethod
+    def from_data(cls, document: object) -> Self:
+        """Read one. At first lines named no schema."""
+        return super().from_data(_named(cls, document))
+
+
+@dataclass(frozen=True)
+class AuditLog(Message):
+    """What was changed on a host, oldest first."""
+
+    SCHEMA: ClassVar[str] = "axion.audit-log/1"
+
+    lines: tuple[AuditLine, ...]
+    torn: int
+    """Lines that a power cut, somebody's editor or a newer version left, which cannot be read."""
+
+
+@dataclass(frozen=True)
+class JobOrder(Message):
+    """What is wanted of a job."""
+
+    SCHEMA: ClassVar[str] = "axion.job-order/1"
+
+    do: Literal["look", "start", "run", "follow", "forget"]
+    dir: str
+    """Where it keeps its steps, log and result."""
+    unit: str = ""
+    key: str = ""
+    """Of `follow`: which job; another one under this name has nothing to tell."""
+    offset: int = 0
+    """Of `follow`: where in the log to go on."""
+    timeout_s: float = 0.0
+    """Of `start`: how long all of it may take."""
+
+
+@dataclass(frozen=True)
+class JobStep:
+    """One command of a job."""
+
+    argv: tuple[str, ...]
+    what: str
+    is_quiet: bool
+    """Whether it is done in passing, and not told of."""
+    cwd: str | None
+    env: Mapping[str, str]
+    stdin: str | None
+    """In base64."""
+    timeout_s: float
+
+
+@dataclass(frozen=True)
+class JobSteps(Message):
+    """What a job does: it lies beside its log, so that its unit needs nobody who tells."""
+
+    SCHEMA: ClassVar[str] = "axion.job-steps/1"
+
+    key: str
+    """What makes it the same job again."""
+    steps: tuple[JobStep, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FromSecretManager:
+    """A credential that the host reads itself, as its service account."""
+
+    secret: str
+    """projects/<project>/secrets/<id>"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FromCaller:
+    """A credential that this task knows; it travels over stdin and is kept in memory only."""
+
+    value: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class JobStart(Message):
+    """A job and its credentials, as `start` reads them from its stdin."""
+
+    SCHEMA: ClassVar[str] = "axion.job-start/1"
+
+    job: JobSteps
+    credentials: Mapping[str, FromSecretManager | FromCaller]
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """How one step ended, with the end of what it printed."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+@dataclass(frozen=True)
+class JobResult(Message):
+    """How a job ended: the result of each step that was begun."""
+
+    SCHEMA: ClassVar[str] = "axion.job-result/1"
+
+    key: str
+    results: tuple[StepResult, ...]
+
+
+@dataclass(frozen=True)
+class JobState(Message):
+    """What there is of a job. What an older version left of one that ended counts as none."""
+
+    SCHEMA: ClassVar[str] = "axion.job-state/1"
+
+    state: Literal["running", "finished", "none"]
+    key: str | None = None
+    """None of a job that another version began."""
+    is_ok: bool = False
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """A line that a step printed."""
+
+    line: str
+
+
+@dataclass(frozen=True)
+class StepBegan:
+    """A step, by its number."""
+
+    step: int
+    what: str
+    is_quiet: bool
+
+
+@dataclass(frozen=True)
+class StepEnded:
+    """The same step at its end."""
+
+    step: int
+    status: int
+
+
+@dataclass(frozen=True)
+class JobEnded:
+    """A job's own result; it is told and not logged."""
+
+    results: tuple[StepResult, ...]
+
+
+@dataclass(frozen=True)
+class JobLost:
+    """A job whose unit ended without a result; it is told and not logged."""
+
+    why: str
+
+
+@dataclass(frozen=True)
+class JobEvent(Message):
+    """One line of a job's log, or of what whoever follows it is told."""
+
+    SCHEMA: ClassVar[str] = "axion.job-event/1"
+
+    event: LogLine | StepBegan | StepEnded | JobEnded | JobLost
+
+
+@dataclass(frozen=True)
+class UninstallOrder(Message):
+    """One step of an uninstallation."""
+
+    SCHEMA: ClassVar[str] = "axion.uninstall-order/1"
+
+    do: Literal["look", "remove", "leave"]
+    root: str
+    user: str
+    is_systemd: bool
+    keep_models: bool
+
+
+@dataclass(frozen=True)
+class Remains(Message):
+    """What on a host goes with an uninstallation and what stays, one line for each, in words."""
+
+    SCHEMA: ClassVar[str] = "axion.remains/1"
+
+    goes: tuple[str, ...]
+    stays: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Before(Message):
+    """What was on a host before the first of ours: the directories that we made for the root, and what ours held."""
+
+    SCHEMA: ClassVar[str] = "axion.before/1"
+
+    made: tuple[str, ...]
+    there: Mapping[str, tuple[str, ...]]
+
+    @classmethod
+    def from_data(cls, document: object) -> Self:
+        """Read one. At first it named no schema."""
+        return super().from_data(_named(cls, document))
+
+
+@dataclass(frozen=True)
+class ClearOrder(Message):
+    """Directories to remove, with all that is in them."""
+
+    SCHEMA: ClassVar[str] = "axion.clear-order/1"
+
+    paths: tuple[str, ...]
+
+
+def _named(kind: type[Message], document: object) -> object:
+    """A document from before its kind had a schema, as the first that has one."""
+    if isinstance(document, dict) and "schema" not in document:
+        return {"schema": kind.SCHEMA, **document}
+    return document

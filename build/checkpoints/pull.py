@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from agent.protocol import FromCaller, FromSecretManager
 from build.errors import DeployError
 from build.progress import Phase
 from build.remote.agent import Agent
 from build.remote.executor import OnLine
 from build.remote.host import Host
-from build.remote.jobs import FromCaller, FromSecretManager, Job, StepFailedError, forget_job, run_job
+from build.remote.jobs import Job, StepFailedError, forget_job, run_job
 from build.remote.proxies import refuse_useless
 from build.remote.target import Target
 from deployment.checkpoint.lock import LockedFile, LockedModel, ModelLock, lock_path, read_lock, write_lock

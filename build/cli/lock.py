@@ -1,12 +1,13 @@
 """Tasks about who changes a host, and who changed it when."""
 
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from fabric import task
 from rich.text import Text
 
+from agent.message import data_of
+from agent.protocol import AuditLine
 from build.cli import output
 from build.cli.arguments import Lines
 from build.cli.tasking import HostTask, from_each, help_for, on_hosts
@@ -24,10 +25,10 @@ def unlock(hosts: Sequence[Host], yes: bool = False) -> None:
         if holder is None:
             print(f"{name}: not locked")
             continue
-        who = f"{holder['who']}, `{holder['what']}`, since {holder['since']}, last heard of {holder['silent_s']} s ago"
+        who = f"{holder.who}, `{holder.what}`, since {holder.since}, last heard of {holder.silent_s} s ago"
         print(f"{name}: {'ended' if yes else 'held by'} {who}")
         if not yes:
-            print("Add --yes to end it. Work that it began on the host goes on; the next deployment takes that up.")
+            print("Add --yes to end it. A job that it began on the host goes on; the next deployment takes it up.")
 
 
 @task(klass=HostTask, help=help_for(lines="how many", json="print JSON"))
@@ -36,7 +37,7 @@ def history(hosts: Sequence[Host], lines: Lines = 30, json: bool = False) -> Non
     """List what was changed on a host, by whom, when, and how it ended; oldest first."""
     answers = from_each(hosts, read_history)
     if json:
-        answers.print_json({name: log.lines[-lines:] for name, log in answers.found.items()})
+        answers.print_json({name: data_of(log.lines[-lines:]) for name, log in answers.found.items()})
     else:
         answers.print(lambda log: _print_history(log.lines[-lines:]))
     for name, log in answers.found.items():
@@ -46,10 +47,10 @@ def history(hosts: Sequence[Host], lines: Lines = 30, json: bool = False) -> Non
     answers.check()
 
 
-def _print_history(lines: Sequence[Mapping[str, Any]]) -> None:
+def _print_history(lines: Sequence[AuditLine]) -> None:
     table = output.new_table("ended", "who", "what", "release", "outcome")
     for line in lines:
         # Text, not markup: an outcome may quote an engine's log, brackets and all.
-        words = (line["at"], line["who"], line["what"], line.get("release") or "-", line["outcome"])
+        words = (line.at, line.who, line.what, line.release or "-", line.outcome)
         table.add_row(*(Text(word) for word in words))
     output.stdout().print(table)

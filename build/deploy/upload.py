@@ -5,7 +5,7 @@ What is done there: agent/releases.py.
 
 from collections.abc import Iterable, Sequence
 
-from agent.protocol import ReleaseFiles, ReleaseOrder
+from agent.protocol import ClearOrder, ReleaseFiles, ReleaseOrder
 from build.remote.command import Command
 from build.remote.target import Target
 from deployment.render.release import RenderedFile
@@ -44,7 +44,8 @@ def stale_builds(builds: Iterable[str], used: Iterable[str]) -> list[str]:
 def remove_commands(target: Target, kind: str, names: Sequence[str]) -> list[Command]:
     """Delete releases or builds by name."""
     paths = [f"{target.root}/{kind}/{name}" for name in names]
-    return [Command(argv=("rm", "-rf", "--", *paths), what=f"prune old {kind}", timeout_s=300)] if paths else []
+    order = ClearOrder(tuple(paths)).to_json()
+    return [target.agent.command("clear", order, what=f"prune old {kind}", timeout_s=300)] if paths else []
 
 
 def packed(files: Iterable[RenderedFile]) -> bytes:

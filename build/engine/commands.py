@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from agent.protocol import SealOrder
+from agent.protocol import ClearOrder, SealOrder
 from build.engine.torch_source import TorchSource
 from build.errors import DeployError
 from build.pins import PinnedFile, Pins
@@ -84,8 +84,8 @@ def distrust_command(build: BuildDirectory) -> Command:
 def start_commands(build: BuildDirectory, *, python: str = "python3") -> tuple[Command, ...]:
     """Remove what an interrupted build left, and make an empty environment."""
     return (
-        Command(
-            argv=("rm", "-rf", "--", str(build.path), str(build.scratch)),
+        Agent(python, str(build.root)).command(
+            *("clear", ClearOrder((str(build.path), str(build.scratch))).to_json()),
             what="clear the build directory",
             timeout_s=300,
         ),

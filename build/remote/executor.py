@@ -10,8 +10,9 @@ import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import cached_property
-from typing import IO, Protocol
+from typing import IO, Protocol, TypeVar
 
+from agent.message import Message, MessageError
 from build.errors import ConnectionLostError, DeployError
 from build.remote.agent import Carriage, carrying
 from build.remote.command import Command, Result
@@ -20,6 +21,7 @@ LIBC = ctypes.CDLL(None)
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 CLOSE_TIMEOUT_S = 5.0
 OnLine = Callable[[str], None]
+Answer = TypeVar("Answer", bound=Message)
 
 
 class Executor(Protocol):
@@ -60,6 +62,16 @@ def check(executor: Executor, command: Command, on_line: OnLine | None = None) -
         tail = "\n    ".join((result.stderr or result.stdout).strip().splitlines()[-15:])
         raise DeployError(f"{command.what}: failed, got exit status {result.status}. Read its last lines:\n    {tail}")
     return result
+
+
+def ask(executor: Executor, command: Command, kind: type[Answer], on_line: OnLine | None = None) -> Answer:
+    """Run a command of the agent's that has to succeed, and read its last line. Raises DeployError."""
+    printed = check(executor, command, on_line).stdout
+    try:
+        return kind.from_last_line(printed)
+    except MessageError as error:
+        advice = "Run the task again, and tell us of it if it persists."
+        raise DeployError(f"{command.what}: the answer is not understood, got {error}. {advice}") from None
 
 
 class LocalExecutor:

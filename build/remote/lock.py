@@ -6,19 +6,20 @@ else was faster, the task is ended before it changes anything more.
 """
 
 import getpass
-import json
 import signal
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import replace
 from types import FrameType
-from typing import Any
+from typing import Any, Literal
 
+from agent.message import MessageError
+from agent.protocol import AuditLog, LockAnswer, LockHolder, LockNote, LockOrder
 from build.errors import ConnectionLostError, DeployError, NoConnectionError, UnnotedError
-from build.remote.command import Command, Result
-from build.remote.executor import Session, check
+from build.remote.command import Command
+from build.remote.executor import Session, ask
 from build.remote.host import Host
 from build.remote.minimum import refuse_unfit
 from build.remote.room import full_disks_named
@@ -36,7 +37,7 @@ class HeldLock:
 
     def __init__(self, host: Host, what: str) -> None:
         self._host, self._what = host, what
-        self._said: dict[str, Any] = {}
+        self._note = LockNote()
         self._ended = threading.Event()
         self._session = self._take()
         self.lost: DeployError | None = None
@@ -45,28 +46,26 @@ class HeldLock:
 
     def note(self, **said: Any) -> None:
         """Tell the holder: `release`, `outcome`, or `is_change=False` for what turned out to change nothing."""
-        self._said |= said
+        self._note = replace(self._note, **said)
         with suppress(ConnectionLostError):  # the next beat takes it again and tells all of it
-            self._session.send(json.dumps(said))
+            self._session.send(self._note.to_json())
 
     def let_go(self) -> str | None:
         """Give it back. Returns why the audit log has no line of this change, where it has none."""
         self._ended.set()
         self._session.close()
         self._beats.join(ANSWER_TIMEOUT_S)
-        with suppress(DeployError, ValueError):
-            told: dict[str, str] = json.loads(self._session.receive(1.0) or "{}")
-            return told.get("unnoted")
-        return None
+        last = self._last_word()
+        return last.why if last is not None and last.state == "unnoted" else None
 
     def _take(self) -> Session:
-        target = self._host.target
-        told: dict[str, Any] = {}
+        target, answer = self._host.target, None
         try:
             session = self._host.executor.open(hold_command(target, self._what))
-            if answer := session.receive(ANSWER_TIMEOUT_S):
-                told = json.loads(answer)
-            if told.get("taken"):
+            if printed := session.receive(ANSWER_TIMEOUT_S):
+                with suppress(MessageError):
+                    answer = LockAnswer.from_json(printed)
+            if answer is not None and answer.state == "taken":
                 return session
             session.close()
         except (ConnectionLostError, NoConnectionError):
@@ -74,18 +73,17 @@ class HeldLock:
         except DeployError:
             refuse_unfit(self._host.executor, target.python, target.name)
             raise
-        if "held" not in told:
-            refuse_unfit(self._host.executor, target.python, target.name)
-        if "held" in told:
-            raise DeployError(held_problem(self._host.target, told["held"]))
-        got = told.get("cannot", "no answer")
-        raise DeployError(f"{self._host.target.name}: cannot be locked, got {got}. Run `fab doctor`.")
+        if answer is not None and answer.holder is not None:
+            raise DeployError(held_problem(target, answer.holder))
+        refuse_unfit(self._host.executor, target.python, target.name)
+        got = answer.why if answer is not None else "no answer"
+        raise DeployError(f"{target.name}: cannot be locked, got {got}. Run `fab doctor`.")
 
     def _beat(self) -> None:
         """Give signs of life until the end; what is lost is taken again, or this task ends."""
         while not self._ended.wait(BEAT_S):
             try:
-                self._session.send("{}")
+                self._session.send(self._note.to_json())
             except ConnectionLostError:
                 self._take_again()
                 if self.lost is not None:
@@ -102,7 +100,7 @@ class HeldLock:
                 return
             try:
                 self._session = self._take()
-                self._session.send(json.dumps(self._said))
+                self._session.send(self._note.to_json())
                 return
             except ConnectionLostError:
                 continue
@@ -118,9 +116,14 @@ class HeldLock:
 
     def _was_unlocked(self) -> bool:
         """Whether the holder ended because somebody wanted it to; of a broken connection it can tell nothing."""
-        with suppress(DeployError, ValueError):
-            return "unlocked" in json.loads(self._session.receive(1.0) or "{}")
-        return False
+        last = self._last_word()
+        return last is not None and last.state == "unlocked"
+
+    def _last_word(self) -> LockAnswer | None:
+        """What the holder said at its end; None where it said nothing."""
+        with suppress(DeployError, MessageError):
+            return LockAnswer.from_json(self._session.receive(1.0) or "")
+        return None
 
 
 @contextmanager
@@ -160,48 +163,38 @@ def _held(host: Host, what: str) -> Iterator[HeldLock]:
         raise UnnotedError(f"{where}. All else of it is done; make room for the next.")
 
 
-def held_problem(target: Target, holder: dict[str, Any]) -> str:
+def held_problem(target: Target, holder: LockHolder) -> str:
     """Say who holds a host's lock, since when, and when that one was last heard of."""
-    who, what, since = (holder.get(key, "unknown") for key in ("who", "what", "since"))
     return (
-        f"{target.name}: being changed by somebody else, got {who}, `{what}`, since {since}, last heard of "
-        f"{holder.get('silent_s', '?')} s ago. Wait until it ends; `fab unlock --yes` ends it."
+        f"{target.name}: being changed by somebody else, got {holder.who}, `{holder.what}`, since {holder.since}, last "
+        f"heard of {holder.silent_s} s ago. Wait until it ends; `fab unlock --yes` ends it."
     )
 
 
 def hold_command(target: Target, what: str) -> Command:
-    return _order(target, f"lock {target.name}", do="hold", who=operator(), what=what)
+    return _command(target, f"lock {target.name}", "hold", what=what)
 
 
-def unlock(host: Host, *, is_really: bool) -> dict[str, Any] | None:
+def unlock(host: Host, *, is_really: bool) -> LockHolder | None:
     """Return the holder, if there is one; end it when that is meant."""
-    asked = _order(host.target, "look at the lock", do="unlock", who=operator(), is_really=is_really)
-    held: dict[str, Any] | None = json.loads(check(host.executor, asked).stdout)["held"]
-    return held
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuditLog:
-    """What was changed on a host, oldest first."""
-
-    lines: tuple[dict[str, Any], ...]
-    torn: int
-    """Lines that a power cut, or somebody's editor, left unreadable."""
+    asked = _command(host.target, "look at the lock", "unlock", is_really=is_really)
+    return ask(host.executor, asked, LockAnswer).holder
 
 
 def history(host: Host) -> AuditLog:
     """Read the audit log."""
-    read: Result = check(host.executor, _order(host.target, "read the audit log", do="history"))
-    told = json.loads(read.stdout)
-    return AuditLog(lines=tuple(told["lines"]), torn=told["torn"])
+    return ask(host.executor, _command(host.target, "read the audit log", "history"), AuditLog)
 
 
 def operator() -> str:
     return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
-def _order(target: Target, doing: str, /, **order: Any) -> Command:
-    return target.agent.command("lock", json.dumps({"root": target.root, **order}), what=doing)
+def _command(
+    target: Target, doing: str, do: Literal["hold", "unlock", "history"], *, what: str = "", is_really: bool = False
+) -> Command:
+    order = LockOrder(do, target.root, operator(), what, is_really)
+    return target.agent.command("lock", order.to_json(), what=doing)
 
 
 def _interrupt() -> None:

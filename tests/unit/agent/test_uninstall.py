@@ -6,11 +6,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from agent import clear
 from agent import uninstall as program
-from agent.lock import take
+from agent.lock import BEFORE, take
+from agent.protocol import LockAnswer, LockOrder, UninstallOrder
 from build.remote.agent import Agent
 from build.remote.executor import LocalExecutor, check
 from tests.support.agent import agent_file, run_agent
@@ -21,9 +24,8 @@ def everything(root: Path) -> list[str]:
     return sorted(str(path.relative_to(root)) for path in root.rglob("*"))
 
 
-def order(root: Path, step: str, *, keep_models: bool = False) -> str:
-    wanted = {"do": step, "root": str(root), "user": "axion", "is_systemd": False, "keep_models": keep_models}
-    return json.dumps(wanted)
+def order(root: Path, step: Any, *, keep_models: bool = False) -> str:
+    return UninstallOrder(step, str(root), "axion", is_systemd=False, keep_models=keep_models).to_json()
 
 
 def lay_out(root: Path) -> None:
@@ -62,7 +64,7 @@ def test_after_any_interruption_the_same_command_removes_the_rest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stopped before its first, second, ... removal, and with half of a directory gone."""
-    removals, usual = 0, program.remove
+    removals, usual = 0, clear.remove
     for stop_after in range(100):
         root = tmp_path / str(stop_after) / "srv" / "axion"
         lay_out(root)
@@ -179,14 +181,14 @@ def test_the_first_holder_of_the_lock_writes_down_what_was_there(tmp_path: Path)
     }.items():
         root = tmp_path / name
         for _ in range(2):  # the second holder finds what is ours, and writes nothing
-            hold = json.dumps({"do": "hold", "root": str(root), "who": "me", "what": "fab"})
-            run_agent(agent_file(tmp_path), "lock", hold, stdin=subprocess.DEVNULL, check=True)
-            assert json.loads((root / ".before-axion.json").read_text()) == record
+            hold = LockOrder("hold", str(root), "me", "fab")
+            run_agent(agent_file(tmp_path), "lock", hold.to_json(), stdin=subprocess.DEVNULL, check=True)
+            assert json.loads((root / ".before-axion.json").read_text()) == {"schema": "axion.before/1", **record}
 
 
 def hold(root: Path) -> str:
-    wanted = json.dumps({"do": "hold", "root": str(root), "who": "me", "what": "fab"})
-    lock = Agent(sys.executable, str(root)).command("lock", wanted, what="lock")
+    wanted = LockOrder("hold", str(root), "me", "fab")
+    lock = Agent(sys.executable, str(root)).command("lock", wanted.to_json(), what="lock")
     return check(LocalExecutor(), lock).stdout
 
 
@@ -198,9 +200,9 @@ def test_a_full_disk_keeps_nobody_from_writing_down_what_was_there_later(tmp_pat
         disk.fill(kind)
         assert "No space left on device" in hold(root)
         disk.make_room()
-        assert '{"taken": true}' in hold(root)
+        assert LockAnswer("taken").to_json() in hold(root)
         record = {"made": [str(root), str(root.parent)], "there": {}}
-        assert json.loads((root / ".before-axion.json").read_text()) == record
+        assert json.loads((root / ".before-axion.json").read_text()) == {"schema": "axion.before/1", **record}
         for step in ("remove", "leave"):
             program.main(order(root, step))
         assert everything(disk.path) == []
@@ -236,6 +238,28 @@ def test_nobody_holds_a_lock_that_is_no_longer_there(tmp_path: Path) -> None:
     held.close()
     said, _ = process.communicate(timeout=30)
     assert said == "True\n"
+
+
+def test_who_waited_for_a_lock_that_went_writes_down_what_is_there_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else all that is made from then on would stay at the next uninstallation, as on a host older than the record."""
+    root = tmp_path / "srv" / "axion"
+    lay_out(root)
+    program.main(order(root, "remove"))
+    usual, waited = os.open, list[str]()
+
+    def open_late(path: Any, flags: int, *more: Any) -> int:
+        """Between the look at the record and the making of the lock the uninstallation does its last step."""
+        if str(path).endswith("deploy.lock") and not waited:
+            waited.append(str(path))
+            program.main(order(root, "leave"))
+            (root / "state").mkdir(parents=True)
+        return usual(path, flags, *more)
+
+    monkeypatch.setattr(os, "open", open_late)
+    held = take(root / "state" / "deploy.lock", root=root)
+    assert (held is not None, (root / BEFORE).is_file(), len(waited)) == (True, True, 1)
 
 
 def goes(root: Path, capsys: pytest.CaptureFixture[str], *, keep_models: bool = False) -> list[str]:

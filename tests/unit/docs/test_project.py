@@ -76,7 +76,7 @@ def assert_targets_exist(names: set[str]) -> None:
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
-def test_a_workflow_may_read_only_and_ends(path: Path) -> None:
+def test_a_jobflow_may_read_only_and_ends(path: Path) -> None:
     workflow = read(path)
     assert workflow["permissions"] == {"contents": "read"}
     assert workflow["concurrency"]["group"].endswith("${{ github.ref }}")

@@ -132,7 +132,7 @@ def test_the_report_tells_what_is_on_and_counts_layers(fresh_report: Path) -> No
     assert [path.name for path in fresh_report.parent.iterdir()] == ["report.json"]
 
 
-def test_a_worker_replaces_the_report_only_once_it_holds_layers(fresh_report: Path) -> None:
+def test_a_jober_replaces_the_report_only_once_it_holds_layers(fresh_report: Path) -> None:
     os.environ["AXION_KERNELS_REPORT_OWNER"] = "1"
     assert not report.begin({"linear_w4"}, isa="neon")
     assert not fresh_report.exists()

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from agent.protocol import FromCaller, FromSecretManager
 from build.checkpoints.pull import Means, Source, choose_source, pull_job
 from build.errors import DeployError
-from build.remote.jobs import FromCaller, FromSecretManager
 from build.remote.target import Cloud, Target
 from deployment.checkpoint.lock import lock_path
 from deployment.errors import ConfigError

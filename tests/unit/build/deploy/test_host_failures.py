@@ -22,7 +22,7 @@ from build.remote.lock import host_lock
 from build.remote.target import Target
 from tests.support.agent import agent_file, run_agent
 from tests.support.hosts import DESCRIPTION, RELEASE, facts
-from tests.support.works import a_work, step
+from tests.support.jobs import a_job, step
 from tests.unit.build.remote.test_jobs import Breaking, slow
 
 MAIN = Target(name="main", root="/opt/axion", runner="systemd", python="/usr/bin/python3")
@@ -68,12 +68,12 @@ def test_who_is_cut_off_for_good_learns_that_the_work_goes_on(
     monkeypatch.setattr("build.remote.jobs.RECONNECTIONS", 0)
     cut = Host(systemd_host.target, Breaking(9), systemd_host.reporter)
     with pytest.raises(ConnectionLostError) as caught:
-        run_job(cut, a_work(slow(tmp_path, 1.0)))
+        run_job(cut, a_job(slow(tmp_path, 1.0)))
     assert caught.value.problems == (
         "main: the connection broke",
         "Test it: goes on there; the same command follows it again.",
     )
-    run_job(systemd_host, a_work(step("pass")))  # which ends the other
+    run_job(systemd_host, a_job(step("pass")))  # which ends the other
 
 
 def test_a_secret_on_a_machine_that_is_not_googles_is_a_sentence() -> None:

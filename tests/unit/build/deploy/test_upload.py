@@ -154,6 +154,6 @@ def test_environments_that_no_release_links_to_are_stale(builds: list[str], used
 
 def test_names_of_what_is_removed_are_never_taken_for_options() -> None:
     assert [str(each) for each in remove_commands(OPT, "builds", ["b1", "b2"])] == [
-        "rm -rf -- /opt/axion/builds/b1 /opt/axion/builds/b2"
+        'agent clear \'{"schema": "axion.clear-order/1", "paths": ["/opt/axion/builds/b1", "/opt/axion/builds/b2"]}\''
     ]
     assert remove_commands(OPT, "builds", []) == []

@@ -34,7 +34,7 @@ def install(*, machine: str = "x86_64") -> tuple[Command, ...]:
 
 def test_an_unsealed_directory_is_cleared_first() -> None:
     assert [str(command) for command in environment.start_commands(BUILD, python="python3.12")] == [
-        f"rm -rf -- {HERE} /opt/axion/tmp",
+        f'agent clear \'{{"schema": "axion.clear-order/1", "paths": ["{HERE}", "/opt/axion/tmp"]}}\'',
         f"mkdir -p -- {HERE} /opt/axion/tmp",
         f"python3.12 -I -m venv {HERE}/venv",
     ]

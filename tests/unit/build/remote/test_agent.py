@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.__main__ import VERBS
+from agent.protocol import LockAnswer, LockNote, LockOrder
 from build.deploy.upload import upload_command
 from build.remote.agent import archive, archive_name
 from build.remote.command import Command, Result
@@ -87,10 +88,10 @@ def test_archives_of_older_checkouts_go_but_for_the_ones_used_last(tmp_path: Pat
 
 
 def test_what_is_sent_to_a_session_comes_after_the_archive(tmp_path: Path) -> None:
-    order = json.dumps({"do": "hold", "root": str(tmp_path), "who": "a@b", "what": "fab stop"})
+    order = LockOrder("hold", str(tmp_path), "a@b", "fab stop").to_json()
     session = LocalExecutor().open(here(tmp_path).agent.command("lock", order, what="hold"))
-    assert session.receive(10) == '{"taken": true}'
-    session.send(json.dumps({"outcome": "well"}))
+    assert session.receive(10) == LockAnswer("taken").to_json()
+    session.send(LockNote(outcome="well").to_json())
     session.close()
     assert '"outcome": "well"' in (tmp_path / "logs" / "audit.jsonl").read_text()
 

@@ -4,21 +4,31 @@ import fcntl
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fabric.main import program
 
+from agent.protocol import AuditLine, AuditLog
 from build.cli.lock import _print_history
 from build.errors import DeployError
 from build.progress import Reporter
 from build.remote.executor import LocalExecutor
 from build.remote.host import Host
-from build.remote.lock import AuditLog, history, host_lock, unlock
+from build.remote.lock import history, host_lock, unlock
 from build.remote.target import Target
 
-ONE = {"at": "2026-11-30T08:00:00Z", "who": "a@b", "what": "fab stop", "release": None, "outcome": "done"}
+ONE: dict[str, Any] = {
+    "at": "2026-11-30T08:00:00Z",
+    "who": "a@b",
+    "what": "fab stop",
+    "release": None,
+    "outcome": "done",
+}
+"""As lines were before they named a schema."""
+LINE = AuditLine(**ONE)
 WHOLE = json.dumps(ONE).encode() + b"\n"
 TORN = {
     "half a line": (WHOLE[:40], 1),
@@ -33,6 +43,7 @@ TORN = {
     "keys missing": (b'{"at": "2026-11-30T08:00:00Z"}', 1),
     "values of another kind": (b'{"at": 1, "who": [], "what": {}, "outcome": null}', 1),
     "a release that is none": (WHOLE[:-2].replace(b"null", b"[1]") + b"}", 1),
+    "a newer version's": (b'{"schema": "axion.audit/2", "at": "later"}', 1),
     "too deep": (b"[" * 100_000, 1),
     "too long a number": (b"9" * 5000, 1),
     "blank lines": (b"\n \n\n", 0),
@@ -54,25 +65,25 @@ def audit_log(root: Path, text: bytes) -> Path:
 
 
 def outcomes(log: AuditLog) -> list[str]:
-    return [line["outcome"] for line in log.lines]
+    return [line.outcome for line in log.lines]
 
 
 @pytest.mark.parametrize(("end", "torn"), TORN.values(), ids=TORN.keys())
 def test_a_torn_end_is_skipped_and_the_next_line_is_whole(end: bytes, torn: int, tmp_path: Path) -> None:
     path, host = audit_log(tmp_path, WHOLE + end), host_at(tmp_path)
     before = history(host)
-    assert (before.lines[0], before.torn) == (ONE, torn)
+    assert (before.lines[0], before.torn) == (LINE, torn)
     with host_lock(host, "fab restart alpha"):
         pass
     after = history(host)
     assert (after.lines[:-1], after.torn) == (before.lines, torn)
-    assert (after.lines[-1]["what"], after.lines[-1]["outcome"]) == ("fab restart alpha", "done")
+    assert (after.lines[-1].what, after.lines[-1].outcome) == ("fab restart alpha", "done")
     assert path.read_bytes().startswith(WHOLE + end)
 
 
 def test_a_torn_beginning_hides_nothing_that_follows(tmp_path: Path) -> None:
     audit_log(tmp_path, b"\0" * 700 + WHOLE + WHOLE[:50] + b"\n" + WHOLE)
-    assert history(host_at(tmp_path)) == AuditLog(lines=(ONE, ONE), torn=1)
+    assert history(host_at(tmp_path)) == AuditLog(lines=(LINE, LINE), torn=1)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
@@ -112,14 +123,14 @@ def test_history_prints_what_there_is_and_how_much_is_not(
     root = f"--search-root={Path(__file__).parents[4]}"
     program.run(["fab", root, "history", "--json"], exit=False)
     out, err = capsys.readouterr()
-    assert json.loads(out) == [ONE]
+    assert json.loads(out) == [{**ONE, "began": None}]
     assert err == (
         "this computer: 2 lines of its audit log cannot be read, as a power cut leaves them, and are left out.\n"
     )
 
 
 def test_an_outcome_that_quotes_brackets_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
-    _print_history([{**ONE, "outcome": "failed: restart: not deployed, got [/x]"}])
+    _print_history([replace(LINE, outcome="failed: restart: not deployed, got [/x]")])
     assert "got [/x]" in capsys.readouterr().out
 
 
@@ -146,4 +157,4 @@ def test_a_lock_file_that_says_nothing_is_named_as_far_as_it_is_known(text: byte
     finally:
         os.close(lock)
     assert held is not None
-    assert (held["who"], held["what"], held["since"]) == ("somebody unknown", "something unknown", "?")
+    assert (held.who, held.what, held.since) == ("somebody unknown", "something unknown", "?")

@@ -1,4 +1,4 @@
-"""Credentials of long work: where they come from, and that they are nowhere else."""
+"""Credentials of a job: where they come from, and that they are nowhere else."""
 
 import http.server
 import json
@@ -8,10 +8,11 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from agent.protocol import FromCaller
 from build.remote.agent import source
 from build.remote.host import Host
-from build.remote.jobs import FromCaller, run_job
-from tests.support.works import UNIT, a_work, step
+from build.remote.jobs import run_job
+from tests.support.jobs import UNIT, a_job, step
 
 
 def test_a_credential_is_a_file_of_the_unit_and_nowhere_else(systemd_host: Host, tmp_path: Path) -> None:
@@ -19,7 +20,7 @@ def test_a_credential_is_a_file_of_the_unit_and_nowhere_else(systemd_host: Host,
         "import os; place = os.path.join(os.environ['CREDENTIALS_DIRECTORY'], 'hub_token')\n"
         "print(len(open(place).read()), 'planted' in str(dict(os.environ)))"
     )
-    job = a_work(step(code), credentials={"hub_token": FromCaller(value="planted-3f")})
+    job = a_job(step(code), credentials={"hub_token": FromCaller(value="planted-3f")})
     assert run_job(systemd_host, job)[0].stdout == "10 False\n"
     options = (tmp_path / "bin" / "units" / "axion-work-test.options").read_text()
     assert f"--property=LoadCredential=hub_token:{tmp_path}/bin/run/credentials-{UNIT}/hub_token" in options

@@ -1,4 +1,4 @@
-"""Long work on a host under systemd: it outlives who began it, is done once, and its results are taken once."""
+"""Jobs on a host under systemd: each outlives who began it, is done once, and its results are taken once."""
 
 import os
 import signal
@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,8 @@ from build.remote.executor import LocalExecutor
 from build.remote.host import Host
 from build.remote.jobs import StepFailedError, forget_job, is_underway, run_job, wait_for_job
 from build.remote.target import Target
+from tests.support.jobs import UNIT, a_job, step
 from tests.support.local_deployment import eventually
-from tests.support.works import UNIT, a_work, step
 
 REPOSITORY = Path(__file__).parents[4]
 
@@ -49,7 +50,7 @@ def test_every_step_runs_in_order_and_tells_how_it_ended(systemd_host: Host, tmp
     heard: list[str] = []
     results = run_job(
         systemd_host,
-        a_work(
+        a_job(
             Command(argv=("mkdir", str(tmp_path / "made")), what="make a folder"),
             step("import sys; print(sys.stdin.read()); print('\\u00e9', file=sys.stderr)", stdin=b"given"),
             step("import os; print(os.getcwd(), os.environ['A'])", cwd=str(tmp_path), env={"A": "b"}),
@@ -65,8 +66,8 @@ def test_every_step_runs_in_order_and_tells_how_it_ended(systemd_host: Host, tmp
     assert (tmp_path / "bin" / "run" / "awake").exists()
 
 
-def test_work_that_ended_well_is_not_done_again_until_it_is_forgotten(systemd_host: Host, tmp_path: Path) -> None:
-    job = a_work(slow(tmp_path, 0.0))
+def test_a_job_that_ended_well_is_not_done_again_until_it_is_forgotten(systemd_host: Host, tmp_path: Path) -> None:
+    job = a_job(slow(tmp_path, 0.0))
     for _ in range(2):
         assert run_job(systemd_host, job)[0].stdout.split("\n")[0] == "line 0"
     assert begun(tmp_path) == 1
@@ -77,17 +78,17 @@ def test_work_that_ended_well_is_not_done_again_until_it_is_forgotten(systemd_ho
     assert begun(tmp_path) == 2
 
 
-def test_other_steps_under_the_same_name_are_other_work(systemd_host: Host, tmp_path: Path) -> None:
-    run_job(systemd_host, a_work(step("print('one')")))
-    assert run_job(systemd_host, a_work(step("print('two')")))[0].stdout == "two\n"
-    assert run_job(systemd_host, a_work(step("print('three')"), key="k"))[0].stdout == "three\n"
-    assert run_job(systemd_host, a_work(step("print('four')"), key="k"))[0].stdout == "three\n", "the same by its key"
+def test_other_steps_under_the_same_name_are_another_job(systemd_host: Host, tmp_path: Path) -> None:
+    run_job(systemd_host, a_job(step("print('one')")))
+    assert run_job(systemd_host, a_job(step("print('two')")))[0].stdout == "two\n"
+    assert run_job(systemd_host, a_job(step("print('three')"), key="k"))[0].stdout == "three\n"
+    assert run_job(systemd_host, a_job(step("print('four')"), key="k"))[0].stdout == "three\n", "the same by its key"
 
 
-def test_work_that_must_not_be_ended_is_waited_for_whatever_its_steps(
+def test_a_job_that_must_not_be_ended_is_waited_for_whatever_its_steps(
     systemd_host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = threading.Thread(target=run_job, args=(systemd_host, a_work(slow(tmp_path))))
+    first = threading.Thread(target=run_job, args=(systemd_host, a_job(slow(tmp_path))))
     first.start()
     eventually(lambda: begun(tmp_path) == 1, "the first has begun", 20)
     with monkeypatch.context() as bent, pytest.raises(DeployError) as caught:
@@ -98,19 +99,17 @@ def test_work_that_must_not_be_ended_is_waited_for_whatever_its_steps(
     )
     wait_for_job(systemd_host, "test", "Wait for what runs")
     assert not is_underway(systemd_host.target, systemd_host.executor, "test", "another")
-    assert run_job(systemd_host, a_work(step("print('two')")))[0].stdout == "two\n"
+    assert run_job(systemd_host, a_job(step("print('two')")))[0].stdout == "two\n"
     first.join(20)
     wait_for_job(systemd_host, "test", "Wait for nothing")
 
 
-def test_a_step_that_fails_ends_the_work_and_is_tried_again_by_the_next_task(
-    systemd_host: Host, tmp_path: Path
-) -> None:
+def test_a_step_that_fails_ends_the_job_and_is_tried_again_by_the_next_task(systemd_host: Host, tmp_path: Path) -> None:
     code = (
         f"import os, sys; print('x' * 9, file=sys.stderr); sys.exit(7 * (not os.path.exists({str(tmp_path / 'ok')!r})))"
     )
     failing = step(code)
-    job = a_work(failing, slow(tmp_path, 0.0))
+    job = a_job(failing, slow(tmp_path, 0.0))
     with pytest.raises(StepFailedError) as caught:
         run_job(systemd_host, job)
     assert str(caught.value) == "do it: failed, got exit status 7. Read its last lines:\n    xxxxxxxxx"
@@ -122,9 +121,9 @@ def test_a_step_that_fails_ends_the_work_and_is_tried_again_by_the_next_task(
 
 def test_a_step_beyond_its_bound_and_a_program_that_is_not_there_are_failures(systemd_host: Host) -> None:
     with pytest.raises(DeployError, match=r"do it: failed, got exit status 124\..*\n    timed out after 0\.5 s"):
-        run_job(systemd_host, a_work(step("import time; time.sleep(60)", timeout_s=0.5)))
+        run_job(systemd_host, a_job(step("import time; time.sleep(60)", timeout_s=0.5)))
     with pytest.raises(DeployError, match=r"look: failed, got exit status 127\..*\n    cannot start, got .*no-such"):
-        run_job(systemd_host, a_work(Command(argv=("no-such-program",), what="look")))
+        run_job(systemd_host, a_job(Command(argv=("no-such-program",), what="look")))
 
 
 TASK = """
@@ -137,14 +136,14 @@ from build.remote.target import Target
 from build.remote.jobs import run_job
 from tests.unit.build.remote.test_jobs import slow
 from tests.support.live_deployment import eventually
-from tests.support.works import a_work
+from tests.support.jobs import a_job
 root = Path(sys.argv[1])
 host = Host(Target(name="main", root=sys.argv[1], runner="systemd", python=sys.executable), LocalExecutor(), Reporter())
-run_job(host, a_work(slow(root)))
+run_job(host, a_job(slow(root)))
 """
 
 
-def test_the_work_of_a_task_that_was_killed_goes_on_and_the_next_task_follows_it(
+def test_the_job_of_a_task_that_was_killed_goes_on_and_the_next_task_follows_it(
     systemd_host: Host, tmp_path: Path
 ) -> None:
     task = subprocess.Popen([sys.executable, "-c", TASK, str(tmp_path)], cwd=REPOSITORY, stderr=subprocess.DEVNULL)
@@ -155,7 +154,7 @@ def test_the_work_of_a_task_that_was_killed_goes_on_and_the_next_task_follows_it
     task.send_signal(signal.SIGKILL)
     task.wait(10)
     heard: list[str] = []
-    results = run_job(systemd_host, a_work(slow(tmp_path)), collecting(heard))
+    results = run_job(systemd_host, a_job(slow(tmp_path)), collecting(heard))
     assert heard == LINES
     assert results[0].stdout.splitlines() == LINES
     assert begun(tmp_path) == 1
@@ -192,35 +191,68 @@ def test_a_broken_connection_misses_no_line_and_hears_none_twice(
     monkeypatch.setattr("build.remote.jobs.time.sleep", lambda _seconds: None)
     heard: list[str] = []
     breaking = Host(systemd_host.target, Breaking(3), systemd_host.reporter)
-    run_job(breaking, a_work(slow(tmp_path, 1.0)), collecting(heard))
+    run_job(breaking, a_job(slow(tmp_path, 1.0)), collecting(heard))
     assert heard == LINES
     assert begun(tmp_path) == 1
 
 
-def test_work_that_was_stopped_or_killed_says_so_and_is_done_again_by_the_next_task(
+def test_a_job_that_was_stopped_or_killed_says_so_and_is_done_again_by_the_next_task(
     systemd_host: Host, tmp_path: Path
 ) -> None:
-    job = a_work(step("import os, signal; os.kill(os.getppid(), signal.SIGKILL)"))
+    job = a_job(step("import os, signal; os.kill(os.getppid(), signal.SIGKILL)"))
     with pytest.raises(DeployError) as caught:
         run_job(systemd_host, job)
     assert str(caught.value) == (
         f"main: {UNIT} ended without a result, got signal (status 9). Run the same command again; "
         f"`journalctl -u {UNIT}` there has the rest."
     )
-    assert run_job(systemd_host, a_work(step("print('again')"), key=job.identity))[0].stdout == "again\n"
+    assert run_job(systemd_host, a_job(step("print('again')"), key=job.identity))[0].stdout == "again\n"
 
 
-def test_other_work_that_runs_is_ended_first(systemd_host: Host, tmp_path: Path) -> None:
+def test_another_job_that_runs_is_ended_first(systemd_host: Host, tmp_path: Path) -> None:
     task = subprocess.Popen([sys.executable, "-c", TASK, str(tmp_path)], cwd=REPOSITORY, stderr=subprocess.DEVNULL)
     while begun(tmp_path) == 0:
         time.sleep(0.05)
     task.kill()
     task.wait(10)
-    assert run_job(systemd_host, a_work(step("print('other')")))[0].stdout == "other\n"
+    assert run_job(systemd_host, a_job(step("print('other')")))[0].stdout == "other\n"
 
 
-def test_engines_that_serve_come_before_the_work(systemd_host: Host, tmp_path: Path) -> None:
-    run_job(systemd_host, a_work(step("pass"), timeout_s=90.0))
+def older(directory: Path) -> None:
+    """Leave a job there as versions did whose files named no schema."""
+    (directory / "steps.json").write_text('{"key": "k", "steps": []}')
+    result = '{"key": "k", "results": [{"status": 0, "stdout": "old", "stderr": ""}]}'
+    (directory / "result.json").write_text(result)
+
+
+def test_what_an_older_version_left_counts_for_nothing(systemd_host: Host, tmp_path: Path) -> None:
+    run_job(systemd_host, a_job(step("print('one')"), key="k"))
+    older(tmp_path / "work" / "test")
+    assert not is_underway(systemd_host.target, systemd_host.executor, "test", "k")
+    assert run_job(systemd_host, a_job(step("print('anew')"), key="k"))[0].stdout == "anew\n"
+
+
+def test_a_job_that_an_older_version_began_is_waited_for_and_is_another_one(
+    systemd_host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def its_task() -> None:
+        with suppress(DeployError):  # it hears at last that another took its place
+            run_job(systemd_host, a_job(slow(tmp_path), key="k"))
+
+    first = threading.Thread(target=its_task)
+    first.start()
+    eventually(lambda: begun(tmp_path) == 1, "it has begun", 20)
+    (tmp_path / "work" / "test" / "steps.json").write_text('{"key": "k", "steps": []}')
+    with monkeypatch.context() as bent, pytest.raises(DeployError, match="still runs after 0 s"):
+        bent.setattr("build.remote.jobs.WAIT_S", 0.0)
+        wait_for_job(systemd_host, "test", "Wait for what runs")
+    assert not is_underway(systemd_host.target, systemd_host.executor, "test", "k")
+    assert run_job(systemd_host, a_job(step("print('two')"), key="k"))[0].stdout == "two\n"
+    first.join(20)
+
+
+def test_engines_that_serve_come_before_a_job(systemd_host: Host, tmp_path: Path) -> None:
+    run_job(systemd_host, a_job(step("pass"), timeout_s=90.0))
     options = (tmp_path / "bin" / "units" / "axion-work-test.options").read_text().splitlines()
     assert {"--property=CPUWeight=20", "--property=OOMScoreAdjust=800", "--property=RuntimeMaxSec=90"} <= set(options)
     assert os.stat(tmp_path / "work" / "test").st_mode & 0o777 == 0o700  # noqa: PTH116
@@ -230,9 +262,9 @@ def test_on_this_computer_the_steps_simply_run(tmp_path: Path) -> None:
     target = Target(name="here", root=str(tmp_path), runner="supervisor", python=sys.executable)
     here = Host(target, LocalExecutor(), Reporter())
     heard: list[str] = []
-    (result,) = run_job(here, a_work(step("print('x')")), collecting(heard))
+    (result,) = run_job(here, a_job(step("print('x')")), collecting(heard))
     assert (result.stdout, heard, is_underway(here.target, here.executor, "test", "k")) == ("x\n", ["x"], False)
     with pytest.raises(StepFailedError, match="do it: failed, got exit status 3"):
-        run_job(here, a_work(step("raise SystemExit(3)")))
+        run_job(here, a_job(step("raise SystemExit(3)")))
     forget_job(here, "test")
     assert list(tmp_path.iterdir()) == []

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from agent.protocol import LockAnswer, LockHolder, LockNote, LockOrder
 from build.errors import ConnectionLostError, DeployError
 from build.progress import Reporter
 from build.remote import lock
@@ -41,7 +42,7 @@ def eventually(condition: Callable[[], object], bound_s: float = 10.0) -> None:
 def another_task(root: Path) -> Iterator[Session]:
     """What somebody else's task in the middle of a change keeps open."""
     session = LocalExecutor().open(hold_command(host_at(root).target, "fab build-and-deploy"))
-    assert session.receive(10) == '{"taken": true}'
+    assert session.receive(10) == LockAnswer("taken").to_json()
     yield session
     session.close()
 
@@ -81,7 +82,7 @@ def test_the_lock_of_a_task_that_was_killed_is_free_at_once_and_its_change_is_in
     with host_lock(host, "fab rollback"):
         assert '"what": "fab rollback"' in (tmp_path / "state" / "deploy.lock").read_text()
     task.communicate(timeout=10)
-    lines = [{key: line[key] for key in ("who", "what", "release", "outcome")} for line in history(host).lines]
+    lines = [{key: getattr(line, key) for key in ("who", "what", "release", "outcome")} for line in history(host).lines]
     assert lines == [
         {
             "who": operator(),
@@ -99,15 +100,15 @@ def test_unlock_names_the_holder_and_ends_it_only_when_told_to(tmp_path: Path) -
     with another_task(tmp_path) as task:
         held = unlock(host, is_really=False)
         assert held is not None
-        assert (held["who"], held["what"]) == (operator(), "fab build-and-deploy")
-        task.send("{}")
+        assert (held.who, held.what) == (operator(), "fab build-and-deploy")
+        task.send(LockNote().to_json())
         ended = unlock(host, is_really=True)
         assert ended is not None
-        assert ended["pid"] == held["pid"]
-        assert task.receive(10) == '{"unlocked": true}'
+        assert ended.pid == held.pid
+        assert task.receive(10) == LockAnswer("unlocked").to_json()
         with host_lock(host, "fab stop"):
             pass
-    outcomes = [(line["what"], line["outcome"]) for line in history(host).lines]
+    outcomes = [(line.what, line.outcome) for line in history(host).lines]
     assert outcomes == [
         ("fab build-and-deploy", "ended by fab unlock"),
         ("fab unlock", "ended fab build-and-deploy"),
@@ -123,7 +124,7 @@ def test_a_failure_is_logged_with_its_first_line_and_what_changed_nothing_is_not
         held.note(is_change=False)
     with pytest.raises(KeyboardInterrupt), host_lock(host, "fab stop"):
         raise KeyboardInterrupt
-    assert [(line["what"], line["outcome"]) for line in history(host).lines] == [
+    assert [(line.what, line.outcome) for line in history(host).lines] == [
         ("fab restart alpha", "failed: alpha: does not answer, got nothing."),
         ("fab stop", "interrupted"),
     ]
@@ -159,7 +160,7 @@ def test_a_lock_that_was_lost_with_the_connection_is_taken_again(
         time.sleep(0.3)
         with pytest.raises(DeployError, match="being changed by somebody else"):
             host_lock(host_at(tmp_path), "fab stop").__enter__()
-    assert [(line["release"], line["outcome"]) for line in history(host).lines] == [
+    assert [(line.release, line.outcome) for line in history(host).lines] == [
         ("one", "the task was not heard of any more"),
         ("one", "done"),
     ]
@@ -215,12 +216,12 @@ def test_a_task_that_is_cut_off_for_good_ends_too(tmp_path: Path, monkeypatch: p
 
 def test_who_is_silent_for_too_long_loses_the_lock(tmp_path: Path) -> None:
     file = agent_file(tmp_path, {"lock.py": ("SILENCE_S = 60.0", "SILENCE_S = 0.3")})
-    order = json.dumps({"do": "hold", "root": str(tmp_path), "who": "a@b", "what": "fab stop"})
+    order = LockOrder("hold", str(tmp_path), "a@b", "fab stop").to_json()
     session = LocalExecutor().open(Command(argv=(sys.executable, "-I", str(file), "lock", order), what="hold"))
-    assert session.receive(10) == '{"taken": true}'
+    assert session.receive(10) == LockAnswer("taken").to_json()
     assert session.receive(10) is None
     session.close()
-    assert history(host_at(tmp_path)).lines[0]["outcome"] == "the task was not heard of for 0.3 s"
+    assert history(host_at(tmp_path)).lines[0].outcome == "the task was not heard of for 0.3 s"
 
 
 def test_nothing_of_the_lock_outlives_its_block(tmp_path: Path) -> None:
@@ -230,10 +231,10 @@ def test_nothing_of_the_lock_outlives_its_block(tmp_path: Path) -> None:
     assert not Path(f"/proc/{pid}").exists()
 
 
-def test_a_holder_of_an_older_kind_is_named_as_far_as_it_is_known(tmp_path: Path) -> None:
+def test_who_holds_a_lock_is_told_in_a_sentence(tmp_path: Path) -> None:
     target = host_at(tmp_path).target
-    assert lock.held_problem(target, {"who": "a@b", "what": "x", "since": "then", "silent_s": 3}) == (
+    assert lock.held_problem(target, LockHolder("a@b", "x", "then", 7, 3)) == (
         "main: being changed by somebody else, got a@b, `x`, since then, last heard of 3 s ago. "
         "Wait until it ends; `fab unlock --yes` ends it."
     )
-    assert "got unknown, `unknown`, since unknown, last heard of ? s ago" in lock.held_problem(target, {})
+    assert "got somebody unknown, `something unknown`, since ?, last" in lock.held_problem(target, LockHolder())

@@ -1,4 +1,4 @@
-"""Pieces of long work for tests."""
+"""Pieces of jobs for tests."""
 
 import sys
 from typing import Any
@@ -13,5 +13,5 @@ def step(code: str, **given: Any) -> Command:
     return Command(argv=(sys.executable, "-I", "-c", code), **{"what": "do it", "timeout_s": 20.0, **given})
 
 
-def a_work(*steps: Command, **given: Any) -> Job:
+def a_job(*steps: Command, **given: Any) -> Job:
     return Job(**{"name": "test", "what": "test it", "steps": steps, "timeout_s": 60.0, **given})
