@@ -20,7 +20,7 @@ def sentences(kind: type[BaseModel]) -> Mapping[str, str]:
     """Read the docstring below each field from the source, on one line, by the key that a file has for it."""
     (definition,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
     assert isinstance(definition, ast.ClassDef), f"{kind} is a class"
-    found = {}
+    found = dict(sentences(kind.__base__)) if kind.__base__ not in (None, BaseModel) else {}
     for field, below in itertools.pairwise(definition.body):
         match field, below:
             case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):

@@ -4,6 +4,7 @@ import difflib
 import json
 import tomllib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any, get_args, get_origin
 
@@ -11,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from deployment.document import Document, Path
+from deployment.documented import kinds_within
 
 OBSOLETE: Mapping[str, Mapping[str, str]] = tomllib.loads(
     FilePath(__file__).with_name("obsolete.toml").read_text(encoding="utf-8")
@@ -31,16 +33,16 @@ def describe(error: ValidationError, at: Path, document: Document, model: type[B
 
 def unknown_key(document: Document, path: Path, value: Any, model: type[BaseModel]) -> str:
     """Say that a key is not one of the model's fields, and which may be meant."""
-    return f"{document.where(path)}: unknown key, got {shown(value)}. {_instead(path, path, model)}."
+    return f"{document.where(path)}: unknown key, got {shown(value)}. {_instead(path, model)}."
 
 
 def _sentence(item: Any, at: Path, document: Document, model: type[BaseModel]) -> str:
-    within = tuple(part for part in item["loc"] if part not in NOT_KEYS)
-    path = (*at, *within)
+    item = _of_the_kind(item) if item["type"].startswith("union_tag") else item
+    spot = _spot(item["loc"], model)
+    path, within, wanted = (*at, *spot.path), spot.path, spot.wanted
     place = document.where(path)
     if item["type"] == "extra_forbidden":
-        return f"{place}: unknown key, got {shown(item['input'])}. {_instead(path, within, model)}."
-    wanted = _description(within, model)
+        return f"{place}: unknown key, got {shown(item['input'])}. {_instead(path, spot.parent)}."
     if item["type"] == "missing":
         return f"{place}: missing. Give {wanted}."
     if "[key]" in item["loc"]:
@@ -49,6 +51,17 @@ def _sentence(item: Any, at: Path, document: Document, model: type[BaseModel]) -
     if item["type"] == "string_pattern_mismatch" and "aliases" in within:
         return f"{place}: not a usable alias, got {shown(item['input'])}. {ALIAS_RULE}."
     return f"{place}: {_what(item)}, got {shown(item['input'])}. Give {wanted}."
+
+
+def _of_the_kind(item: Any) -> Any:
+    """What pydantic says of a mapping that names no kind, or none that there is, as it would of that field."""
+    key = item["ctx"]["discriminator"].strip("'")
+    is_given = key in item["input"]
+    return item | {
+        "loc": (*item["loc"], key),
+        "type": "unknown_kind" if is_given else "missing",
+        "input": item["input"].get(key),
+    }
 
 
 NAME_RULE = "Use up to 31 of a-z, 0-9, _ and -, starting with a letter or digit: it becomes a unit and a file name"
@@ -78,6 +91,7 @@ WORDS = {
     "string_pattern_mismatch": "not of the expected form",
     "float_parsing": "not a number",
     "float_type": "not a number",
+    "unknown_kind": "no such kind",
 }
 
 
@@ -90,11 +104,10 @@ def _what(item: Any) -> str:
     return WORDS.get(item["type"], str(item["msg"]).lower())
 
 
-def _instead(path: Path, within: Path, model: type[BaseModel]) -> str:
+def _instead(path: Path, parent: type[BaseModel] | None) -> str:
     place = ".".join("NAME" if step == 1 and path[0] == "models" else str(part) for step, part in enumerate(path[:-1]))
     if known := OBSOLETE.get(place, {}).get(str(path[-1])):
         return known
-    parent = _model_at(within[:-1], model)
     fields = [field.alias or name for name, field in parent.model_fields.items()] if parent else []
     # A namespace in front, as in axion:hosts, would make all names alike.
     bare = {field.rpartition(":")[2]: field for field in fields}
@@ -104,31 +117,43 @@ def _instead(path: Path, within: Path, model: type[BaseModel]) -> str:
     return f"Delete it; known here: {', '.join(fields)}"
 
 
-def _description(within: Path, model: type[BaseModel]) -> str:
+@dataclass(frozen=True, slots=True)
+class _Spot:
+    """Where something is wrong."""
+
+    path: Path
+    """Keys as the file has them, without the steps that pydantic adds."""
+    parent: type[BaseModel] | None
+    """The class that the last key is, or should be, a field of."""
+    wanted: str
     """The expectation written at the field, or at the list or mapping that the wrong value is an item of."""
-    for end in range(len(within), 0, -1):
-        parent = _model_at(within[: end - 1], model)
-        field = _field(parent, within[end - 1]) if parent else None
-        if field is not None and field.description:
-            return field.description
-    return "a value of the documented form"
 
 
-def _model_at(path: Path, model: type[BaseModel]) -> type[BaseModel] | None:
-    """Follow field names down nested models; None where the path leaves them."""
-    current: type[BaseModel] = model
-    parts = iter(path)
-    for part in parts:
-        field = _field(current, part)
-        annotation = field.annotation if field else None
-        if get_origin(annotation) is dict:
-            next(parts, None)  # the key in the mapping, which is no field
-        inner = [kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type)]
-        models = [kind for kind in inner if issubclass(kind, BaseModel)]
-        if not models:
-            return None
-        current = models[0]
-    return current
+def _spot(steps: Path, model: type[BaseModel]) -> _Spot:
+    """Follow pydantic's steps down nested models."""
+    path: Path = ()
+    parent: type[BaseModel] | None = None
+    inner, wanted, is_key = [model], "a value of the documented form", False
+    for step in (each for each in steps if each not in NOT_KEYS):
+        chosen = [kind for kind in inner if not is_key and step in _tags(kind)]
+        if chosen:  # of several kinds, pydantic names the one that the mapping says it is
+            inner = chosen
+            continue
+        path = (*path, step)
+        if is_key:
+            is_key = False
+            continue
+        parent = inner[0] if inner else None
+        field = _field(parent, step) if parent else None
+        wanted = field.description or wanted if field else wanted
+        is_key = field is not None and get_origin(field.annotation) is dict
+        inner = list(kinds_within(field.annotation)) if field else []
+    return _Spot(path, parent, wanted)
+
+
+def _tags(kind: type[BaseModel]) -> tuple[str, ...]:
+    """What a mapping says that is of this kind, where there are several."""
+    return get_args(kind.model_fields["kind"].annotation) if "kind" in kind.model_fields else ()
 
 
 def _field(model: type[BaseModel], part: str | int) -> FieldInfo | None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel
@@ -95,7 +95,7 @@ PARTS = (
         root=Inventory,
         about="Hosts that `fab` may deploy to. `pulumi up` writes one for a stack by itself. For hosts that are not "
         "Google's write one by hand: see [a host that is not Google's](operations.md#a-host-that-is-not-googles).",
-        examples=("inventory.json",),
+        examples=("inventory.json", "inventory.google.json"),
     ),
 )
 
@@ -106,34 +106,41 @@ class Section:
 
     kind: type[BaseModel]
     path: tuple[str, ...]
+    of: str = ""
+    """Which of several kinds a mapping there says that it is."""
 
     @property
     def title(self) -> str:
         """The noun, and the key that it stands at."""
-        words = re.sub(r"Settings$|^Inventory(?=Host)", "", self.kind.__name__)
-        noun = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", words).capitalize()
+        words = self.kind.__name__.removesuffix("Settings")
+        noun = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", words).capitalize().replace("Ssh", "SSH")
         return f"{noun}: `{'.'.join(self.path)}`" if self.path else f"{noun}: top level"
 
     @property
     def keys(self) -> Mapping[str, str]:
-        """The keys as a file has them, and the fields that hold them."""
-        return {field.alias or name: name for name, field in self.kind.model_fields.items()}
+        """The keys as a file has them, and the fields that hold them. What several kinds share is told once."""
+        own = vars(self.kind)["__annotations__"]
+        return {field.alias or name: name for name, field in self.kind.model_fields.items() if name in own}
 
     @cached_property
     def schema(self) -> Mapping[str, Any]:
         """The JSON schema of its fields."""
-        properties: Mapping[str, Any] = self.kind.model_json_schema()["properties"]
-        return properties
+        properties = self.kind.model_json_schema()["properties"]
+        return {key: properties[key] for key in self.keys}
 
 
-def sections(root: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[Section]:
-    """Yield a class and all below it, in the order of the file."""
-    yield Section(root, path)
+def sections(root: type[BaseModel], path: tuple[str, ...] = (), of: str = "") -> Iterator[Section]:
+    """Yield a class and all below it, in the order of the file. Before several kinds comes what they share."""
+    yield Section(root, path, of)
     for name, field in root.model_fields.items():
         at = (*path, field.alias or name)
-        is_mapping = str(field.annotation).startswith("dict[")
-        for kind in kinds_within(field.annotation):
-            yield from sections(kind, (*at, NAME) if is_mapping else at)
+        inner = (*at, NAME) if str(field.annotation).startswith("dict[") else at
+        kinds = list(kinds_within(field.annotation))
+        shared = kinds[0].__base__ if len(kinds) > 1 else None
+        if shared is not None:
+            yield Section(shared, inner)
+        for kind in kinds:
+            yield from sections(kind, inner, get_args(kind.model_fields["kind"].annotation)[0] if shared else "")
 
 
 def page() -> str:
@@ -158,7 +165,7 @@ def _part(part: Part) -> Iterator[str]:
 def _entry(part: Part, section: Section, key: str, field: str) -> Iterator[str]:
     """One key: what it does, what to give, type, default, example."""
     path, info = (*section.path, key), section.kind.model_fields[field]
-    yield f"#### `{'.'.join(path)}`\n"
+    yield f"#### `{'.'.join(path)}`{f' ({section.of})' if section.of else ''}\n"
     told = sentences(section.kind).get(key)
     assert told, f"{section.kind.__name__}.{field} has no docstring that says what it does"
     yield from (*_wrapped(told), "")
@@ -169,7 +176,8 @@ def _entry(part: Part, section: Section, key: str, field: str) -> Iterator[str]:
     else:
         yield from _item(f"Value: {_value(key, str(info.description), section.schema[key])}")
     yield from _item(_default(key, info.is_required(), info.default))
-    example = next((found for value in part.values for found in _at(value, path)), None)
+    places = (each for value in part.values for each in _at(value, section.path) if isinstance(each, dict))
+    example = next((each[key] for each in places if key in each and section.of in ("", each.get("kind"))), None)
     if not inner and key not in SECRETS:
         pair = f'"{key}": {json.dumps(example)}' if part.is_json else f"{key}: {_shown(example)}"
         yield from _item(f"Example: `{pair}`")

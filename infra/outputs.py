@@ -36,10 +36,10 @@ def _inventory(checked: CheckedStack, known: Mapping[str, Any]) -> dict[str, Any
     settings = checked.settings
     hosts = {
         name: {
+            "kind": "google",
             **known["hosts"][name],
             "zone": settings.zone_of(name),
             "machine_type": host.machine_type,
-            "ssh_user": None,
             "device_paths": {"data": DATA_PATH},
             "data_mount": HOST_ROOT,
             "gateway_clients": [
@@ -52,15 +52,13 @@ def _inventory(checked: CheckedStack, known: Mapping[str, Any]) -> dict[str, Any
         for name, host in settings.hosts.items()
     }
     secrets = known["secrets"]
-    data = {
-        "schema": SCHEMA,
-        "stack": checked.stack,
+    google = {
         "project": settings.project,
         "zone": settings.zone,
-        "hosts": hosts,
         "secret_ids": {"gateway_api_keys": secrets["gateway-api-keys"], "hub_token": secrets.get("hub-token")},
         "bucket": known["bucket"],
     }
+    data = {"schema": SCHEMA, "stack": checked.stack, "google": google, "hosts": hosts}
     # In a preview an address may not be there yet.
     return data if pulumi.runtime.is_dry_run() else inventory_from(data).as_data()
 

@@ -131,8 +131,8 @@ def pull_job(target: Target, wanted: Mapping[str, Any], means: Means) -> Job:
         env=HUB_SETTINGS if source.kind == "hub" else {},
     )
     credentials: dict[str, FromSecretManager | FromCaller] = {}
-    if target.cloud is not None and target.cloud.hub_token_secret is not None:
-        credentials["hub_token"] = FromSecretManager(secret=target.cloud.hub_token_secret)
+    if target.hub_token_secret is not None:
+        credentials["hub_token"] = FromSecretManager(secret=target.hub_token_secret)
     elif token := os.environ.get("HF_TOKEN"):
         credentials["hub_token"] = FromCaller(value=token)
     needs_token = source.kind == "hub"

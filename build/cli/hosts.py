@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from build.cloud.gcloud import Gcloud
-from build.cloud.instance import GoogleHost, identity_file, proxy
+from build.cloud.instance import Instance, identity_file, proxy
 from build.cloud.pulumi_cli import Pulumi, PulumiError, project_directory
 from build.errors import DeployError
 from build.progress import Reporter
@@ -22,7 +22,7 @@ from build.remote.ssh.reach import BOOT_PATIENCE_S, RESTART_PATIENCE_S, Way
 from build.remote.target import local_target, remote_target
 from deployment.errors import ConfigError
 from deployment.refusals.cloud_errors import Kind
-from deployment.stack.inventory import Inventory, InventoryHost, inventory_from, parse_inventory
+from deployment.stack.inventory import GoogleHost, Inventory, InventoryHost, SshHost, inventory_from, parse_inventory
 from deployment.stack.name import StackName
 
 PROXIES = ("ALL_PROXY", "all_proxy", "HTTPS_PROXY", "https_proxy")
@@ -141,8 +141,8 @@ def _cached(cache: Path, error: DeployError, reporter: Reporter) -> Inventory:
 
 def ssh_executor(inventory: Inventory, host: InventoryHost, reporter: Reporter, words: str) -> SshExecutor:
     """Commands on a host of an inventory, which `words` name. Nothing is asked or connected before the first one."""
-    if host.is_google:
-        google = GoogleHost(
+    if isinstance(host, GoogleHost):
+        google = Instance(
             gcloud=Gcloud(LocalExecutor(), inventory.project),
             host=host,
             key_directory=project_directory() / "out" / "inventory" / "host_keys",
@@ -154,13 +154,8 @@ def ssh_executor(inventory: Inventory, host: InventoryHost, reporter: Reporter, 
     return SshExecutor(lambda: way.reach(reporter), say=partial(reporter.say, style="yellow"))
 
 
-def written_route(host: InventoryHost) -> Route:
+def written_route(host: SshHost) -> Route:
     """The way to a host whose address and keys somebody wrote down."""
-    assert host.ssh_address is not None and host.known_hosts is not None, "else Google knows it"
-    if host.ssh_user is None:
-        raise ConfigError(
-            [f"hosts.{host.name}.ssh_user: missing, got null. Give the user to log in as: no OS Login here."]
-        )
     path = Path(host.known_hosts).expanduser()
     name = host.ssh_address if host.ssh_port == 22 else f"[{host.ssh_address}]:{host.ssh_port}"
     scan = f"`ssh-keyscan -p {host.ssh_port} {host.ssh_address}`, compared with `ssh-keygen -lf` on the host itself"
@@ -169,7 +164,7 @@ def written_route(host: InventoryHost) -> Route:
     return Route(
         name=host.name,
         address=host.ssh_address,
-        tunnel=proxy(host, host.ssh_user),
+        tunnel=proxy(host, host.ssh_address, host.ssh_user),
         is_proxy=host.ssh_proxy_command is not None,
         if_absent=PROXIED if is_in_environment and host.ssh_proxy_command is None else IF_ABSENT,
         port=host.ssh_port,

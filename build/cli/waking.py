@@ -21,7 +21,7 @@ from build.remote.executor import LocalExecutor
 from build.remote.host import Host
 from deployment.errors import ConfigError
 from deployment.refusals.cloud_errors import Kind
-from deployment.stack.inventory import InventoryHost
+from deployment.stack.inventory import GoogleHost, Inventory, InventoryHost
 
 # Google answers when the machine runs, after half a minute; from a suspension it copies the memory back first.
 START_TIMEOUT_S = 600.0
@@ -45,14 +45,14 @@ def start(
     read = selection.read(Reporter(), LocalExecutor())
     known = {each.name: (each, selection.words(key)) for key, each in read.hosts.items()}
     with selection.hosts(read) as hosts:
-        one_after_another(hosts, lambda each: wake(each, *known[each.target.name], read.project, timeout_s))
+        one_after_another(hosts, lambda each: wake(each, *known[each.target.name], read, timeout_s))
 
 
-def wake(host: Host, written: InventoryHost, words: str, project: str, timeout_s: float) -> None:
+def wake(host: Host, written: InventoryHost, words: str, inventory: Inventory, timeout_s: float) -> None:
     """Bring one host from whatever state to serving. `words` name it on a command line. Raises DeployError."""
     name = host.target.name
-    if written.is_google:
-        started = _start(host, Gcloud(LocalExecutor(), project), written, words)
+    if isinstance(written, GoogleHost):
+        started = _start(host, Gcloud(LocalExecutor(), inventory.project), written, words)
         host.reporter.say(f"{name}: {started}")
     facts = _booted(host)
     description = facts.release(facts.current)
@@ -81,7 +81,7 @@ def _booted(host: Host) -> Facts:
         time.sleep(LOOK_S)
 
 
-def _start(host: Host, gcloud: Gcloud, written: InventoryHost, words: str) -> str:
+def _start(host: Host, gcloud: Gcloud, written: GoogleHost, words: str) -> str:
     """Have Google start it, and say what that was. Nothing to do for one that runs."""
     at = f"--zone={written.zone}"
     described = gcloud.ask(f"ask for the state of {written.name}", "compute", "instances", "describe", written.name, at)
@@ -103,7 +103,7 @@ def _start(host: Host, gcloud: Gcloud, written: InventoryHost, words: str) -> st
     return f"started, was {state}"
 
 
-def _refusal(error: GcloudError, written: InventoryHost, words: str) -> DeployError:
+def _refusal(error: GcloudError, written: GoogleHost, words: str) -> DeployError:
     if error.error.kind is not Kind.STOCKOUT:
         return error
     return DeployError(

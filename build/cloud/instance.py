@@ -13,7 +13,7 @@ from build.errors import DeployError
 from build.remote.ssh.connection import INSTALL_GCLOUD, NotYet, Route, proxy_argv, tunnel_argv
 from build.remote.ssh.host_keys import HostKey, KnownKeys, keys_in_file, read_guest_attributes, store_keys, stored_keys
 from deployment.refusals.cloud_errors import Kind
-from deployment.stack.inventory import InventoryHost
+from deployment.stack.inventory import AnyHost, GoogleHost
 
 COMING_UP = ("PROVISIONING", "STAGING", "RUNNING", "REPAIRING")
 STARTS = {"TERMINATED": "start", "STOPPED": "start", "SUSPENDED": "resume"}
@@ -24,11 +24,11 @@ GOOGLE_KEY = "google_compute_engine"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GoogleHost:
+class Instance:
     """An instance, and where its keys are kept between two connections."""
 
     gcloud: Gcloud
-    host: InventoryHost
+    host: GoogleHost
     key_directory: Path
     words: str
     """What names this host on `fab`'s command line."""
@@ -47,17 +47,18 @@ class GoogleHost:
 
     def _route(self, described: Any, user: Any, known: Any) -> Route:
         host, project = self.host, self.gcloud.project
+        address = host.ssh_address or host.name
         tunnel = tunnel_argv(host.name, port=host.ssh_port, project=project, zone=host.zone)
         identity = identity_file(host)
         return Route(
             name=host.name,
-            address=host.ssh_address or host.name,
+            address=address,
             port=host.ssh_port,
             user=user,
             known=known,
             identity_file=identity,
             has_other_keys=self.host.identity_file is None,
-            tunnel=proxy(host, user) or (None if host.ssh_address else tunnel),
+            tunnel=proxy(host, address, user) or (None if host.ssh_address else tunnel),
             is_proxy=host.ssh_proxy_command is not None,
             is_fresh=is_fresh(described, datetime.now(UTC)),
             if_refused=self._if_refused(identity),
@@ -131,12 +132,12 @@ class GoogleHost:
         return command_to_type(f"gcloud compute instances {verb}", self.host, self.gcloud.project)
 
 
-def command_to_type(command: str, host: InventoryHost, project: str) -> str:
+def command_to_type(command: str, host: GoogleHost, project: str) -> str:
     """A line about an instance, to be pasted into a shell."""
     return f"{command} {shlex.quote(host.name)} --project={shlex.quote(project)} --zone={shlex.quote(host.zone)}"
 
 
-def another_instance(host: InventoryHost, described: Mapping[str, Any]) -> str | None:
+def another_instance(host: GoogleHost, described: Mapping[str, Any]) -> str | None:
     """Say that an instance is not the one that the inventory knows, if so. Pure."""
     instance = str(described.get("id", ""))
     if instance == host.instance_id:
@@ -147,7 +148,7 @@ def another_instance(host: InventoryHost, described: Mapping[str, Any]) -> str |
     )
 
 
-def state_problem(host: InventoryHost, words: str, described: Mapping[str, Any]) -> str | None:
+def state_problem(host: GoogleHost, words: str, described: Mapping[str, Any]) -> str | None:
     """Say why this instance cannot be connected to, now or ever. `words` name it on a command line. Pure."""
     state = str(described.get("status", "UNKNOWN"))
     if problem := another_instance(host, described):
@@ -166,7 +167,7 @@ def login_name(profile: Any) -> str | None:
     return str(chosen["username"]) if chosen else None
 
 
-def identity_file(host: InventoryHost) -> Path | None:
+def identity_file(host: AnyHost) -> Path | None:
     """The inventory's key, else the one that gcloud makes; None for an agent's keys and ssh's usual ones."""
     if host.identity_file is not None:
         return Path(host.identity_file).expanduser()
@@ -174,11 +175,11 @@ def identity_file(host: InventoryHost) -> Path | None:
     return usual if usual.is_file() else None
 
 
-def proxy(host: InventoryHost, user: str) -> tuple[str, ...] | None:
+def proxy(host: AnyHost, address: str, user: str) -> tuple[str, ...] | None:
     """The program that somebody wrote down as the way to a host."""
     if host.ssh_proxy_command is None:
         return None
-    return proxy_argv(host.ssh_proxy_command, address=host.ssh_address or host.name, port=host.ssh_port, user=user)
+    return proxy_argv(host.ssh_proxy_command, address=address, port=host.ssh_port, user=user)
 
 
 def is_fresh(described: Mapping[str, Any], now: datetime) -> bool:

@@ -12,7 +12,7 @@ from agent.protocol import RunnerKind
 from build.remote.agent import Agent
 from deployment.errors import ConfigError
 from deployment.stack.host_root import local_root
-from deployment.stack.inventory import Inventory, InventoryHost
+from deployment.stack.inventory import GoogleHost, Inventory, InventoryHost
 
 # What programs need to run at all. Whatever else a shell holds, keys and tokens among it, is not for engines.
 KEPT_VARIABLES = ("HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ", "USER")
@@ -20,16 +20,6 @@ REMOTE_PYTHON = "/usr/bin/python3"
 REPOSITORY = Path(__file__).resolve().parents[2]
 DEMO_STORE = REPOSITORY / "out" / "demo"
 """Where the demonstration's models are made."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cloud:
-    """Where the host's stack keeps what a deployment may need: names, never values."""
-
-    project: str
-    zone: str
-    bucket: str | None
-    hub_token_secret: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +36,8 @@ class Target:
     """All that the process runner, and so every engine, gets of the caller's environment."""
     user: str | None = None
     """Who engines and gateway run as on a host of their own; None for the caller."""
-    cloud: Cloud | None = None
-    """What the host may use of its cloud; None on this computer."""
+    hub_token_secret: str | None = None
+    """The secret of its cloud that holds the hub's token: its name, never its value."""
     boot_log: str | None = None
     """The command that shows why `root` is no mount, on a host where it has to be one; None where a directory does."""
     clients: tuple[str, ...] = ()
@@ -60,7 +50,7 @@ class Target:
     @property
     def is_here(self) -> bool:
         """Whether it is this computer, whose files are also those that a person sees."""
-        return self.cloud is None
+        return self.user is None
 
     @property
     def agent(self) -> Agent:
@@ -86,16 +76,11 @@ def remote_target(inventory: Inventory, host: InventoryHost) -> Target:
         runner="systemd",
         python=REMOTE_PYTHON,
         user="axion",
-        boot_log=boot_log_command(inventory.project, host) if host.has_data_disk else None,
+        boot_log=_boot_log(inventory, host),
         clients=host.gateway_clients,
         keys=host.gateway_keys,
         models=host.models,
-        cloud=Cloud(
-            project=inventory.project,
-            zone=host.zone,
-            bucket=inventory.bucket,
-            hub_token_secret=inventory.secret_ids.hub_token,
-        ),
+        hub_token_secret=inventory.google.secret_ids.hub_token if inventory.google else None,
     )
 
 
@@ -106,9 +91,12 @@ def path_on(target: Target, path: str, models_file: Path) -> str:
     return posixpath.normpath(posixpath.join(target.root, "models", path))
 
 
-def boot_log_command(project: str, host: InventoryHost) -> str:
-    """What to type to see what the startup script of an instance did."""
-    return f"gcloud compute instances get-serial-port-output {host.name} --project={project} --zone={host.zone}"
+def _boot_log(inventory: Inventory, host: InventoryHost) -> str | None:
+    """What to type to see what the startup script of an instance did, where that had a disk to mount."""
+    if not isinstance(host, GoogleHost) or host.device_paths is None:
+        return None
+    at = f"--project={inventory.project} --zone={host.zone}"
+    return f"gcloud compute instances get-serial-port-output {host.name} {at}"
 
 
 def _chosen_root() -> Path:

@@ -4,10 +4,10 @@ Pulumi knows no files on a host and Fabric knows nothing of Google: this is all 
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
+from pydantic import AfterValidator, Field, ValidationError
 
 from deployment.document import Document
 from deployment.errors import ConfigError
@@ -17,53 +17,28 @@ from deployment.stack.addresses import client_range
 from deployment.stack.host_root import KIND as HOST_ROOT_KIND
 from deployment.stack.host_root import host_root
 
-SCHEMA: Literal["axion.inventory/1"] = "axion.inventory/1"
+SCHEMA: Literal["axion.inventory/2"] = "axion.inventory/2"
+VERSION_1 = "axion.inventory/1"
+OF_GOOGLE = ("project", "zone", "secret_ids", "bucket")
+"""What version 1 had at its top, for hosts of one's own too."""
+GOOGLE_ONLY = ("instance_id", "zone", "machine_type", "internal_ip", "external_ip", "device_paths")
+KINDS = "google for an instance of Google's, or ssh for any other host"
 
 
 class DevicePaths(Frozen):
     """Block devices by names that survive a reboot."""
 
     data: str = Field(pattern=r"^/dev/disk/by-id/google-[a-z0-9-]+$", description="a path below /dev/disk/by-id")
-    """The disk that is mounted at `data_mount`. Only a host of Google's needs it to be true."""
+    """The disk that is mounted at `data_mount`."""
 
 
-# Left out where they say nothing: an inventory looks to older checkouts as it did before there were these fields.
-LEFT_OUT: Mapping[str, object] = {
-    "ssh_address": None,
-    "ssh_port": 22,
-    "known_hosts": None,
-    "identity_file": None,
-    "ssh_proxy_command": None,
-    "gateway_clients": [],
-    "gateway_keys": None,
-    "models": None,
-}
+class AnyHost(Frozen):
+    """What may be said of every host, whoever has it."""
 
-
-class InventoryHost(Frozen):
-    """One host, as far as another program needs to know it."""
-
-    name: str = Field(description="the instance's name in the cloud")
-    """Google's name of the machine. For another host: any name, used in messages and by `--host`."""
-    instance_id: str = Field(pattern=r"^\d+$", description="the number that a replaced instance does not keep")
-    """Under this number `fab` keeps the host's keys. For another host write `0`."""
-    zone: str = Field(description="a zone such as us-central1-a")
-    """Where Google has the machine. For another host write `none`."""
-    machine_type: str = Field(description="a machine type such as c4a-standard-32")
-    """What `fab` shows. For another host write `none`. Cores and memory are read on the host itself."""
-    internal_ip: str = Field(description="its address in the stack's network")
-    """Shown to you. `fab` does not connect to it: see `ssh_address`."""
-    external_ip: str | None = Field(description="its address outside, or null")
-    """Shown to you. `fab` does not connect to it."""
-    ssh_user: str | None = Field(description="who to log in as, or null where OS Login decides")
-    """root, or somebody who may use sudo without a password."""
-    device_paths: DevicePaths | None = Field(
-        description="a mapping such as {data: /dev/disk/by-id/google-axion-data}, or null without a data disk"
-    )
-    """The data disk. For a host without one: null."""
+    name: str = Field(min_length=1, description="the host's name, for an instance its name in the cloud")
+    """Used in messages and by `--host`."""
     data_mount: Annotated[str, AfterValidator(host_root)] = Field(description=HOST_ROOT_KIND)
     """Where everything of ours goes on the host: engines, models, releases and logs. `fab uninstall` empties it."""
-    # Absent in inventories older than these fields: closed, and no key is asked for.
     gateway_clients: tuple[Annotated[str, AfterValidator(client_range)], ...] = Field(
         (), description="the ranges whose clients may connect to the gateway, such as [10.20.0.0/24]"
     )
@@ -78,13 +53,8 @@ class InventoryHost(Frozen):
         None, min_length=1, description="the models file that it serves, relative to the checkout, or null: models.yaml"
     )
     """What this host serves. Left out, it is models.yaml of the checkout."""
-    # Only for inventories that people write, of hosts that are not reached as Google's are. Absent means null.
-    ssh_address: str | None = Field(None, description="an address to connect to directly, or null for IAP")
-    """How to reach a host that is not Google's."""
     ssh_port: int = Field(22, ge=1, le=65535, description="a port number")
     """The port of its SSH server."""
-    known_hosts: str | None = Field(None, description="a file with the host's keys, or null for guest attributes")
-    """What the host must prove itself with, as `ssh-keyscan` writes it. Any other key is refused."""
     identity_file: str | None = Field(None, description="a file with a private key, or null for the usual ones")
     """Your key for this host. Left out, those of an agent and the usual files are tried."""
     ssh_proxy_command: str | None = Field(
@@ -94,52 +64,95 @@ class InventoryHost(Frozen):
     )
     """How to reach a host behind another one, such as `ssh -W %h:%p bastion`."""
 
-    @property
-    def is_google(self) -> bool:
-        """Whether Google knows this host: a hand-written one that gives address and keys needs no cloud."""
-        return self.ssh_address is None or self.known_hosts is None
 
-    @property
-    def has_data_disk(self) -> bool:
-        """Whether `data_mount` has to be a mount: on what Google runs. Elsewhere a directory does, be it `/`."""
-        return self.is_google and self.device_paths is not None
+class SshHost(AnyHost):
+    """A host of your own: you write down where it is, who logs in, and what it proves itself with."""
 
-    @model_serializer(mode="wrap")
-    def _without_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        data: dict[str, Any] = handler(self)
-        return {key: value for key, value in data.items() if key not in LEFT_OUT or value != LEFT_OUT[key]}
+    kind: Literal["ssh"] = Field(description=KINDS)
+    """Says that this is a host of your own."""
+    ssh_address: str = Field(min_length=1, description="an address or a name to connect to")
+    """Where its SSH server listens."""
+    ssh_user: str = Field(min_length=1, description="the user to log in as")
+    """root, or somebody who may use sudo without a password."""
+    known_hosts: str = Field(min_length=1, description="a file with the host's keys")
+    """What the host must prove itself with, as `ssh-keyscan` writes it. Any other key is refused."""
+
+
+class GoogleHost(AnyHost):
+    """An instance of Google's, reached through Identity-Aware Proxy. `pulumi up` writes it."""
+
+    kind: Literal["google"] = Field(description=KINDS)
+    """Says that this is an instance of Google's."""
+    instance_id: str = Field(pattern=r"^\d+$", description="the number that a replaced instance does not keep")
+    """Under this number `fab` keeps the host's keys."""
+    zone: str = Field(description="a zone such as us-central1-a")
+    """Where Google has the machine."""
+    machine_type: str = Field(description="a machine type such as c4a-standard-32")
+    """What `fab` shows. Cores and memory are read on the host itself."""
+    internal_ip: str = Field(description="its address in the stack's network")
+    """Shown to you. `fab` does not connect to it: see `ssh_address`."""
+    external_ip: str | None = Field(None, description="its address outside, or null")
+    """Shown to you. `fab` does not connect to it."""
+    device_paths: DevicePaths | None = Field(
+        description="a mapping such as {data: /dev/disk/by-id/google-axion-data}, or null without a data disk"
+    )
+    """The data disk, which has to be mounted at `data_mount`. Without one, null: then any directory will do."""
+    ssh_address: str | None = Field(None, description="an address to connect to directly, or null for IAP")
+    """For an instance that you reach without Identity-Aware Proxy."""
+    ssh_user: str | None = Field(None, description="who to log in as, or null where OS Login decides")
+    """root, or somebody who may use sudo without a password. Left out, OS Login tells who you are."""
+    known_hosts: str | None = Field(None, description="a file with the host's keys, or null for guest attributes")
+    """What the instance must prove itself with. Left out, the keys that it published in its guest attributes count."""
 
 
 class SecretIds(Frozen):
     """Where secrets are, never what they are."""
 
     gateway_api_keys: str = Field(description="the full name of a Secret Manager secret")
-    """Written by `pulumi up`. For hosts of your own write `none`, and give `gateway_keys`."""
-    hub_token: str | None = Field(description="the full name of a Secret Manager secret, or null")
-    """Where hosts of Google's read the hub's token. For others: null; `HF_TOKEN` is passed on instead."""
+    """The keys that clients must send."""
+    hub_token: str | None = Field(None, description="the full name of a Secret Manager secret, or null")
+    """Where hosts read the hub's token. Left out, `HF_TOKEN` is passed on instead."""
+
+
+class GoogleProject(Frozen):
+    """What the hosts of Google's have around them."""
+
+    project: str = Field(description="the project's id")
+    """Google's project."""
+    zone: str = Field(description="the stack's zone")
+    """The zone of what has no zone of its own."""
+    secret_ids: SecretIds = Field(description="names of secrets")
+    """Where the stack's secrets are."""
+    bucket: str | None = Field(None, description="the bucket for wheels and weights, or null")
+    """The stack's bucket."""
+
+
+InventoryHost = SshHost | GoogleHost
 
 
 class Inventory(Frozen):
     """Everything of a stack that a deployment needs."""
 
-    schema_: Literal["axion.inventory/1"] = Field(SCHEMA, alias="schema", description=SCHEMA)
-    """Which version of this format the file has."""
+    schema_: Literal["axion.inventory/2"] = Field(alias="schema", description=SCHEMA)
+    """Which version of this format the file has. A file of version 1 is still read."""
     stack: str = Field(description="the stack's name")
     """Shown to you. For hosts of your own: any name."""
-    project: str = Field(description="the project's id")
-    """Google's project. For hosts of your own write `none`."""
-    zone: str = Field(description="the stack's zone")
-    """Google's zone. For hosts of your own write `none`."""
-    hosts: dict[str, InventoryHost] = Field(min_length=1, description="a mapping from host name to host")
+    google: GoogleProject | None = Field(None, description="the project of Google's, or null without one")
+    """Needed with a host of kind `google`."""
+    hosts: dict[str, Annotated[InventoryHost, Field(discriminator="kind")]] = Field(
+        min_length=1, description="a mapping from host name to host"
+    )
     """The hosts. The key is what `--host` takes."""
-    secret_ids: SecretIds = Field(description="names of secrets")
-    """Where the stack's secrets are. For hosts of your own: `none` and null."""
-    bucket: str | None = Field(description="the bucket for wheels and weights, or null")
-    """Written by `pulumi up`. For hosts of your own: null."""
+
+    @property
+    def project(self) -> str:
+        """Google's project. Only for hosts of Google's, which an inventory without a project has none of."""
+        assert self.google is not None, "inventory_from refuses hosts of Google's without it"
+        return self.google.project
 
     def as_data(self) -> dict[str, Any]:
-        """Return it as plain data, as the stack output holds it."""
-        return self.model_dump(mode="json", by_alias=True)
+        """Return it as plain data, as the stack output holds it: what is as it would be anyway is left out."""
+        return self.model_dump(mode="json", by_alias=True, exclude_defaults=True)
 
     def dump(self) -> str:
         """Return it as text; equal inventories give equal text."""
@@ -155,23 +168,62 @@ def parse_inventory(text: str, source: str = "inventory") -> Inventory:
     return inventory_from(data, source)
 
 
-def inventory_from(data: Mapping[str, Any] | Any, source: str = "inventory") -> Inventory:
+def inventory_from(data: Any, source: str = "inventory") -> Inventory:
     """Check plain data. Raises ConfigError with every problem found."""
     if not isinstance(data, dict):
         raise ConfigError([f"{source}: not a mapping, got {shown(data)}. Write it by `pulumi stack output inventory`."])
-    if data.get("schema") != SCHEMA:
+    if data.get("schema") not in (SCHEMA, VERSION_1):
         what = f"not a version that is understood here, got {shown(data.get('schema'))}"
         raise ConfigError([f"{source} schema: {what}. Give {SCHEMA}: run `pulumi up` of this checkout."])
+    data = of_version_2(data) if data["schema"] == VERSION_1 else data
     try:
         inventory = Inventory.model_validate(data)
     except ValidationError as error:
         raise ConfigError(describe(error, (), Document(source, data, {}, ()), Inventory)) from None
-    open_to_all = [
-        f"{source} hosts.{name}.gateway_clients: open to whoever is there, got no gateway_keys. Give the keys that "
-        "clients must send: axion:gatewayApiKeys of the stack, or a file of the host."
-        for name, host in inventory.hosts.items()
-        if host.gateway_clients and host.gateway_keys is None
-    ]
-    if open_to_all:
-        raise ConfigError(open_to_all)
+    problems = [f"{source} {each}" for each in _disagreements(inventory)]
+    if problems:
+        raise ConfigError(problems)
     return inventory
+
+
+def of_version_2(old: Any) -> Any:
+    """Turn plain data of version 1, whose hosts had every field, "none" in those of Google's too, into version 2.
+
+    A host that gave its address and its keys was one of one's own. What is wrong stays, to be found by version 2.
+    """
+    hosts = old.get("hosts")
+    kinds = {name: _kind_of(each) for name, each in hosts.items()} if isinstance(hosts, dict) else {}
+    new = {key: value for key, value in old.items() if key not in OF_GOOGLE} | {"schema": SCHEMA}
+    google = {key: old[key] for key in OF_GOOGLE if key in old}
+    secrets = google.get("secret_ids")
+    if (
+        "ssh" not in kinds.values()
+        or "google" in kinds.values()
+        or (isinstance(secrets, dict) and secrets.get("hub_token"))
+    ):
+        new["google"] = google
+    return new | {"hosts": {name: _host_of_version_2(hosts[name], kind) for name, kind in kinds.items()} or hosts}
+
+
+def _kind_of(old: Any) -> str:
+    is_written = isinstance(old, dict) and old.get("ssh_address") is not None and old.get("known_hosts") is not None
+    return "ssh" if is_written else "google"
+
+
+def _host_of_version_2(old: Any, kind: str) -> Any:
+    if not isinstance(old, dict):
+        return old
+    left_out = GOOGLE_ONLY if kind == "ssh" else ()
+    return {"kind": kind, **{key: value for key, value in old.items() if key not in left_out}}
+
+
+def _disagreements(inventory: Inventory) -> Iterator[str]:
+    """Say what two fields that are right by themselves cannot both say."""
+    for name, host in inventory.hosts.items():
+        if isinstance(host, GoogleHost) and inventory.google is None:
+            yield f"google: missing. Give project, zone and secret_ids: hosts.{name} is of kind google."
+        if host.gateway_clients and host.gateway_keys is None:
+            yield (
+                f"hosts.{name}.gateway_clients: open to whoever is there, and gateway_keys is missing. Give the keys "
+                "that clients must send: axion:gatewayApiKeys of the stack, or a file of the host."
+            )

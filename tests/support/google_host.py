@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from build.cloud.gcloud import Gcloud
-from build.cloud.instance import GoogleHost
+from build.cloud.instance import Instance
 from build.remote.executor import LocalExecutor
-from deployment.stack.inventory import InventoryHost
+from deployment.stack.inventory import GoogleHost
 from tests.support.replayed_gcloud import Answer, ReplayedGcloud, refuses, says
 from tests.support.ssh_inventory import INSTANCE, host_entry
 from tests.support.ssh_server import SshServer
@@ -29,10 +29,10 @@ class Google:
     gcloud: ReplayedGcloud
     folder: Path
 
-    def host(self, **changes: Any) -> GoogleHost:
+    def host(self, **changes: Any) -> Instance:
         given = {"identity_file": str(self.server.identity), **changes}
-        host = InventoryHost.model_validate(host_entry(**given))
-        return GoogleHost(
+        host = GoogleHost.model_validate(host_entry(**given))
+        return Instance(
             gcloud=Gcloud(LocalExecutor(), "a-project"), host=host, key_directory=self.folder / "keys", words=WORDS
         )
 

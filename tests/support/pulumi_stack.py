@@ -24,7 +24,7 @@ Json = dict[str, Any]
 REPOSITORY = Path(__file__).parents[2]
 PROVIDER = REPOSITORY / "tests" / "support" / "fakes" / "provider"
 HOW_TO_GET_IT = PULUMI.advice
-PROGRAM_PARTS = ("Pulumi.yaml", "__main__.py", "infra", "deployment", "templates", "examples", "gateway",
+PROGRAM_PARTS = ("Pulumi.yaml", "__main__.py", "infra", "agent", "deployment", "templates", "examples", "gateway",
                  "models.yaml", "models.lock.json")  # fmt: skip
 TIMEOUT_S = 120.0
 PASSPHRASE = "only-for-tests"

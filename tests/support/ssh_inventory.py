@@ -21,13 +21,12 @@ exec {folder}/replayed "$@"
 def host_entry(**changes: Any) -> dict[str, Any]:
     """A host as Pulumi tells of it."""
     base = {
+        "kind": "google",
         "name": "axion-dev-main",
         "instance_id": INSTANCE,
         "zone": "us-central1-a",
         "machine_type": "c4a-standard-32",
         "internal_ip": "10.20.0.2",
-        "external_ip": None,
-        "ssh_user": None,
         "device_paths": {"data": "/dev/disk/by-id/google-axion-data"},
         "data_mount": "/opt/axion",
     }
@@ -37,19 +36,21 @@ def host_entry(**changes: Any) -> dict[str, Any]:
 def inventory(**hosts: dict[str, Any]) -> dict[str, Any]:
     """An inventory of these hosts."""
     return {
-        "schema": "axion.inventory/1",
+        "schema": "axion.inventory/2",
         "stack": "dev",
-        "project": "a-project",
-        "zone": "us-central1-a",
+        "google": {
+            "project": "a-project",
+            "zone": "us-central1-a",
+            "secret_ids": {"gateway_api_keys": "projects/a-project/secrets/axion-dev-gateway-api-keys"},
+        },
         "hosts": hosts,
-        "secret_ids": {"gateway_api_keys": "projects/a-project/secrets/axion-dev-gateway-api-keys", "hub_token": None},
-        "bucket": None,
     }
 
 
 def direct(server: SshServer, root: Path, name: str = "main", **changes: Any) -> dict[str, Any]:
     """A host that somebody wrote down: this very sshd."""
     given = {
+        "kind": "ssh",
         "name": name,
         "ssh_user": server.user,
         "ssh_address": "127.0.0.1",
@@ -58,7 +59,7 @@ def direct(server: SshServer, root: Path, name: str = "main", **changes: Any) ->
         "identity_file": str(server.identity),
         "data_mount": str(root),
     }
-    return host_entry(**{**given, **changes})
+    return {**given, **changes}
 
 
 def write(path: Path, data: dict[str, Any]) -> Path:

@@ -13,7 +13,7 @@ from tests.support.fakes.cloud.server import Cloud
 from tests.support.pulumi_stack import REPOSITORY, PulumiStack
 
 Json = dict[str, Any]
-PARTS = ("plugin", "infra", "deployment", "templates", "gateway")
+PARTS = ("plugin", "infra", "agent", "deployment", "templates", "gateway")
 # What a generated SDK does; generating one would install packages.
 PROGRAM = """
 import pulumi

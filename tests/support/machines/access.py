@@ -77,30 +77,17 @@ class Access:
         return subprocess.run(self.command("true"), capture_output=True, check=False).returncode == 0
 
     def write_inventory(self, path: Path, name: str, **changes: object) -> Path:
-        """Write the inventory of a stack with this one host, as a person would by hand."""
+        """Write the inventory of this one host, as a person would by hand."""
         host = {
+            "kind": "ssh",
             "name": name,
-            "instance_id": "1",
-            "zone": "us-central1-a",
-            "machine_type": "c4a-standard-4",
-            "internal_ip": self.address,
-            "external_ip": None,
             "ssh_user": "root",
-            "device_paths": {"data": "/dev/disk/by-id/google-axion-data"},
             "data_mount": "/opt/axion",
             "ssh_address": self.address,
             "ssh_port": self.port,
             "known_hosts": str(self.known_hosts),
             "identity_file": str(self.identity),
         }
-        inventory = {
-            "schema": "axion.inventory/1",
-            "stack": "hosts",
-            "project": "axion-test",
-            "zone": "us-central1-a",
-            "hosts": {name: {**host, **changes}},
-            "secret_ids": {"gateway_api_keys": "projects/axion-test/secrets/keys", "hub_token": None},
-            "bucket": None,
-        }
+        inventory = {"schema": "axion.inventory/2", "stack": "hosts", "hosts": {name: {**host, **changes}}}
         path.write_text(json.dumps(inventory, indent=1) + "\n")
         return path

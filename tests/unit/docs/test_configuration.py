@@ -90,7 +90,7 @@ def test_every_number_says_its_unit() -> None:
         "host.core_policy", "gateway.max_body", "gateway.drain_s", "models.NAME.engine.max_num_queued_reqs",
         "axion:hosts.NAME.publicIp", "axion:network.gatewayCidrs", "axion:hosts.NAME.publicIp.allowCidrs",
         "axion:hubToken",
-        "hosts.NAME.ssh_proxy_command", "secret_ids.hub_token", "models.NAME.lora.NAME.path", "schema",
+        "hosts.NAME.ssh_proxy_command", "google.secret_ids.hub_token", "models.NAME.lora.NAME.path", "schema",
     ],
 )  # fmt: skip
 def test_a_key_stands_on_the_page_under_its_full_name(key: str) -> None:
@@ -167,9 +167,10 @@ def test_the_examples_of_a_stack_pass_every_check_of_a_preview(stack: str) -> No
     assert "main" in checked.deployments
 
 
-def test_the_example_of_an_inventory_is_one_of_a_host_that_is_not_googles() -> None:
-    inventory = parse_inventory((EXAMPLES / "inventory.json").read_text())
-    assert [host.is_google for host in inventory.hosts.values()] == [False]
+@pytest.mark.parametrize(("name", "kind"), [("inventory.json", "ssh"), ("inventory.google.json", "google")])
+def test_the_examples_of_inventories_are_one_of_each_kind(name: str, kind: str) -> None:
+    inventory = parse_inventory((EXAMPLES / name).read_text())
+    assert [host.kind for host in inventory.hosts.values()] == [kind]
 
 
 def test_pulumi_yaml_says_of_each_setting_what_its_field_says() -> None:

@@ -95,8 +95,8 @@ def test_a_written_inventory_opens_its_gateway_to_nobody_without_keys() -> None:
     with pytest.raises(ConfigError) as caught:
         inventory_from(inventory(main=opened, other=host_entry()), "lab.json")
     assert caught.value.problems == (
-        "lab.json hosts.main.gateway_clients: open to whoever is there, got no gateway_keys. Give the keys that "
-        "clients must send: axion:gatewayApiKeys of the stack, or a file of the host.",
+        "lab.json hosts.main.gateway_clients: open to whoever is there, and gateway_keys is missing. Give the keys "
+        "that clients must send: axion:gatewayApiKeys of the stack, or a file of the host.",
     )
     read = inventory_from(inventory(main={**opened, "gateway_keys": "/etc/axion/keys"}))
     target = remote_target(read, read.hosts["main"])

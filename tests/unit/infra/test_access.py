@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from deployment.stack.inventory import inventory_from
+from deployment.stack.inventory import GoogleHost, inventory_from
 from tests.support.example_stacks import KEYS, TOKEN, recorded
 from tests.support.pulumi_program import Recording, config_of, run_program
 
@@ -96,11 +96,14 @@ def test_the_inventory_is_what_its_definition_says(full: Recording) -> None:
     read = inventory_from(full.outputs["inventory"])
     assert read.as_data() == full.outputs["inventory"]
     assert list(read.hosts) == ["alpha", "beta"]
-    assert read.hosts["beta"].zone == "us-central1-b"
-    assert (read.hosts["alpha"].instance_id, read.hosts["alpha"].internal_ip) == ("4711", "10.20.0.2")
-    assert read.hosts["alpha"].external_ip is None
-    assert read.secret_ids.hub_token == "id-of-secrets-hub-token"
-    assert read.bucket == "axion-full-example-axion-prod"
+    alpha, beta = read.hosts["alpha"], read.hosts["beta"]
+    assert isinstance(alpha, GoogleHost)
+    assert isinstance(beta, GoogleHost)
+    assert beta.zone == "us-central1-b"
+    assert (alpha.instance_id, alpha.internal_ip, alpha.external_ip) == ("4711", "10.20.0.2", None)
+    assert read.google is not None
+    assert read.google.secret_ids.hub_token == "id-of-secrets-hub-token"
+    assert read.google.bucket == "axion-full-example-axion-prod"
 
 
 def test_prices_are_outputs(prod: Recording, dev: Recording, full: Recording) -> None:

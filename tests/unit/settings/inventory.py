@@ -5,26 +5,24 @@ from typing import Any
 
 from build.cli.hosts import inventory_file, written_route
 from build.remote.target import remote_target
-from deployment.stack.inventory import InventoryHost
+from deployment.stack.inventory import SshHost
 from tests.support.ssh_inventory import inventory, write
 from tests.unit.settings import release
 from tests.unit.settings.table import Elsewhere, Said, Seen, Setting, made_of, seen
 
 BASE: dict[str, Any] = {
+    "kind": "ssh",
     "name": "lab-main",
-    "instance_id": "0",
-    "zone": "lab-zone",
-    "machine_type": "lab-machine",
-    "internal_ip": "10.0.0.5",
-    "external_ip": None,
     "ssh_user": "root",
     "ssh_address": "10.0.0.5",
     "known_hosts": "~/known",
-    "device_paths": None,
     "data_mount": "/opt/axion",
 }
 DISK = {"device_paths": {"data": "/dev/disk/by-id/google-axion-data"}}
-OF_GOOGLE = {"ssh_address": None, "known_hosts": None, **DISK}
+OF_GOOGLE = {
+    "kind": "google", "instance_id": "0", "zone": "lab-zone", "machine_type": "lab-machine", "internal_ip": "10.0.0.5",
+    "ssh_address": None, "known_hosts": None, **DISK,
+}  # fmt: skip
 KEYS = {"gateway_keys": "/etc/axion/keys"}
 
 SETTINGS = (
@@ -65,6 +63,7 @@ SETTINGS = (
 
 TOLD = "Pulumi tells it to people and to other programs; `fab` goes another way"
 ELSEWHERE = {
+    "kind": Elsewhere("which of the two a host is", "test_the_examples_of_inventories_are_one_of_each_kind"),
     "instance_id": Elsewhere(
         "names the file of an instance's keys, and the instance", "test_a_replaced_instance_has_keys_of_its_own"
     ),
@@ -87,13 +86,13 @@ def arrivals(said: Said, folder: Path, models: Path) -> Seen:
     entry = read.hosts["main"]
     target = remote_target(read, entry)
     return {
-        **(seen(_route(entry), "ssh") if not entry.is_google else {}),
+        **(seen(_route(entry), "ssh") if isinstance(entry, SshHost) else {}),
         **{f"fab {key}": getattr(target, key) for key in ("name", "root", "boot_log")},
         **release.of_host(target),
     }
 
 
-def _route(host: InventoryHost) -> dict[str, Any]:
+def _route(host: SshHost) -> dict[str, Any]:
     route = written_route(host)
     return {
         "name": route.name,

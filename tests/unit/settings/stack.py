@@ -71,10 +71,10 @@ HOSTS = (
 
 PLACE = (
     Setting("gcp:project", "other-project",
-            {"identity-main-logs project": "other-project", "inventory project": "other-project"}),
+            {"identity-main-logs project": "other-project", "inventory google.project": "other-project"}),
     Setting("gcp:zone", "europe-west4-b",
             {f"{INSTANCE} zone": "europe-west4-b", "network-subnet region": "europe-west4",
-             "inventory zone": "europe-west4-b"}),
+             "inventory google.zone": "europe-west4-b"}),
 )  # fmt: skip
 
 NETWORK = (
@@ -100,7 +100,7 @@ REST = (
             {"secrets-hub-token-version secretData.value": "a-token",
              "host fab models-pull credentials.hub_token": "id-of-secrets-hub-token"}),
     Setting("axion:bucket", True,
-            {"models-bucket name": "axion-walk-walk-project", "inventory bucket": "axion-walk-walk-project"}),
+            {"models-bucket name": "axion-walk-walk-project", "inventory google.bucket": "axion-walk-walk-project"}),
     Setting("axion:budget.monthlyAmount", 4321, {"budget-monthly amount.specifiedAmount.units": "4321"},
             {"axion:budget": {"monthlyAmount": 1, "billingAccount": "012345-6789AB-CDEF01"}}),
     Setting("axion:budget.billingAccount", "111111-222222-333333",

@@ -15,7 +15,7 @@ import pytest
 
 from build.remote.target import REPOSITORY, local_target, remote_target
 from deployment.models.spec import ModelsFile
-from deployment.stack.inventory import InventoryHost, inventory_from
+from deployment.stack.inventory import GoogleHost, SshHost, inventory_from
 from deployment.stack.settings import StackSettings
 from gateway.config import GatewayConfig, Listen, ServedModel, Timeouts
 from tests.support.deployments import model, write_models
@@ -58,13 +58,18 @@ def disagreements(known: tuple[str, ...], table: Iterable[Setting], elsewhere: M
     [
         (ModelsFile, models_file.SETTINGS, models_file.ELSEWHERE),
         (StackSettings, stack.SETTINGS, stack.ELSEWHERE),
-        (InventoryHost, inventory.SETTINGS, inventory.ELSEWHERE),
+        (GoogleHost, inventory.SETTINGS, inventory.ELSEWHERE),
     ],
 )
 def test_every_setting_arrives_somewhere_or_decides_something_that_a_test_shows(
     schema: type[Any], table: tuple[Setting, ...], elsewhere: Mapping[str, Elsewhere]
 ) -> None:
     assert disagreements(leaves(schema), table, elsewhere) == []
+
+
+def test_a_host_of_ones_own_has_no_setting_that_one_of_googles_has_not() -> None:
+    """So that one table is for both."""
+    assert set(leaves(SshHost)) < set(leaves(GoogleHost))
 
 
 def written(setting: Setting) -> str:

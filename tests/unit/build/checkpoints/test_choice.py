@@ -12,7 +12,7 @@ from build.deploy.models_file import DEFAULT, keep, kept, models_path
 from build.progress import Reporter
 from build.remote.executor import LocalExecutor
 from build.remote.host import Host
-from build.remote.target import Cloud, Target
+from build.remote.target import Target
 from tests.support.fakes.engine_environment import REPOSITORY
 from tests.support.local_deployment import FAB, LocalDeployment
 
@@ -80,8 +80,8 @@ def test_a_stop_forgets_it_and_says_what_starts_it_again(person: Person) -> None
     assert "`fab build-and-deploy` starts it again." not in said
 
 
-def host_at(root: Path, *, cloud: Cloud | None) -> Host:
-    target = Target(name="one", root=str(root), runner="systemd", python="python3", cloud=cloud)
+def host_at(root: Path, *, user: str | None) -> Host:
+    target = Target(name="one", root=str(root), runner="systemd", python="python3", user=user)
     return Host(target, LocalExecutor(), Reporter())
 
 
@@ -93,8 +93,8 @@ def test_a_task_for_another_host_never_goes_by_what_this_computer_keeps(
     file = tmp_path / "demo.yaml"
     file.write_text("models: {}\n")
     (tmp_path / "state").mkdir()
-    here = host_at(tmp_path, cloud=None)
-    there = host_at(tmp_path, cloud=Cloud(project="p", zone="z", bucket=None, hub_token_secret=None))
+    here = host_at(tmp_path, user=None)
+    there = host_at(tmp_path, user="axion")
     keep(here.target, file)
     assert models_path(None, [here]) == file
     assert models_path(None, [there]) == DEFAULT == REPOSITORY / "models.yaml"
@@ -111,7 +111,7 @@ def test_two_checkouts_keep_what_each_has_deployed(tmp_path: Path, monkeypatch: 
     for name in ("one", "two"):
         (tmp_path / name / "state").mkdir(parents=True)
         (tmp_path / name / "models.yaml").write_text("models: {}\n")
-        hosts.append(host_at(tmp_path / name, cloud=None))
+        hosts.append(host_at(tmp_path / name, user=None))
         keep(hosts[-1].target, tmp_path / name / "models.yaml")
     assert [models_path(None, [host]) for host in hosts] == [tmp_path / "one/models.yaml", tmp_path / "two/models.yaml"]
     shutil.rmtree(tmp_path / "one" / "state")

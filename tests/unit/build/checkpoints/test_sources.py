@@ -1,6 +1,7 @@
 """What a download is held against, and where else than from a hub it may come from."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from agent.protocol import FromCaller, FromSecretManager
 from build.checkpoints.pull import Means, Source, choose_source, pull_job
 from build.errors import DeployError
-from build.remote.target import Cloud, Target
+from build.remote.target import Target
 from deployment.checkpoint.lock import lock_path
 from deployment.errors import ConfigError
 from tests.support.fakes.hub import FakeHub
@@ -110,9 +111,8 @@ def test_a_source_is_a_directory_a_bucket_or_the_hub(monkeypatch: pytest.MonkeyP
 
 def test_the_token_of_a_host_is_the_stacks_secret_else_the_callers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "planted-7c1d")
-    cloud = Cloud(project="p", zone="z", bucket=None, hub_token_secret="projects/p/secrets/s")
-    there = Target(name="main", root="/opt/axion", runner="systemd", python="/usr/bin/python3", cloud=cloud)
     here = Target(name="here", root="/opt/axion", runner="systemd", python="/usr/bin/python3")
+    there = replace(here, name="main", hub_token_secret="projects/p/secrets/s")
     source = Means(python="/venv/bin/python", source=choose_source("/models"))
     hub = Means(python="/venv/bin/python", source=Source(kind="hub", place="https://huggingface.co"))
     secret = pull_job(there, {}, hub)

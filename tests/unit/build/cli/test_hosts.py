@@ -128,15 +128,26 @@ def test_a_host_of_an_inventory_is_a_target_of_its_own(tmp_path: Path) -> None:
     with Selection(inventory=file).hosts() as (host,):
         target = host.target
     assert (target.root, target.runner, target.python, target.user) == ("/data", "systemd", "/usr/bin/python3", "axion")
-    assert target.cloud is not None
-    assert (target.cloud.project, target.cloud.zone, target.cloud.bucket) == ("a-project", "us-central1-a", None)
-    assert not target.is_here
+    assert target.boot_log == (
+        "gcloud compute instances get-serial-port-output axion-dev-main --project=a-project --zone=us-central1-a"
+    )
+    assert (target.hub_token_secret, target.is_here) == (None, False)
 
 
 def test_a_written_inventory_keeps_its_own_fields_and_a_stacks_has_none_of_them(tmp_path: Path) -> None:
-    with_address = inventory(main=host_entry(ssh_address="10.0.0.1", known_hosts="~/known", ssh_port=2222))
+    with_address = {
+        "schema": "axion.inventory/2",
+        "stack": "lab",
+        "hosts": {
+            "main": {
+                "kind": "ssh", "name": "lab", "data_mount": "/opt/axion", "ssh_address": "10.0.0.1", "ssh_user": "root",
+                "known_hosts": "~/known", "ssh_port": 2222,
+            }
+        },
+    }  # fmt: skip
     assert parse_inventory(json.dumps(with_address)).as_data() == with_address
     assert parse_inventory(json.dumps(DEV)).as_data() == DEV
+    assert "project" not in parse_inventory(json.dumps(with_address)).dump()
 
 
 def fakes(*names: str) -> list[Host]:

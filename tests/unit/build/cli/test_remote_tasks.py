@@ -52,7 +52,7 @@ def test_a_written_host_needs_a_user(tmp_path: Path, server: SshServer) -> None:
     ran = fab("status", "--inventory", str(file))
     assert (ran.returncode, ran.stderr) == (
         1,
-        "hosts.main.ssh_user: missing, got null. Give the user to log in as: no OS Login here.\n",
+        f"{file} hosts.main.ssh_user: not text, got null. Give the user to log in as.\n",
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from build.cloud.instance import GoogleHost
+from build.cloud.instance import Instance
 from build.errors import DeployError
 from build.progress import Reporter
 from build.remote.command import Command
@@ -36,7 +36,7 @@ def google(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Google]:
         yield made
 
 
-def refused(host: GoogleHost, kind: type[DeployError] = DeployError) -> str:
+def refused(host: Instance, kind: type[DeployError] = DeployError) -> str:
     with pytest.raises(kind) as caught:
         host.route()
     assert type(caught.value) is kind or kind is DeployError

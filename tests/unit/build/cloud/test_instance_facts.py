@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from build.cloud.instance import is_fresh, login_name, state_problem
-from deployment.stack.inventory import InventoryHost
+from deployment.stack.inventory import GoogleHost
 from tests.support.google_host import RUNNING
 from tests.support.ssh_inventory import INSTANCE, host_entry
 
@@ -24,7 +24,7 @@ def test_only_a_young_start_is_fresh() -> None:
 
 
 def test_a_state_of_no_name_is_said() -> None:
-    host = InventoryHost.model_validate(host_entry())
+    host = GoogleHost.model_validate(host_entry())
     assert state_problem(host, "p", {"id": INSTANCE}) == (
         "axion-dev-main: does not run, got UNKNOWN. Wait a minute, then run the same command again."
     )

@@ -147,9 +147,9 @@ def test_each_state_has_its_way_back(
     words = "--stack dev --host main"
     if verb is None:
         with pytest.raises(DeployError, match=f"cannot be started yet, got STOPPING. Run `fab start {words}` in a min"):
-            wake(host, read.hosts["main"], words, read.project, 30)
+            wake(host, read.hosts["main"], words, read, 30)
     else:
-        wake(host, read.hosts["main"], words, read.project, 30)
+        wake(host, read.hosts["main"], words, read, 30)
     asked = [call.split()[2] for call in gcloud.calls]
     assert asked == ["describe", *([verb] if verb else [])]
 
@@ -161,9 +161,13 @@ def test_a_host_that_was_started_is_waited_for_until_its_models_answer(
     with local_deployment(tmp_path) as deployed:
         deployed.write()
         deployed.deploy()
-        read = inventory_from(inventory(main=host_entry(ssh_address="127.0.0.1", known_hosts="/none")))
+        own = {
+            "kind": "ssh", "name": "own", "data_mount": "/opt/axion", "ssh_address": "127.0.0.1", "ssh_user": "root",
+            "known_hosts": "/none",
+        }  # fmt: skip
+        read = inventory_from(inventory(main=own))
         host = Host(local_target(deployed.root), LocalExecutor(), Reporter())
-        wake(host, read.hosts["main"], "--inventory i.json --host main", read.project, 60)
+        wake(host, read.hosts["main"], "--inventory i.json --host main", read, 60)
     assert "this computer serves again after" in capsys.readouterr().err
 
 

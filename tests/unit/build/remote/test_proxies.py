@@ -23,7 +23,7 @@ from build.cli.first_answer import ask, ask_about, png
 from build.errors import DeployError
 from build.progress import Reporter
 from build.remote import proxies as here
-from build.remote.target import Cloud, Target, local_target
+from build.remote.target import Target, local_target
 from tests.support.fakes.engine import FakeEngine
 from tests.support.fakes.hub import fake_hub
 from tests.support.fakes.proxy import Proxy, refusing_proxy
@@ -169,6 +169,5 @@ def test_the_doctor_says_what_is_honoured_and_what_cannot_be(monkeypatch: pytest
 
 def test_another_hosts_downloads_are_not_this_computers_business(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALL_PROXY", "socks5://p:1")
-    cloud = Cloud(project="p", zone="z", bucket=None, hub_token_secret=None)
-    there = Target(name="main", root="/opt/axion", runner="systemd", python="p", cloud=cloud)
+    there = Target(name="main", root="/opt/axion", runner="systemd", python="p", user="axion")
     assert (len(here.download_problems(local_target())), here.download_problems(there)) == (1, [])

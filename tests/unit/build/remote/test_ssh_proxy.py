@@ -13,7 +13,7 @@ from build.errors import DeployError
 from build.remote.command import Command
 from build.remote.ssh.connection import NotYet, Route, connect
 from build.remote.ssh.executor import SshExecutor
-from deployment.stack.inventory import inventory_from
+from deployment.stack.inventory import SshHost, inventory_from
 from tests.support.ssh_inventory import direct, inventory
 from tests.support.ssh_server import SshServer, ssh_server
 
@@ -44,7 +44,9 @@ def test_no_proxy_of_the_environment_is_asked_for_a_connection(
 def written(server: SshServer, **changes: Any) -> Route:
     """The way to a host that somebody wrote down."""
     document = inventory(main=direct(server, Path("/opt/axion"), **changes))
-    return written_route(inventory_from(document).hosts["main"])
+    host = inventory_from(document).hosts["main"]
+    assert isinstance(host, SshHost)
+    return written_route(host)
 
 
 def test_a_proxy_command_of_the_inventory_is_the_way_to_the_host(server: SshServer) -> None:

@@ -9,23 +9,74 @@ from deployment.errors import ConfigError
 from deployment.stack.inventory import Inventory, parse_inventory
 
 HOST = {
+    "kind": "google",
     "name": "axion-prod-main",
+    "data_mount": "/opt/axion",
     "instance_id": "8132540987213450000",
     "zone": "us-central1-a",
     "machine_type": "c4a-standard-32",
     "internal_ip": "10.20.0.2",
-    "external_ip": None,
-    "ssh_user": None,
     "device_paths": {"data": "/dev/disk/by-id/google-axion-data"},
-    "data_mount": "/opt/axion",
 }
+KEYS = "projects/a-project/secrets/axion-prod-gateway-api-keys"
 PROD: dict[str, Any] = {
+    "schema": "axion.inventory/2",
+    "stack": "prod",
+    "google": {"project": "a-project", "zone": "us-central1-a", "secret_ids": {"gateway_api_keys": KEYS}},
+    "hosts": {"main": HOST},
+}
+OWN = {
+    "kind": "ssh",
+    "name": "lab-main",
+    "data_mount": "/srv/axion",
+    "ssh_address": "10.0.0.5",
+    "ssh_user": "root",
+    "known_hosts": "~/.ssh/known_hosts",
+}
+LAB: dict[str, Any] = {"schema": "axion.inventory/2", "stack": "lab", "hosts": {"main": OWN}}
+# What `pulumi up` wrote before, and what people wrote by hand.
+PROD_1: dict[str, Any] = {
     "schema": "axion.inventory/1",
     "stack": "prod",
     "project": "a-project",
     "zone": "us-central1-a",
-    "hosts": {"main": HOST},
-    "secret_ids": {"gateway_api_keys": "projects/a-project/secrets/axion-prod-gateway-api-keys", "hub_token": None},
+    "hosts": {
+        "main": {
+            "name": "axion-prod-main",
+            "instance_id": "8132540987213450000",
+            "zone": "us-central1-a",
+            "machine_type": "c4a-standard-32",
+            "internal_ip": "10.20.0.2",
+            "external_ip": None,
+            "ssh_user": None,
+            "device_paths": {"data": "/dev/disk/by-id/google-axion-data"},
+            "data_mount": "/opt/axion",
+        }
+    },
+    "secret_ids": {"gateway_api_keys": KEYS, "hub_token": None},
+    "bucket": None,
+}
+LAB_1: dict[str, Any] = {
+    "schema": "axion.inventory/1",
+    "stack": "lab",
+    "project": "none",
+    "zone": "none",
+    "hosts": {
+        "main": {
+            "name": "lab-main",
+            "instance_id": "0",
+            "zone": "none",
+            "machine_type": "none",
+            "internal_ip": "10.0.0.5",
+            "external_ip": None,
+            "ssh_user": "root",
+            "ssh_address": "10.0.0.5",
+            "known_hosts": "~/.ssh/known_hosts",
+            "device_paths": {"data": "/dev/disk/by-id/google-none"},
+            "data_mount": "/srv/axion",
+        }
+    },
+    "secret_ids": {"gateway_api_keys": "none", "hub_token": None},
     "bucket": None,
 }
 
@@ -36,12 +87,70 @@ def problems_of(text: str) -> tuple[str, ...]:
     return caught.value.problems
 
 
-def test_an_inventory_survives_being_written_and_read() -> None:
-    read = parse_inventory(json.dumps(PROD))
-    assert read.as_data() == PROD
+@pytest.mark.parametrize("written", [PROD, LAB], ids=["google", "ssh"])
+def test_an_inventory_survives_being_written_and_read(written: dict[str, Any]) -> None:
+    read = parse_inventory(json.dumps(written))
+    assert read.as_data() == written
     assert parse_inventory(read.dump()) == read
-    assert read.hosts["main"].device_paths is not None
-    assert read.hosts["main"].device_paths.data == "/dev/disk/by-id/google-axion-data"
+
+
+@pytest.mark.parametrize(("old", "new"), [(PROD_1, PROD), (LAB_1, LAB)], ids=["google", "ssh"])
+def test_an_inventory_of_version_1_is_still_read(old: dict[str, Any], new: dict[str, Any]) -> None:
+    assert parse_inventory(json.dumps(old)) == parse_inventory(json.dumps(new))
+
+
+def test_a_host_of_ones_own_reads_a_token_of_google_as_it_did_in_version_1() -> None:
+    token = {"gateway_api_keys": KEYS, "hub_token": "projects/a-project/secrets/token"}
+    read = parse_inventory(json.dumps({**LAB_1, "secret_ids": token}))
+    assert read.google is not None
+    assert read.google.secret_ids.hub_token == "projects/a-project/secrets/token"
+
+
+def test_an_inventory_of_version_1_with_mistakes_is_told_of_each_of_them() -> None:
+    host = {**LAB_1["hosts"]["main"], "ssh_user": None, "ssh_prot": 22}
+    assert problems_of(json.dumps({**LAB_1, "hosts": {"main": host, "other": 7}})) == (
+        "inventory.json hosts.main.ssh_user: not text, got null. Give the user to log in as.",
+        "inventory.json hosts.main.ssh_prot: unknown key, got 22. Write ssh_port, if that is meant.",
+        "inventory.json hosts.other: not a mapping, got 7. Give a mapping from host name to host.",
+    )
+    assert problems_of(json.dumps({"schema": "axion.inventory/1", "stack": "lab", "hosts": []})) == (
+        "inventory.json google.project: missing. Give the project's id.",
+        "inventory.json google.zone: missing. Give the stack's zone.",
+        "inventory.json google.secret_ids: missing. Give names of secrets.",
+        "inventory.json hosts: not a mapping, got []. Give a mapping from host name to host.",
+    )
+
+
+def test_a_host_says_of_which_kind_it_is() -> None:
+    kinds = "Give google for an instance of Google's, or ssh for any other host."
+    silent = {key: value for key, value in OWN.items() if key != "kind"}
+    hosts = {"a": silent, "b": {**OWN, "kind": "aws"}, "c": {**OWN, "kind": None}, "d": "lab", "ssh": {"kind": "ssh"}}
+    assert problems_of(json.dumps({**LAB, "hosts": hosts})) == (
+        f"inventory.json hosts.a.kind: missing. {kinds}",
+        f'inventory.json hosts.b.kind: no such kind, got "aws". {kinds}',
+        f"inventory.json hosts.c.kind: no such kind, got null. {kinds}",
+        'inventory.json hosts.d: not a mapping, got "lab". Give a mapping from host name to host.',
+        "inventory.json hosts.ssh.name: missing. Give the host's name, for an instance its name in the cloud.",
+        "inventory.json hosts.ssh.data_mount: missing. Give an absolute path to a directory of its own that stays, "
+        "such as /opt/axion, /srv/axion or /data/axion, of letters, digits and . _ - and at most 66 of them.",
+        "inventory.json hosts.ssh.ssh_address: missing. Give an address or a name to connect to.",
+        "inventory.json hosts.ssh.ssh_user: missing. Give the user to log in as.",
+        "inventory.json hosts.ssh.known_hosts: missing. Give a file with the host's keys.",
+    )
+
+
+def test_a_host_has_the_fields_of_its_kind_only() -> None:
+    (problem,) = problems_of(json.dumps({**LAB, "hosts": {"main": {**OWN, "machine_type": "none"}}}))
+    assert problem.startswith(
+        'inventory.json hosts.main.machine_type: unknown key, got "none". Delete it; known here: '
+    )
+    assert problem.endswith(" kind, ssh_address, ssh_user, known_hosts.")
+
+
+def test_hosts_of_google_need_the_project() -> None:
+    assert problems_of(json.dumps({**LAB, "hosts": {"own": OWN, "main": HOST}})) == (
+        "inventory.json google: missing. Give project, zone and secret_ids: hosts.main is of kind google.",
+    )
 
 
 def test_an_instance_id_stays_text() -> None:
@@ -50,24 +159,23 @@ def test_an_instance_id_stays_text() -> None:
     assert problem.startswith("inventory.json hosts.main.instance_id: not text, got 8132540987213450001.")
 
 
-@pytest.mark.parametrize("schema", ["axion.inventory/2", None, 1])
+@pytest.mark.parametrize("schema", ["axion.inventory/3", None, 1])
 def test_another_version_is_refused(schema: object) -> None:
     (problem,) = problems_of(json.dumps({**PROD, "schema": schema, "hosts": {}}))
     assert problem == (
         f"inventory.json schema: not a version that is understood here, got {json.dumps(schema)}. "
-        "Give axion.inventory/1: run `pulumi up` of this checkout."
+        "Give axion.inventory/2: run `pulumi up` of this checkout."
     )
 
 
 def test_every_mistake_is_reported() -> None:
     wrong = {**PROD, "hosts": {"main": {**HOST, "device_paths": {"data": "/dev/sdb"}}}, "extra": 1}
-    del wrong["bucket"]
+    del wrong["stack"]
     assert problems_of(json.dumps(wrong)) == (
+        "inventory.json stack: missing. Give the stack's name.",
         'inventory.json hosts.main.device_paths.data: not of the expected form, got "/dev/sdb". '
         "Give a path below /dev/disk/by-id.",
-        "inventory.json bucket: missing. Give the bucket for wheels and weights, or null.",
-        "inventory.json extra: unknown key, got 1. Delete it; known here: schema, stack, project, zone, hosts, "
-        "secret_ids, bucket.",
+        "inventory.json extra: unknown key, got 1. Delete it; known here: schema, stack, google, hosts.",
     )
 
 
