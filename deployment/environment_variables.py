@@ -33,19 +33,19 @@ VARIABLES = (
          "Where everything goes when you deploy to this computer. Left out: `out/local` of the checkout. A second "
          "directory is a second, separate deployment.", "/srv/axion-test"),
     _one(FAB, "AXION_MODELS", "a models file",
-         "Which models file the tasks read. `--models` counts more. Left out: the one that was deployed on this "
-         "computer last, else `models.yaml`.", "examples/dev/models.yaml"),
+         "Which models file the tasks read. `--models` takes precedence. Left out: the host's own file, else "
+         "`models.yaml`.", "examples/dev/models.yaml"),
     _one(FAB, "AXION_PROJECT", "a directory",
          "Where Pulumi.yaml and the stacks' files are. Left out: the checkout.", "/home/me/stacks"),
     _one(FAB, "AXION_MIRROR", "an absolute path on the host, or an address",
-         "Where builds take everything from, so that the host needs no internet. `--mirror` counts more. Left out: the "
-         "internet. See [building from source](operations.md#building-from-source).", "/data/mirror"),
+         "Where builds take everything from, so that the host needs no internet. `--mirror` takes precedence. Left "
+         "out: the internet. See [building from source](operations.md#building-from-source).", "/data/mirror"),
     _one(FAB, "AXION_WHEELS", "an absolute path on the host, or gs://BUCKET/FOLDER",
-         "Where a compiled engine is kept, and looked for before one is compiled. `--wheels` counts more. Left out: "
-         "nowhere.", "gs://my-bucket/wheels"),
+         "Where a compiled engine is stored, and looked for before one is compiled. `--wheels` takes precedence. Left "
+         "out: nowhere.", "gs://my-bucket/wheels"),
     _one(FAB, "NO_COLOR", "any text", "Output without colours.", "1"),
     _one(FAB, "PYTHON", "a program",
-         "Which Python `make setup` uses, 3.11 to 3.14. Left out: the first on PATH that will do.",
+         "Which Python `make setup` uses, 3.11 to 3.14. Left out: the first suitable one on PATH.",
          "/usr/bin/python3.12"),
     _one(FAB, "HOME LANG LC_ALL LD_LIBRARY_PATH PATH TMPDIR TZ USER", "as everywhere",
          "The only variables of your shell that engines and the gateway on this computer get. Keys and tokens in other "
@@ -56,35 +56,35 @@ VARIABLES = (
     _one(DOWNLOADS, "HF_ENDPOINT", "an address with https:// or http://",
          "A mirror of the model hub. Left out: the hub itself.", "https://hub.example.com"),
     _one(DOWNLOADS, "http_proxy HTTP_PROXY https_proxy HTTPS_PROXY all_proxy ALL_PROXY", "the address of an HTTP proxy",
-         "Downloads go through it. The lower-case name counts more. SOCKS is refused. A host uses those of its own "
+         "Downloads go through it. The lower-case name takes precedence. SOCKS is refused. A host uses those in its "
          "/etc/environment. SSH uses none: see `ssh_proxy_command`.", "http://proxy.example.com:3128"),
     _one(DOWNLOADS, "no_proxy NO_PROXY", "names and addresses with commas between them",
-         "What is asked without the proxy. Loopback and Google's metadata server are added.", "intranet.example.com"),
+         "What is reached without the proxy. Loopback and Google's metadata server are added.", "intranet.example.com"),
     _one(GOOGLE, "PULUMI_CONFIG_PASSPHRASE PULUMI_CONFIG_PASSPHRASE_FILE", "a passphrase, or a file that holds it",
-         "Opens the secrets of a stack. Pulumi asks for it where neither is set. `fab doctor` says so.", ""),
+         "Decrypts the secrets of a stack. Pulumi asks for it if neither is set. `fab doctor` says so.", ""),
     _one(GOOGLE, "GOOGLE_APPLICATION_CREDENTIALS", "a file", "The credentials that Pulumi uses, in place of those that "
          "`gcloud auth application-default login` left.", "/home/me/key.json"),
     _one(GOOGLE, "GOOGLE_CREDENTIALS GOOGLE_CLOUD_KEYFILE_JSON GCLOUD_KEYFILE_JSON", "a file, or its text",
-         "The same, and counts more."),
+         "The same, and takes precedence."),
     _one(GOOGLE, "GOOGLE_OAUTH_ACCESS_TOKEN", "a token, good for an hour at most",
          "Used by Pulumi in place of all credentials."),
     _one(GOOGLE, "GOOGLE_IMPERSONATE_SERVICE_ACCOUNT", "the address of a service account",
          "Pulumi acts as this account.", "deployer@my-project.iam.gserviceaccount.com"),
     _one(GOOGLE, "GOOGLE_CLOUD_QUOTA_PROJECT", "a project's id",
-         "The project whose quota counts when a person's own login is used. `axion:budget` needs one.", "my-project"),
-    _one(GOOGLE, "USER_PROJECT_OVERRIDE", "true or false", "Whether calls count on the stack's project instead.",
+         "The project whose quota is used with a person's own login. `axion:budget` needs one.", "my-project"),
+    _one(GOOGLE, "USER_PROJECT_OVERRIDE", "true or false", "Whether calls use the stack's project's quota instead.",
          "true"),
     _one(GOOGLE, "CLOUDSDK_CONFIG", "a directory",
          "Where gcloud keeps its logins. Pulumi does not look there, and `fab doctor` says so.", "/home/me/gcloud"),
     _one(GOOGLE, "CLOUDSDK_AUTH_DISABLE_CREDENTIALS", "true or false",
-         "gcloud sends no credentials: for a stand-in of Google's API. Then `fab doctor` checks no login.", "true"),
+         "gcloud sends no credentials: for a stand-in for Google's API. Then `fab doctor` checks no login.", "true"),
     _one(GOOGLE, "CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDBILLING CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDRESOURCEMANAGER",
-         "an address", "Where `fab catalog-refresh` and `fab doctor` ask, in place of Google.",
+         "an address", "The API that `fab catalog-refresh` and `fab doctor` use in place of Google's.",
          "http://127.0.0.1:9000/"),
     _one(GOOGLE, "CLOUD_SHELL DEVSHELL_PROJECT_ID GCE_METADATA_HOST", "set by Google",
-         "Tell `fab doctor` that this computer is Google's and has credentials of its own."),
+         "Tell `fab doctor` that this computer is Google's and has its own credentials."),
     _one(KERNELS, "AXION_KERNELS", "all, none, a list, or changes of the default",
-         "Which of our kernels an engine uses. `kernels` of the models file sets it; give it by hand only where you "
+         "Which of our kernels an engine uses. `kernels` of the models file sets it; set it by hand only if you "
          "start vLLM yourself.", "+lm_head,-sampler"),
     _one(KERNELS, "AXION_ISA", "portable, neon or sve2",
          "Which instructions the kernels use. Left out: the best that the processor has. For tests and comparisons.",
@@ -107,8 +107,8 @@ VARIABLES = (
     _one(OURS, "AXION_STOP_TIMEOUT_S AXION_LOAD_TIMEOUT_S", "seconds",
          "In an engine's environment file: how long it may take to stop and to load. The first follows from "
          "`shutdown_timeout`; the second is 1800, and no setting changes it."),
-    _one(OURS, "AXION_UNIT", "root:model", "Marks the processes of an engine, so that none is left behind."),
+    _one(OURS, "AXION_UNIT", "root:model", "Marks the processes of an engine, so that none is left running."),
     _one(OURS, "AXION_KERNELS_REPORT_OWNER", "a process id", "Which process of an engine owns the report."),
-    _one(OURS, "AXION_RUN", "a directory", "Where long work on a host keeps what lasts until the next boot. Only tests "
+    _one(OURS, "AXION_RUN", "a directory", "Where jobs on a host keep what lasts until the next boot. Only tests "
          "set it. Left out: `/run/axion`."),
 )  # fmt: skip

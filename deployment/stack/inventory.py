@@ -24,7 +24,8 @@ class DevicePaths(Frozen):
     """Block devices by names that survive a reboot."""
 
     data: str = Field(pattern=r"^/dev/disk/by-id/google-[a-z0-9-]+$", description="a path below /dev/disk/by-id")
-    """The disk that is mounted at `data_mount`. Only a host of Google's needs it to be true."""
+    """The disk that is mounted at `data_mount`. It is used on Google hosts only; elsewhere any name of this form does.
+    """
 
 
 # Left out where they say nothing: an inventory looks to older checkouts as it did before there were these fields.
@@ -44,11 +45,11 @@ class InventoryHost(Frozen):
     """One host, as far as another program needs to know it."""
 
     name: str = Field(description="the instance's name in the cloud")
-    """Google's name of the machine. For another host: any name, used in messages and by `--host`."""
+    """The instance's name. For another host: any name, used in messages and by `--host`."""
     instance_id: str = Field(pattern=r"^\d+$", description="the number that a replaced instance does not keep")
     """Under this number `fab` keeps the host's keys. For another host write `0`."""
     zone: str = Field(description="a zone such as us-central1-a")
-    """Where Google has the machine. For another host write `none`."""
+    """The instance's zone. For another host write `none`."""
     machine_type: str = Field(description="a machine type such as c4a-standard-32")
     """What `fab` shows. For another host write `none`. Cores and memory are read on the host itself."""
     internal_ip: str = Field(description="its address in the stack's network")
@@ -62,7 +63,7 @@ class InventoryHost(Frozen):
     )
     """The data disk. For a host without one: null."""
     data_mount: Annotated[str, AfterValidator(host_root)] = Field(description=HOST_ROOT_KIND)
-    """Where everything of ours goes on the host: engines, models, releases and logs. `fab uninstall` empties it."""
+    """Where all of axion's files are on the host: engines, models, releases and logs. `fab uninstall` empties it."""
     # Absent in inventories older than these fields: closed, and no key is asked for.
     gateway_clients: tuple[Annotated[str, AfterValidator(client_range)], ...] = Field(
         (), description="the ranges whose clients may connect to the gateway, such as [10.20.0.0/24]"
@@ -73,7 +74,7 @@ class InventoryHost(Frozen):
         min_length=1,
         description="what holds the keys that clients must send: a secret's full name, a file of the host, or null",
     )
-    """The file has one key a line; only root need be able to read it. Left out, no key is asked for."""
+    """The file has one key a line; only root needs to read it. Left out, no key is required."""
     models: str | None = Field(
         None, min_length=1, description="the models file that it serves, relative to the checkout, or null: models.yaml"
     )
@@ -84,9 +85,9 @@ class InventoryHost(Frozen):
     ssh_port: int = Field(22, ge=1, le=65535, description="a port number")
     """The port of its SSH server."""
     known_hosts: str | None = Field(None, description="a file with the host's keys, or null for guest attributes")
-    """What the host must prove itself with, as `ssh-keyscan` writes it. Any other key is refused."""
+    """The host's keys, as `ssh-keyscan` writes them. Any other key is refused."""
     identity_file: str | None = Field(None, description="a file with a private key, or null for the usual ones")
-    """Your key for this host. Left out, those of an agent and the usual files are tried."""
+    """Your key for this host. Left out, the keys of your SSH agent and the usual files are tried."""
     ssh_proxy_command: str | None = Field(
         None,
         min_length=1,
@@ -114,9 +115,9 @@ class SecretIds(Frozen):
     """Where secrets are, never what they are."""
 
     gateway_api_keys: str = Field(description="the full name of a Secret Manager secret")
-    """Written by `pulumi up`. For hosts of your own write `none`, and give `gateway_keys`."""
+    """Written by `pulumi up`. For your own hosts write `none`, and set `gateway_keys`."""
     hub_token: str | None = Field(description="the full name of a Secret Manager secret, or null")
-    """Where hosts of Google's read the hub's token. For others: null; `HF_TOKEN` is passed on instead."""
+    """Where Google hosts read the hub's token. For others: null; `HF_TOKEN` is passed on instead."""
 
 
 class Inventory(Frozen):
@@ -125,17 +126,17 @@ class Inventory(Frozen):
     schema_: Literal["axion.inventory/1"] = Field(SCHEMA, alias="schema", description=SCHEMA)
     """Which version of this format the file has."""
     stack: str = Field(description="the stack's name")
-    """Shown to you. For hosts of your own: any name."""
+    """Shown to you. For your own hosts: any name."""
     project: str = Field(description="the project's id")
-    """Google's project. For hosts of your own write `none`."""
+    """Google's project. For your own hosts write `none`."""
     zone: str = Field(description="the stack's zone")
-    """Google's zone. For hosts of your own write `none`."""
+    """Google's zone. For your own hosts write `none`."""
     hosts: dict[str, InventoryHost] = Field(min_length=1, description="a mapping from host name to host")
     """The hosts. The key is what `--host` takes."""
     secret_ids: SecretIds = Field(description="names of secrets")
-    """Where the stack's secrets are. For hosts of your own: `none` and null."""
+    """Where the stack's secrets are. For your own hosts: `none` and null."""
     bucket: str | None = Field(description="the bucket for wheels and weights, or null")
-    """Written by `pulumi up`. For hosts of your own: null."""
+    """Written by `pulumi up`. For your own hosts: null."""
 
     def as_data(self) -> dict[str, Any]:
         """Return it as plain data, as the stack output holds it."""
