@@ -1,4 +1,4 @@
-# The commands of the README. What they do lives in Python; this file only makes sure that Python is there.
+# The commands of the README. Python code does the work; this file only makes sure that Python is there.
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,24 +6,24 @@ BIN := $(VENV)/bin
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 
-# A run that lists several goes through them in that order.
+# Several targets on one command line run in that order.
 .NOTPARALLEL:
-# Writes down which tests ran; `left-out` reads it.
+# Records which tests ran; `left-out` reads it.
 REPORT = --junit-xml=out/reports/$@.xml
 
 .PHONY: help setup demo demo-stop rehearse rehearse-cloud rehearse-arm rehearse-source test test-fresh test-kernels test-arm test-hosts check e2e left-out nothing-left-out release kernels-cpp schema bench-kernels mutate-kernels clean
 
 help: ## list the targets
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-12s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-16s %s\n", $$1, $$2 }'
 
-# Packages and tools of a run, brought where that is allowed, else named in one message before anything begins.
+# Packages and tools of a target: installed where that is allowed, else listed in one message before anything starts.
 NEEDS := needs-demo needs-check needs-test needs-gate needs-kernels needs-hosts needs-fresh
 NEEDS += needs-rehearsal needs-rehearsal-cloud needs-rehearsal-arm needs-rehearsal-source
 .PHONY: $(NEEDS)
 $(NEEDS): needs-%:
 	@python=$$(bash build/python.sh) && "$$python" -m tests.support.requirements $*
 
-setup: $(VENV)/.complete ## make the operator's environment
+setup: $(VENV)/.complete ## create the operator's environment, .venv
 
 $(VENV)/.complete: build/setup.sh build/python.sh pyproject.toml constraints.txt
 	@bash build/setup.sh $(VENV)
@@ -32,17 +32,17 @@ $(VENV)/.complete: build/setup.sh build/python.sh pyproject.toml constraints.txt
 demo: needs-demo setup ## serve four models on this computer and ask one a question
 	@$(BIN)/fab demo
 
-demo-stop: setup ## end everything that the demo started
+demo-stop: setup ## stop everything that the demo started
 	@$(BIN)/fab stop
 
-rehearse: needs-rehearsal setup ## the whole way on this computer, as root: up, deploy over SSH with real vLLM, idle stop, destroy, census
+rehearse: needs-rehearsal setup ## the README's cloud commands on this computer, as root: up, deploy over SSH with real vLLM, idle stop, destroy, census
 	@$(BIN)/fab demo.prepare
 	@$(BIN)/python -m tests.support.rehearse
 
-rehearse-cloud: needs-rehearsal-cloud setup ## the prod stack's life with the real Pulumi CLI on a cloud of our own: up, change, destroy, census
+rehearse-cloud: needs-rehearsal-cloud setup ## the prod stack's life with the real Pulumi CLI on a stand-in cloud: up, change, destroy, census
 	@$(BIN)/python -m tests.support.rehearse_cloud
 
-rehearse-arm: needs-rehearsal-arm setup ## a deployment with real materials to an emulated arm64 host, as root on x86-64: an hour
+rehearse-arm: needs-rehearsal-arm setup ## a deployment with real wheels to an emulated arm64 host, as root on x86-64: an hour
 	@$(BIN)/fab demo.prepare
 	@$(BIN)/python -m tests.support.rehearse_arm
 
@@ -51,15 +51,15 @@ rehearse-source: needs-rehearsal-source setup ## vLLM compiled for Arm from real
 	@env --unset=AXION_MIRROR $(BIN)/fab demo.prepare
 	@$(BIN)/python -m tests.support.rehearse_source
 
-test: needs-test setup check e2e left-out ## every check, the end-to-end test with real vLLM included
+test: needs-test setup check e2e left-out ## every check, including the end-to-end tests with real vLLM
 
-test-fresh: needs-fresh setup ## the README's two commands on a Debian that has git, make and Python: needs root, on x86-64
+test-fresh: needs-fresh setup ## `make demo` and `make test` on a Debian that has only git, make and Python: needs root, on x86-64
 	@$(BIN)/python -m tests.support.fresh
 
-left-out: setup # say how many tests of the last run were left out, and why
+left-out: setup # say how many tests of the last run were skipped, and why
 	@$(BIN)/python -m tests.support.requirements.left_out
 
-nothing-left-out: setup # the same, and an error where there are any
+nothing-left-out: setup # the same, and fail if there are any
 	@$(BIN)/python -m tests.support.requirements.left_out --none
 
 check: needs-check setup ## format, lint, types, and all tests that need no engine
@@ -70,7 +70,7 @@ check: needs-check setup ## format, lint, types, and all tests that need no engi
 	$(BIN)/pytest --numprocesses 2 --dist loadfile --basetemp "$$temp" $(REPORT) \
 	  -m "not engine and not kernels and not arm and not hosts"
 
-e2e: needs-test setup ## the end-to-end tests with real vLLM (the first time it builds the engine environment)
+e2e: needs-test setup ## the end-to-end tests with real vLLM (the first run builds the engine environment)
 	$(BIN)/fab demo.prepare
 	$(BIN)/pytest -m engine $(REPORT)
 
@@ -90,18 +90,18 @@ test-hosts: needs-hosts setup ## deployments over SSH onto systemd hosts of our 
 	$(BIN)/fab demo.prepare
 	$(BIN)/pytest -m hosts
 
-schema: setup ## write the JSON schema of models.yaml and docs/configuration.md
+schema: setup ## generate the JSON schema of models.yaml and docs/configuration.md
 	$(BIN)/python -m deployment.models.schema > docs/models.schema.json
 	$(BIN)/python -m deployment.reference > docs/configuration.md
 
-bench-kernels: needs-kernels setup ## model the kernels' cycles on Neoverse V2, and compare with the baseline
+bench-kernels: needs-kernels setup ## model the kernels' cycles on Neoverse V2 and compare them with the baseline
 	@$(BIN)/python -m kernels.model.bench --check kernels/bench/baseline.json
 
-mutate-kernels: setup ## break the kernels in many small ways, one at a time: some test must notice each
+mutate-kernels: setup ## break the kernels in many small ways, one at a time: some test must fail each time
 	@$(BIN)/python -m kernels.mutation.run
 
-release: setup ## make a version, as in `make release VERSION=1.2.3`: the gate, changelog, tag, bill of materials; pushes nothing
+release: setup ## release a version, as in `make release VERSION=1.2.3`: the gate, changelog, tag, bill of materials; pushes nothing
 	@$(BIN)/python -m publishing "$(VERSION)"
 
-clean: ## remove environments, models and state of this checkout (stop the demo first)
+clean: ## remove the environments, models and state of this checkout (stop the demo first)
 	rm -rf out $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -36,21 +36,21 @@ LINE_LENGTH = 120
 INTRODUCTION = """\
 # Configuration
 
-Every setting there is: what it does, what to give, and what it is when you leave it out. This page is written by
-`make schema` from the code that reads the settings: change a sentence there, not here.
+Every setting: what it does, what to give, and its default. `make schema` generates this page from the code that reads
+the settings: change a sentence there, not here.
 
 | where | what it says | check it with |
 |---|---|---|
 | [`models.yaml`](#modelsyaml) | which models are served, and how | `fab plan` |
-| [`Pulumi.STACK.yaml`](#pulumistackyaml) | on which machines of Google's they run | `pulumi preview` |
-| [an inventory](#inventory) | how to reach hosts of your own | `fab doctor --inventory FILE` |
+| [`Pulumi.STACK.yaml`](#pulumistackyaml) | on which Google machines they run | `pulumi preview` |
+| [an inventory](#inventory) | how to reach your own hosts | `fab doctor --inventory FILE` |
 | [environment variables](#environment-variables) | what differs between computers | `fab doctor` |
 
 A check changes nothing. It names every mistake at once, with its line. A key that is not on this page is refused.
 
-Below each key stands what it does. Then comes the value to give, with its unit and its type, and the default, which
-counts when the key is left out. `NAME` in a key is a name that you choose. Sizes have a unit: 1 KiB is 1024 bytes,
-1 MiB is 1024 KiB, 1 GiB is 1024 MiB. Keys that end in `_s` are in seconds.
+Each key has what it does, the value to give with its unit and type, and the default, which applies when the key is left
+out. `NAME` in a key is a name that you choose. Sizes have a unit: 1 KiB is 1024 bytes, 1 MiB is 1024 KiB, 1 GiB is
+1024 MiB. Keys that end in `_s` are in seconds.
 """
 
 
@@ -80,7 +80,7 @@ PARTS = (
     Part(
         title="models.yaml",
         root=ModelsFile,
-        about="What is served. Few keys are needed: `fab models-add` writes those of a model.",
+        about="What is served. Few keys are required: `fab models-add` writes those of a model.",
         examples=("models.yaml",),
     ),
     Part(
@@ -93,8 +93,8 @@ PARTS = (
     Part(
         title="Inventory",
         root=Inventory,
-        about="Hosts that `fab` may deploy to. `pulumi up` writes one for a stack by itself. For hosts that are not "
-        "Google's write one by hand: see [a host that is not Google's](operations.md#a-host-that-is-not-googles).",
+        about="Hosts that `fab` may deploy to. For a stack, `pulumi up` writes one. For hosts that are not Google's, "
+        "write one by hand: see [a host that is not Google's](operations.md#a-host-that-is-not-googles).",
         examples=("inventory.json", "inventory.google.json"),
     ),
 )

@@ -18,10 +18,10 @@ from deployment.stack.catalog_lock import by_hand, changes, lock_from, lock_text
 LIST_TIMEOUT_S = 180.0
 
 
-@task(help={"project": "a project in which the Compute Engine and Cloud Billing APIs are on; any will do"})
+@task(help={"project": "any project in which the Compute Engine and Cloud Billing APIs are enabled"})
 @problems_are_messages
 def catalog_refresh(_context: Any, project: Name) -> None:
-    """Read regions, machine types and prices anew from Google, dated, and say what changed."""
+    """Update the catalog's regions, machine types and prices from Google, and say what changed."""
     reporter, gcloud = Reporter(), Gcloud(LocalExecutor(), project)
     kinds = "|".join(sorted(load_catalog().series))
     words = ("compute", "machine-types", "list", f"--filter=name~^({kinds})-")

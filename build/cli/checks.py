@@ -38,9 +38,7 @@ def verify(hosts: Sequence[Host], json: bool = False) -> None:
     _fail_if_any(each for checks in answers.found.values() for each in checks)
 
 
-@task(
-    klass=HostTask, help={**help_for(json="print JSON"), "stack": "look at this stack's cloud, `pulumi up` and hosts"}
-)
+@task(klass=HostTask, help={**help_for(json="print JSON"), "stack": "check this stack's cloud, `pulumi up` and hosts"})
 @problems_are_messages
 def doctor(
     _context: Any,
@@ -49,7 +47,7 @@ def doctor(
     host: Name | None = None,
     json: bool = False,
 ) -> None:
-    """Look for what would stand in the way of a deployment, and say what to do about it."""
+    """Check for everything that would stop a deployment, and say what to do about it."""
     selection = Selection(stack=stack, inventory=inventory, host=host)
     checks = [*_stack_checks(stack), *_host_rows(selection)]
     if json:

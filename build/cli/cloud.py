@@ -101,7 +101,7 @@ def doctor_checks(given: str) -> list[Check]:
 @task(help={"stack": f"{STACK_HELP} (default: every stack that has a file)", "json": "print JSON"})
 @problems_are_messages
 def cost(_context: Any, stack: Stack | None = None, json: bool = False) -> None:
-    """Show what a stack costs an hour and a month by its file and the dated prices, running and stopped."""
+    """Show what a stack costs per hour and month, running and stopped, by its file and the catalog's prices."""
     stacks = [StackName(name) for name in ([stack] if stack else known_stacks())]
     if not stacks:
         raise ConfigError([f"{project_directory()}: no Pulumi.<stack>.yaml. Write one, or name a stack."])
@@ -123,8 +123,8 @@ def cost(_context: Any, stack: Stack | None = None, json: bool = False) -> None:
 @task(
     help={
         "stack": STACK_HELP,
-        "expect_empty": "exit with 1 when anything is left",
-        "remove_snapshots": "delete the snapshots of these disks: their names, with commas between",
+        "expect_empty": "exit with 1 if anything is left",
+        "remove_snapshots": "delete the snapshots of these disks: names separated by commas",
         "json": "print JSON",
     }
 )
@@ -173,7 +173,7 @@ def _print_census(found: Census, stack: str, *, expect_empty: bool) -> None:
 @task(help={"stack": STACK_HELP, "json": "print JSON"})
 @problems_are_messages
 def idle_policy(_context: Any, stack: Stack, json: bool = False) -> None:
-    """Show when each host stops by itself: after minutes without requests, and at the latest."""
+    """Show when each host stops itself: after how many idle minutes, and at the latest."""
     name = StackName(stack)
     settings = settings_of(name)
     instances = instances_of(Gcloud(LocalExecutor(), settings.project), name.short)
@@ -188,12 +188,12 @@ def idle_policy(_context: Any, stack: Stack, json: bool = False) -> None:
     help={
         "stack": STACK_HELP,
         "yes": "do it; without it, only say what would be done",
-        "foreign_host": "name of the computer whose lock to release, once its process has ended there",
+        "foreign_host": "name of the computer whose lock to release, after its process has ended",
     }
 )
 @problems_are_messages
 def recover(_context: Any, stack: Stack, yes: bool = False, foreign_host: Name | None = None) -> None:
-    """Settle what a killed or timed-out `pulumi up` left behind: its lock, and creates that may have happened."""
+    """Repair what a killed or timed-out `pulumi up` left: its lock, and creates that may have happened."""
     name, executor, reporter = StackName(stack), LocalExecutor(), Reporter()
     place, pulumi = place_of(name), Pulumi(executor=executor, directory=project_directory(), stack=name)
     gcloud = Gcloud(executor, place.project)
@@ -223,7 +223,7 @@ def recover(_context: Any, stack: Stack, yes: bool = False, foreign_host: Name |
 @task(help={"log": "a file with what `pulumi` printed (default: standard input)"})
 @problems_are_messages
 def explain(_context: Any, log: Location | None = None) -> None:
-    """Say what each failure of `pulumi up` means and what to do, from its output (`pulumi up 2>&1 | tee up.log`)."""
+    """Explain each failure of `pulumi up` and what to do, from its output (`pulumi up 2>&1 | tee up.log`)."""
     try:
         text = Path(log).read_text(encoding="utf-8", errors="replace") if log else sys.stdin.read()
     except OSError as error:

@@ -36,7 +36,7 @@ QUESTION = "What is the capital of France?"
 @task(default=True)
 @problems_are_messages
 def run(_context: Any) -> None:
-    """Build, make the models, deploy, and ask a question and show two pictures through the gateway."""
+    """Build the engine, make the models, deploy, and send a question and two pictures through the gateway."""
     host = this_computer()
     check_host(host)
     prepare_models(host)
@@ -80,7 +80,7 @@ def recipe(facts: Facts) -> Recipe:
 @task
 @problems_are_messages
 def prepare(_context: Any) -> None:
-    """Build the engine environment and make the models, but start nothing."""
+    """Build the engine environment and make the models; start nothing."""
     prepare_models(this_computer())
 
 

@@ -27,7 +27,7 @@ from deployment.stack.settings import StackSettings
 @task(help={"stack": STACK_HELP, "yes": "do it; without it, only preview"})
 @problems_are_messages
 def up(_context: Any, stack: Stack, yes: bool = False) -> None:
-    """`pulumi up`, which tries a host's other zones where one has no machine free, and explains what fails."""
+    """Run `pulumi up`; try a host's other zones if one has no machine free, and explain failures."""
     stack = StackName(stack)
     settings, executor, reporter = checked_settings(stack), LocalExecutor(), Reporter()
     pulumi = Pulumi(executor=executor, directory=project_directory(), stack=stack)
@@ -41,10 +41,12 @@ def up(_context: Any, stack: Stack, yes: bool = False) -> None:
         reporter.say(sentence, style="bold")
 
 
-@task(help={"stack": STACK_HELP, "host": "which host", "zone": "where to", "yes": "do it; without it, only say what"})
+@task(
+    help={"stack": STACK_HELP, "host": "which host", "zone": "to which zone", "yes": "do it; without it, only show it"}
+)
 @problems_are_messages
 def move(_context: Any, stack: Stack, zone: Name, host: Name = "main", yes: bool = False) -> None:
-    """Take a host's data disk to another zone: stop, snapshot, copy, compare. Nothing is deleted."""
+    """Move a host's data disk to another zone: stop, snapshot, copy, compare. Nothing is deleted."""
     stack = StackName(stack)
     settings, place, executor, reporter = settings_of(stack), place_of(stack), LocalExecutor(), Reporter()
     _check(settings, stack, host, zone)

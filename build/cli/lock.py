@@ -16,10 +16,10 @@ from build.remote.lock import history as read_history
 from build.remote.lock import unlock as end_holder
 
 
-@task(klass=HostTask, help=help_for(yes="end the holder; without it, only name it"))
+@task(klass=HostTask, help=help_for(yes="end the holder's task; without it, only show it"))
 @on_hosts
 def unlock(hosts: Sequence[Host], yes: bool = False) -> None:
-    """Name who holds the lock of a host, and with --yes end that task; what serves goes on serving."""
+    """Show who holds a host's lock; with --yes end that task. Models keep serving."""
     for host in hosts:
         name, holder = host.target.name, end_holder(host, is_really=yes)
         if holder is None:
@@ -31,10 +31,10 @@ def unlock(hosts: Sequence[Host], yes: bool = False) -> None:
             print("Add --yes to end it. A job that it began on the host goes on; the next deployment takes it up.")
 
 
-@task(klass=HostTask, help=help_for(lines="how many", json="print JSON"))
+@task(klass=HostTask, help=help_for(lines="how many lines", json="print JSON"))
 @on_hosts
 def history(hosts: Sequence[Host], lines: Lines = 30, json: bool = False) -> None:
-    """List what was changed on a host, by whom, when, and how it ended; oldest first."""
+    """List the changes to a host: what, by whom, when, and how it ended; oldest first."""
     answers = from_each(hosts, read_history)
     if json:
         answers.print_json({name: data_of(log.lines[-lines:]) for name, log in answers.found.items()})

@@ -31,10 +31,10 @@ from deployment.models.stanza import add_stanza, remove_stanza
 from deployment.quantities import shown_bytes
 
 ADD_HELP = {
-    "what": "a repository of the hub, such as Qwen/Qwen2.5-7B-Instruct-AWQ, or a directory as `path` would say it",
+    "what": "a repository of the hub, such as Qwen/Qwen2.5-7B-Instruct-AWQ, or a directory as in `path`",
     "models": MODELS_HELP,
-    "name": "how clients and units call it (default: made of the repository's name)",
-    "revision": "a branch, tag or commit; what it is now gets pinned (default: main)",
+    "name": "the model's name for clients and units (default: derived from the repository's name)",
+    "revision": "a branch, tag or commit; its present commit is pinned (default: main)",
     "cores": "how many cores its engine computes on (default: 4)",
 }
 
@@ -49,7 +49,7 @@ def models_add(
     revision: Name | None = None,
     cores: Cores = CORES,
 ) -> None:
-    """Read what a checkpoint is, pin that in the lock file, and write a stanza that serves it. No weights are read."""
+    """Add a model to the models file, and its checkpoint's facts to the lock file. No weights are read."""
     file = models_path(models, hosts)
     reading, chosen = Reading(file, hosts[0]), name or name_for(what)
     reading.check_room_for(chosen)
@@ -65,14 +65,14 @@ def models_add(
     help=help_for(
         names="the models, separated by commas, or all",
         models=MODELS_HELP,
-        revision="pin one model to what this branch, tag or commit is now (default: the file's own commits)",
+        revision="pin one model to the present commit of this branch or tag (default: the file's own commits)",
     ),
 )
 @on_hosts
 def models_update(
     hosts: Sequence[Host], names: Name, models: Location | None = None, revision: Name | None = None
 ) -> None:
-    """Read what the checkpoints of the models file are into its lock file; pin another commit where one is given."""
+    """Read the checkpoints' facts into the lock file again; with --revision, pin another commit."""
     reading = Reading(models_path(models, hosts), hosts[0])
     chosen, _ = reading.chosen(names), reading.lock  # both can be wrong, and that is said before anything is read
     if revision is not None and len(chosen) != 1:
@@ -88,7 +88,7 @@ def models_update(
 @task(positional=["name"], help={"name": "the model", "models": MODELS_HELP})
 @problems_are_messages
 def models_remove(_context: Any, name: Name, models: Location | None = None) -> None:
-    """Take a model out of the models file and of its lock file. What is on hosts goes with the next deployment."""
+    """Remove a model from the models file and its lock file. The next deployment removes it from hosts."""
     file = models_path(models, [this_computer()])
     text, lock = read_models_text(file), read_lock(lock_path(file))
     if read_document(text, file.name).data.get("default_model") == name:
@@ -101,8 +101,8 @@ def models_remove(_context: Any, name: Name, models: Location | None = None) -> 
     klass=HostTask,
     help=help_for(
         models=MODELS_HELP,
-        source="a directory of the host, or gs://BUCKET/PATH, that holds <hub>/<revision>/ (default: the hub)",
-        verify="read every file of models that are there and compare checksums",
+        source="a directory on the host, or gs://BUCKET/PATH, that holds <hub>/<revision>/ (default: the hub)",
+        verify="read every file of downloaded models and compare checksums",
         engine=ENGINE_HELP,
     ),
 )
@@ -114,7 +114,7 @@ def models_pull(
     verify: bool = False,
     engine: Engine | None = None,
 ) -> None:
-    """Download the checkpoints of the models file at their pinned revisions, verified; goes on where it stopped."""
+    """Download and verify the models file's checkpoints at their pinned revisions; resumes where it stopped."""
     files, chosen = models_files(models, hosts), choose_source(source)
     one_after_another(
         hosts, lambda host: run_models_pull(host, files[host.target.name], chosen, engine, is_thorough=verify)

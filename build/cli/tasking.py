@@ -31,12 +31,12 @@ HOST_OPTIONS = {"stack": Stack, "inventory": Location, "host": Name}
 HOST_HELP = {
     "stack": "the hosts of this stack, by `pulumi stack output`",
     "inventory": "the hosts of this inventory file",
-    "host": "only this one of them",
+    "host": "only this host of them",
 }
 
 
-ENGINE_HELP = "compiled there, or from a ready wheel: compiled or wheel (default: host.engine, else compiled on Arm)"
-MODELS_HELP = "models file (default: AXION_MODELS, else what the host is to serve, else models.yaml)"
+ENGINE_HELP = "compiled (on the host) or wheel (prebuilt) (default: host.engine, else compiled on Arm, wheel on x86-64)"
+MODELS_HELP = "models file (default: AXION_MODELS, else the host's own, else models.yaml)"
 
 
 def this_computer() -> Host:

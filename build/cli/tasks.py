@@ -62,9 +62,9 @@ def _print_plan(prepared: Prepared) -> None:
 FOLLOW_LIMIT_S = 24 * 3600.0
 BUILD_HELP = {
     "engine": ENGINE_HELP,
-    "timeout_s": "for each model to answer",
-    "mirror": "directory of the host, or address, with wheels/, sdists/ and git/ (default: AXION_MIRROR)",
-    "wheels": "directory of the host, or gs://, to take and leave compiled wheels (default: AXION_WHEELS)",
+    "timeout_s": "seconds for each model to answer",
+    "mirror": "directory on the host, or address, with wheels/, sdists/ and git/ (default: AXION_MIRROR)",
+    "wheels": "directory on the host, or gs://, from and to which compiled wheels are copied (default: AXION_WHEELS)",
 }
 
 
@@ -78,7 +78,7 @@ def build_and_deploy(
     mirror: Location | None = None,
     wheels: Location | None = None,
 ) -> None:
-    """Make the host serve the models file: build, render, switch, restart what changed, wait for answers."""
+    """Deploy the models file: build, render, switch, restart what changed, wait until models answer."""
     sources, files = choose_sources(mirror, wheels), models_files(models, hosts)
 
     def deploy(host: Host) -> None:
@@ -90,7 +90,7 @@ def build_and_deploy(
 @task(klass=HostTask, help=help_for(json="print JSON"))
 @on_hosts
 def status(hosts: Sequence[Host], json: bool = False) -> None:
-    """Show every model: state, process, whether it runs the current release, requests."""
+    """Show every model: its state and process, whether it runs the current release, and its requests."""
     answers = from_each(hosts, _look_for_status)
     if json:
         answers.print_json({name: _status_data(facts) for name, (facts, _) in answers.found.items()})
@@ -159,11 +159,16 @@ def _print_releases(rows: list[dict[str, Any]]) -> None:
 @task(
     klass=HostTask,
     positional=["name"],
-    help=help_for(lines="how many", follow="go on until interrupted", json="print JSON"),
+    help=help_for(
+        name="a model, gateway, or the runner: supervisord or systemd",
+        lines="how many lines",
+        follow="continue until interrupted",
+        json="print JSON",
+    ),
 )
 @on_hosts
 def logs(hosts: Sequence[Host], name: Name, lines: Lines = 100, follow: bool = False, json: bool = False) -> None:
-    """Print the log of a model, of the gateway, or of the runner (supervisord)."""
+    """Print the log of a model, of the gateway, or of the runner (supervisord or systemd)."""
     if len(hosts) > 1:
         names = ", ".join(host.target.name for host in hosts)
         raise DeployError(f"logs: of one host at a time, got {names}. Add --host NAME.")
@@ -189,10 +194,10 @@ def _logged(host: Host, facts: Facts) -> list[str]:
     return sorted(known)
 
 
-@task(klass=HostTask, positional=["name"], help=help_for())
+@task(klass=HostTask, positional=["name"], help=help_for(name="a model, or gateway"))
 @on_hosts
 def restart(hosts: Sequence[Host], name: Name) -> None:
-    """Restart one model (or the gateway) and wait until it answers; the others go on serving."""
+    """Restart one model (or the gateway) and wait until it answers; the others keep serving."""
     one_after_another(hosts, lambda host: _restart(host, name))
 
 
@@ -205,10 +210,10 @@ def _restart(host: Host, name: str) -> None:
     host.reporter.say(f"{name} answers after {host.reporter.elapsed_s:.1f} s", style="bold green")
 
 
-@task(klass=HostTask, help=help_for(release="its name (default: the release before the current one)"))
+@task(klass=HostTask, help=help_for(release="its name (default: the previous release)"))
 @on_hosts
 def rollback(hosts: Sequence[Host], release: Name | None = None) -> None:
-    """Return to the release before the current one, or to the one named, and wait until its models answer."""
+    """Roll back to the previous release, or to the one named, and wait until its models answer."""
     one_after_another(hosts, lambda host: _rollback(host, release))
 
 
@@ -225,7 +230,7 @@ def _rollback(host: Host, release: str | None) -> None:
 @task(klass=HostTask, help=help_for())
 @on_hosts
 def stop(hosts: Sequence[Host]) -> None:
-    """End every engine, the gateway and the process runner; nothing of them is left."""
+    """Stop every engine, the gateway and the process runner, and check that no process is left."""
     one_after_another(hosts, _stop)
 
 

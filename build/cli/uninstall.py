@@ -12,13 +12,13 @@ from build.deploy.uninstall import uninstall as remove
 from build.errors import DeployError
 from build.remote.host import Host
 
-UNINSTALL_HELP = {"yes": "do it without asking", "keep_models": "leave the checkpoints that were downloaded"}
+UNINSTALL_HELP = {"yes": "do it without asking", "keep_models": "keep the downloaded checkpoints"}
 
 
 @task(klass=HostTask, help=help_for(**UNINSTALL_HELP))
 @on_hosts
 def uninstall(hosts: Sequence[Host], yes: bool = False, keep_models: bool = False) -> None:
-    """Remove everything of ours from a host; says first what goes, and asks."""
+    """Remove everything of axion's from a host; lists it first, and asks."""
     found = {host.target.name: find(host, keeps_models=keep_models) for host in hosts}
     chosen = [host for host in hosts if found[host.target.name].goes]
     for host in hosts:

@@ -29,7 +29,7 @@ START_TIMEOUT_S = 600.0
 BOOT_S, LOOK_S = 120.0, 3.0
 
 
-@task(klass=HostTask, help=help_for(timeout_s="for the models to answer"))
+@task(klass=HostTask, help=help_for(timeout_s="seconds for the models to answer"))
 @problems_are_messages
 def start(
     _context: Any,
@@ -38,7 +38,7 @@ def start(
     host: Name | None = None,
     timeout_s: Timeout = READY_TIMEOUT_S,
 ) -> None:
-    """Start hosts that are stopped, and wait until their models answer."""
+    """Start stopped hosts, and wait until their models answer."""
     selection = Selection(stack=stack, inventory=inventory, host=host)
     if stack is None and inventory is None:
         raise ConfigError(["start: no host named. Add --stack NAME, and --host NAME for one of its hosts."])

@@ -41,11 +41,10 @@ ExtraArgument = Annotated[JsonValue, AfterValidator(_argument), WithJsonSchema({
 
 
 class Speculation(Frozen):
-    """Several tokens a step, guessed from what the prompt and the answer hold already."""
+    """Several tokens a step, guessed from the text of the prompt and the answer so far."""
 
     method: Literal["ngram"] = Field(description="ngram: the only one that needs no further model")
-    """How tokens are guessed. `ngram` looks for the last words in the text so far, and guesses what came after them
-    there.
+    """How tokens are guessed. `ngram` finds the last tokens earlier in the text, and guesses what followed them there.
     """
     num_speculative_tokens: Count = Field(description="how many tokens are guessed at once")
     """More tokens: faster where the guess is right, slower where it is wrong. 2 to 5 is usual."""
@@ -56,7 +55,7 @@ class Speculation(Frozen):
 
 
 class Kernels(Frozen):
-    """Changes of what our plug-in does by itself (kernels/python/axion_kernels/switches.py)."""
+    """Changes of the plug-in's defaults (kernels/python/axion_kernels/switches.py)."""
 
     linear_w4: Switch | None = Field(None, description="true or false: AWQ, GPTQ and compressed-tensors int4 layers")
     """Multiplies the layers of 4-bit checkpoints. On by default. On Arm such a checkpoint cannot be served without it.
@@ -66,8 +65,8 @@ class Kernels(Frozen):
     sampler: Switch | None = Field(None, description="true or false: sampling without sorting the vocabulary")
     """Chooses the next token. On by default."""
     lm_head: Switch | None = Field(None, description="true or false: int8 weights for the output head (default: false)")
-    """Makes the last layer smaller and faster. Off by default: it rounds weights that the checkpoint left alone. Only
-    with bfloat16.
+    """Makes the last layer smaller and faster. Off by default: it rounds weights that the checkpoint does not quantize.
+    Only with bfloat16.
     """
     rms_norm: Switch | None = Field(None, description="true or false: RMSNorm")
     """A normalisation that most models use. On by default."""
@@ -76,7 +75,7 @@ class Kernels(Frozen):
     rotary_embedding: Switch | None = Field(
         None, description="true or false: rotary position embedding (default: false)"
     )
-    """Tells the model where in the text a token stands. Off by default: vLLM has a compiled kernel of its own."""
+    """Gives the model the position of each token. Off by default: vLLM has its own compiled kernel."""
     silu_and_mul: Switch | None = Field(None, description="true or false: the activation SwiGLU")
     """An activation of Llama, Qwen, Mistral and Phi models. On by default, where the processor has NEON or SVE2."""
     gelu_and_mul: Switch | None = Field(None, description="true or false: the activation GeGLU")
@@ -93,6 +92,6 @@ class Adapter(Frozen):
     """A LoRA adapter, served under its own name beside the model that it changes."""
 
     path: str = Field(min_length=1, description="a directory on the host, absolute or relative")
-    """Where the adapter's files are: adapter_config.json and adapter_model.safetensors. A relative path begins where
-    that of `weights` does.
+    """Where the adapter's files are: adapter_config.json and adapter_model.safetensors. A relative path starts at the
+    same place as that of `weights`.
     """

@@ -61,7 +61,7 @@ Seconds = Annotated[float, Field(gt=0, le=MAX_WAIT_S, strict=True)]
 
 
 class Weights(Frozen):
-    """Where a checkpoint comes from. What it is, models.lock.json says."""
+    """Where a checkpoint comes from. Its facts are in models.lock.json."""
 
     hub: str | None = Field(None, pattern=r"^[\w.-]+/[\w.-]+$", description="a hub repository such as Qwen/Qwen2.5-7B")
     """The repository that holds the model's files. `fab` downloads them to the host. Give either `hub` and `revision`,
@@ -74,8 +74,8 @@ class Weights(Frozen):
     the same files. `fab models-add` writes it.
     """
     path: str | None = Field(None, description="a directory on the host, absolute or relative")
-    """A directory with the model's files that is there already: nothing is downloaded. On this computer a relative path
-    begins at the models file. On other hosts it begins at `<data_mount>/models`.
+    """An existing directory with the model's files: nothing is downloaded. On this computer a relative path starts at
+    the models file, on other hosts at `<data_mount>/models`.
     """
 
     def __str__(self) -> str:
@@ -96,8 +96,8 @@ class Engine(Frozen):
         description="axion_w4 to make bfloat16 weights int4 while they load; leave it out to serve a checkpoint as it "
         "is: AWQ, GPTQ and compressed-tensors are recognised",
     )
-    """Whether the weights become smaller while they load. With `axion_w4` they need about a quarter of the memory, and
-    each token is read faster; answers change a little. Not for a checkpoint that is quantized already.
+    """Whether to quantize the weights at load time. With `axion_w4` they need about a quarter of the memory, so each
+    token reads less of it; answers change a little. Not for a checkpoint that is quantized already.
     """
     max_model_len: Count = Field(description="the context length in tokens")
     """The longest request, prompt and answer together. It may not be longer than the checkpoint's own context. The KV
@@ -110,24 +110,24 @@ class Engine(Frozen):
     max_num_batched_tokens: Count = Field(
         2048, description="tokens in one step; on a CPU a step of 16k blocks every decode for seconds"
     )
-    """How much of the prompts the engine reads before it goes on with the answers. Larger: long prompts are read
-    faster. Smaller: running answers pause less. At least `max_num_seqs`.
+    """How many tokens one step may process. Larger: long prompts are read faster (prefill). Smaller: running answers
+    pause less (decode). At least `max_num_seqs`.
     """
     kv_cache_memory_bytes: Size = Field(description=SIZE)
-    """Memory for the prompts and answers that are being worked on. It decides how many long requests fit at once; `fab
-    plan` says how many. It counts against the memory of the host.
+    """Memory for the KV cache of running requests. It decides how many long requests fit at once; `fab plan` says how
+    many. It counts against the memory of the host.
     """
     long_prefill_token_threshold: Count | None = Field(None, description="tokens; a longer prompt is read in pieces")
     """Long prompts are read in pieces, so that they do not hold up the others. At most `max_model_len`. Left out, vLLM
     decides.
     """
     enable_prefix_caching: Switch = Field(True, description="true or false")
-    """Whether the engine keeps what it computed for the beginning of a prompt. Requests that begin with the same text
-    then start faster.
+    """Whether the engine keeps the KV cache of a prompt's beginning. Requests that begin with the same text then start
+    faster.
     """
     enforce_eager: Switch = Field(False, description="true or false")
-    """Whether torch.compile is left out. `true`: the engine starts sooner and needs no C++ compiler at its start, and
-    answers more slowly.
+    """Whether to run without torch.compile. `true`: the engine starts sooner and needs no C++ compiler at its start,
+    but answers more slowly.
     """
     generation_config: Literal["auto", "vllm"] = Field("auto", description="auto (the checkpoint's own) or vllm")
     """Where temperature, top_p and the like come from when a request does not give them: from the checkpoint, or from
@@ -136,10 +136,10 @@ class Engine(Frozen):
     limit_mm_per_prompt: dict[Literal["image", "audio", "video"], Annotated[int, Field(ge=0)]] | None = Field(
         None, description="a mapping such as {image: 2}"
     )
-    """The most pictures, sounds or films in one request. Only for models that take them."""
+    """How many images, sounds or videos one request may have. Only for models that take them."""
     max_num_queued_reqs: Count | None = Field(None, description="how many requests may wait; the next gets 503")
-    """How many requests may wait in the engine. It keeps a queue short that nobody wants to wait in. Left out, the
-    queue has no limit.
+    """How many requests may wait in the engine. A short queue refuses early instead of letting clients wait long. Left
+    out, the queue has no limit.
     """
     shutdown_timeout: Annotated[int, Field(gt=0, le=MAX_DRAIN_S, strict=True)] = Field(
         30, description="seconds, up to 600, that requests in flight get to finish"
@@ -148,14 +148,14 @@ class Engine(Frozen):
     also decides how long systemd or supervisord waits before it kills the engine.
     """
     trust_remote_code: Switch = Field(False, description="true or false")
-    """Whether Python code that comes with the checkpoint is run. Set it only for a publisher that you trust: that code
-    can do all that the engine can.
+    """Whether to run Python code from the checkpoint. Set it only for a publisher that you trust: that code can do
+    everything that the engine can.
     """
     speculative_config: Speculation | None = Field(
         None, description="a mapping such as {method: ngram, num_speculative_tokens: 4, prompt_lookup_max: 4}"
     )
-    """Several tokens in one step, by guessing. Left out, each step makes one token of a request. It helps where answers
-    repeat the prompt, as in editing code.
+    """Speculative decoding: several tokens in one step, by guessing. Left out, each step makes one token of a request.
+    It helps where answers repeat the prompt, as in editing code.
     """
     enable_auto_tool_choice: Switch | None = Field(
         None, description="true or false; left out, tools work where vLLM has a parser for the model's family"
@@ -166,7 +166,7 @@ class Engine(Frozen):
     tool_call_parser: ToolCallParser | None = Field(
         None, description="one of vLLM's tool parsers, such as hermes, mistral or llama3_json"
     )
-    """How the engine finds tool calls in the model's answer. Left out, the family's parser is taken."""
+    """How the engine finds tool calls in the model's answer. Left out, the family's parser is used."""
     reasoning_parser: ReasoningParser | None = Field(
         None, description="one of vLLM's reasoning parsers, such as qwen3 or deepseek_r1"
     )
@@ -176,23 +176,22 @@ class Engine(Frozen):
     chat_template: str | None = Field(
         None, min_length=1, description="a Jinja file, relative to the models file; it travels with the release"
     )
-    """Turns the messages of a request into one prompt, in place of the checkpoint's own template. A change restarts
+    """Turns the messages of a request into one prompt. It replaces the checkpoint's own template. A change restarts
     this engine.
     """
     max_lora_rank: Literal[1, 8, 16, 32, 64, 128, 256, 320, 512] | None = Field(
         None, description="the largest rank among the adapters, rounded up to one that vLLM knows (default: 16)"
     )
-    """The largest adapter that the engine takes. An adapter with a larger rank ends the engine at its start. Only with
-    `lora`.
+    """The largest adapter rank that the engine accepts. An adapter with a larger rank ends the engine at its start.
+    Only with `lora`.
     """
     max_loras: Count | None = Field(None, description="how many adapters one step may mix (default: all of them)")
-    """How many different adapters the engine works with at the same time. Requests for others wait. Only with `lora`.
-    """
+    """How many different adapters one step may use. Requests for others wait. Only with `lora`."""
     extra_args: dict[str, ExtraArgument] = Field(
         {}, description="a mapping of further arguments of vllm serve, passed on as they are and checked by nobody"
     )
-    """For arguments that have no key here. `fab plan` lists them. Refused are those that have a key of their own, and
-    those that the toolkit sets.
+    """Arguments of `vllm serve` that have no key here. `fab plan` lists them. Those that have a key, and those that the
+    toolkit sets, are refused.
     """
 
 
@@ -210,8 +209,8 @@ class Model(Frozen):
     weights: Weights = Field(description="hub and revision, or path")
     """The files of the model."""
     cores: Count = Field(description="how many cores its engine computes on")
-    """The cores of this engine. With `host.core_policy: disjoint` nobody else uses them, and one of them schedules the
-    others. More cores answer faster. All models and `host.reserved_cores` together must fit the host.
+    """The cores of this engine. With `host.core_policy: disjoint` no other engine uses them, and one of them schedules
+    the others. More cores answer faster. All models and `host.reserved_cores` together must fit the host.
     """
     watchdog_s: Annotated[int, Field(ge=10, le=3600, strict=True)] = Field(
         180, description="seconds, 10 to 3600, without a finished step after which a busy engine is restarted (systemd)"
@@ -220,13 +219,11 @@ class Model(Frozen):
     engine: Engine = Field(description="arguments of vllm serve")
     """How vLLM runs this model. A change restarts this engine, and no other."""
     kernels: Kernels = Field(Kernels(), description="a mapping from kernel to true or false, such as {lm_head: true}")
-    """Which of our kernels are used. Left out, those that help are on."""
+    """Which of our kernels are used. Left out, each has its default."""
     lora: dict[ModelName, Adapter] = Field(
         {}, description="a mapping from the name that clients use to where the adapter lies"
     )
-    """Small changes of this model (LoRA adapters), each served under a name of its own. Clients send that name as
-    `model`.
-    """
+    """LoRA adapters of this model, each served under its own name. Clients send that name as `model`."""
 
 
 def adapter_key(model: str, adapter: str) -> str:
@@ -235,12 +232,12 @@ def adapter_key(model: str, adapter: str) -> str:
 
 
 class Host(Frozen):
-    """What of a host the engines must leave alone, how they share the rest, and where they come from."""
+    """What engines leave free on a host, how they share the rest, and where vLLM comes from."""
 
     engine: Literal["compiled", "wheel"] | None = Field(
         None, description="compiled (on the host, the default on Arm) or wheel (others have compiled it)"
     )
-    """Where vLLM comes from. Compiled takes longer once, and is tuned for the processor. See [where the engine comes
+    """Where vLLM comes from. `compiled` takes longer once, and is tuned for the processor. See [where the engine comes
     from](operations.md#where-the-engine-comes-from). Left out: compiled on Arm, wheel on x86-64.
     """
     reserved_cores: Annotated[int, Field(ge=0, strict=True)] = Field(
@@ -255,18 +252,19 @@ class Host(Frozen):
         "disjoint", description="disjoint (own cores each) or shared (all engines on all cores, for small machines)"
     )
     """How engines get their cores. `disjoint`: each has its own, and none slows another. `shared`: for machines with
-    fewer cores than the models ask for together; engines slow each other when both work.
+    fewer cores than all models ask for; engines that work at the same time slow each other.
     """
 
 
 class Gateway(Frozen):
-    """Where clients connect, and how long the gateway waits for what."""
+    """Where clients connect, and the gateway's limits."""
 
     listen: Annotated[tuple[Address, ...], AfterValidator(_distinct)] = Field(
         ("127.0.0.1:8080",), min_length=1, description="addresses such as 127.0.0.1:8080"
     )
-    """Where the gateway takes requests. `127.0.0.1` reaches this host only; `0.0.0.0` every network that its firewall
-    lets in. Open more only with keys: see [clients on other machines](operations.md#clients-on-other-machines).
+    """The addresses that the gateway listens on. `127.0.0.1` is for this host only, `0.0.0.0` for every network that
+    its firewall lets in. Open more only with keys: see [clients on other
+    machines](operations.md#clients-on-other-machines).
     """
     max_body: Size = Field(ByteSize(32 * 2**20), description=SIZE)
     """The largest request. A larger one gets 413. Pictures are the reason to raise it."""
@@ -279,29 +277,29 @@ class Gateway(Frozen):
     response_s: Seconds = Field(
         600.0, description="seconds to the first byte of an answer; to its end, where it is not streamed"
     )
-    """How long the gateway waits for an answer to begin. A request that is not streamed must be complete in this time.
-    Then the client gets 504. Raise it for long answers.
+    """How long the gateway waits for an answer to begin. An answer that is not streamed must be complete in this time.
+    Otherwise the client gets 504. Raise it for long answers.
     """
     stream_idle_s: Seconds = Field(300.0, description="seconds between two pieces of a stream")
     """How long a stream may be silent. Then the client gets an error event, and the engine stops the request."""
     probe_s: Seconds = Field(10.0, description="seconds in which an engine must say that it is well")
-    """How long an engine may take to say that it is well. Then it counts as unreachable."""
+    """How long an engine may take to answer a health check. Then it counts as unreachable."""
     probe_interval_s: Seconds = Field(1.0, description="seconds between two such questions")
-    """How often the gateway asks each engine whether it is well. It decides how soon a model that has loaded gets
+    """How often the gateway checks the health of each engine. It decides how soon a model that has loaded gets
     requests.
     """
     drain_s: Wait = Field(30.0, description="seconds, up to 600, for requests in flight at a stop")
-    """How long a stopping gateway waits for requests that are running. Afterwards they end with an error."""
+    """How long a stopping gateway waits for running requests (drain). Afterwards they end with an error."""
     hold_s: Wait = Field(
         30.0, description="seconds, up to 600, that a request waits for a model that is being restarted"
     )
-    """How long a request waits for a model that restarts. Then it gets 503. Give more than a model takes to load, and
+    """How long a request waits for a model that restarts. Then it gets 503. Set it above a model's load time, and
     clients see no error when you deploy.
     """
 
 
 class ModelsFile(Frozen):
-    """Everything models.yaml may say."""
+    """The keys of models.yaml."""
 
     default_model: str = Field(description="the key of the model that `default` and `auto` mean")
     """The model that answers when a request says `default` or `auto`."""
@@ -314,7 +312,7 @@ class ModelsFile(Frozen):
 
 
 class Deployment(ModelsFile):
-    """What models.yaml says and what its checkpoints are, checked."""
+    """A models file and the facts of its checkpoints, checked."""
 
     checkpoints: Mapping[str, Checkpoint]
     """The facts of every model, from models.lock.json."""

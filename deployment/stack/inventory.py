@@ -38,7 +38,7 @@ class AnyHost(Frozen):
     name: str = Field(min_length=1, description="the host's name, for an instance its name in the cloud")
     """Used in messages and by `--host`."""
     data_mount: Annotated[str, AfterValidator(host_root)] = Field(description=HOST_ROOT_KIND)
-    """Where everything of ours goes on the host: engines, models, releases and logs. `fab uninstall` empties it."""
+    """Where all of axion's files are on the host: engines, models, releases and logs. `fab uninstall` empties it."""
     gateway_clients: tuple[Annotated[str, AfterValidator(client_range)], ...] = Field(
         (), description="the ranges whose clients may connect to the gateway, such as [10.20.0.0/24]"
     )
@@ -48,7 +48,7 @@ class AnyHost(Frozen):
         min_length=1,
         description="what holds the keys that clients must send: a secret's full name, a file of the host, or null",
     )
-    """The file has one key a line; only root need be able to read it. Left out, no key is asked for."""
+    """The file has one key a line; only root needs to read it. Left out, no key is required."""
     models: str | None = Field(
         None, min_length=1, description="the models file that it serves, relative to the checkout, or null: models.yaml"
     )
@@ -56,7 +56,7 @@ class AnyHost(Frozen):
     ssh_port: int = Field(22, ge=1, le=65535, description="a port number")
     """The port of its SSH server."""
     identity_file: str | None = Field(None, description="a file with a private key, or null for the usual ones")
-    """Your key for this host. Left out, those of an agent and the usual files are tried."""
+    """Your key for this host. Left out, the keys of your SSH agent and the usual files are tried."""
     ssh_proxy_command: str | None = Field(
         None,
         min_length=1,
@@ -136,7 +136,7 @@ class Inventory(Frozen):
     schema_: Literal["axion.inventory/2"] = Field(alias="schema", description=SCHEMA)
     """Which version of this format the file has. A file of version 1 is still read."""
     stack: str = Field(description="the stack's name")
-    """Shown to you. For hosts of your own: any name."""
+    """Shown to you. For your own hosts: any name."""
     google: GoogleProject | None = Field(None, description="the project of Google's, or null without one")
     """Needed with a host of kind `google`."""
     hosts: dict[str, Annotated[InventoryHost, Field(discriminator="kind")]] = Field(
@@ -146,7 +146,7 @@ class Inventory(Frozen):
 
     @property
     def project(self) -> str:
-        """Google's project. Only for hosts of Google's, which an inventory without a project has none of."""
+        """Google's project. An inventory without one has no Google hosts."""
         assert self.google is not None, "inventory_from refuses hosts of Google's without it"
         return self.google.project
 

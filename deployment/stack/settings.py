@@ -52,19 +52,17 @@ class PublicIp(Settings):
 
 
 class HostSettings(Settings):
-    """One machine. Its key is its name everywhere."""
+    """One host. Its key is its name everywhere."""
 
     machine_type: str = Field(description="a machine type such as c4a-standard-32")
     """Decides cores, memory and most of the price. Google's Arm machines only: c4a and n4a. `fab doctor` says whether
     your quota allows it.
     """
     zone: str | None = Field(None, description="a zone of the stack's region")
-    """Where this host stands. Left out, the first of `zones`, else `gcp:zone`. A host with data goes elsewhere by `fab
-    move`.
-    """
+    """The zone of this host. Left out, the first of `zones`, else `gcp:zone`. `fab move` moves a host with data."""
     zones: tuple[str, ...] = Field((), description="zones of the stack's region, for `fab up` to try in turn")
-    """Where `fab up` looks for a machine when a zone has none, in this order. Only while the data disk is empty. It
-    writes what it found as `zone`.
+    """The zones that `fab up` tries, in this order, when one has no machine free. Only while the data disk is empty. It
+    writes the zone with a machine as `zone`.
     """
     spot: bool = Field(False, description="true or false")
     """Whether Google may take the machine back at any time, with 30 seconds' notice. It costs much less. Engines drain
@@ -77,13 +75,13 @@ class HostSettings(Settings):
     preemption_notice_seconds: Annotated[int, Field(gt=0, le=120)] | None = Field(
         None, description="seconds, up to 120, that a spot host hears before Google takes it, beside the usual 30"
     )
-    """More time for answers to end before a spot host goes. Google offers it as a preview. Only with `spot` or
+    """More time for answers to end before a spot host is preempted. Google offers it as a preview. Only with `spot` or
     `onDemandFallback`.
     """
     max_run_hours: Annotated[int, Field(gt=0, le=2880)] | None = Field(
         None, description="whole hours, up to 2880, after which Google stops it whatever happens"
     )
-    """A limit of cost for a host that somebody forgets. `fab start` starts it again. Left out, there is none."""
+    """Limits the cost of a forgotten host. `fab start` starts it again. Left out, there is no limit."""
     boot_disk_gib: Annotated[int, Field(ge=10, le=2048)] = Field(50, description="GiB from 10 to 2048")
     """The disk of the operating system. Models and engines are not on it."""
     boot_disk_type: str = Field("hyperdisk-balanced", description="a disk type such as hyperdisk-balanced")
@@ -101,24 +99,24 @@ class HostSettings(Settings):
     disk type takes it.
     """
     image: str | None = Field(None, description="an arm64 image or family, or leave it out for the catalog's")
-    """The operating system: see [what a host must be](operations.md#what-a-host-must-be). Naming another image makes
-    another boot disk and another machine; the data disk stays. A family names no image: its newest counts when the
-    machine is made.
+    """The operating system: see [what a host must be](operations.md#what-a-host-must-be). Another image means a
+    new boot disk and a new instance; the data disk stays. A family stands for its newest image at the time when the
+    instance is created.
     """
     public_ip: PublicIp | None = Field(None, description="a mapping such as {allowCidrs: [203.0.113.0/28]}")
     """An address on the internet. Left out, the host has none, and clients come through a tunnel."""
     idle_stop_minutes: Annotated[int, Field(ge=5, le=1440)] | None = Field(
         None, description="minutes without a request, from 5 to 1440, after which it stops itself"
     )
-    """Saves money: a host without requests, terminals or long work stops, and keeps its disks. `fab start` starts it
-    again. Left out, it runs on.
+    """Saves money: a host without requests, terminals or long-running jobs stops, and keeps its disks. `fab start`
+    starts it again. Left out, it keeps running.
     """
     models: str = Field(DEFAULT_MODELS, min_length=1, description="the models file that it will serve")
-    """What this host serves. The path begins at the directory of Pulumi.yaml."""
+    """What this host serves. The path is relative to the directory of Pulumi.yaml."""
     service_account: str | None = Field(
         None, pattern=ACCOUNT, description="an account that exists, such as serving@my-project.iam.gserviceaccount.com"
     )
-    """Who the host is to Google. Left out, one is made with the few rights that it needs. One of yours needs the rights
+    """The host's service account. Left out, one is created with the few roles that it needs. Your own needs the roles
     that the preview lists.
     """
 
@@ -132,11 +130,11 @@ class NetworkSettings(Settings):
     """The stack's own network, or a subnet that exists already."""
 
     cidr: PrivateRange = Field("10.20.0.0/24", description="a private range such as 10.20.0.0/24")
-    """The addresses of the network that is made. Give another where it is connected to one of yours. /29 or wider. Not
-    with `subnetwork`.
+    """The addresses of the network that is created. Choose another range if you connect it to your own network. /29 or
+    wider. Not with `subnetwork`.
     """
     flow_logs: bool = Field(False, description="true or false")
-    """Whether Google writes down who connected to whom, and charges for it. Not with `subnetwork`."""
+    """Whether Google logs who connected to whom, and charges for it. Not with `subnetwork`."""
     gateway_cidrs: tuple[PrivateRange, ...] = Field((), description="private ranges that may reach the gateway")
     """Opens the firewall to the gateway's ports of every host for these addresses. Needs `axion:gatewayApiKeys`, and an
     address in `gateway.listen` that is not loopback.
@@ -146,20 +144,20 @@ class NetworkSettings(Settings):
         pattern=SUBNETWORK,
         description="a subnet that exists: its name, or projects/HOST-PROJECT/regions/REGION/subnetworks/NAME",
     )
-    """Puts the hosts into a network of yours. Then no network is made, and the preview lists what it must have."""
+    """Puts the hosts into your own network. Then no network is created, and the preview lists what yours must have."""
     vpc: str | None = Field(
         None, pattern=f"^{RESOURCE}$", description="the name of that subnet's VPC, where the firewall shall be opened"
     )
-    """Lets the stack open the firewall of your network. Left out, its owner does that. Only with `subnetwork`, and in
-    the stack's project.
+    """Lets the stack open the firewall of your network. Left out, its owner must do that. Only with `subnetwork`, and
+    in the stack's project.
     """
 
 
 class BudgetSettings(Settings):
-    """When Google should write about money."""
+    """When Google sends messages about cost."""
 
     monthly_amount: Count = Field(description="a whole number a month, in the billing account's currency")
-    """Google writes to the account's administrators at 50, 90 and 100 percent of it. It stops nothing."""
+    """Google sends mail to the account's administrators at 50, 90 and 100 percent of it. It stops nothing."""
     billing_account: str = Field(
         pattern=r"^[0-9A-F]{6}-[0-9A-F]{6}-[0-9A-F]{6}$", description="an id such as 012345-6789AB-CDEF01"
     )
@@ -167,10 +165,10 @@ class BudgetSettings(Settings):
 
 
 class AlertSettings(Settings):
-    """Who hears about trouble."""
+    """Who gets alerts."""
 
     email: str = Field(pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$", description="an e-mail address")
-    """Hears that a host is down, full, short of memory or idle."""
+    """Gets a message when a host is down, full, short of memory or idle."""
 
 
 def _top_alias(name: str) -> str:
@@ -178,43 +176,43 @@ def _top_alias(name: str) -> str:
 
 
 class StackSettings(BaseModel):
-    """Everything a stack's configuration says, checked value by value; guardrails check it as a whole."""
+    """A stack's configuration, checked value by value; guardrails check it as a whole."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=_top_alias, defer_build=True)
 
     project: str = Field(pattern=r"^[a-z][a-z0-9-]{4,28}[a-z0-9]$", description="a Google Cloud project id")
-    """Where everything is made. Its billing account pays."""
+    """The project in which everything is created. Its billing account pays."""
     zone: str = Field(pattern=r"^[a-z]+-[a-z]+\d+-[a-z]$", description="a zone such as us-central1-a")
-    """Where hosts stand that name no zone of their own."""
+    """The zone of hosts that set neither `zone` nor `zones`."""
     region: str = Field(pattern=REGION, description="the region of the zone, or leave it out")
-    """The part of the world that the stack is in. It follows from the zone: there is no need to set it."""
+    """The region of the stack. It follows from the zone: there is no need to set it."""
     hosts: dict[HostName, HostSettings] = Field(min_length=1, description="a mapping from host name to host")
-    """The machines of this stack. The key is the host's name in `fab` and in Google's names."""
+    """The hosts of this stack. The key is the host's name in `fab` and in Google's names."""
     max_hourly_usd: Annotated[float, Field(gt=0)] = Field(description="dollars an hour that all hosts may cost")
-    """A limit of cost, in US dollars an hour. A preview above it fails, and nothing is made. It counts every host as
+    """The cost limit, in US dollars an hour. A preview above it fails, and nothing is created. Every host counts as
     running, at the catalog's prices.
     """
     allow_unknown: bool = Field(False, description="true or false")
-    """Whether to go on, with a warning, where the catalog knows no price, region, machine or disk type. Its former
+    """Whether to continue, with a warning, if the catalog lacks a price, region, machine type or disk type. Its former
     name, `axion:allowUnknownPrices`, still works.
     """
     network: NetworkSettings = Field(NetworkSettings(), description="the network's settings")
-    """The network of the hosts, and who may reach their gateways from inside it."""
+    """The hosts' network, and who may reach their gateways from inside it."""
     gateway_api_keys: bool = Field(False, description="a secret: `pulumi config set --secret axion:gatewayApiKeys`")
-    """What clients must send, one key a line. Needed where `gatewayCidrs` or `publicIp` opens the gateway. Set it with
-    `--secret`; it is kept in Secret Manager.
+    """The keys that clients must send, one a line. Needed where `gatewayCidrs` or `publicIp` opens the gateway. Set it
+    with `--secret`; it is kept in Secret Manager.
     """
     hub_token: bool = Field(False, description="a secret: `pulumi config set --secret axion:hubToken`")
     """A token of the model hub, for models whose publisher asks for one. Set it with `--secret`; it is kept in Secret
     Manager.
     """
     bucket: bool = Field(False, description="true or false")
-    """Whether to make a bucket. `--wheels` keeps compiled engines there, and `fab models-pull --source` takes weights
+    """Whether to create a bucket. `--wheels` keeps compiled engines there, and `fab models-pull --source` takes weights
     from it.
     """
     budget: BudgetSettings | None = Field(None, description="a mapping with monthlyAmount and billingAccount")
-    """Messages from Google about what the project costs. Left out, there are none. With a person's own login it needs
-    `gcp:userProjectOverride: true` and `gcp:billingProject`, too.
+    """Messages from Google about what the project costs. Left out, there are none. With your own login it also needs
+    `gcp:userProjectOverride: true` and `gcp:billingProject`.
     """
     alerts: AlertSettings | None = Field(None, description="a mapping such as {email: me@example.com}")
     """Messages about hosts in trouble. Left out, there are none."""
@@ -223,23 +221,23 @@ class StackSettings(BaseModel):
     delete_data: tuple[str, ...] = Field(
         (), description="names of data disks, and of the bucket, that Pulumi may delete with all that is on them"
     )
-    """What Pulumi may delete together with the data on it, by `pulumi destroy` or by any change. Everything else is
-    protected: Pulumi refuses.
+    """Disks, and the bucket, that Pulumi may delete with their data, by `pulumi destroy` or by any change. All others
+    are protected: Pulumi refuses.
     """
     secure_boot: bool = Field(True, description="true or false")
-    """Whether hosts start signed systems only. An image of your own may need `false`."""
+    """Whether hosts boot only signed systems. Your own image may need `false`."""
     secret_regions: tuple[Region, ...] = Field((), description="regions such as [europe-west4], or leave it out")
     """Where Secret Manager keeps the secrets. Left out, Google chooses; with `axion:kmsKey`, in the stack's region."""
     kms_key: str | None = Field(
         None, pattern=KMS_KEY, description="projects/PROJECT/locations/REGION/keyRings/RING/cryptoKeys/KEY"
     )
-    """A key of yours that encrypts disks, snapshots, the bucket and secrets. It must lie in the stack's region. Choose
-    it before the first `pulumi up`: a disk cannot change its key.
+    """Your own key that encrypts disks, snapshots, the bucket and secrets. It must be in the stack's region. Choose it
+    before the first `pulumi up`: a disk cannot change its key.
     """
     stop_role: str | None = Field(
         None, pattern=ROLE, description="projects/PROJECT/roles/ROLE or organizations/NUMBER/roles/ROLE"
     )
-    """A role of yours that lets a host stop itself. Left out, one is made for each host."""
+    """Your own role that lets a host stop itself. Left out, one is created for each host."""
 
     @field_validator("budget", "alerts", "kms_key", "stop_role", mode="before")
     @classmethod
