@@ -78,13 +78,11 @@ def steps(prepared: Prepared) -> list[str]:
 
 def stretched(prepared: Prepared) -> list[str]:
     """Say whose short prompts are answered otherwise because their context is a long one."""
-    served = prepared.deployment
-    found = {name: each.long_from for name, each in served.checkpoints.items() if each.long_from is not None}
     return [
         f"{name} answers short prompts otherwise than its publisher shows: above {tokens} tokens of max_model_len "
         "longrope's long factors are taken for all of them"
-        for name, tokens in found.items()
-        if served.models[name].engine.max_model_len > tokens
+        for name, model in prepared.deployment.models.items()
+        if (tokens := model.checkpoint.long_from) is not None and model.engine.max_model_len > tokens
     ]
 
 

@@ -152,7 +152,7 @@ def checkpoint_problems(
             yield f"models.{name}.weights.path: no such directory{where}, got {json.dumps(path)}. {step}"
         elif found.problems:
             yield from (f"models.{name}.weights: {path}: {problem}" for problem in found.problems)
-        elif different := differences(deployment.checkpoints[name], found.texts, found.digest):
+        elif different := differences(model.checkpoint, found.texts, found.digest):
             yield (
                 f"models.{name}.weights: {path} is not what the lock file says, got {'; '.join(different)}. "
                 f"Point weights at the right checkpoint, or run `fab models-update {name}`."

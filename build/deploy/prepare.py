@@ -33,7 +33,6 @@ from build.remote.proxies import download_problems
 from build.remote.target import REPOSITORY, Target, path_on
 from build.runtime.systemd import USER
 from deployment.errors import ConfigError
-from deployment.models.chat_template import chat_templates
 from deployment.models.load import load_deployment
 from deployment.models.sizing import HostFacts, Plan, plan
 from deployment.models.spec import Deployment, adapter_key
@@ -210,8 +209,7 @@ def make_release(
         keys=target.keys,
     )
     checkpoints = checkpoint_paths(deployment, target, models_file)
-    templates = chat_templates(deployment, models_file.parent)
-    files = [*render(deployment, sized, place, checkpoints, templates), *gateway_code(), *_key_reader(target)]
+    files = [*render(deployment, sized, place, checkpoints), *gateway_code(), *_key_reader(target)]
     fingerprints = {name: fingerprint(name, deployment, facts) for name in deployment.models}
     return compose(files, build=recipe.digest, engines=deployment.models, fingerprints=fingerprints)
 

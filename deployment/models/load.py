@@ -10,10 +10,10 @@ from deployment.checkpoint.facts import Checkpoint
 from deployment.checkpoint.lock import ModelLock, lock_path, read_lock
 from deployment.document import Document, Path, parse_document
 from deployment.errors import ConfigError
-from deployment.models.chat_template import template_problem
-from deployment.models.option_arguments import parser_problems
+from deployment.models.chat_template import read_chat_template
+from deployment.models.option_rules import parser_problems
 from deployment.models.rules import findings
-from deployment.models.spec import NAME_ADAPTER, Deployment, Gateway, Host, Model, ModelsFile, Weights
+from deployment.models.spec import NAME_ADAPTER, Deployment, Gateway, Host, Model, ModelsFile, Served, Weights
 from deployment.problems import NAME_RULE, describe, shown, unknown_key
 
 T = TypeVar("T", bound=BaseModel)
@@ -72,14 +72,13 @@ class _Reader:
         gateway = self._piece(Gateway, data.get("gateway", {}), ("gateway",))
         self._top(data)
         checkpoints = self._checkpoints(data.get("models"))
-        for name in models.keys() & checkpoints.keys():
-            self._parsers(name, models[name], checkpoints[name])
+        both = {name: (model, checkpoints[name]) for name, model in models.items() if name in checkpoints}
+        served = {name: self._served(name, model, checkpoint) for name, (model, checkpoint) in both.items()}
         self.problems += findings(self.document, checkpoints)
         if self.problems:
             raise ConfigError(self.problems)
         assert host is not None and gateway is not None, "a piece without problems was read"
-        default = data["default_model"]
-        return Deployment(default_model=default, models=models, gateway=gateway, host=host, checkpoints=checkpoints)
+        return Deployment(default_model=data["default_model"], models=served, gateway=gateway, host=host)
 
     def _checkpoints(self, models: Any) -> dict[str, Checkpoint]:
         """Take each model's facts from the lock, if it has those of the very checkpoint that the file names."""
@@ -112,16 +111,19 @@ class _Reader:
                 read[name] = model
         return read
 
-    def _parsers(self, name: str, model: Model, checkpoint: Checkpoint) -> None:
-        """The chat template, and the parsers, of which it may decide."""
+    def _served(self, name: str, model: Model, checkpoint: Checkpoint) -> Served:
+        """The model with its chat template, held against the parsers, of which that may decide."""
         said, template = model.engine.chat_template, None
         if said is not None and self.directory is not None:
-            if problem := template_problem(self.directory / said, said):
-                self._problem(("models", name, "engine", "chat_template"), problem)
-                return
-            template = (self.directory / said).read_text(encoding="utf-8")
-        for key, what in parser_problems(model, checkpoint, template):
+            try:
+                template = read_chat_template(self.directory / said, said)
+            except ValueError as error:
+                self._problem(("models", name, "engine", "chat_template"), str(error))
+        served = Served(name=name, checkpoint=checkpoint, template=template, **dict(model))
+        is_known = said is None or self.directory is None or template is not None
+        for key, what in parser_problems(served) if is_known else ():
             self._problem(("models", name, "engine", key), what)
+        return served
 
     def _piece(self, kind: type[T], data: Any, at: Path) -> T | None:
         try:

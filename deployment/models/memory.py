@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 
-from deployment.checkpoint.facts import Checkpoint
 from deployment.checkpoint.kv_cache import ELEMENT_BYTES
-from deployment.models.spec import Model
+from deployment.models.spec import Served
 from deployment.quantities import MIB, shown_bytes
 
 # Three Python processes with torch and vLLM imported, beyond weights and cache: 1.5 GB of proportional set size
@@ -44,9 +43,9 @@ class Footprint:
         return ", ".join(f"{name} {shown_bytes(size)}" for name, size in terms.items())
 
 
-def footprint(model: Model, checkpoint: Checkpoint) -> Footprint:
+def footprint(model: Served) -> Footprint:
     """Count what one engine will hold."""
-    shape, engine = checkpoint.shape, model.engine
+    checkpoint, engine, shape = model.checkpoint, model.engine, model.checkpoint.shape
     element = ELEMENT_BYTES[engine.dtype]
     is_online_int4 = engine.quantization == "axion_w4"
     # oneDNN packs the head for its matrix product and vLLM keeps the original beside it (vLLM 0.32, lm_head is

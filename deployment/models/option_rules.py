@@ -6,7 +6,7 @@ from typing import Any
 
 from deployment.checkpoint.facts import Checkpoint
 from deployment.document import Path
-from deployment.models.spec import Engine
+from deployment.models.spec import Engine, Served
 from deployment.problems import ENGINE_KEYS, shown
 
 Finding = tuple[Path, str]
@@ -47,6 +47,17 @@ def _kernels(kernels: Mapping[str, Any], engine: Mapping[str, Any], method: str 
         yield ("kernels", needed), f"{quantization} cannot be served on Arm without it, got false. Delete it."
     if kernels.get("lm_head") is True and engine.get("dtype") == "float32":
         yield ("kernels", "lm_head"), "only a bfloat16 output head is made int8, got true. Set dtype to bfloat16."
+
+
+def parser_problems(model: Served) -> Iterator[tuple[str, str]]:
+    """Report a choice of parsers that vLLM would refuse or ignore: the engine's key, and what is wrong."""
+    engine = model.engine
+    if engine.enable_auto_tool_choice and model.parsers.tool_call_parser is None:
+        what = f"vLLM has no tool parser for {model.checkpoint.shape.architecture} by itself, got true"
+        yield "enable_auto_tool_choice", f"{what}. Give tool_call_parser."
+    if engine.enable_auto_tool_choice is False and engine.tool_call_parser is not None:
+        what = f'unused while enable_auto_tool_choice is false, got "{engine.tool_call_parser}"'
+        yield "tool_call_parser", f"{what}. Delete one of the two."
 
 
 def argument_problem(key: Any) -> str | None:

@@ -3,11 +3,10 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from deployment.checkpoint.facts import Checkpoint
 from deployment.checkpoint.kv_cache import sequences_at_once
 from deployment.errors import ConfigError
 from deployment.models.memory import Footprint, footprint
-from deployment.models.spec import Deployment, Model
+from deployment.models.spec import Deployment, Served
 from deployment.problems import joined
 from deployment.quantities import shown_bytes
 
@@ -28,23 +27,47 @@ class HostFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnginePlan:
-    """What one engine gets."""
+    """A model, and what its engine gets of the host."""
 
-    name: str
+    model: Served
     cores: tuple[int, ...]
     """Core numbers its processes may run on."""
-    compute_threads: int
-    thread_binding: str
-    """vLLM's VLLM_CPU_OMP_THREADS_BIND."""
+    is_shared: bool
+    """Whether others run on them as well."""
     socket: str
     footprint: Footprint
-    full_length_sequences: int
-    """How many sequences of max_model_len the KV cache holds at once."""
+
+    @property
+    def name(self) -> str:
+        return self.model.name
 
     @property
     def core_list(self) -> str:
         """Cores as the kernel writes them: `4-7,9`."""
         return _core_list(self.cores)
+
+    @property
+    def compute_threads(self) -> int:
+        """One core of a set stays free for the engine's scheduler, which spins (vLLM 0.32, busy_loop_s)."""
+        cores = self.model.cores
+        return cores if self.is_shared or cores == 1 else cores - 1
+
+    @property
+    def thread_binding(self) -> str:
+        """vLLM's VLLM_CPU_OMP_THREADS_BIND."""
+        return "nobind" if self.is_shared else _core_list(self.cores[1:] or self.cores)
+
+    @property
+    def full_length_sequences(self) -> int:
+        """How many sequences of max_model_len the KV cache holds at once."""
+        engine = self.model.engine
+        return sequences_at_once(
+            self.model.checkpoint.shape.attention,
+            engine.dtype,
+            tokens=engine.max_model_len,
+            step_tokens=engine.max_num_batched_tokens,
+            kv_bytes=int(engine.kv_cache_memory_bytes),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +82,7 @@ class Plan:
 
 def plan(deployment: Deployment, host: HostFacts, root: str) -> Plan:
     """Give every engine its cores, socket and memory. Raises ConfigError naming each term when it does not fit."""
-    footprints = {name: footprint(model, deployment.checkpoints[name]) for name, model in deployment.models.items()}
+    footprints = {name: footprint(model) for name, model in deployment.models.items()}
     problems = [
         *_cores_problems(deployment, host),
         *_memory_problems(deployment, host, footprints),
@@ -68,15 +91,14 @@ def plan(deployment: Deployment, host: HostFacts, root: str) -> Plan:
     if problems:
         raise ConfigError(problems)
     cores = assign_cores(deployment, host.cores)
+    is_shared = deployment.host.core_policy == "shared"
     engines = {
         name: EnginePlan(
-            name=name,
+            model=model,
             cores=cores[name],
-            compute_threads=_compute_threads(model, deployment.host.core_policy),
-            thread_binding=_thread_binding(cores[name], deployment.host.core_policy),
+            is_shared=is_shared,
             socket=socket_path(root, name),
             footprint=footprints[name],
-            full_length_sequences=_full_length_sequences(model, deployment.checkpoints[name]),
         )
         for name, model in deployment.models.items()
     }
@@ -154,28 +176,6 @@ def _socket_problems(deployment: Deployment, root: str) -> Iterator[str]:
             f"{root}: too long for the sockets of {joined(too_long)}, got {longest} bytes where Linux takes "
             f"{SOCKET_PATH_BYTES}. Choose a shorter one: data_mount, AXION_LOCAL_ROOT, or another checkout."
         )
-
-
-def _compute_threads(model: Model, policy: str) -> int:
-    """One core of a set stays free for the engine's scheduler, which spins (vLLM 0.32, busy_loop_s)."""
-    return model.cores if policy == "shared" or model.cores == 1 else model.cores - 1
-
-
-def _thread_binding(cores: tuple[int, ...], policy: str) -> str:
-    if policy == "shared":
-        return "nobind"
-    return _core_list(cores[1:] or cores)
-
-
-def _full_length_sequences(model: Model, checkpoint: Checkpoint) -> int:
-    engine = model.engine
-    return sequences_at_once(
-        checkpoint.shape.attention,
-        engine.dtype,
-        tokens=engine.max_model_len,
-        step_tokens=engine.max_num_batched_tokens,
-        kv_bytes=int(engine.kv_cache_memory_bytes),
-    )
 
 
 def _core_list(cores: tuple[int, ...]) -> str:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, TypeAdapter
 
 from deployment.checkpoint.facts import Checkpoint
+from deployment.checkpoint.families import Family, defaults_for
 from deployment.frozen import Count, Frozen, ModelName, Switch
 from deployment.models.engine_options import (
     Adapter,
@@ -311,8 +312,30 @@ class ModelsFile(Frozen):
     """What the models may use of a host."""
 
 
-class Deployment(ModelsFile):
-    """A models file and the facts of its checkpoints, checked."""
+class Served(Model):
+    """A model that passed every check: all that anybody needs to know of it."""
 
-    checkpoints: Mapping[str, Checkpoint]
-    """The facts of every model, from models.lock.json."""
+    name: str
+    checkpoint: Checkpoint
+    """What its weights are, from models.lock.json."""
+    template: str | None = None
+    """The text of its chat template, where models.yaml names one."""
+
+    @property
+    def parsers(self) -> Family:
+        """The parsers that its engine is started with: those of models.yaml, else those that fit the chat template."""
+        engine, checkpoint = self.engine, self.checkpoint
+        family = checkpoint.parsers
+        if self.template is not None:
+            family = defaults_for(checkpoint.shape.architecture, self.template)
+        tools = None if engine.enable_auto_tool_choice is False else engine.tool_call_parser or family.tool_call_parser
+        return Family(tools, engine.reasoning_parser or family.reasoning_parser)
+
+
+class Deployment(Frozen):
+    """What models.yaml says and what its checkpoints are, checked."""
+
+    default_model: str
+    models: Mapping[str, Served]
+    gateway: Gateway
+    host: Host

@@ -4,10 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from deployment.checkpoint.facts import Checkpoint
-from deployment.models.option_arguments import Brought, option_arguments
 from deployment.models.sizing import EnginePlan
-from deployment.models.spec import Model
+from deployment.models.spec import adapter_key
 
 # The engine never asks the network for anything: weights are local, and usage reports are nobody's business.
 OFFLINE = {
@@ -19,15 +17,16 @@ OFFLINE = {
 
 
 def engine_arguments(
-    model: Model, checkpoint: Checkpoint, plan: EnginePlan, directory: str, brought: Brought
+    plan: EnginePlan, directories: Mapping[str, str], template_path: str | None
 ) -> list[tuple[str, str]]:
     """Pair each `vllm serve` flag, without its dashes, with a JSON value. Unset optional arguments are left out.
 
-    `directory` is where the checkpoint lies on the host.
+    `directories` say where the checkpoint and its adapters lie on the host, `template_path` where its chat template.
     """
-    engine = model.engine
+    model, engine = plan.model, plan.model.engine
+    checkpoint, parsers, speculation = model.checkpoint, model.parsers, engine.speculative_config
     arguments: dict[str, Any] = {
-        "model": directory,
+        "model": directories[plan.name],
         "served-model-name": [plan.name],
         "uds": plan.socket,
         "dtype": engine.dtype,
@@ -50,19 +49,45 @@ def engine_arguments(
         "enable-request-id-headers": True,
         # The only count of requests that a hanging engine cannot falsify: the watchdog reads it (agent/watchdog.py).
         "enable-server-load-tracking": True,
-        **option_arguments(model, checkpoint, brought),
+        "hf-overrides": dict(checkpoint.hf_overrides) or None,
+        "speculative-config": speculation.model_dump(exclude_none=True) if speculation else None,
+        "enable-auto-tool-choice": True if parsers.tool_call_parser else None,
+        "tool-call-parser": parsers.tool_call_parser,
+        "reasoning-parser": parsers.reasoning_parser,
+        "chat-template": template_path,
+        **_lora_arguments(plan, directories),
+        **{key.replace("_", "-"): _as_words(value) for key, value in engine.extra_args.items()},
     }
     return [(flag, json.dumps(value)) for flag, value in arguments.items() if value is not None]
 
 
-def engine_variables(plan: EnginePlan, policy: str, state: str, kernels: str | None = None) -> list[tuple[str, str]]:
-    """Name the environment of one engine. `state` is its own directory for caches, `kernels` the plug-in's switches."""
+def _lora_arguments(plan: EnginePlan, directories: Mapping[str, str]) -> Mapping[str, Any]:
+    engine, adapters = plan.model.engine, plan.model.lora
+    modules = [{"name": name, "path": directories[adapter_key(plan.name, name)]} for name in adapters]
+    return adapters and {
+        "enable-lora": True,
+        "lora-modules": _as_words(modules),
+        "max-lora-rank": engine.max_lora_rank,
+        # vLLM's own default is one: requests for two adapters would wait for each other.
+        "max-loras": engine.max_loras or len(adapters),
+    }
+
+
+def _as_words(value: Any) -> Any:
+    """vLLM writes each item of a list with str(): a mapping in it has to be JSON already."""
+    if not isinstance(value, list):
+        return value
+    return [json.dumps(item) if isinstance(item, dict | list) else item for item in value]
+
+
+def engine_variables(plan: EnginePlan, state: str) -> list[tuple[str, str]]:
+    """Name the environment of one engine. `state` is its own directory for caches."""
     threads: Mapping[str, str] = {
         "VLLM_CPU_OMP_THREADS_BIND": plan.thread_binding,
         "OMP_NUM_THREADS": str(plan.compute_threads),
     }
     # Threads that wait by spinning starve the neighbours they share cores with.
-    waiting: Mapping[str, str] = {"OMP_WAIT_POLICY": "PASSIVE"} if policy == "shared" else {}
+    waiting: Mapping[str, str] = {"OMP_WAIT_POLICY": "PASSIVE"} if plan.is_shared else {}
     caches = {
         "VLLM_CACHE_ROOT": f"{state}/vllm",
         "VLLM_CONFIG_ROOT": f"{state}/vllm",
@@ -70,5 +95,6 @@ def engine_variables(plan: EnginePlan, policy: str, state: str, kernels: str | N
         "XDG_CACHE_HOME": f"{state}/cache",
         "HF_HOME": f"{state}/huggingface",
     }
+    kernels = plan.model.kernels.variable
     switches = {"AXION_KERNELS": kernels} if kernels is not None else {}
     return list({**OFFLINE, **threads, **waiting, **caches, **switches}.items())

@@ -10,9 +10,8 @@ from typing import Any
 import jinja2
 
 from agent.protocol import RunnerKind
-from deployment.models.option_arguments import Brought
 from deployment.models.sizing import EnginePlan, Plan
-from deployment.models.spec import MAX_DRAIN_S, Deployment, adapter_key
+from deployment.models.spec import MAX_DRAIN_S, Deployment
 from deployment.render.engine_files import engine_arguments, engine_variables
 from deployment.render.release import GATEWAY_CONFIG, RenderedFile, order_path, resources_path, template_path
 from gateway.config import GatewayConfig, Listen, ServedModel, Timeouts
@@ -58,29 +57,14 @@ class Place:
         return f"{self.root}/current/build/venv/bin/python"
 
 
-def render(
-    deployment: Deployment,
-    plan: Plan,
-    place: Place,
-    checkpoints: Mapping[str, str],
-    templates: Mapping[str, str] | None = None,
-) -> list[RenderedFile]:
+def render(deployment: Deployment, plan: Plan, place: Place, directories: Mapping[str, str]) -> list[RenderedFile]:
     """Render every file but the code in lib/.
 
-    `checkpoints` are the directories on the host of models and, as MODEL/ADAPTER, of their adapters; `templates` the
-    texts of the chat templates that models have of their own.
+    `directories` are those on the host of the models' checkpoints and, as MODEL/ADAPTER, of their adapters.
     """
-    files = [gateway_file(deployment, plan)]
-    for name, engine in plan.engines.items():
-        text = (templates or {}).get(name)
-        brought = Brought(
-            template=text,
-            template_path=f"{place.root}/current/{template_path(name)}" if text is not None else None,
-            adapters={each: checkpoints[adapter_key(name, each)] for each in deployment.models[name].lora},
-        )
-        files += _engine_files(deployment, engine, place, checkpoints[name], brought)
+    engines = [file for engine in plan.engines.values() for file in _engine_files(engine, place, directories)]
     runner = _supervisor_files if place.runner == "supervisor" else _systemd_files
-    return [*files, *runner(deployment, plan, place)]
+    return [gateway_file(deployment, plan), *engines, *runner(deployment, plan, place)]
 
 
 def gateway_file(deployment: Deployment, plan: Plan) -> RenderedFile:
@@ -90,14 +74,14 @@ def gateway_file(deployment: Deployment, plan: Plan) -> RenderedFile:
         default_model=deployment.default_model,
         models=tuple(
             ServedModel(
-                name=name,
-                aliases=model.aliases,
-                domain=model.domain,
-                description=model.description,
-                socket=Path(plan.engines[name].socket),
-                adapters=tuple(model.lora),
+                name=engine.name,
+                aliases=engine.model.aliases,
+                domain=engine.model.domain,
+                description=engine.model.description,
+                socket=Path(engine.socket),
+                adapters=tuple(engine.model.lora),
             )
-            for name, model in deployment.models.items()
+            for engine in plan.engines.values()
         ),
         max_body_bytes=int(deployment.gateway.max_body),
         max_held=deployment.gateway.max_held,
@@ -123,31 +107,27 @@ def _environment() -> jinja2.Environment:
     )
 
 
-def _engine_files(
-    deployment: Deployment, engine: EnginePlan, place: Place, checkpoint: str, brought: Brought
-) -> list[RenderedFile]:
-    model = deployment.models[engine.name]
-    stop_s = model.engine.shutdown_timeout + LAUNCHER_STOP_MARGIN_S
-    state = f"{place.root}/state/{engine.name}"
-    variables = engine_variables(engine, deployment.host.core_policy, state, model.kernels.variable)
+def _engine_files(engine: EnginePlan, place: Place, directories: Mapping[str, str]) -> list[RenderedFile]:
+    model, files, template = engine.model, [], None
+    if model.template is not None:
+        files.append(RenderedFile(path=template_path(engine.name), text=model.template))
+        template = f"{place.root}/current/{template_path(engine.name)}"
+    variables = engine_variables(engine, f"{place.root}/state/{engine.name}")
     if model.engine.enforce_eager:
         # Without it a request for logprobs starts a compiler, and where there is none the engine dies of it.
         variables.append(("TORCH_COMPILE_DISABLE", "1"))
     elif place.cxx is not None:
         variables.append(("CXX", place.cxx))
-    arguments = engine_arguments(model, deployment.checkpoints[engine.name], engine, checkpoint, brought)
-    own = [RenderedFile(path=template_path(engine.name), text=brought.template)] if brought.template is not None else []
-    return [
-        *own,
-        RenderedFile(
-            path=f"engines/{engine.name}.yaml",
-            text=render_template("engine.yaml.j2", {"name": engine.name, "arguments": arguments}),
-        ),
-        RenderedFile(
-            path=f"engines/{engine.name}.env",
-            text=render_template("engine.env.j2", {"variables": [*variables, ("AXION_STOP_TIMEOUT_S", str(stop_s))]}),
-        ),
-    ]
+    variables.append(("AXION_STOP_TIMEOUT_S", str(model.engine.shutdown_timeout + LAUNCHER_STOP_MARGIN_S)))
+    values = {
+        "name": engine.name,
+        "arguments": engine_arguments(engine, directories, template),
+        "variables": variables,
+    }
+    for kind in ("yaml", "env"):
+        text = render_template(f"engine.{kind}.j2", values)
+        files.append(RenderedFile(path=f"engines/{engine.name}.{kind}", text=text))
+    return files
 
 
 def _supervisor_files(deployment: Deployment, plan: Plan, place: Place) -> list[RenderedFile]:
@@ -158,7 +138,7 @@ def _supervisor_files(deployment: Deployment, plan: Plan, place: Place) -> list[
 
 
 def _systemd_files(deployment: Deployment, plan: Plan, place: Place) -> list[RenderedFile]:
-    return [*_shared_units(deployment, plan, place), *_drop_ins(deployment, plan)]
+    return [*_shared_units(deployment, plan, place), *_drop_ins(plan)]
 
 
 def _shared_units(deployment: Deployment, plan: Plan, place: Place) -> list[RenderedFile]:
@@ -180,7 +160,7 @@ def _shared_units(deployment: Deployment, plan: Plan, place: Place) -> list[Rend
     return files
 
 
-def _drop_ins(deployment: Deployment, plan: Plan) -> list[RenderedFile]:
+def _drop_ins(plan: Plan) -> list[RenderedFile]:
     """What differs between engines. Only the resources need a restart; the order is for the next start."""
     files, previous = [], ""
     for engine in plan.engines.values():
@@ -189,7 +169,7 @@ def _drop_ins(deployment: Deployment, plan: Plan) -> list[RenderedFile]:
             "memory_high_bytes": engine.footprint.total,
             "memory_max_bytes": engine.footprint.limit,
             "cpu_weight": 100,
-            "watchdog_s": deployment.models[engine.name].watchdog_s,
+            "watchdog_s": engine.model.watchdog_s,
             "stop_s": RUNNER_STOP_S,
             "previous": previous,
         }

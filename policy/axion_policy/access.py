@@ -3,7 +3,7 @@
 import ipaddress
 from collections.abc import Iterator
 
-from axion_policy.resource import CUSTOM_ROLE, FIREWALL, INSTANCE, UNKNOWN, Config, Resource, Rule, shown
+from axion_policy.resource import CUSTOM_ROLE, FIREWALL, INSTANCE, RULES, UNKNOWN, Config, Resource, rule, shown
 
 DEFAULT_ACCOUNTS = ("-compute@developer.gserviceaccount.com", "@appspot.gserviceaccount.com")
 # `cloud-platform` is not here: Secret Manager takes no other scope (its REST reference, "Authorization scopes"), and an
@@ -27,6 +27,7 @@ GOOGLE_RANGES = tuple(map(ipaddress.ip_network, ("35.235.240.0/20", "35.191.0.0/
 WIDEST = {4: 8, 6: 16}
 
 
+@rule(RULES, "own-service-account", "Hosts have a service account of their own and no broad scopes.", INSTANCE)
 def own_account(instance: Resource, _config: Config) -> Iterator[str]:
     """A default account is an editor of the whole project."""
     account = instance.at("serviceAccount")
@@ -42,6 +43,7 @@ def own_account(instance: Resource, _config: Config) -> Iterator[str]:
             yield f"serviceAccount.scopes: too broad, got {scope}. Write cloud-platform and let the roles decide."
 
 
+@rule(RULES, "narrow-roles", "No broad roles, and nothing for everybody.")
 def narrow_roles(grant: Resource, _config: Config) -> Iterator[str]:
     """An identity may do what its host needs, where it needs it."""
     if grant.type == CUSTOM_ROLE:
@@ -65,6 +67,7 @@ def narrow_roles(grant: Resource, _config: Config) -> Iterator[str]:
         yield f"role: too much for a whole project, got {role}. Grant it on the one resource that needs it."
 
 
+@rule(RULES, "no-open-firewall", "No port is open to the world.", FIREWALL)
 def open_firewall(firewall: Resource, _config: Config) -> Iterator[str]:
     """A rule without any source is open to the world: Google's default is 0.0.0.0/0."""
     allows = firewall.at("allows")
@@ -91,15 +94,3 @@ def _is_too_wide(text: str) -> bool:
         return False  # Google refuses it by itself
     is_googles = any(network.version == ours.version and network.subnet_of(ours) for ours in GOOGLE_RANGES)  # type: ignore[arg-type] # same version
     return not network.is_private and not is_googles and network.prefixlen < WIDEST[network.version]
-
-
-RULES = (
-    Rule(
-        name="own-service-account",
-        description="Hosts have a service account of their own and no broad scopes.",
-        types=(INSTANCE,),
-        judge=own_account,
-    ),
-    Rule(name="narrow-roles", description="No broad roles, and nothing for everybody.", types=(), judge=narrow_roles),
-    Rule(name="no-open-firewall", description="No port is open to the world.", types=(FIREWALL,), judge=open_firewall),
-)

@@ -12,14 +12,15 @@ from axion_policy.resource import (
     NOTIFICATION_CHANNEL,
     POLICY_ATTACHMENT,
     RESOURCE_POLICY,
+    RULES,
     SECRET,
     SECRET_VERSION,
+    STACK_RULES,
     UNKNOWN,
     Config,
     Finding,
     Resource,
-    Rule,
-    StackRule,
+    rule,
     shown,
 )
 
@@ -47,6 +48,7 @@ SECRET_VALUE = re.compile(
 SECRET_BYTES_MIN = 8
 
 
+@rule(RULES, "labels", "Everything that can carry labels says whose it is.", *LABELS)
 def labels(resource: Resource, _config: Config) -> Iterator[str]:
     """What carries no label is neither in `fab census` nor on a bill that anybody understands."""
     for path in LABELS.get(resource.type, ()):
@@ -69,6 +71,7 @@ def _is_made_elsewhere(resource: Resource, path: tuple[str, ...]) -> bool:
     return path[0] == "snapshotSchedulePolicy" and resource.at(path[0]) is None
 
 
+@rule(STACK_RULES, "snapshot-schedule", "Every data disk has a snapshot schedule.")
 def snapshots(resources: Sequence[Resource]) -> Iterator[Finding]:
     """A data disk without a schedule is one mistake away from a day of downloads; one made from an image is none."""
     attachments = [each for each in resources if each.type == POLICY_ATTACHMENT]
@@ -80,6 +83,7 @@ def snapshots(resources: Sequence[Resource]) -> Iterator[Finding]:
             yield disk, f"{disk.name}: no snapshot schedule, got {got}. Attach one by a DiskResourcePolicyAttachment."
 
 
+@rule(RULES, "no-secrets-in-metadata", "Metadata holds no secrets.", INSTANCE)
 def suspicious_metadata(instance: Resource, _config: Config) -> Iterator[str]:
     """Everybody who may list instances, and every process on the host, reads metadata."""
     for key, value in _texts(instance):
@@ -93,6 +97,7 @@ def suspicious_metadata(instance: Resource, _config: Config) -> Iterator[str]:
 SECRET_MANAGER = "Put it into Secret Manager and give the host its id."  # noqa: S105 - a sentence
 
 
+@rule(STACK_RULES, "no-kept-secret-in-metadata", "Metadata holds no secrets.")
 def planted_secrets(resources: Sequence[Resource]) -> Iterator[Finding]:
     """A value that Secret Manager keeps must not stand in an instance as well, under whatever name."""
     versions = [(each, each.at("secretData")) for each in resources if each.type == SECRET_VERSION]
@@ -119,23 +124,3 @@ def _refers(resource: Resource, key: str, other: Resource) -> bool:
     value = resource.at(key)
     named = isinstance(value, str) and value.rpartition("/")[2] == other.at("name")
     return other.urn in resource.origins.get(key, ()) or named
-
-
-RULES = (
-    Rule(
-        name="labels",
-        description="Everything that can carry labels says whose it is.",
-        types=tuple(LABELS),
-        judge=labels,
-    ),
-    Rule(
-        name="no-secrets-in-metadata",
-        description="Metadata holds no secrets.",
-        types=(INSTANCE,),
-        judge=suspicious_metadata,
-    ),
-)
-STACK_RULES = (
-    StackRule(name="snapshot-schedule", description="Every data disk has a snapshot schedule.", judge=snapshots),
-    StackRule(name="no-kept-secret-in-metadata", description="Metadata holds no secrets.", judge=planted_secrets),
-)

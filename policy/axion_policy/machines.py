@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from axion_policy.resource import DISK, INSTANCE, UNKNOWN, Config, Resource, Rule, shown
+from axion_policy.resource import DISK, INSTANCE, RULES, UNKNOWN, Config, Resource, rule, shown
 
 AXION_SERIES = ("c4a-", "n4a-")
 METAL_SUFFIX = "-metal"
@@ -11,15 +11,14 @@ HYPERDISKS = {
     "c4a-": ("balanced", "balanced-high-availability", "extreme", "ml", "throughput"),
     "n4a-": ("balanced", "balanced-high-availability", "throughput"),
 }
-ALLOW_LIST = {
-    "allow": {
-        "type": "array",
-        "items": {"type": "string"},
-        "description": "names of instances, as Google knows them, that may have a public address",
-    }
+ALLOWED = {
+    "type": "array",
+    "items": {"type": "string"},
+    "description": "names of instances, as Google knows them, that may have a public address",
 }
 
 
+@rule(RULES, "no-public-ip", "Hosts have no public address.", INSTANCE, allow=ALLOWED)
 def public_ip(instance: Resource, config: Config) -> Iterator[str]:
     """Nobody reaches a host from the internet unless a reviewer has put its name on the list."""
     name = instance.at("name") or instance.name
@@ -36,6 +35,7 @@ def public_ip(instance: Resource, config: Config) -> Iterator[str]:
                 )
 
 
+@rule(RULES, "hyperdisk-only", "Axion machines use Hyperdisk only.", INSTANCE, DISK)
 def hyperdisk(resource: Resource, _config: Config) -> Iterator[str]:
     """Axion machines refuse Persistent Disk when they are created, minutes after the preview."""
     if resource.type == DISK:
@@ -56,6 +56,7 @@ def hyperdisk(resource: Resource, _config: Config) -> Iterator[str]:
         )
 
 
+@rule(RULES, "gvnic", "Axion machines use gVNIC.", INSTANCE)
 def gvnic(instance: Resource, _config: Config) -> Iterator[str]:
     """Axion machines have no other network card; the value is upper-case in Google's API."""
     if _series(instance) is None or str(instance.at("machineType")).endswith(METAL_SUFFIX):
@@ -67,6 +68,7 @@ def gvnic(instance: Resource, _config: Config) -> Iterator[str]:
             yield f"networkInterfaces[{index}].nicType: not gVNIC, got {shown(found)}. Write GVNIC."
 
 
+@rule(RULES, "os-login", "Logins are decided by IAM.", INSTANCE)
 def os_login(instance: Resource, _config: Config) -> Iterator[str]:
     """Keys in metadata outlive the people that they belong to; OS Login asks IAM at every login."""
     metadata = instance.at("metadata")
@@ -77,6 +79,7 @@ def os_login(instance: Resource, _config: Config) -> Iterator[str]:
         yield f'metadata.enable-oslogin: OS Login is not on, got {shown(found)}. Write "TRUE".'
 
 
+@rule(RULES, "shielded-vm", "Hosts are Shielded VMs.", INSTANCE)
 def shielded_vm(instance: Resource, _config: Config) -> Iterator[str]:
     """All three, or a changed boot chain goes unnoticed."""
     for key in ("enableSecureBoot", "enableVtpm", "enableIntegrityMonitoring"):
@@ -97,23 +100,3 @@ def _is_hyperdisk(disk_type: object) -> bool:
 def _last(value: object) -> str:
     """The name at the end of what may be a URL."""
     return value.rpartition("/")[2] if isinstance(value, str) else ""
-
-
-RULES = (
-    Rule(
-        name="no-public-ip",
-        description="Hosts have no public address.",
-        types=(INSTANCE,),
-        judge=public_ip,
-        properties=ALLOW_LIST,
-    ),
-    Rule(
-        name="hyperdisk-only",
-        description="Axion machines use Hyperdisk only.",
-        types=(INSTANCE, DISK),
-        judge=hyperdisk,
-    ),
-    Rule(name="gvnic", description="Axion machines use gVNIC.", types=(INSTANCE,), judge=gvnic),
-    Rule(name="os-login", description="Logins are decided by IAM.", types=(INSTANCE,), judge=os_login),
-    Rule(name="shielded-vm", description="Hosts are Shielded VMs.", types=(INSTANCE,), judge=shielded_vm),
-)

@@ -1,6 +1,6 @@
 """Show the rules to Pulumi: all of them mandatory, each violation one message."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pulumi_policy import (
@@ -16,7 +16,7 @@ from pulumi_policy import (
 )
 from pulumi_policy.proxy import UnknownValueError
 
-from axion_policy.resource import UNKNOWN, Resource, Rule, StackRule
+from axion_policy.resource import UNKNOWN, Config, Finding, Resource, Rule
 from axion_policy.rules import RULES, STACK_RULES
 
 
@@ -26,7 +26,7 @@ def serve() -> None:
     PolicyPack(name="axion", policies=policies, enforcement_level=EnforcementLevel.MANDATORY)
 
 
-def resource_policy(rule: Rule) -> ResourceValidationPolicy:
+def resource_policy(rule: Rule[Callable[[Resource, Config], Iterator[str]]]) -> ResourceValidationPolicy:
     """Wrap a rule about one resource."""
 
     def validate(args: ResourceValidationArgs, report: ReportViolation) -> None:
@@ -45,7 +45,7 @@ def resource_policy(rule: Rule) -> ResourceValidationPolicy:
     )
 
 
-def stack_policy(rule: StackRule) -> StackValidationPolicy:
+def stack_policy(rule: Rule[Callable[[Sequence[Resource]], Iterator[Finding]]]) -> StackValidationPolicy:
     """Wrap a rule about how resources go together."""
 
     def validate(args: StackValidationArgs, report: ReportViolation) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 
 class Unknown:
@@ -64,27 +64,38 @@ class Resource:
 
 Config = Mapping[str, Any]
 Finding = tuple[Resource, str]
+Judge = TypeVar("Judge", bound=Callable[..., Iterator[Any]])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
-    """One thing that a reviewer would refuse. `judge` sees every resource of the listed types (empty: of any type)."""
+class Rule(Generic[Judge]):
+    """One thing that a reviewer would refuse."""
 
     name: str
     description: str
     types: tuple[str, ...]
-    judge: Callable[[Resource, Config], Iterator[str]]
-    properties: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Of what resources; empty: of any type."""
+    judge: Judge
+    properties: Mapping[str, Mapping[str, Any]]
     """JSON schema of what a pack configuration may say to this rule."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StackRule:
-    """A rule about how resources go together, judged when all of them are there."""
+RULES: list[Rule[Callable[[Resource, Config], Iterator[str]]]] = []
+"""Judged on each resource by itself."""
+STACK_RULES: list[Rule[Callable[[Sequence[Resource]], Iterator[Finding]]]] = []
+"""Judged on how resources go together, when all of them are there."""
 
-    name: str
-    description: str
-    judge: Callable[[Sequence[Resource]], Iterator[Finding]]
+
+def rule(
+    among: list[Rule[Judge]], name: str, description: str, *types: str, **properties: Mapping[str, Any]
+) -> Callable[[Judge], Judge]:
+    """Enter the function below among the rules."""
+
+    def entered(judge: Judge) -> Judge:
+        among.append(Rule(name=name, description=description, types=types, judge=judge, properties=properties))
+        return judge
+
+    return entered
 
 
 def shown(value: Any, nothing: str = "nothing") -> str:

@@ -1,7 +1,6 @@
-"""Every rule of the pack."""
+"""Every rule of the pack, in the order in which Pulumi lists them."""
 
-from axion_policy import access, data, machines
-from axion_policy.resource import Rule, StackRule
+from axion_policy import machines, access, data  # noqa: F401, I001 - each enters its own
+from axion_policy.resource import RULES, STACK_RULES
 
-RULES: tuple[Rule, ...] = (*machines.RULES, *access.RULES, *data.RULES)
-STACK_RULES: tuple[StackRule, ...] = data.STACK_RULES
+__all__ = ["RULES", "STACK_RULES"]

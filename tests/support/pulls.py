@@ -62,7 +62,7 @@ def lock_facts(file: Path, chosen: Deployment) -> None:
     """Have what a deployment is loaded with in the lock file: facts, and of another commit no files yet."""
     lock = read_lock(lock_path(file)) if lock_path(file).exists() else ModelLock()
     wanted = {
-        name: LockedModel(hub=each.weights.hub, commit=each.weights.revision, checkpoint=chosen.checkpoints[name])
+        name: LockedModel(hub=each.weights.hub, commit=each.weights.revision, checkpoint=each.checkpoint)
         for name, each in chosen.models.items()
     }
     new = {

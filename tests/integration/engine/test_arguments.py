@@ -70,7 +70,9 @@ def bent() -> Deployment:
     every = model(
         engine=EVERYTHING, weights={"path": "x"}, aliases=["first"], lora={"sql": {"path": "adapters/it's sql"}}
     )
-    return deployment({"every-thing_1": every, "plain": model(engine=PLAIN)}, {"every-thing_1": pictured})
+    served = deployment({"every-thing_1": every, "plain": model(engine=PLAIN)}, {"every-thing_1": pictured})
+    own = served.models["every-thing_1"].model_copy(update={"template": "{{ text }}"})
+    return served.model_copy(update={"models": {**served.models, "every-thing_1": own}})
 
 
 def ask_parser(engine_python: str, paths: list[str]) -> dict[str, Any]:
@@ -98,7 +100,7 @@ def parsed(engine_python: str, tmp_path_factory: pytest.TempPathFactory) -> Pars
     sets = {
         "vm": production(),
         "local": demonstration(),
-        "bent": rendered(bent(), LAPTOP, Place(root=str(root), runner="supervisor"), {"every-thing_1": "{{ text }}"}),
+        "bent": rendered(bent(), LAPTOP, Place(root=str(root), runner="supervisor")),
     }
     texts = {
         f"{name}/{path}": text for name, files in sets.items() for path, text in files.items() if path.endswith(".yaml")

@@ -19,7 +19,6 @@ import pytest
 import yaml
 
 from agent.engine_unit import parse_environment
-from deployment.models.chat_template import chat_templates
 from deployment.models.load import load_deployment
 from deployment.models.sizing import plan
 from deployment.render.files import Place, render
@@ -103,7 +102,7 @@ def lay_out(root: Path, engine_python: str) -> Path:
     checkpoints = {"caller": str(scripted), "caller/noisy": str(scripted / "adapter")}
     place = Place(root=str(root), runner="supervisor")
     release = root / "current"
-    for file in render(served, plan(served, LAPTOP, str(root)), place, checkpoints, chat_templates(served, root)):
+    for file in render(served, plan(served, LAPTOP, str(root)), place, checkpoints):
         (release / file.path).parent.mkdir(parents=True, exist_ok=True)
         (release / file.path).write_text(file.text)
     (root / "run").mkdir()

@@ -95,7 +95,7 @@ def locked(file: Path) -> dict[str, Any]:
 def test_a_directory_is_described_where_the_file_names_it(file: Path, four: FakeHub) -> None:
     assert "tiny: tiny, 209.1 KiB of tensors" in fab(file, four, "models-update", "all")
     assert locked(file)["tiny"]["path"] == "tiny"
-    assert load_deployment(file).checkpoints["tiny"].shape.num_hidden_layers == 2
+    assert load_deployment(file).models["tiny"].checkpoint.shape.num_hidden_layers == 2
 
 
 # Bytes of weights in the files, as the repositories list them, and as loaded: 16 bits but for what is packed.
@@ -124,7 +124,7 @@ def test_each_production_model_is_added_by_one_command_that_reads_no_weights(
     assert len(stanza.splitlines()) <= 8
     entry = locked(file)[name]
     assert (entry["hub"], entry["commit"]) == (hub, commit)
-    found = load_deployment(file).checkpoints[name]
+    found = load_deployment(file).models[name].checkpoint
     assert (found.tensors.size, found.tensors.loaded_bytes(2)) == SIZES[name]
     assert found.parsers.tool_call_parser == PARSERS.get(name)
     weights = {path: file["size"] for path, file in entry["files"].items() if path.endswith(".safetensors")}

@@ -39,7 +39,8 @@ def test_the_production_file_serves_the_four_targets_under_their_ids() -> None:
     assert set(deployment.models) == {"phi4_fast", "qwen_coder", "mistral_balanced", "gemma3_multimodal"}
     quantized = {name: model.engine.quantization for name, model in deployment.models.items()}
     assert quantized == dict.fromkeys(deployment.models) | {"phi4_fast": "axion_w4"}
-    methods = {name: found.quantization and found.quantization.method for name, found in deployment.checkpoints.items()}
+    facts = {name: served.checkpoint for name, served in deployment.models.items()}
+    methods = {name: found.quantization and found.quantization.method for name, found in facts.items()}
     assert methods == dict.fromkeys(deployment.models, "awq") | {"phi4_fast": None}
 
 

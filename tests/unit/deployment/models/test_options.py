@@ -10,7 +10,6 @@ import yaml
 from axion_kernels.switches import DEFAULT, KERNELS, Switches
 
 from agent.engine_unit import parse_environment
-from deployment.models.chat_template import chat_templates
 from deployment.models.engine_options import Kernels
 from deployment.models.load import load_deployment
 from deployment.models.option_rules import OWNED
@@ -116,9 +115,7 @@ def test_a_chat_template_travels_with_the_release_and_its_change_restarts_that_e
     for text in ("Say {{ messages }}\n", "Say {{ messages[0] }}\n"):
         (tmp_path / "own.jinja").write_text(text)
         served = load_deployment(tmp_path / "models.yaml")
-        files = render(
-            served, plan(served, LAPTOP, "/r"), HERE, {"alpha": "/a", "beta": "/b"}, chat_templates(served, tmp_path)
-        )
+        files = render(served, plan(served, LAPTOP, "/r"), HERE, {"alpha": "/a", "beta": "/b"})
         by_path = {file.path: file.text for file in files}
         assert by_path["engines/alpha.jinja"] == text
         assert (

@@ -20,7 +20,7 @@ C4A_STANDARD_32 = HostFacts(name="c4a-standard-32", cores=32, memory_bytes=125 *
 
 
 def test_every_term_of_a_footprint_is_in_its_total() -> None:
-    one = footprint(PRODUCTION.models["phi4_fast"], PRODUCTION.checkpoints["phi4_fast"])
+    one = footprint(PRODUCTION.models["phi4_fast"])
     assert one.total == one.weights + one.output_head_copy + one.kv_cache + one.activations + one.runtime
     assert one.kv_cache == 3 * GIB
     assert one.output_head_copy == 200064 * 3072 * 2
@@ -119,13 +119,13 @@ def test_the_kv_cache_is_told_in_sequences_of_full_length() -> None:
 def test_a_head_that_is_quantized_like_the_rest_has_no_second_copy() -> None:
     packed = quantized(lm_head=True)
     plain = quantized()
-    assert footprint(packed.models["a"], packed.checkpoints["a"]).output_head_copy == 0
-    assert footprint(plain.models["a"], plain.checkpoints["a"]).output_head_copy == 512 * 128 * 2
+    assert footprint(packed.models["a"]).output_head_copy == 0
+    assert footprint(plain.models["a"]).output_head_copy == 512 * 128 * 2
 
 
 def test_an_int8_head_has_a_copy_of_a_byte_for_each_weight() -> None:
     served = deployment({"a": model(kernels={"lm_head": True})})
-    assert footprint(served.models["a"], served.checkpoints["a"]).output_head_copy == 512 * 64
+    assert footprint(served.models["a"]).output_head_copy == 512 * 64
 
 
 GPTQ = {"quant_method": "gptq", "bits": 4, "group_size": 128, "sym": True, "desc_act": False}

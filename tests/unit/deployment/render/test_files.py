@@ -31,11 +31,11 @@ SHARED = {"core_policy": "shared", "reserved_cores": 0, "reserved_memory": "1GiB
 Files = Mapping[str, str]
 
 
-def rendered(served: Deployment, host: HostFacts, place: Place, templates: Files | None = None) -> Files:
+def rendered(served: Deployment, host: HostFacts, place: Place) -> Files:
     """Every file by its path; checkpoints lie in one directory."""
     names = [*served.models, *(f"{name}/{each}" for name, model in served.models.items() for each in model.lora)]
     checkpoints = {name: f"{place.root}/models/{name}" for name in names}
-    files = render(served, plan(served, host, place.root), place, checkpoints, templates)
+    files = render(served, plan(served, host, place.root), place, checkpoints)
     assert len({file.path for file in files}) == len(files)
     return {file.path: file.text for file in files}
 
