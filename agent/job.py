@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -229,7 +230,7 @@ def why_lost(unit: str) -> str:
 
 def main() -> None:
     order = JobOrder.from_json(sys.argv[1])
-    verbs = {
+    verbs: dict[str, Callable[[JobOrder], None]] = {
         "look": look,
         "start": start,
         "run": run,

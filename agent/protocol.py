@@ -459,6 +459,9 @@ class DescribeOrder(Message):
     directory: str
     remedy: str
     """What to do about a checkpoint that is not whole."""
+
+
+@dataclass(frozen=True)
 class LockOrder(Message):
     """What is wanted of a host's lock: to hold it, to know who does and maybe end that one, or to read who did."""
 

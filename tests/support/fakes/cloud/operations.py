@@ -110,7 +110,7 @@ class Collection:
                 path = self.path(call)
                 resource = call.state.get(path)
                 made = judge(call, resource)
-                finish = made if callable(made) else partial(resource.update, made)
+                finish: Callable[[], object] = made if callable(made) else partial(resource.update, made)
                 return start_operation(call, path, finish=finish)
 
             return judge

@@ -119,5 +119,5 @@ def test_the_token_of_a_host_is_the_stacks_secret_else_the_callers(monkeypatch: 
     assert secret.credentials == {"hub_token": FromSecretManager(secret="projects/p/secrets/s")}
     given = pull_job(here, {}, hub)
     assert given.credentials == {"hub_token": FromCaller(value="planted-7c1d")}
-    assert "planted-7c1d" not in repr(given) + str(given.as_data())
+    assert "planted-7c1d" not in repr(given) + given.document.to_json()
     assert pull_job(there, {}, source).credentials == {}
