@@ -23,7 +23,6 @@ from typing import IO, Any
 
 from agent.durable import replace_file
 
-OLDEST = (3, 11)
 BEFORE = ".before-axion.json"
 """In <root>: what was there before us, down to what was in folders of our names. `fab uninstall` leaves all of that."""
 FOLDERS = ("agent", "answered", "builds", "logs", "models", "releases", "run", "state", "work")
@@ -127,9 +126,6 @@ def append(path: Path, line: bytes) -> None:
 
 
 def hold(wanted: "dict[str, Any]") -> None:
-    if sys.version_info < OLDEST:  # before anything is made there: the deployment would only fail later
-        print(json.dumps({"cannot": f"Python {sys.version.split()[0]}"}), flush=True)
-        return
     root = Path(wanted["root"])
     path = root / "state" / "deploy.lock"
     try:
