@@ -1,8 +1,14 @@
-"""Which module does what, by its verb. Each has a `main` that reads the arguments after the verb."""
+"""Which module does what, by its verb. Each has a `main` that reads the arguments after the verb.
+
+This one is read by any Python 3: it says what is too old before anything else is imported.
+"""
 
 import importlib
 import sys
 
+OLDEST = (3, 11)
+"""PYTHON_MIN of deployment/stack/minimum.py, whose sentence this is as well."""
+TOO_OLD = "vLLM runs on Python 3.11 to 3.14, got {}. Use Ubuntu 24.04, or Debian 12 or newer."
 VERBS = {
     "apt-offers": "offers",
     "attempt": "attempt",
@@ -35,6 +41,8 @@ VERBS = {
 
 
 def main() -> None:
+    if sys.version_info < OLDEST:
+        sys.exit(TOO_OLD.format(".".join(map(str, sys.version_info[:3]))))
     archive, verb, *arguments = sys.argv
     if verb not in VERBS:
         sys.exit(f"{verb}: no such verb. Use one of {', '.join(VERBS)}.")

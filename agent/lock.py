@@ -7,7 +7,6 @@ A change gets its line in <root>/logs/audit.jsonl here and not from the task: al
 
 import contextlib
 import fcntl
-import json
 import os
 import select
 import signal
@@ -22,7 +21,6 @@ from agent.durable import replace_file
 from agent.message import MessageError
 from agent.protocol import AuditLine, AuditLog, Before, LockAnswer, LockHolder, LockNote, LockOrder
 
-OLDEST = (3, 11)
 BEFORE = ".before-axion.json"
 """In <root>: what was there before us, down to what was in folders of our names. `fab uninstall` leaves all of that."""
 FOLDERS = ("agent", "answered", "builds", "logs", "models", "releases", "run", "state", "work")
@@ -141,9 +139,6 @@ def append(path: Path, line: bytes) -> None:
 
 
 def hold(order: LockOrder) -> None:
-    if sys.version_info < OLDEST:  # before anything is made there: the deployment would only fail later
-        print(json.dumps({"cannot": f"Python {sys.version.split()[0]}"}), flush=True)
-        return
     root = Path(order.root)
     path = root / "state" / "deploy.lock"
     try:

@@ -2,39 +2,40 @@
 
 import ast
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from agent import system
 from agent.probe import size_of
-from build.remote.agent import source
+from build.remote.agent import START, source
+from deployment.stack.minimum import HostSystem, system_problems
+from tests.support.agent import agent_file
 from tests.unit.agent.test_probe import probe, write
 
 
-def with_imports(*names: str) -> list[str]:
-    """Modules of the agent with all that they import of it, whatever that will be."""
-    found = list(names)
-    for name in found:
-        tree = ast.parse(source(f"{name}.py"))
-        modules = (node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom))
-        parts = (module.removeprefix("agent.") for module in modules if module.startswith("agent."))
-        found += [part for part in parts if part not in found]
-    return found
+@pytest.mark.parametrize("text", [START, source("__main__.py")], ids=["start", "main"])
+def test_what_looks_at_pythons_version_is_read_by_one_that_is_too_old(text: str) -> None:
+    """Everything else comes after it. Python 3.9 evaluates annotations, and knows no `X | None`."""
+    tree = ast.parse(text, feature_version=(3, 9))
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    annotations = [each for node in functions for each in (*(one.annotation for one in node.args.args), node.returns)]
+    assert [ast.unparse(each) for each in annotations if isinstance(each, ast.BinOp)] == []
+    modules = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
+    assert set(modules) <= {"hashlib", "importlib", "os", "runpy", "sys"}
 
 
-@pytest.mark.parametrize("name", with_imports("__main__", "lock", "probe"))
-def test_a_host_whose_python_is_too_old_can_still_be_told_so(name: str) -> None:
-    """These run before it is known. Python 3.9 evaluates annotations, and knows neither `X | None` nor datetime.UTC."""
-    tree = ast.parse(source(f"{name}.py"), feature_version=(3, 9))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef):
-            arguments = (argument.annotation for argument in (*node.args.args, *node.args.kwonlyargs))
-            told = [ast.unparse(each) for each in (*arguments, node.returns) if isinstance(each, ast.BinOp)]
-            assert told == [], f"{node.name}: quote {told}"
-    assert "UTC" not in {
-        name.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for name in node.names
-    }
+@pytest.mark.parametrize("verb", ["probe", "lock", "no-such"])
+def test_a_host_whose_python_is_too_old_is_told_so_before_anything_is_imported(tmp_path: Path, verb: str) -> None:
+    file = agent_file(tmp_path, {"probe.py": ("import", "not Python at all"), "lock.py": ("import", "nor this")})
+    code = f"import runpy, sys; sys.version_info = (3, 9, 2); sys.argv = [{str(file)!r}, {verb!r}, '{{}}']"
+    code += f"; runpy.run_path({str(file)!r}, run_name='__main__')"
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (1, "")
+    (sentence,) = system_problems("main", HostSystem(python="3.9.2", glibc="2.31"), has_units=False)
+    assert f"main: {done.stderr}" == f"{sentence}\n"
 
 
 def test_programs_are_looked_for_where_builds_look_for_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,12 +31,12 @@ from deployment.stack.minimum import HostSystem
 from tests.support.local_deployment import local_deployment
 
 USE = "Use Ubuntu 24.04, or Debian 12 or newer."
-# As Python 3.9 says it of `int | None`, whatever it is given but the question for its version.
+# As the agent says it there, whatever it is given but the question for its version.
 OLD = """\
 #!/bin/sh
 case "$*" in
 *platform.python_version*) echo 3.9.2 ;;
-*) echo "TypeError: unsupported operand type(s) for |: 'type' and 'NoneType'" >&2; exit 1 ;;
+*) echo "vLLM runs on Python 3.11 to 3.14, got 3.9.2. Use Ubuntu 24.04, or Debian 12 or newer." >&2; exit 1 ;;
 esac
 """
 DEBIAN_11 = """\
