@@ -44,7 +44,7 @@ class Message:
         return cls.from_json(printed.rstrip().rpartition("\n")[2])
 
     @classmethod
-    def on_disk(cls, path: Path) -> "Self | None":
+    def of_file(cls, path: Path) -> "Self | None":
         """Read a file; None where it is not there, not whole, or another version's."""
         try:
             return cls.from_json(path.read_bytes())

@@ -17,6 +17,7 @@ from typing import Any
 
 from agent.checkpoints import judge
 from agent.listeners import refusal
+from agent.message import data_of
 from agent.processes import configured, runner_state, served_addresses
 from agent.room import TEMPORARY, rooms
 from agent.seal import is_sealed
@@ -176,7 +177,7 @@ def main() -> None:
                 "no_links": no_links(root),
                 "real_root": os.path.realpath(root),
                 "closed": closed(root),
-                "checkpoints": {name: judge(name, path) for name, path in wanted["checkpoints"].items()},
+                "checkpoints": {name: data_of(judge(name, path)) for name, path in wanted["checkpoints"].items()},
                 "refused_addresses": {address: why for address in wanted["listen"] if (why := refusal(address))},
             }
         )

@@ -328,6 +328,178 @@ class ClearOrder(Message):
     paths: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class StoredFile:
+    """A file of a checkpoint that lies on a host. Older versions know these two, and no third."""
+
+    size: int
+    sha256: str | None = None
+    """None of one that a lock file knows by git's digest alone."""
+
+
+@dataclass(frozen=True)
+class WantedFile(StoredFile):
+    """A file of a checkpoint as the lock file has it."""
+
+    git_sha1: str | None = None
+
+
+@dataclass(frozen=True)
+class CheckpointManifest(Message):
+    """What a downloaded checkpoint consists of: written into its directory once all of it was verified."""
+
+    SCHEMA: ClassVar[str] = "axion.checkpoint/1"
+
+    files: Mapping[str, StoredFile]
+    hub: str = ""
+    commit: str = ""
+
+    @classmethod
+    def from_data(cls, document: object) -> Self:
+        """Read one. At first it named no schema."""
+        return super().from_data(_named(cls, document))
+
+
+@dataclass(frozen=True, kw_only=True)
+class PullSource:
+    """Where checkpoints come from: an address, a directory of the host, or gs://..."""
+
+    kind: Literal["hub", "directory", "bucket"]
+    place: str
+    pause_s: float = 0.5
+    """Before a hub is asked again; more each time."""
+
+
+@dataclass(frozen=True)
+class WantedModel:
+    """A model to download."""
+
+    hub: str
+    revision: str
+    files: Mapping[str, WantedFile]
+    """Those of the lock file; none where it knows none yet."""
+
+
+@dataclass(frozen=True)
+class PullOrder(Message):
+    """Checkpoints to bring to their places."""
+
+    SCHEMA: ClassVar[str] = "axion.pull-order/1"
+
+    root: str
+    source: PullSource
+    models: Mapping[str, WantedModel]
+    is_thorough: bool = False
+    """Whether files that are there are read again and compared."""
+
+
+@dataclass(frozen=True)
+class PullEvent(Message):
+    """How far a download is: a word about a model, or how many of its bytes are there."""
+
+    SCHEMA: ClassVar[str] = "axion.pull-event/1"
+
+    model: str
+    said: str | None = None
+    done_bytes: int = 0
+    total_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class PullAnswer(Message):
+    """What is there at the end, and why the rest is not."""
+
+    SCHEMA: ClassVar[str] = "axion.pull-answer/1"
+
+    models: Mapping[str, CheckpointManifest]
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TensorShape:
+    """One tensor, by what its header says of it."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class CheckpointDescription(Message):
+    """What a checkpoint is, wherever it lies: of one that is not whole the problems alone."""
+
+    SCHEMA: ClassVar[str] = "axion.checkpoint-description/1"
+
+    problems: tuple[str, ...]
+    files: tuple[str, ...] = ()
+    """What an engine reads."""
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """The files that say what the checkpoint is."""
+    tensors: Mapping[str, TensorShape] = field(default_factory=dict)
+    digest: str = ""
+    """Of all tensors' names, types and shapes: 16 hex digits."""
+
+
+@dataclass(frozen=True)
+class CheckpointState:
+    """A checkpoint's or an adapter's directory that exists."""
+
+    fingerprint: str
+    """Changes when any of its files is replaced."""
+    problems: tuple[str, ...] = ()
+    """What it lacks; nothing of a whole one."""
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """config.json and its like, of a whole checkpoint."""
+    digest: str = ""
+    """Of its tensors' names, types and shapes."""
+
+
+@dataclass(frozen=True)
+class DescribeOrder(Message):
+    SCHEMA: ClassVar[str] = "axion.describe-order/1"
+
+    directory: str
+    remedy: str
+    """What to do about a checkpoint that is not whole."""
+
+
+@dataclass(frozen=True)
+class PruneOrder(Message):
+    """Remove the checkpoints that no release names."""
+
+    SCHEMA: ClassVar[str] = "axion.prune-order/1"
+
+    root: str
+
+
+@dataclass(frozen=True)
+class PruneAnswer(Message):
+    """The checkpoints that were removed, as <model>/<commit>."""
+
+    SCHEMA: ClassVar[str] = "axion.prune-answer/1"
+
+    removed: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ValidateOrder(Message):
+    """Look at a release before anything runs it."""
+
+    SCHEMA: ClassVar[str] = "axion.validate-order/1"
+
+    root: str
+    release: str
+
+
+@dataclass(frozen=True)
+class ValidateAnswer(Message):
+    """What was rendered wrongly, and what the host has made of it or could not look at."""
+
+    SCHEMA: ClassVar[str] = "axion.validate-answer/1"
+
+    problems: tuple[str, ...]
+    broken: tuple[str, ...]
+
+
 def _named(kind: type[Message], document: object) -> object:
     """A document from before its kind had a schema, as the first that has one."""
     if isinstance(document, dict) and "schema" not in document:
