@@ -25,9 +25,9 @@ class Message:
 
     SCHEMA: ClassVar[str]
 
-    def to_json(self) -> str:
-        """Return it as one line of ASCII."""
-        return json.dumps({"schema": self.SCHEMA, **data_of(self)})
+    def to_json(self, indent: int | None = None) -> str:
+        """Return it as ASCII, on one line unless it is indented for people."""
+        return json.dumps({"schema": self.SCHEMA, **data_of(self)}, indent=indent)
 
     @classmethod
     def from_json(cls, text: "str | bytes") -> Self:

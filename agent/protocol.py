@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, Self
 
-from agent.message import Message
+from agent.message import Message, data_of
 
 
 @dataclass(frozen=True)
@@ -498,6 +498,195 @@ class ValidateAnswer(Message):
 
     problems: tuple[str, ...]
     broken: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why there is no finding: it stands in its place."""
+
+    error: str
+
+
+@dataclass(frozen=True)
+class LoadedKernels:
+    """vLLM's own kernels, once they are loaded."""
+
+    device_type: str
+    extension: str | None
+    """The file that they are in: on x86-64 there is one for each instruction set."""
+    operators: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class EnvironmentLook(Message):
+    """What an engine environment says of itself."""
+
+    SCHEMA: ClassVar[str] = "axion.environment-look/1"
+
+    machine: str
+    python: str
+    packages: Mapping[str, str]
+    """Version of each by its name."""
+    kernels: LoadedKernels | Failure
+    command_version: str | Failure
+    """The last line of `vllm --version`."""
+
+
+@dataclass(frozen=True)
+class ProveOrder(Message):
+    """Put an engine environment to use."""
+
+    SCHEMA: ClassVar[str] = "axion.prove-order/1"
+
+    scratch: str
+    """A directory of its own, which holds small_model.py."""
+    findings: tuple[str, ...]
+    """Names of fields of Findings."""
+    pictures: tuple[str, ...]
+    """Kinds of small models to show pictures to."""
+
+
+@dataclass(frozen=True)
+class TorchBuild:
+    """What torch was built for."""
+
+    version: str
+    cuda: str | None
+    hip: str | None
+
+
+@dataclass(frozen=True)
+class KernelNames:
+    """Names inside one of vLLM's compiled files."""
+
+    acl_matmul_t: int
+    """How often this one is there."""
+    mmla: tuple[str, ...]
+    """Kernels that multiply in bfloat16."""
+
+
+@dataclass(frozen=True)
+class Selftest:
+    """What the operators' own test found: nothing, or what is wrong, for each."""
+
+    isa: str
+    checks: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class KernelsReport:
+    """What the plug-in told of the layers that it holds."""
+
+    isa: str
+    layers: Mapping[str, int]
+    enabled: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class TextAnswer:
+    """What vLLM made of a small model."""
+
+    tokens: tuple[int, ...]
+    logprob: float | None
+    report: KernelsReport | None = None
+    """None where there is no plug-in."""
+
+
+@dataclass(frozen=True)
+class PicturesAnswer:
+    """The same of one that takes pictures: the tokens for each."""
+
+    torchvision: str
+    has_operators: bool
+    red: tuple[int, ...]
+    white: tuple[int, ...]
+    red_again: tuple[int, ...]
+    report: KernelsReport | None = None
+
+
+@dataclass(frozen=True)
+class SmallModels(Message):
+    """What small_model.py prints, of models of each kind."""
+
+    SCHEMA: ClassVar[str] = "axion.small-models/1"
+
+    text: Mapping[str, TextAnswer] = field(default_factory=dict)
+    pictures: Mapping[str, PicturesAnswer] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Findings(Message):
+    """What an engine environment showed when it was put to use. None of what was not asked for."""
+
+    SCHEMA: ClassVar[str] = "axion.findings/1"
+
+    features: Mapping[str, bool] | Failure | None = None
+    torch_build: TorchBuild | Failure | None = None
+    acl_probe: bool | Failure | None = None
+    matmul: tuple[str, ...] | Failure | None = None
+    symbols: Mapping[str, KernelNames] | Failure | None = None
+    openmp: tuple[str, ...] | Failure | None = None
+    selftest: Selftest | Failure | None = None
+    engine: TextAnswer | Failure | None = None
+    pictures: Mapping[str, PicturesAnswer] | Failure | None = None
+
+
+@dataclass(frozen=True)
+class Proof:
+    """How one finding was judged."""
+
+    name: str
+    verdict: Literal["pass", "fail", "skip"]
+    evidence: str
+
+
+@dataclass(frozen=True)
+class Built(Message):
+    """built.json: what an environment was made from."""
+
+    SCHEMA: ClassVar[str] = "axion.built/1"
+
+    recipe: str
+    commits: Mapping[str, str]
+    wheels: Mapping[str, str]
+    """SHA-256 of each that was compiled, by its file's name."""
+    facts: Mapping[str, str | int]
+    """Of compiler, flags and sources, for people."""
+
+    @classmethod
+    def from_data(cls, document: object) -> Self:
+        """Read one, or the file itself, which names no schema and has the facts beside the rest."""
+        if isinstance(document, dict) and "schema" not in document:
+            known = {"commits": {}, "wheels": {}} | {key: document[key] for key in _BUILT if key in document}
+            facts = {key: value for key, value in document.items() if key not in _BUILT}
+            document = {"schema": cls.SCHEMA, **known, "facts": facts}
+        return super().from_data(document)
+
+
+_BUILT = ("recipe", "commits", "wheels")
+
+
+@dataclass(frozen=True)
+class EnvironmentManifest(Message):
+    """manifest.json, the seal of an engine environment: what it was made from, what it showed, how that was judged."""
+
+    SCHEMA: ClassVar[str] = "axion.environment/1"
+
+    digest: str
+    """The name of its directory, else it is no seal of that."""
+    built: Built | None = None
+    proofs: tuple[Proof, ...] = ()
+    look: EnvironmentLook | None = None
+    findings: Findings | None = None
+
+    @classmethod
+    def from_data(cls, document: object) -> Self:
+        """Read one. Before it named a schema proofs were called gates; what they were judged by is left to people."""
+        if isinstance(document, dict) and "schema" not in document:
+            built = Built.from_data(document["built"]) if document.get("built") else None
+            known = {"built": data_of(built), "proofs": document.get("gates", [])}
+            document = {"schema": cls.SCHEMA, **{key: document[key] for key in ("digest",) if key in document}, **known}
+        return super().from_data(document)
 
 
 def _named(kind: type[Message], document: object) -> object:

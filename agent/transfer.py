@@ -116,7 +116,7 @@ def assemble(model: Model, files: Mapping[str, StoredFile]) -> CheckpointManifes
         assert entry.sha256 is not None, "it was just computed"
         model.content.place(entry.sha256, partial / path)
     manifest = CheckpointManifest(files, model.hub, model.revision)
-    (partial / MANIFEST).write_text(f"{manifest.to_json()}\n")
+    (partial / MANIFEST).write_text(manifest.to_json(indent=1) + "\n")
     model.final.parent.mkdir(parents=True, exist_ok=True)
     put_in_place(partial, model.final)
     return manifest
