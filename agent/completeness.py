@@ -11,10 +11,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from agent.formats import ADAPTER, CONFIG, ENDING, NOT_NEEDED, WEIGHTS, another_kind, some
-from agent.layers import layer_problems
+from agent.layers import Settings, layer_problems
+from agent.protocol import CheckpointDescription, TensorShape
 from agent.safetensors_header import POINTER_MAX_BYTES, Header, HeaderError, Tensor, is_pointer, read_header
 
 INDEX = "model.safetensors.index.json"
@@ -41,11 +41,11 @@ class Examined:
     """The files that say what the checkpoint is."""
     tensors: Mapping[str, Tensor] = field(default_factory=dict)
 
-    def as_data(self) -> dict[str, Any]:
+    @property
+    def description(self) -> CheckpointDescription:
         """For the other end of a connection."""
-        tensors = {name: (tensor.dtype, tensor.shape) for name, tensor in self.tensors.items()}
-        said = {"problems": self.problems, "files": self.needed, "texts": self.texts}
-        return {**said, "tensors": tensors, "digest": self.digest}
+        tensors = {name: TensorShape(tensor.dtype, tensor.shape) for name, tensor in self.tensors.items()}
+        return CheckpointDescription(self.problems, self.needed, self.texts, tensors, self.digest)
 
     @property
     def digest(self) -> str:
@@ -202,7 +202,7 @@ def _pointers(small: Mapping[str, bytes]) -> list[str]:
     return sorted(path for path, content in small.items() if is_pointer(content))
 
 
-def _object(path: str, text: "str | bytes | None") -> dict[str, Any]:
+def _object(path: str, text: "str | bytes | None") -> Settings:
     try:
         value = json.loads(text or "")
     except (ValueError, RecursionError):

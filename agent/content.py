@@ -72,10 +72,11 @@ class Content:
             fcntl.flock(self._held, fcntl.LOCK_SH)
         for folder in downloaded(self._models):
             for path, entry in manifest_of(folder).items():
-                file, size = folder / path, entry["size"]
-                if file.is_file() and file.stat().st_size == size and not self.has(entry["sha256"], size):
-                    self.path(entry["sha256"]).unlink(missing_ok=True)
-                    os.link(file, self.path(entry["sha256"]))
+                file, sha256 = folder / path, entry.sha256
+                is_whole = file.is_file() and file.stat().st_size == entry.size
+                if sha256 is not None and is_whole and not self.has(sha256, entry.size):
+                    self.path(sha256).unlink(missing_ok=True)
+                    os.link(file, self.path(sha256))
 
     def end(self) -> None:
         """All that has come is where it belongs, or may go."""

@@ -1,8 +1,6 @@
-"""Prove by use that an engine environment does what it was compiled for; print the findings as one JSON object.
+"""Prove by use that an engine environment does what it was compiled for: print the Findings of a ProveOrder.
 
-Run by the environment's own Python. Input: {"scratch": a directory of its own, which holds small_model.py,
-"findings": names, "pictures": kinds of small models to show pictures to}. It reports and does not judge:
-build.engine.proofs does. Each finding is {"value": ..., "error": null} or the other way round.
+Run by the environment's own Python. It reports and does not judge: build.engine.proofs does.
 """
 
 import ctypes
@@ -13,9 +11,13 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from agent.protocol import Failure, Findings, KernelNames, ProveOrder, Selftest, SmallModels, TorchBuild
+
+Found = TypeVar("Found")
 TIMEOUT_S = 1800
 # getauxval(3) and Linux's arch/arm64/include/uapi/asm/hwcap.h.
 AT_HWCAP2, HWCAP2_BITS = 26, {"sve2": 1, "i8mm": 13, "bf16": 14}
@@ -71,96 +73,101 @@ def last_json(printed: str) -> Any:
     return json.loads(lines[-1])
 
 
-def features() -> "dict[str, bool] | None":
-    """What the kernel says that the processor can do; none where it says it otherwise."""
+def features() -> dict[str, bool]:
+    """What the kernel says that the processor can do; nothing where it says it otherwise."""
     if platform.machine() != "aarch64":
-        return None
+        return {}
     libc = ctypes.CDLL(None)
     libc.getauxval.restype, libc.getauxval.argtypes = ctypes.c_ulong, (ctypes.c_ulong,)
     bits = libc.getauxval(AT_HWCAP2)
     return {name: bool(bits >> bit & 1) for name, bit in HWCAP2_BITS.items()}
 
 
-def torch_build() -> Any:
+def torch_build() -> TorchBuild:
     code = (
         "import json, torch; "
         "print(json.dumps({'version': torch.__version__, 'cuda': torch.version.cuda, 'hip': torch.version.hip}))"
     )
-    return last_json(python("-c", code))
+    return TorchBuild(**last_json(python("-c", code)))
 
 
-def acl_probe() -> Any:
+def acl_probe() -> bool:
     code = (
         "from vllm.platforms import current_platform; current_platform.import_kernels(); "
         "import json, torch; print(json.dumps([bool(torch.ops._C.is_onednn_acl_supported())]))"
     )
-    return last_json(python("-c", code))[0]
+    return bool(last_json(python("-c", code))[0])
 
 
-def matmul_implementations() -> "list[str]":
+def matmul_implementations() -> tuple[str, ...]:
     """The names that oneDNN gives to what it ran for a bfloat16 product of vLLM's."""
     printed = python("-c", MATMUL, ONEDNN_VERBOSE="1")
     found = (line.split(",") for line in printed.splitlines() if line.startswith("onednn_verbose"))
     # onednn_verbose,v1,primitive,exec,cpu,matmul,<implementation>,...: counted from "exec", for versions add columns.
-    runs = ((fields, fields.index("exec")) for fields in found if "exec" in fields and "matmul" in fields)
-    return sorted({fields[at + 3] for fields, at in runs if len(fields) > at + 3 and fields[at + 2] == "matmul"})
+    runs = ((line, line.index("exec")) for line in found if "exec" in line and "matmul" in line)
+    return tuple(sorted({line[at + 3] for line, at in runs if len(line) > at + 3 and line[at + 2] == "matmul"}))
 
 
-def symbols() -> Any:
+def symbols() -> dict[str, KernelNames]:
     """Names inside vLLM's compiled files. No binutils: a name is a run of bytes."""
     code = "import json, pathlib, vllm; print(json.dumps([str(pathlib.Path(vllm.__file__).parent)]))"
     (package,) = last_json(python("-c", code))
     files = {path.name: path.read_bytes() for path in sorted(Path(package).glob("_C*.so"))}
     return {
-        name: {
-            "acl_matmul_t": data.count(b"acl_matmul_t"),
-            "mmla": sorted({match.decode() for match in MMLA_KERNEL.findall(data)})[:5],
-        }
+        name: KernelNames(
+            acl_matmul_t=data.count(b"acl_matmul_t"),
+            mmla=tuple(sorted({match.decode() for match in MMLA_KERNEL.findall(data)})[:5]),
+        )
         for name, data in files.items()
     }
 
 
-def selftest() -> Any:
+def selftest() -> Selftest:
     """The operators' own test; it exits with 1 when one is wrong, and still says which."""
     done = subprocess.run(
         [sys.executable, "-I", "-m", "axion_kernels.selftest"],
         capture_output=True, text=True, errors="replace", timeout=TIMEOUT_S, check=False, stdin=subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        return last_json(done.stdout)
+        return Selftest(**last_json(done.stdout))
     except (IndexError, ValueError):
         raise RuntimeError(f"exit status {done.returncode}\n{done.stderr[-1500:]}") from None
 
 
-def answers(scratch: Path, what: str, *kinds: str) -> Any:
+def openmp() -> tuple[str, ...]:
+    return tuple(last_json(python("-c", OPENMP)))
+
+
+def answers(scratch: Path, what: str, *kinds: str) -> SmallModels:
     """What vLLM makes of small models of these kinds."""
     program = str(scratch / "small_model.py")
-    return last_json(python(program, str(scratch), what, *kinds, VLLM_CPU_OMP_THREADS_BIND="nobind"))
+    printed = python(program, str(scratch), what, *kinds, VLLM_CPU_OMP_THREADS_BIND="nobind")
+    return SmallModels.from_data(last_json(printed))
 
 
-def attempt(what: Any) -> "dict[str, Any]":
+def attempt(what: Callable[[], Found]) -> Found | Failure:
     try:
-        return {"value": what(), "error": None}
+        return what()
     except Exception as error:
-        return {"value": None, "error": f"{type(error).__name__}: {error}"}
+        return Failure(f"{type(error).__name__}: {error}")
 
 
 def main() -> None:
-    wanted = json.loads(sys.argv[1])
-    scratch = Path(wanted["scratch"])
+    order = ProveOrder.from_json(sys.argv[1])
+    scratch = Path(order.scratch)
     # Engines that serve keep their cores busy; a proof that takes all of them would be felt by every user.
     os.nice(5)
-    findings = {
+    findings: Mapping[str, Callable[[], Any]] = {
         "features": features,
         "torch_build": torch_build,
         "acl_probe": acl_probe,
         "matmul": matmul_implementations,
         "symbols": symbols,
-        "openmp": lambda: last_json(python("-c", OPENMP)),
+        "openmp": openmp,
         "selftest": selftest,
-        "engine": lambda: answers(scratch, "text", "awq")["awq"],
-        "pictures": lambda: answers(scratch, "pictures", *wanted["pictures"]),
+        "engine": lambda: answers(scratch, "text", "awq").text["awq"],
+        "pictures": lambda: answers(scratch, "pictures", *order.pictures).pictures,
     }
-    told = {name: attempt(findings[name]) for name in wanted["findings"]}
+    told = Findings(**{name: attempt(findings[name]) for name in order.findings})
     shutil.rmtree(scratch, ignore_errors=True)
-    print(json.dumps(told))
+    print(told.to_json())

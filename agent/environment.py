@@ -1,4 +1,4 @@
-"""Ask an engine environment what it is, and print the answer as one JSON object on the last line.
+"""Ask an engine environment what it is, and print the answer, an EnvironmentLook, on the last line.
 
 Run by the environment's own Python. It reports and does not judge: judge_proofs of build/engine/seal.py does.
 """
@@ -6,15 +6,18 @@ Run by the environment's own Python. It reports and does not judge: judge_proofs
 import contextlib
 import importlib
 import importlib.metadata
-import json
 import os
 import platform
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
+
+from agent.protocol import EnvironmentLook, Failure, LoadedKernels
 
 COMMAND_TIMEOUT_S = 1500
+Found = TypeVar("Found")
 
 
 def packages() -> dict[str, str]:
@@ -32,7 +35,7 @@ def loaded_extension() -> str | None:
     return None
 
 
-def kernels() -> dict[str, Any]:
+def kernels() -> LoadedKernels:
     """Load the kernels the way an engine does.
 
     Not `import vllm._C`: on x86 the platform picks the file that fits the processor, and importing another one
@@ -42,43 +45,38 @@ def kernels() -> dict[str, Any]:
     current_platform = importlib.import_module("vllm.platforms").current_platform
     current_platform.import_kernels()
     operators = sorted(name for name in torch._C._dispatch_get_all_op_names() if name.startswith("_C::"))
-    return {"device_type": current_platform.device_type, "extension": loaded_extension(), "operators": operators}
+    return LoadedKernels(current_platform.device_type, loaded_extension(), tuple(operators))
 
 
-def attempt(what: Any) -> dict[str, Any]:
+def attempt(what: Callable[[], Found]) -> Found | Failure:
     """The value, or the error that stands in its place."""
     try:
-        return {"value": what(), "error": None}
+        return what()
     except BaseException as error:  # an import may exit the process, which is a finding as well
-        return {"value": None, "error": f"{type(error).__name__}: {error}"}
+        return Failure(f"{type(error).__name__}: {error}")
 
 
 def main() -> int:
     program = Path(sys.executable).with_name("vllm")
-    answer: dict[str, Any] = {
-        "machine": platform.machine(),
-        "python": platform.python_version(),
-        "packages": packages(),
-    }
     # vLLM logs to stdout while it is imported; the answer must stand alone there.
     real_stdout = os.dup(1)
     os.dup2(2, 1)
-    try:
-        command = subprocess.Popen(
-            [str(program), "--version"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
-    except OSError as error:
-        answer["command_version"] = {"value": None, "error": f"{type(error).__name__}: {error}"}
-        command = None
-    answer["kernels"] = attempt(kernels)
-    if command is not None:
-        answer["command_version"] = attempt(lambda: _last_line(command))
+    words = [str(program), "--version"]
+    command = attempt(lambda: subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True))
+    found = attempt(kernels)  # while that one starts
+    answer = EnvironmentLook(
+        machine=platform.machine(),
+        python=platform.python_version(),
+        packages=packages(),
+        kernels=found,
+        command_version=command if isinstance(command, Failure) else attempt(lambda: last_line(command)),
+    )
     with os.fdopen(real_stdout, "w", encoding="utf-8") as output:
-        output.write(json.dumps(answer) + "\n")
+        output.write(answer.to_json() + "\n")
     return 0
 
 
-def _last_line(command: "subprocess.Popen[str]") -> str:
+def last_line(command: "subprocess.Popen[str]") -> str:
     try:
         printed, _ = command.communicate(timeout=COMMAND_TIMEOUT_S)
     except subprocess.TimeoutExpired:

@@ -80,7 +80,7 @@ def look(order: JobOrder) -> None:
     if not (directory / "steps.json").exists():
         pass  # never begun, and a host without systemd cannot be asked
     elif is_running(order.unit):
-        steps = JobSteps.on_disk(directory / "steps.json")
+        steps = JobSteps.of_file(directory / "steps.json")
         state = JobState("running", steps.key if steps is not None else None)
     elif (result := result_of(directory)) is not None:
         state = JobState("finished", result.key, all(each.status == 0 for each in result.results))

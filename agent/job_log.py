@@ -67,7 +67,7 @@ def reserve(directory: Path) -> None:
 
 def result_of(directory: Path) -> "JobResult | None":
     """How the job ended; None while it has not."""
-    return JobResult.on_disk(directory / "result.json") or JobResult.on_disk(_in_memory(directory))
+    return JobResult.of_file(directory / "result.json") or JobResult.of_file(_in_memory(directory))
 
 
 def forget(directory: Path) -> None:

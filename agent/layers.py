@@ -16,9 +16,11 @@ MOST_LAYERS = 1000
 RARE = 2
 """Layers cut in two by a file that is missing: the last one before it and the first one after it."""
 Layers = Mapping[int, frozenset[str]]
+Settings = Mapping[str, Any]
+"""config.json, which is anybody's: what of it is asked for may be missing, or of any type."""
 
 
-def layer_problems(config: Mapping[str, Any], tensors: Iterable[str]) -> Iterator[str]:
+def layer_problems(config: Settings, tensors: Iterable[str]) -> Iterator[str]:
     """Say which layers are missing or half there."""
     names = set(tensors)
     text = next((config[key] for key in TEXT if isinstance(config.get(key), dict)), config)
@@ -72,7 +74,7 @@ def _half(prefix: str, layers: Layers, kinds: list[Any], *, is_main: bool) -> It
                 yield f"{prefix}.{number} lacks what the other layers have, got no {lacking[0]} ({len(lacking)} in all)"
 
 
-def _ends(config: Mapping[str, Any], text: Mapping[str, Any], names: set[str]) -> Iterator[str]:
+def _ends(config: Settings, text: Settings, names: set[str]) -> Iterator[str]:
     """What stands before the first layer and behind the last."""
     if not any(EMBEDDING.search(name) for name in names):
         yield f"the token embedding is missing, got {len(names)} other tensors"

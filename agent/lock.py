@@ -99,7 +99,7 @@ def names_in(folder: Path) -> "tuple[str, ...]":
 
 def holder_of(path: Path) -> LockHolder:
     """What the holder wrote, and how long ago it was last heard of."""
-    holder = LockHolder.on_disk(path) or LockHolder()
+    holder = LockHolder.of_file(path) or LockHolder()
     try:
         return replace(holder, silent_s=round(max(0.0, time.time() - path.stat().st_mtime)))
     except OSError:

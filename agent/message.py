@@ -41,7 +41,7 @@ class Excerpt:
         return cls.from_json(printed.rstrip().rpartition("\n")[2])
 
     @classmethod
-    def on_disk(cls, path: Path) -> "Self | None":
+    def of_file(cls, path: Path) -> Self | None:
         """Read a file; None where it is not there, not whole, or another version's."""
         try:
             return cls.from_json(path.read_bytes())
@@ -56,14 +56,6 @@ class Excerpt:
         if problems:
             raise MessageError(f"{cls.SCHEMA}: {'; '.join(problems)}")
         return typing.cast("Self", read)
-
-    @classmethod
-    def of_file(cls, path: Path) -> Self | None:
-        """Read what a file says; None where there is none, or no such document in it."""
-        try:
-            return cls.from_json(path.read_bytes())
-        except (OSError, MessageError):
-            return None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -48,7 +48,7 @@ class Ours:
 
     def __init__(self, root: Path, user: str, *, keeps_models: bool) -> None:
         self.root, self.user, self.keeps_models = root, user, keeps_models
-        self.before = Before.on_disk(root / BEFORE)
+        self.before = Before.of_file(root / BEFORE)
         self.there = self.before.there if self.before else {}
         self.names = {*RUNNER, *self._engines()}
 

@@ -11,7 +11,7 @@ from agent.gateway import ask
 from agent.listeners import refusal
 from agent.message import MessageError
 from agent.processes import configured, runner_state, served_addresses
-from agent.protocol import CheckpointState, EngineRecord, ProbeOrder, ProbeResult, ReleaseDescription
+from agent.protocol import EngineRecord, ProbeOrder, ProbeResult, ReleaseDescription
 from agent.room import TEMPORARY, rooms
 from agent.seal import is_sealed
 from agent.system import look
@@ -99,11 +99,6 @@ def size_of(file: Path) -> int:
         return 0
 
 
-def checkpoint(name: str, directory: str) -> CheckpointState | None:
-    found = judge(name, directory)
-    return CheckpointState(**{**found, "problems": tuple(found["problems"])}) if found else None
-
-
 def no_links(root: Path) -> tuple[str, ...]:
     """What should be a link to a release, and is something else."""
     found = ((name, root / name) for name in ("current", "confirmed"))
@@ -151,7 +146,7 @@ def main() -> None:
         no_links=no_links(root),
         real_root=os.path.realpath(root),
         closed=closed(root),
-        checkpoints={name: checkpoint(name, path) for name, path in order.checkpoints.items()},
+        checkpoints={name: judge(name, path) for name, path in order.checkpoints.items()},
         refused_addresses={address: why for address in order.listen if (why := refusal(address))},
     )
     print(result.to_json())

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, Self
 
-from agent.message import Excerpt, Message, MessageError
+from agent.message import Excerpt, Message, MessageError, data_of
 
 RunnerKind = Literal["supervisor", "systemd"]
 
@@ -741,6 +741,344 @@ class ClearOrder(Message):
     SCHEMA: ClassVar[str] = "axion.clear-order/1"
 
     paths: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file of a checkpoint that lies on a host. Older versions know these two, and no third."""
+
+    size: int
+    sha256: str | None = None
+    """None of one that a lock file knows by git's digest alone."""
+
+
+@dataclass(frozen=True)
+class WantedFile(StoredFile):
+    """A file of a checkpoint as the lock file has it."""
+
+    git_sha1: str | None = None
+
+
+@dataclass(frozen=True)
+class CheckpointManifest(Message):
+    """What a downloaded checkpoint consists of: written into its directory once all of it was verified."""
+
+    SCHEMA: ClassVar[str] = "axion.checkpoint/1"
+
+    files: Mapping[str, StoredFile]
+    hub: str = ""
+    commit: str = ""
+
+    @classmethod
+    def from_data(cls, document: object) -> Self:
+        """Read one. At first it named no schema."""
+        return super().from_data(_named(cls, document))
+
+
+@dataclass(frozen=True, kw_only=True)
+class PullSource:
+    """Where checkpoints come from: an address, a directory of the host, or gs://..."""
+
+    kind: Literal["hub", "directory", "bucket"]
+    place: str
+    pause_s: float = 0.5
+    """Before a hub is asked again; more each time."""
+
+
+@dataclass(frozen=True)
+class WantedModel:
+    """A model to download."""
+
+    hub: str
+    revision: str
+    files: Mapping[str, WantedFile]
+    """Those of the lock file; none where it knows none yet."""
+
+
+@dataclass(frozen=True)
+class PullOrder(Message):
+    """Checkpoints to bring to their places."""
+
+    SCHEMA: ClassVar[str] = "axion.pull-order/1"
+
+    root: str
+    source: PullSource
+    models: Mapping[str, WantedModel]
+    is_thorough: bool = False
+    """Whether files that are there are read again and compared."""
+
+
+@dataclass(frozen=True)
+class PullEvent(Message):
+    """How far a download is: a word about a model, or how many of its bytes are there."""
+
+    SCHEMA: ClassVar[str] = "axion.pull-event/1"
+
+    model: str
+    said: str | None = None
+    done_bytes: int = 0
+    total_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class PullAnswer(Message):
+    """What is there at the end, and why the rest is not."""
+
+    SCHEMA: ClassVar[str] = "axion.pull-answer/1"
+
+    models: Mapping[str, CheckpointManifest]
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TensorShape:
+    """One tensor, by what its header says of it."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class CheckpointDescription(Message):
+    """What a checkpoint is, wherever it lies: of one that is not whole the problems alone."""
+
+    SCHEMA: ClassVar[str] = "axion.checkpoint-description/1"
+
+    problems: tuple[str, ...]
+    files: tuple[str, ...] = ()
+    """What an engine reads."""
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """The files that say what the checkpoint is."""
+    tensors: Mapping[str, TensorShape] = field(default_factory=dict)
+    digest: str = ""
+    """Of all tensors' names, types and shapes: 16 hex digits."""
+
+
+@dataclass(frozen=True)
+class PruneOrder(Message):
+    """Remove the checkpoints that no release names."""
+
+    SCHEMA: ClassVar[str] = "axion.prune-order/1"
+
+    root: str
+
+
+@dataclass(frozen=True)
+class PruneAnswer(Message):
+    """The checkpoints that were removed, as <model>/<commit>."""
+
+    SCHEMA: ClassVar[str] = "axion.prune-answer/1"
+
+    removed: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ValidateOrder(Message):
+    """Look at a release before anything runs it."""
+
+    SCHEMA: ClassVar[str] = "axion.validate-order/1"
+
+    root: str
+    release: str
+
+
+@dataclass(frozen=True)
+class ValidateAnswer(Message):
+    """What was rendered wrongly, and what the host has made of it or could not look at."""
+
+    SCHEMA: ClassVar[str] = "axion.validate-answer/1"
+
+    problems: tuple[str, ...]
+    broken: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why there is no finding: it stands in its place."""
+
+    error: str
+
+
+@dataclass(frozen=True)
+class LoadedKernels:
+    """vLLM's own kernels, once they are loaded."""
+
+    device_type: str
+    extension: str | None
+    """The file that they are in: on x86-64 there is one for each instruction set."""
+    operators: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class EnvironmentLook(Message):
+    """What an engine environment says of itself."""
+
+    SCHEMA: ClassVar[str] = "axion.environment-look/1"
+
+    machine: str
+    python: str
+    packages: Mapping[str, str]
+    """Version of each by its name."""
+    kernels: LoadedKernels | Failure
+    command_version: str | Failure
+    """The last line of `vllm --version`."""
+
+
+@dataclass(frozen=True)
+class ProveOrder(Message):
+    """Put an engine environment to use."""
+
+    SCHEMA: ClassVar[str] = "axion.prove-order/1"
+
+    scratch: str
+    """A directory of its own, which holds small_model.py."""
+    findings: tuple[str, ...]
+    """Names of fields of Findings."""
+    pictures: tuple[str, ...]
+    """Kinds of small models to show pictures to."""
+
+
+@dataclass(frozen=True)
+class TorchBuild:
+    """What torch was built for."""
+
+    version: str
+    cuda: str | None
+    hip: str | None
+
+
+@dataclass(frozen=True)
+class KernelNames:
+    """Names inside one of vLLM's compiled files."""
+
+    acl_matmul_t: int
+    """How often this one is there."""
+    mmla: tuple[str, ...]
+    """Kernels that multiply in bfloat16."""
+
+
+@dataclass(frozen=True)
+class Selftest:
+    """What the operators' own test found: nothing, or what is wrong, for each."""
+
+    isa: str
+    checks: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class KernelsReport:
+    """What the plug-in told of the layers that it holds."""
+
+    isa: str
+    layers: Mapping[str, int]
+    enabled: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class TextAnswer:
+    """What vLLM made of a small model."""
+
+    tokens: tuple[int, ...]
+    logprob: float | None
+    report: KernelsReport | None = None
+    """None where there is no plug-in."""
+
+
+@dataclass(frozen=True)
+class PicturesAnswer:
+    """The same of one that takes pictures: the tokens for each."""
+
+    torchvision: str
+    has_operators: bool
+    red: tuple[int, ...]
+    white: tuple[int, ...]
+    red_again: tuple[int, ...]
+    report: KernelsReport | None = None
+
+
+@dataclass(frozen=True)
+class SmallModels(Message):
+    """What small_model.py prints, of models of each kind."""
+
+    SCHEMA: ClassVar[str] = "axion.small-models/1"
+
+    text: Mapping[str, TextAnswer] = field(default_factory=dict)
+    pictures: Mapping[str, PicturesAnswer] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Findings(Message):
+    """What an engine environment showed when it was put to use. None of what was not asked for."""
+
+    SCHEMA: ClassVar[str] = "axion.findings/1"
+
+    features: Mapping[str, bool] | Failure | None = None
+    torch_build: TorchBuild | Failure | None = None
+    acl_probe: bool | Failure | None = None
+    matmul: tuple[str, ...] | Failure | None = None
+    symbols: Mapping[str, KernelNames] | Failure | None = None
+    openmp: tuple[str, ...] | Failure | None = None
+    selftest: Selftest | Failure | None = None
+    engine: TextAnswer | Failure | None = None
+    pictures: Mapping[str, PicturesAnswer] | Failure | None = None
+
+
+@dataclass(frozen=True)
+class Proof:
+    """How one finding was judged."""
+
+    name: str
+    verdict: Literal["pass", "fail", "skip"]
+    evidence: str
+
+
+@dataclass(frozen=True)
+class Built(Message):
+    """built.json: what an environment was made from."""
+
+    SCHEMA: ClassVar[str] = "axion.built/1"
+
+    recipe: str
+    commits: Mapping[str, str]
+    wheels: Mapping[str, str]
+    """SHA-256 of each that was compiled, by its file's name."""
+    facts: Mapping[str, str | int]
+    """Of compiler, flags and sources, for people."""
+
+    @classmethod
+    def from_data(cls, document: object) -> Self:
+        """Read one, or the file itself, which names no schema and has the facts beside the rest."""
+        if isinstance(document, dict) and "schema" not in document:
+            known = {"commits": {}, "wheels": {}} | {key: document[key] for key in _BUILT if key in document}
+            facts = {key: value for key, value in document.items() if key not in _BUILT}
+            document = {"schema": cls.SCHEMA, **known, "facts": facts}
+        return super().from_data(document)
+
+
+_BUILT = ("recipe", "commits", "wheels")
+
+
+@dataclass(frozen=True)
+class EnvironmentManifest(Message):
+    """manifest.json, the seal of an engine environment: what it was made from, what it showed, how that was judged."""
+
+    SCHEMA: ClassVar[str] = "axion.environment/1"
+
+    digest: str
+    """The name of its directory, else it is no seal of that."""
+    built: Built | None = None
+    proofs: tuple[Proof, ...] = ()
+    look: EnvironmentLook | None = None
+    findings: Findings | None = None
+
+    @classmethod
+    def from_data(cls, document: object) -> Self:
+        """Read one. Before it named a schema proofs were called gates; what they were judged by is left to people."""
+        if isinstance(document, dict) and "schema" not in document:
+            built = Built.from_data(document["built"]) if document.get("built") else None
+            known = {"built": data_of(built), "proofs": document.get("gates", [])}
+            document = {"schema": cls.SCHEMA, **{key: document[key] for key in ("digest",) if key in document}, **known}
+        return super().from_data(document)
 
 
 def _named(kind: type[Message], document: object) -> object:

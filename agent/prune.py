@@ -1,11 +1,11 @@
-"""Remove the checkpoints that no release on this host names any more, and print them. Input: {"root": str}."""
+"""Remove the checkpoints that no release on this host names any more, and print them."""
 
-import json
 import sys
 from pathlib import Path
 
 from agent.content import prune
+from agent.protocol import PruneAnswer, PruneOrder
 
 
 def main() -> None:
-    print(json.dumps({"removed": prune(Path(json.loads(sys.argv[1])["root"]))}))
+    print(PruneAnswer(tuple(prune(Path(PruneOrder.from_json(sys.argv[1]).root)))).to_json())

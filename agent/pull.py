@@ -1,26 +1,22 @@
 """Bring checkpoints to their place on this host, whole and verified or not at all; print how far it is.
 
-Input: {"root", "source": {"kind": "hub", "endpoint"} | {"kind": "directory" | "bucket", "place"}, "is_thorough",
-"models": {name: {"hub", "revision", "files": {path: {"size", "sha256"}} or null}}}; `files` are those of the lock file.
+Input: a PullOrder. Output: PullEvents, and at the end a PullAnswer. Exit status 0 when every model is there.
 The hub's token is the credential `hub_token`, or HF_TOKEN of the environment.
-Events: {"model", "bytes", "of"} and {"model", "said"}; at the end
-{"models": {name: {"hub", "commit", "files"}}, "problems": [...]}.
-Exit status 0 when every model is there.
 
 Where the source is a hub, the Python of an engine environment runs it, which has huggingface_hub. Whatever has come of
 a file lies in the store of content.py; a model is put together from it at the end and gets its name by one rename.
 """
 
 import errno
-import json
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from agent.completeness import examine, examine_directory, needed
 from agent.content import Content
 from agent.files import ListedFile, PullError, UnreachableError, digests_of
+from agent.protocol import CheckpointManifest, PullAnswer, PullEvent, PullOrder, PullSource, StoredFile, WantedModel
 from agent.room import FULL_INODES, lack, room
 from agent.transfer import ANOTHER, Model, pull
 from agent.weights import BucketSource, DirectorySource, Source, manifest_of
@@ -28,17 +24,16 @@ from agent.weights import BucketSource, DirectorySource, Source, manifest_of
 MARGIN_BYTES = 1 << 30
 
 
-def chosen_source(wanted: dict[str, Any]) -> Source:
-    kind = wanted["kind"]
-    if kind == "hub":
+def chosen_source(wanted: PullSource) -> Source:
+    if wanted.kind == "hub":
         from agent.hub import Hub  # noqa: PLC0415 - which only an engine environment can import
 
-        return Hub(wanted["endpoint"], token(), pause_s=wanted.get("pause_s", 0.5), tell=lambda said: tell("hub", said))
-    return DirectorySource(wanted["place"]) if kind == "directory" else BucketSource(wanted["place"])
+        return Hub(wanted.place, token(), pause_s=wanted.pause_s, tell=lambda said: tell("hub", said))
+    return DirectorySource(wanted.place) if wanted.kind == "directory" else BucketSource(wanted.place)
 
 
 def tell(model: str, said: str) -> None:
-    print(json.dumps({"model": model, "said": said}), flush=True)
+    print(PullEvent(model, said).to_json(), flush=True)
 
 
 def token() -> str | None:
@@ -49,14 +44,14 @@ def token() -> str | None:
         return os.environ.get("HF_TOKEN") or None
 
 
-def look(root: Path, name: str, wanted: dict[str, Any], source: Source) -> Model:
+def look(root: Path, name: str, wanted: WantedModel, source: Source) -> Model:
     """Find out what a model consists of, hold it against models and lock file, and see that it is whole."""
-    hub, revision, content = wanted["hub"], wanted["revision"], Content(root / "models")
+    hub, revision, content = wanted.hub, wanted.revision, Content(root / "models")
     try:
         commit, files = source.listing(hub, revision)
     except UnreachableError:
         # What the lock file names and the store has is put together without anybody's help.
-        if not (files := stored_files(wanted["files"] or {}, content)):
+        if not (files := stored_files(wanted.files, content)):
             raise
         commit = revision
     if commit != revision:
@@ -78,15 +73,15 @@ def look(root: Path, name: str, wanted: dict[str, Any], source: Source) -> Model
         raise PullError(*(f"{name}: {hub}: {problem}" for problem in examined.problems))
     final = root / "models" / name / revision
     chosen = [listed[path] for path in examined.needed]
-    model = Model(name, hub, revision, wanted["files"] or {}, final, chosen, content)
+    model = Model(name, hub, revision, wanted.files, final, chosen, content)
     model.check_lock(files)
     return model
 
 
-def stored_files(locked: dict[str, dict[str, Any]], content: Content) -> list[ListedFile]:
+def stored_files(locked: Mapping[str, StoredFile], content: Content) -> list[ListedFile]:
     """Every file of the lock file as a listing, where the store has them all; else none."""
-    has_all = all(content.has(entry.get("sha256"), entry["size"]) for entry in locked.values())
-    return [ListedFile(path, entry["size"], entry["sha256"]) for path, entry in locked.items()] if has_all else []
+    has_all = all(content.has(entry.sha256, entry.size) for entry in locked.values())
+    return [ListedFile(path, entry.size, entry.sha256) for path, entry in locked.items()] if has_all else []
 
 
 def check_disk(root: Path, models: list[Model]) -> None:
@@ -108,60 +103,58 @@ def check_disk(root: Path, models: list[Model]) -> None:
         )
 
 
-def present(root: Path, name: str, wanted: dict[str, Any], *, is_thorough: bool) -> dict[str, Any] | None:
+def present(root: Path, name: str, wanted: WantedModel, *, is_thorough: bool) -> CheckpointManifest | None:
     """Describe a model that is in its place already; None when it is not. Raises PullError when it is not whole."""
-    folder = root / "models" / name / wanted["revision"]
+    folder = root / "models" / name / wanted.revision
     if not folder.is_dir():
         return None
-    locked: dict[str, dict[str, Any]] = wanted["files"] or {}
+    locked = {path: StoredFile(entry.size, entry.sha256) for path, entry in wanted.files.items()}
     known, again = manifest_of(folder) or locked, f"Remove {folder} and run `fab models-pull` again."
     for path, entry in known.items():
         file = folder / path
         size = file.stat().st_size if file.is_file() else None
-        if size != entry["size"] or (is_thorough and entry.get("sha256") not in (None, digests_of(file).sha256)):
+        if size != entry.size or (is_thorough and entry.sha256 not in (None, digests_of(file).sha256)):
             raise PullError(
-                f"{name}: {folder}/{path} is not what was downloaded, got {size} bytes where {entry['size']} belong. "
+                f"{name}: {folder}/{path} is not what was downloaded, got {size} bytes where {entry.size} belong. "
                 f"{again}"
             )
     # What an engine does not read may be in the one and not in the other: what counts as such has changed once.
-    different = {
-        path for path in known.keys() & locked.keys() if known[path] != {**known[path], **of_disk(locked[path])}
-    }
-    if different or (locked and set(needed(locked, {})) - known.keys()):
+    is_other = any(_differs(known[path], locked[path]) for path in known.keys() & locked.keys())
+    if is_other or (locked and set(needed(locked, {})) - known.keys()):
         raise PullError(f"{name}: {folder} is not what models.lock.json says. Remove it, run `fab models-pull` again.")
     if problems := examine_directory(folder, again).problems:
         raise PullError(*(f"{name}: {folder}: {problem}" for problem in problems))
-    return {"hub": wanted["hub"], "commit": wanted["revision"], "files": known}
+    return CheckpointManifest(known, wanted.hub, wanted.revision)
 
 
-def of_disk(entry: dict[str, Any]) -> dict[str, Any]:
-    """What of a locked file a manifest says as well."""
-    return {key: entry[key] for key in ("size", "sha256") if key in entry}
+def _differs(there: StoredFile, locked: StoredFile) -> bool:
+    """Whether a file is another than the locked one, as far as that is known."""
+    return there.size != locked.size or locked.sha256 not in (None, there.sha256)
 
 
 def main() -> int:
-    wanted = json.loads(sys.argv[1])
-    root = Path(wanted["root"])
-    records: dict[str, Any] = {}
+    order = PullOrder.from_json(sys.argv[1])
+    root = Path(order.root)
+    found: dict[str, CheckpointManifest] = {}
     problems: list[str] = []
     models: list[Model] = []
     try:
-        source = chosen_source(wanted["source"])
+        source = chosen_source(order.source)
         Content(root / "models").begin()
-        for name, each in wanted["models"].items():
+        for name, each in order.models.items():
             try:
-                record = present(root, name, each, is_thorough=wanted["is_thorough"])
-                if record is None:
+                there = present(root, name, each, is_thorough=order.is_thorough)
+                if there is None:
                     models.append(look(root, name, each, source))
                 else:
-                    records[name] = record
+                    found[name] = there
                     tell(name, "there, and whole")
             except PullError as error:
                 problems += [each for each in error.problems if each not in problems]
         if models and not problems:
             check_disk(root, models)
             for model in models:
-                records[model.name] = pull(model, source)
+                found[model.name] = pull(model, source)
     except PullError as error:
         problems += error.problems
     except OSError as error:
@@ -171,5 +164,5 @@ def main() -> int:
             f"{root}/models: cannot be written, got {got}. Free some disk, then run the same command again: it goes on "
             "where it stopped."
         )
-    print(json.dumps({"models": records, "problems": problems}), flush=True)
+    print(PullAnswer(found, tuple(problems)).to_json(), flush=True)
     return 1 if problems else 0

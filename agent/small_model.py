@@ -1,4 +1,4 @@
-"""Write small models of random numbers, let vLLM answer with each, and print what they said as one JSON object.
+"""Write small models of random numbers, let vLLM answer with each, and print what they said: SmallModels.
 
     small_model.py SCRATCH text awq                  two blocks of Qwen2
     small_model.py SCRATCH pictures bfloat16 awq     two blocks of Gemma 3 behind two of its image tower
@@ -206,7 +206,7 @@ def answer_pictures(directory: Path, *, is_awq: bool) -> Answer:
     }
     ask(engine, {"prompt_token_ids": [3]})  # before anything longer has prepared the processor for it
     image = importlib.import_module("PIL.Image")
-    for asked, colour in (("red", "red"), ("white", "white"), ("red again", "red")):
+    for asked, colour in (("red", "red"), ("white", "white"), ("red_again", "red")):
         picture = {"image": image.new("RGB", (PICTURE, PICTURE), colour)}
         prompt = {"prompt": f"<bos>{MARKS['boi_token']}w20", "multi_modal_data": picture}
         told[asked] = list(ask(engine, prompt).token_ids)
@@ -229,7 +229,8 @@ def main() -> None:
         answer = ANSWERS[what](Path(scratch) / f"{what}-{kind}", is_awq=kind == "awq")
         told[kind] = {**answer, "report": report()}
         gc.collect()  # an engine and its cache, before the next
-    print(json.dumps(told))
+    # Written by hand: it runs alone, beside no module of ours.
+    print(json.dumps({"schema": "axion.small-models/1", what: told}))
 
 
 if __name__ == "__main__":

@@ -44,11 +44,11 @@ def kept_requirements(requirements: Iterable[str], without: Sequence[str]) -> li
 def wheel_members(name: str, version: str, requirements: Sequence[str]) -> dict[str, bytes]:
     """File names and contents of the wheel, RECORD last."""
     info = f"{normalized(name).replace('-', '_')}-{version}.dist-info"
-    metadata = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}", "Summary: metadata-only stand-in"]
+    metadata = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}", "Summary: metadata only"]
     metadata += [f"Requires-Dist: {requirement}" for requirement in requirements]
     members = {
         f"{info}/METADATA": ("\n".join(metadata) + "\n").encode(),
-        f"{info}/WHEEL": b"Wheel-Version: 1.0\nGenerator: standin\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/WHEEL": b"Wheel-Version: 1.0\nGenerator: axion\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     record = "".join(_record_line(member, data) for member, data in members.items()) + f"{info}/RECORD,,\n"
     return {**members, f"{info}/RECORD": record.encode()}

@@ -1,17 +1,17 @@
 """One model on its way to this host: what of it is there, what has to come, and how it is put in its place."""
 
-import json
 import shutil
 import threading
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from agent.content import Content
 from agent.durable import put_in_place
-from agent.files import Digests, ListedFile, PullError, digests_of
+from agent.files import ListedFile, PullError, digests_of
+from agent.protocol import CheckpointManifest, PullEvent, StoredFile, WantedFile
 from agent.safetensors_header import POINTER_MAX_BYTES, is_pointer
 from agent.weights import MANIFEST, Source
 
@@ -31,7 +31,8 @@ class Meter:
             self._done += count
             if time.monotonic() >= self._told + 1 or self._done >= self._total:
                 self._told = time.monotonic()
-                print(json.dumps({"model": self._model, "bytes": self._done, "of": self._total}), flush=True)
+                event = PullEvent(self._model, done_bytes=self._done, total_bytes=self._total)
+                print(event.to_json(), flush=True)
 
 
 @dataclass
@@ -41,7 +42,7 @@ class Model:
     name: str
     hub: str
     revision: str
-    locked: dict[str, dict[str, Any]]
+    locked: Mapping[str, WantedFile]
     final: Path
     files: list[ListedFile]
     """What an engine reads."""
@@ -57,8 +58,8 @@ class Model:
         return {file.sha256 or file.path: file for file in self.files}
 
     def known_sha256(self, file: ListedFile) -> str | None:
-        entry = self.locked.get(file.path, {})
-        return file.sha256 or (entry.get("sha256") if entry.get("size") == file.size else None)
+        entry = self.locked.get(file.path)
+        return file.sha256 or (entry.sha256 if entry is not None and entry.size == file.size else None)
 
     def missing(self) -> dict[Path, int]:
         """Bytes that have still to come, by where they will come to."""
@@ -83,15 +84,15 @@ class Model:
             )
 
 
-def _is_same(file: ListedFile | None, entry: dict[str, Any]) -> bool:
+def _is_same(file: ListedFile | None, entry: WantedFile) -> bool:
     """A file's digests are those of the lock, as far as both know the same kind."""
-    if file is None or file.size != entry["size"]:
+    if file is None or file.size != entry.size:
         return False
-    pairs = ((file.sha256, entry.get("sha256")), (file.git_sha1, entry.get("git_sha1")))
+    pairs = ((file.sha256, entry.sha256), (file.git_sha1, entry.git_sha1))
     return all(None in pair or pair[0] == pair[1] for pair in pairs)
 
 
-def pull(model: Model, source: Source) -> dict[str, Any]:
+def pull(model: Model, source: Source) -> CheckpointManifest:
     """Fetch and verify what is missing, and put the model into its place by one rename."""
     distinct = model.distinct
     size = sum(file.size for file in distinct.values())
@@ -100,36 +101,38 @@ def pull(model: Model, source: Source) -> dict[str, Any]:
     pool = ThreadPoolExecutor(FILES_AT_ONCE)
     try:
         obtained = pool.map(lambda file: obtain(model, source, file, meter), distinct.values())
-        entries = dict(zip(distinct, obtained, strict=True))
+        digests = dict(zip(distinct, obtained, strict=True))
     finally:
         pool.shutdown(cancel_futures=True)
-    files = {file.path: entries[file.sha256 or file.path] for file in model.files}
-    return assemble(model, {path: files[path] for path in sorted(files)})
+    files = sorted(model.files, key=lambda file: file.path)
+    return assemble(model, {file.path: StoredFile(file.size, digests[file.sha256 or file.path]) for file in files})
 
 
-def assemble(model: Model, files: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def assemble(model: Model, files: Mapping[str, StoredFile]) -> CheckpointManifest:
     """Make the directory of what the store has, anew where an earlier one was not finished: links cost nothing."""
     partial = model.final.parent.with_name(f".{model.name}.{model.revision}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     for path, entry in files.items():
-        model.content.place(entry["sha256"], partial / path)
-    record = {"hub": model.hub, "commit": model.revision, "files": files}
-    (partial / MANIFEST).write_text(json.dumps(record, indent=1) + "\n")
+        assert entry.sha256 is not None, "it was just computed"
+        model.content.place(entry.sha256, partial / path)
+    manifest = CheckpointManifest(files, model.hub, model.revision)
+    (partial / MANIFEST).write_text(manifest.to_json(indent=1) + "\n")
     model.final.parent.mkdir(parents=True, exist_ok=True)
     put_in_place(partial, model.final)
-    return record
+    return manifest
 
 
-def obtain(model: Model, source: Source, file: ListedFile, meter: Meter) -> dict[str, Any]:
-    """Have one file in the store; it gets there when it is what the repository and the lock file say."""
+def obtain(model: Model, source: Source, file: ListedFile, meter: Meter) -> str:
+    """Have one file in the store, where it gets if it is what repository and lock file say; returns its SHA-256."""
     known, content = model.known_sha256(file), model.content
-    if content.verified(known, file.size):
-        return {"size": file.size, "sha256": known}
+    if known is not None and content.verified(known, file.size):
+        return known
     part = content.part(model.identity, file)
     source.fetch(model.hub, model.revision, file, part, meter)
     found = digests_of(part)
-    git_sha1 = model.locked.get(file.path, {}).get("git_sha1", found.git_sha1)
-    if not file.matches(found) or known not in (None, found.sha256) or git_sha1 != found.git_sha1:
+    locked = model.locked.get(file.path)
+    is_locked = locked is None or locked.git_sha1 in (None, found.git_sha1)
+    if not file.matches(found) or known not in (None, found.sha256) or not is_locked:
         part.unlink()
         raise PullError(
             f"{model.name}: {file.path} is corrupted, got SHA-256 {found.sha256} of {found.size} bytes. It was "
@@ -139,8 +142,4 @@ def obtain(model: Model, source: Source, file: ListedFile, meter: Meter) -> dict
         part.unlink()
         raise PullError(f"{model.name}: {file.path} is a pointer of git LFS, got {found.size} bytes. {ANOTHER}")
     content.keep(part, found.sha256)
-    return entry_of(found)
-
-
-def entry_of(found: Digests) -> dict[str, Any]:
-    return {"size": found.size, "sha256": found.sha256}
+    return found.sha256

@@ -1,7 +1,6 @@
 """Look at an uploaded release with this host's own programs before anything runs it.
 
-Input: {"root", "release"}. Prints {"problems": [...], "broken": [...]}: what was rendered wrongly, and what this host
-has made of it or could not look at. Reads only; what systemd is shown is a copy.
+Reads only; what systemd is shown is a copy.
 """
 
 import hashlib
@@ -13,6 +12,8 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+from agent.protocol import ValidateAnswer, ValidateOrder
 
 TIMEOUT_S = 300
 
@@ -69,8 +70,8 @@ def unit_problems(release: Path) -> Iterator[str]:
 
 
 def main() -> None:
-    wanted = json.loads(sys.argv[1])
-    release = Path(wanted["root"]) / "releases" / wanted["release"]
+    order = ValidateOrder.from_json(sys.argv[1])
+    release = Path(order.root) / "releases" / order.release
     problems: list[str] = []
     broken: list[str] = []
     try:
@@ -79,4 +80,4 @@ def main() -> None:
             problems += [*gateway_problems(release), *unit_problems(release)]
     except (OSError, ValueError, LookupError, subprocess.SubprocessError) as error:
         broken.append(f"release: cannot be looked at, got {error}")
-    print(json.dumps({"problems": problems, "broken": broken}))
+    print(ValidateAnswer(tuple(problems), tuple(broken)).to_json())

@@ -5,9 +5,11 @@ import shutil
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from agent.files import ListedFile, PullError
+from agent.message import MessageError
+from agent.protocol import CheckpointManifest, StoredFile
 
 MANIFEST = ".axion-manifest.json"
 """What a checkpoint's directory says about its files, once all of them were verified."""
@@ -29,13 +31,10 @@ class Source(Protocol):
         """Bring `part` to the file's full length, from the length that it has."""
 
 
-def manifest_of(folder: Path) -> dict[str, dict[str, Any]]:
+def manifest_of(folder: Path) -> Mapping[str, StoredFile]:
     """The files that a directory's manifest names, with sizes and digests; none where there is no whole manifest."""
-    try:
-        files = json.loads((folder / MANIFEST).read_text())["files"]
-        return {path: {**entry, "size": int(entry["size"]), "sha256": entry["sha256"]} for path, entry in files.items()}
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        return {}
+    manifest = CheckpointManifest.of_file(folder / MANIFEST)
+    return manifest.files if manifest is not None else {}
 
 
 class DirectorySource:
@@ -76,7 +75,12 @@ class BucketSource:
         sizes = {each["name"].removeprefix(below): int(each["size"]) for each in found}
         if not sizes:
             raise PullError(f"{folder}: no such model. {HOW_TO_FILL} {folder}`.")
-        known = json.loads(gcloud(folder, "cat", f"{folder}/{MANIFEST}"))["files"] if MANIFEST in sizes else {}
+        known: Mapping[str, StoredFile] = {}
+        if MANIFEST in sizes:
+            try:
+                known = CheckpointManifest.from_json(gcloud(folder, "cat", f"{folder}/{MANIFEST}")).files
+            except MessageError as error:
+                raise PullError(f"{folder}/{MANIFEST}: not understood, got {error}. {HOW_TO_FILL} {folder}`.") from None
         return revision, _listed({path: size for path, size in sizes.items() if path != MANIFEST}, known)
 
     def read(self, hub: str, commit: str, file: ListedFile, start: int, count: int) -> bytes:
@@ -107,5 +111,5 @@ def gcloud_bytes(what: str, *words: str) -> bytes:
     return done.stdout
 
 
-def _listed(sizes: Mapping[str, int], known: Mapping[str, Mapping[str, str]]) -> list[ListedFile]:
-    return [ListedFile(path, size, known[path]["sha256"] if path in known else None) for path, size in sizes.items()]
+def _listed(sizes: Mapping[str, int], known: Mapping[str, StoredFile]) -> list[ListedFile]:
+    return [ListedFile(path, size, known[path].sha256 if path in known else None) for path, size in sizes.items()]

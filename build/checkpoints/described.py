@@ -1,17 +1,15 @@
 """What a checkpoint is, asked of a hub or of a directory, without a tensor being read."""
 
-import json
 import os
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from agent.completeness import TEMPLATES, examine
-from agent.protocol import DescribeOrder
+from agent.protocol import CheckpointDescription, DescribeOrder
 from build.checkpoints.pull import HUB_SETTINGS, choose_source
 from build.errors import DeployError
-from build.remote.executor import check
+from build.remote.executor import ask
 from build.remote.host import Host
 from build.remote.proxies import refuse_useless
 from build.remote.target import local_target
@@ -68,7 +66,7 @@ def from_hub(repository: str, revision: str = BRANCH) -> Found:
         examined = examine({path: file.size for path, file in listed.items()}, piece, WHOLE, also=TEMPLATES)
     except PullError as error:
         raise ConfigError(error.problems) from None
-    checkpoint = checkpoint_of(examined.as_data(), repository)
+    checkpoint = checkpoint_of(examined.description, repository)
     chosen = {path: listed[path] for path in examined.needed}
     locked_files = {
         path: LockedFile(size=file.size, sha256=file.sha256, git_sha1=file.git_sha1) for path, file in chosen.items()
@@ -81,21 +79,21 @@ def from_directory(host: Host, directory: str, path: str) -> Found:
     order = DescribeOrder(directory=directory, remedy=WHOLE).to_json()
     command = host.target.agent.command("describe", order, what=f"look at {path}", timeout_s=300)
     try:
-        said = json.loads(check(host.executor, command).stdout)
+        said = ask(host.executor, command, CheckpointDescription)
     except DeployError as error:
         raise ConfigError(error.problems) from None
     return Found(LockedModel(path=path, checkpoint=checkpoint_of(said, path)), 0)
 
 
-def checkpoint_of(said: Mapping[str, Any], where: str) -> Checkpoint:
+def checkpoint_of(said: CheckpointDescription, where: str) -> Checkpoint:
     """Judge a description. Raises ConfigError, each sentence beginning with `where`."""
-    problems: Iterable[str] = said["problems"]
-    if not problems and not TOKENIZERS & set(said["files"]):
+    problems: Iterable[str] = said.problems
+    if not problems and not TOKENIZERS & set(said.files):
         problems = [f"no tokenizer, got none of {', '.join(sorted(TOKENIZERS))}. Take a repository that has one."]
     if not problems:
-        tensors = {name: Tensor(dtype, tuple(shape)) for name, (dtype, shape) in said["tensors"].items()}
+        tensors = {name: Tensor(each.dtype, each.shape) for name, each in said.tensors.items()}
         try:
-            return read_checkpoint(said["texts"], tensors, said["digest"])
+            return read_checkpoint(said.texts, tensors, said.digest)
         except ConfigError as error:
             problems = error.problems
     raise ConfigError([f"{where}: {problem}" for problem in problems])

@@ -1,13 +1,22 @@
-"""Download checkpoints onto a host, as work that outlives this task, and keep what they were in the lock file."""
+"""Download checkpoints onto a host, as a job that outlives this task, and keep what they were in the lock file."""
 
-import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
 
-from agent.protocol import FromCaller, FromSecretManager
+from agent.message import MessageError
+from agent.protocol import (
+    CheckpointManifest,
+    FromCaller,
+    FromSecretManager,
+    PullAnswer,
+    PullEvent,
+    PullOrder,
+    PullSource,
+    WantedFile,
+    WantedModel,
+)
 from build.errors import DeployError
 from build.progress import Phase
 from build.remote.agent import Agent
@@ -20,7 +29,7 @@ from deployment.checkpoint.lock import LockedFile, LockedModel, ModelLock, lock_
 from deployment.models.spec import Deployment
 
 HUB = "https://huggingface.co"
-WORK = "models"
+JOB = "models"
 # huggingface_hub as this project means it: bytes over HTTP alone, no word to anybody else, no token that lies about.
 HUB_SETTINGS = {
     "HF_HUB_DISABLE_XET": "1",
@@ -36,38 +45,27 @@ TIMEOUT_S = 6 * 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """Where checkpoints come from."""
-
-    kind: Literal["hub", "directory", "bucket"]
-    place: str
-
-    def as_data(self) -> dict[str, str]:
-        return {"kind": self.kind, "endpoint" if self.kind == "hub" else "place": self.place}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Means:
     """How checkpoints are brought."""
 
     python: str
     """An engine environment's where they come from a hub: it has huggingface_hub."""
-    source: Source
+    source: PullSource
     is_thorough: bool = False
     """Whether files that are there are read again and compared."""
 
 
-def choose_source(place: str | None = None) -> Source:
+def choose_source(place: str | None = None) -> PullSource:
     """Take what was asked for (a directory of the host, or gs://...), else the hub, or the mirror of HF_ENDPOINT."""
     if place is None:
         endpoint = os.environ.get("HF_ENDPOINT") or HUB
         if not endpoint.startswith(("https://", "http://")):
             raise DeployError(f"HF_ENDPOINT: not an address, got {endpoint}. Give one such as {HUB}, or unset it.")
-        return Source(kind="hub", place=endpoint)
+        return PullSource(kind="hub", place=endpoint)
     if place.startswith("gs://"):
-        return Source(kind="bucket", place=place)
+        return PullSource(kind="bucket", place=place)
     if place.startswith("/"):
-        return Source(kind="directory", place=place)
+        return PullSource(kind="directory", place=place)
     raise DeployError(
         f"--source: neither a directory nor a bucket, got {place}. Give an absolute path on the host, or gs://BUCKET/PATH."
     )
@@ -95,39 +93,43 @@ def pull_models(
     try:
         result = run_job(host, job, progress_of_pull)[-1]
     except StepFailedError as error:
-        problems = _told(error.result.stdout).get("problems")
-        raise DeployError(*(problems or error.problems)) from None
-    found = {name: locked(lock.models[name], each) for name, each in _told(result.stdout)["models"].items()}
+        raise DeployError(*(_told(error.result.stdout).problems or error.problems)) from None
+    found = {name: locked(lock.models[name], each) for name, each in _told(result.stdout).models.items()}
     write_lock(path, lock.with_models(found))
-    forget_job(host, WORK)
+    forget_job(host, JOB)
     return found
 
 
-def locked(before: LockedModel, found: Mapping[str, Any]) -> LockedModel:
+def locked(before: LockedModel, found: CheckpointManifest) -> LockedModel:
     """Write down of what files a checkpoint consists; of one whose files nobody knows nothing is said."""
     git = {path: file.git_sha1 for path, file in before.files.items()}
-    files = {path: LockedFile(**file, git_sha1=git.get(path)) for path, file in found["files"].items()}
+    files = {
+        path: LockedFile(size=file.size, sha256=file.sha256, git_sha1=git.get(path))
+        for path, file in found.files.items()
+    }
     return before.model_copy(update={"files": files or before.files})
 
 
-def wanted_models(deployment: Deployment, names: Iterable[str], lock: ModelLock) -> dict[str, Any]:
-    """Describe what is to be downloaded, for the script on the host."""
+def wanted_models(deployment: Deployment, names: Iterable[str], lock: ModelLock) -> dict[str, WantedModel]:
+    """Describe what is to be downloaded, for the program on the host."""
     wanted = {}
     for name in names:
         weights = deployment.models[name].weights
         assert weights.hub is not None and weights.revision is not None, "the rules ask for both"
-        files = {path: file.model_dump(exclude_none=True) for path, file in lock.models[name].files.items()} or None
-        wanted[name] = {"hub": weights.hub, "revision": weights.revision, "files": files}
+        files = {
+            path: WantedFile(file.size, file.sha256, file.git_sha1) for path, file in lock.models[name].files.items()
+        }
+        wanted[name] = WantedModel(weights.hub, weights.revision, files)
     return wanted
 
 
-def pull_job(target: Target, wanted: Mapping[str, Any], means: Means) -> Job:
+def pull_job(target: Target, wanted: Mapping[str, WantedModel], means: Means) -> Job:
     """Describe the download. The token is a credential: never an argument, never in a file on a disk."""
     source = means.source
-    order = {"root": target.root, "source": source.as_data(), "models": wanted, "is_thorough": means.is_thorough}
+    order = PullOrder(target.root, source, wanted, means.is_thorough)
     what = f"download {', '.join(wanted)}"
     step = replace(
-        Agent(means.python, target.root).command("pull", json.dumps(order), what=what, timeout_s=TIMEOUT_S),
+        Agent(means.python, target.root).command("pull", order.to_json(), what=what, timeout_s=TIMEOUT_S),
         env=HUB_SETTINGS if source.kind == "hub" else {},
     )
     credentials: dict[str, FromSecretManager | FromCaller] = {}
@@ -137,7 +139,7 @@ def pull_job(target: Target, wanted: Mapping[str, Any], means: Means) -> Job:
         credentials["hub_token"] = FromCaller(value=token)
     needs_token = source.kind == "hub"
     return Job(
-        name=WORK,
+        name=JOB,
         what="download models",
         steps=(step,),
         timeout_s=TIMEOUT_S,
@@ -150,21 +152,20 @@ def progress_of_pull(phase: Phase) -> OnLine:
 
     def on_line(line: str) -> None:
         try:
-            event = json.loads(line)
-        except ValueError:
+            event = PullEvent.from_json(line)
+        except MessageError:
             return
-        if isinstance(event, dict) and "said" in event:
-            phase.part(event["model"], event["said"])
-        if isinstance(event, dict) and "of" in event:
-            phase.part_transfer(event["model"], event["bytes"], event["of"])
+        if event.said is not None:
+            phase.part(event.model, event.said)
+        else:
+            phase.part_transfer(event.model, event.done_bytes, event.total_bytes)
 
     return on_line
 
 
-def _told(stdout: str) -> dict[str, Any]:
-    """The last line of the script; empty when it did not come that far."""
+def _told(stdout: str) -> PullAnswer:
+    """The last line of the program; empty when it did not come that far."""
     try:
-        told = json.loads(stdout.rstrip().rpartition("\n")[2])
-    except ValueError:
-        return {}
-    return told if isinstance(told, dict) else {}
+        return PullAnswer.from_last_line(stdout)
+    except MessageError:
+        return PullAnswer({}, ())

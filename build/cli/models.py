@@ -6,7 +6,8 @@ from typing import Any
 
 from fabric import task
 
-from build.checkpoints.pull import Means, Source, choose_source, hub_models, pull_models
+from agent.protocol import PullSource
+from build.checkpoints.pull import Means, choose_source, hub_models, pull_models
 from build.checkpoints.reading import Reading, pinned, say_added, size_of
 from build.checkpoints.stanzas import CORES, name_for, new_stanza, save
 from build.cli.arguments import Cores, Engine, Location, Name
@@ -121,7 +122,9 @@ def models_pull(
     )
 
 
-def run_models_pull(host: Host, models_file: Path, source: Source, engine: str | None, *, is_thorough: bool) -> None:
+def run_models_pull(
+    host: Host, models_file: Path, source: PullSource, engine: str | None, *, is_thorough: bool
+) -> None:
     """Pull under the lock: an engine may be about to read what is replaced."""
     deployment = load_deployment(models_file)
     names, python = hub_models(deployment), host.target.python

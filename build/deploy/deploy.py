@@ -1,9 +1,9 @@
 """The deployment itself, from a prepared change to models that answer, and back when they do not."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from agent.protocol import PruneOrder, ValidateAnswer, ValidateOrder
 from build.checkpoints.pull import Means, choose_source, pull_models
 from build.deploy.activate import READY_TIMEOUT_S, activate, bookkeeping
 from build.deploy.diff import Desired, decide
@@ -18,7 +18,7 @@ from build.engine.environment import ensure_environment
 from build.engine.sources import Sources
 from build.errors import ConnectionLostError, DeployError, UnnotedError
 from build.remote.command import Command
-from build.remote.executor import check
+from build.remote.executor import ask, check
 from build.remote.host import Host
 from build.remote.lock import host_lock
 from build.remote.room import keep_command, use_command
@@ -122,13 +122,13 @@ BROKEN = "see that the host's disks have room and are whole, then run the same c
 
 def validate(host: Host, release: str, *, step: str | None = None) -> None:
     """Have the host itself look at a release it has. Raises DeployError; what serves is not touched."""
-    arguments = json.dumps({"root": host.target.root, "release": release})
+    arguments = ValidateOrder(host.target.root, release).to_json()
     what = f"validate {release}"
     command = host.target.agent.command("validate", arguments, what=what, timeout_s=VALIDATE_TIMEOUT_S)
     with host.reporter.phase("Validate it there"):
-        told = json.loads(check(host.executor, command).stdout)
-    steps = {"broken": step or BROKEN, "problems": step or RENDERED}
-    if said := [f"{problem}. Nothing was switched; {steps[kind]}." for kind in steps for problem in told[kind]]:
+        told = ask(host.executor, command, ValidateAnswer)
+    steps = ((told.broken, step or BROKEN), (told.problems, step or RENDERED))
+    if said := [f"{problem}. Nothing was switched; {each}." for found, each in steps for problem in found]:
         raise DeployError(*said)
 
 
@@ -198,5 +198,5 @@ def prune(host: Host, before: Facts, desired: Desired) -> None:
 
 def prune_models_command(target: Target) -> Command:
     """Remove the checkpoints that were downloaded and that no release names, as the releases there say now."""
-    order, what = json.dumps({"root": target.root}), "prune old checkpoints"
+    order, what = PruneOrder(target.root).to_json(), "prune old checkpoints"
     return target.agent.command("prune", order, what=what, timeout_s=300)

@@ -18,7 +18,7 @@ from build.deploy.preflight import (
     refuse_unmounted,
 )
 from build.engine.compilers import runtime_compiler
-from build.engine.environment import WORK
+from build.engine.environment import JOB
 from build.engine.kernels_build import wanted_digest
 from build.engine.needs import Building, Needs, needs_of
 from build.engine.origin import choose_origin
@@ -85,7 +85,7 @@ def prepare(
     recipe = choose_recipe(deployment, facts, engine=engine, sources=sources or choose_sources())
     is_build = recipe.digest not in facts.builds
     # What builds it already has the memory and the disk that it needs, and is followed.
-    is_begun = is_build and is_underway(target, executor, WORK, recipe.digest)
+    is_begun = is_build and is_underway(target, executor, JOB, recipe.digest)
     needs, problems = host_needs(deployment, recipe, facts, target, executor, is_begun=is_begun)
     problems += place_problems(target, facts)
     cleared_bytes = facts.unfinished_builds.get(recipe.digest, 0)

@@ -1,8 +1,9 @@
 """Prove that what runs is what was deployed, from the host's own evidence."""
 
-import json
 from collections.abc import Iterator
 
+from agent.message import MessageError
+from agent.protocol import EnvironmentManifest
 from build.check import Check
 from build.deploy.activate import wait_ready
 from build.deploy.diff import Desired
@@ -27,7 +28,7 @@ def verify(host: Host, facts: Facts, pins: Pins) -> Iterator[Check]:
     yield _check("files", changed_files(facts), f"{len(facts.files)} files are as rendered")
     proofs = host.executor.run(proof_command(BuildDirectory.of(host.target.root, desired.build))).stdout
     yield _check("environment", judge_proofs(proofs, pins), f"{desired.build}: vLLM {pins.vllm.version}, kernels load")
-    yield from sealed_gates(host, desired.build)
+    yield from sealed_proofs(host, desired.build)
     yield _check("processes", stale_processes(desired, facts), f"{len(desired.engines)} engines run this release")
     for each in facts.troubles:
         yield Check(each.unit, "warn" if each.kind == "extended" else "fail", each.what)
@@ -38,17 +39,17 @@ def verify(host: Host, facts: Facts, pins: Pins) -> Iterator[Check]:
         yield _check("answers", list(error.problems), "")
 
 
-def sealed_gates(host: Host, digest: str) -> Iterator[Check]:
-    """Tell what the environment proved before it was sealed, gate by gate."""
+def sealed_proofs(host: Host, digest: str) -> Iterator[Check]:
+    """Tell what the environment proved before it was sealed, proof by proof."""
     build = BuildDirectory.of(host.target.root, digest)
     read = Command(argv=("cat", "--", str(build.manifest)), what="read what the environment has proven")
     try:
-        proven = json.loads(check(host.executor, read).stdout).get("gates", [])
-    except (DeployError, ValueError) as error:
+        proven = EnvironmentManifest.from_json(check(host.executor, read).stdout).proofs
+    except (DeployError, MessageError) as error:
         yield _check("proofs", [f"{build.manifest}: cannot be read, got {error}. Deploy anew"], "")
         return
     for proof in proven:
-        yield Check(f"proof: {proof['name']}", proof["verdict"], proof["evidence"])
+        yield Check(f"proof: {proof.name}", proof.verdict, proof.evidence)
 
 
 def changed_files(facts: Facts) -> list[str]:

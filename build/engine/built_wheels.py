@@ -1,17 +1,19 @@
 """The wheels that a compilation leaves: written down, installed, put where other hosts find them, taken from there."""
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 
-from agent.protocol import RecordOrder
+from agent.message import MessageError
+from agent.protocol import Built, EnvironmentManifest, RecordOrder
 from build.engine.commands import BuildDirectory, pip_install, requirement_commands
 from build.errors import DeployError
 from build.pins import Pins
 from build.remote.command import Command
+from build.remote.executor import Executor, check
 
 # Has vLLM's requirements: where vLLM itself was compiled, the name `vllm` is its own wheel's.
-STANDIN = "axion-engine-requirements"
+STUB_DIST = "axion-engine-requirements"
+READ = "read what was built from what"
 COPY_TIMEOUT_S = 1800.0
 SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*\.whl")
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -23,8 +25,13 @@ def record_command(build: BuildDirectory, facts: Mapping[str, str | int], *, rep
     return build.agent.command("record", order.to_json(), what="write down what was built from what", timeout_s=300)
 
 
-def read_command(build: BuildDirectory) -> Command:
-    return Command(argv=("cat", "--", str(build.path / "built.json")), what="read what was built from what")
+def read(build: BuildDirectory, executor: Executor) -> Built:
+    """Read what was built from what. Raises DeployError."""
+    file = build.path / "built.json"
+    try:
+        return Built.from_json(check(executor, Command(argv=("cat", "--", str(file)), what=READ)).stdout)
+    except MessageError as error:
+        raise DeployError(f"{file}: not understood, got {error}. Remove {build.path}, and deploy again.") from None
 
 
 def install_wheels(
@@ -36,7 +43,7 @@ def install_wheels(
     return (
         pip_install(build, *ours, f"vllm=={version}", what=f"install vLLM {version} as compiled here"),
         *requirement_commands(
-            pins, build, f"{STANDIN}=={pins.vllm.version}", requirements_of="vllm", index_args=index_args
+            pins, build, f"{STUB_DIST}=={pins.vllm.version}", requirements_of="vllm", index_args=index_args
         ),
         *((pip_install(build, *ours, "axion-kernels", what="install axion_kernels"),) if has_kernels else ()),
     )
@@ -54,17 +61,17 @@ def is_absent(said: str) -> bool:
     return any(words in said for words in ("No such file or directory", "matched no objects"))
 
 
-def stored_wheels(manifest: str, digest: str, store: str) -> dict[str, str]:
+def stored_wheels(manifest: str, digest: str, store: str) -> Mapping[str, str]:
     """Name and checksum of each wheel that a store's manifest lists. Raises DeployError where it is another build's."""
     try:
-        said = json.loads(manifest)
-        found, wheels = said["digest"], dict(said["built"]["wheels"])
-        is_sound = wheels and all(SAFE_NAME.fullmatch(name) and SHA256.fullmatch(wheels[name]) for name in wheels)
-    except (ValueError, KeyError, TypeError):
-        found, is_sound, wheels = None, False, {}
-    if found != digest or not is_sound:
+        said = EnvironmentManifest.from_json(manifest)
+        found, wheels = f"digest {said.digest!r}", said.built.wheels if said.built is not None else {}
+        is_sound = said.digest == digest and bool(wheels)
+    except MessageError as error:
+        found, is_sound, wheels = str(error), False, {}
+    if not is_sound or not all(SAFE_NAME.fullmatch(name) and SHA256.fullmatch(wheels[name]) for name in wheels):
         raise DeployError(
-            f"{store}/{digest}/manifest.json: not the manifest of this build, got digest {found!r}. "
+            f"{store}/{digest}/manifest.json: not the manifest of this build, got {found}. "
             "Delete that folder; the next build exports its wheels anew."
         )
     return wheels

@@ -146,24 +146,24 @@ def begin_commands(
 def requirement_commands(
     pins: Pins, build: BuildDirectory, distribution: str, *, requirements_of: str, index_args: tuple[str, ...]
 ) -> tuple[Command, ...]:
-    """Install what vLLM requires on a CPU host, through a stand-in that requires just that.
+    """Install what vLLM requires on a CPU host, through a stub distribution that requires just that.
 
-    One step resolves it all, torch's own needs included. For a vLLM of another name the stand-in is its name as well.
+    One step resolves it all, torch's own needs included. For a vLLM of another name the stub is its name as well.
     Then torchvision has what it imports, and shows whether it can be; and processes get the registers that vLLM uses.
     """
     name, _, version = distribution.partition("==")
-    standin = build.path / f"{name.replace('-', '_')}-{version}-py3-none-any.whl"
+    stub = build.path / f"{name.replace('-', '_')}-{version}-py3-none-any.whl"
     without = tuple(word for each in ("torch", *NOT_AS_REQUIRED) for word in ("--without", each))
     return (
         build.agent.command(
-            *("stub-dist", str(standin), distribution),
+            *("stub-dist", str(stub), distribution),
             *("--requirements-of", requirements_of, *without, "--also", f"torch=={pins.torch.version}"),
             what="describe vLLM's requirements on a CPU host",
         ),
         pip_install(
             build,
             *index_args,
-            *("--constraint", str(build.path / "constraints.txt"), str(standin)),
+            *("--constraint", str(build.path / "constraints.txt"), str(stub)),
             what="install what vLLM requires",
         ),
         build.agent.command("torchvision", what="see that torchvision can be imported", timeout_s=900),

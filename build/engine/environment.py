@@ -1,11 +1,9 @@
 """Make sure that a sealed engine environment exists: the one long step of a first deployment."""
 
-import json
-
 from agent.protocol import SealAnswer
 from build.engine import built_wheels
 from build.engine.commands import BuildDirectory, distrust_command, look_command, seal_command, start_commands
-from build.engine.proofs import gate_problems, judge
+from build.engine.proofs import judge, proof_problems
 from build.engine.seal import judge_proofs, manifest, proof_command
 from build.engine.steps import Recipe, build_steps, export, proof_steps
 from build.errors import ConnectionLostError, DeployError
@@ -18,7 +16,7 @@ from build.remote.target import Target
 
 __all__ = ["Recipe", "ensure_environment"]
 
-WORK = "environment"
+JOB = "environment"
 BUILD_TIMEOUT_S = 6 * 3600.0
 
 
@@ -34,20 +32,20 @@ def ensure_environment(recipe: Recipe, target: Target, executor: Executor, repor
         return build
     steps: tuple[Command, ...] = ()
     # What an earlier task began there goes on, or is done: to clear its directory would undo it.
-    if not is_underway(target, executor, WORK, recipe.digest):
+    if not is_underway(target, executor, JOB, recipe.digest):
         steps = _begin(recipe, build, host, is_filled=found.is_filled)
     what = f"build the engine environment {recipe.digest}"
-    job = Job(name=WORK, what=what, steps=steps, timeout_s=BUILD_TIMEOUT_S, key=recipe.digest)
+    job = Job(name=JOB, what=what, steps=steps, timeout_s=BUILD_TIMEOUT_S, key=recipe.digest)
     try:
         results = run_job(host, job)
         _prove_and_seal(recipe, build, host, findings=results[-1].stdout)  # the last step put it to use
     except ConnectionLostError:
         raise
     except DeployError:
-        forget_job(host, WORK)  # or the next run would prove the same again instead of building anew
+        forget_job(host, JOB)  # or the next run would prove the same again instead of building anew
         check(executor, distrust_command(build))
         raise
-    forget_job(host, WORK)
+    forget_job(host, JOB)
     export(recipe, host, build)
     return build
 
@@ -66,15 +64,15 @@ def _begin(recipe: Recipe, build: BuildDirectory, host: Host, *, is_filled: bool
 def _prove_and_seal(recipe: Recipe, build: BuildDirectory, host: Host, findings: str) -> None:
     executor, reporter = host.executor, host.reporter
     with reporter.phase("Prove the engine environment"):
-        proofs = check(executor, proof_command(build)).stdout
-    problems = judge_proofs(proofs, recipe.pins)
-    gates = judge(findings, problems, recipe.pins, recipe.machine)
-    for gate in gates:
-        if gate.verdict != "skip":
-            reporter.say(f"  {gate.verdict} {gate.name}: {gate.evidence}")
-    failed = [*problems, *gate_problems(gate for gate in gates if gate.name != "loads")]
+        look = check(executor, proof_command(build)).stdout
+    problems = judge_proofs(look, recipe.pins)
+    proofs = judge(findings, problems, recipe.pins, recipe.machine)
+    for proof in proofs:
+        if proof.verdict != "skip":
+            reporter.say(f"  {proof.verdict} {proof.name}: {proof.evidence}")
+    failed = [*problems, *proof_problems(proof for proof in proofs if proof.name != "loads")]
     if failed:
         raise DeployError(*failed)
-    built = json.loads(check(executor, built_wheels.read_command(build)).stdout)
-    text = manifest(recipe.digest, proofs, built=built, gates=gates, findings=findings)
+    built = built_wheels.read(build, executor)
+    text = manifest(recipe.digest, look=look, findings=findings, built=built, proofs=proofs)
     check(executor, seal_command(build, text, python=host.target.python))

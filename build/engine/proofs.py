@@ -1,37 +1,36 @@
-"""The proof gates: what an environment must have shown before it is sealed. Judged here, from its findings alone.
+"""The proofs: what an environment must have shown before it is sealed. Judged here, from its findings alone.
 
-A gate has a name, a verdict and the evidence for it, all of which end up in the manifest. `fab verify` shows them.
+A proof has a name, a verdict and the evidence for it, all of which end up in the manifest. `fab verify` shows them.
 """
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import PurePosixPath
-from typing import Any, Literal
+from typing import Any
 
+from agent.message import MessageError
+from agent.protocol import (
+    Failure,
+    Findings,
+    KernelNames,
+    PicturesAnswer,
+    Proof,
+    ProveOrder,
+    Selftest,
+    TextAnswer,
+    TorchBuild,
+)
 from build.engine.commands import BuildDirectory, write_file
 from build.engine.origin import COMPILED_FEATURES, WHEEL_FEATURES
 from build.pins import Pins
 from build.remote.agent import source
 from build.remote.command import Command
 
-Verdict = Literal["pass", "fail", "skip"]
-Findings = Mapping[str, Any]
 PROOF_TIMEOUT_S = 7200.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gate:
-    name: str
-    verdict: Verdict
-    evidence: str
-
-    def as_data(self) -> dict[str, str]:
-        return asdict(self)
-
-
 def is_proven_by_use(pins: Pins, machine: str) -> bool:
-    """Whether all these gates apply: on Arm, and wherever engines serve with our kernels.
+    """Whether all these proofs apply: on Arm, and wherever engines serve with our kernels.
 
     Elsewhere a ready wheel has to load and to take pictures.
     """
@@ -59,18 +58,18 @@ def use_commands(build: BuildDirectory, pins: Pins, machine: str, *, cxx: str | 
     `cxx` is the compiler that torch is pointed at, as the engines are: it finds none but `g++` by itself.
     """
     scratch = PurePosixPath(build.path) / "proof"
-    wanted = {
-        "scratch": str(scratch),
-        "findings": [name for name, applies in applying(pins, machine).items() if applies],
-        "pictures": ["bfloat16", *(["awq"] if pins.has_kernels(machine) else [])],
-    }
+    order = ProveOrder(
+        scratch=str(scratch),
+        findings=tuple(name for name, applies in applying(pins, machine).items() if applies),
+        pictures=("bfloat16", *(["awq"] if pins.has_kernels(machine) else [])),
+    )
     much, little = "multiply, sample and serve small models with it", "show pictures to a small model with it"
     return (
         Command(argv=("mkdir", "-p", "--", str(scratch)), what="make room for the proofs"),
         write_file(scratch / "small_model.py", source("small_model.py")),
         replace(
             build.agent.command(
-                *("prove", json.dumps(wanted)),
+                *("prove", order.to_json()),
                 what=much if is_proven_by_use(pins, machine) else little,
                 timeout_s=PROOF_TIMEOUT_S,
             ),
@@ -79,26 +78,26 @@ def use_commands(build: BuildDirectory, pins: Pins, machine: str, *, cxx: str | 
     )
 
 
-def judge(stdout: str, problems: Sequence[str], pins: Pins, machine: str) -> tuple[Gate, ...]:
-    """All gates. `stdout` is what `use_commands` printed, `problems` what judge_proofs found in the first look."""
-    gates = [Gate(name="loads", verdict="fail" if problems else "pass", evidence="; ".join(problems) or _loaded(pins))]
+def judge(stdout: str, problems: Sequence[str], pins: Pins, machine: str) -> tuple[Proof, ...]:
+    """All proofs. `stdout` is what `use_commands` printed, `problems` what judge_proofs found in the first look."""
+    loads = Proof("loads", "fail" if problems else "pass", "; ".join(problems) or _loaded(pins))
     try:
-        findings: Findings = json.loads(stdout.strip().rpartition("\n")[2])
-        findings["pictures"]
-    except (ValueError, KeyError, TypeError):
-        gates.append(Gate(name="use", verdict="fail", evidence=f"no findings, got {stdout[-300:]!r}"))
-        return tuple(gates)
+        findings = Findings.from_last_line(stdout)
+    except MessageError:
+        return (loads, Proof("use", "fail", f"no findings, got {stdout[-300:]!r}"))
     applies = applying(pins, machine)
-    gates += [_gate(name, JUDGES[name], findings.get(name), applies=applies[name], machine=machine) for name in JUDGES]
-    return tuple(gates)
+    return (
+        loads,
+        *(_proof(name, getattr(findings, name), applies=applies[name], machine=machine) for name in JUDGES),
+    )
 
 
-def gate_problems(gates: Iterable[Gate]) -> list[str]:
-    """The failing gates as problems for a person."""
+def proof_problems(proofs: Iterable[Proof]) -> list[str]:
+    """The failing proofs as problems for a person."""
     return [
-        f"proofs.{gate.name}: the environment is not what was asked for, got {gate.evidence}. {ADVICE[gate.name]}"
-        for gate in gates
-        if gate.verdict == "fail"
+        f"proofs.{proof.name}: the environment is not what was asked for, got {proof.evidence}. {ADVICE[proof.name]}"
+        for proof in proofs
+        if proof.verdict == "fail"
     ]
 
 
@@ -106,79 +105,77 @@ def _loaded(pins: Pins) -> str:
     return f"vLLM {pins.vllm.version}+cpu and torch {pins.torch.version} load, the CPU is the platform"
 
 
-def _gate(
-    name: str, judge_one: Callable[[Any], tuple[bool, str]], finding: Any, *, applies: bool, machine: str
-) -> Gate:
+def _proof(name: str, finding: Any, *, applies: bool, machine: str) -> Proof:
     if not applies:
-        return Gate(name=name, verdict="skip", evidence=f"not asked for on {machine}")
-    if finding is None or finding["error"] is not None:
-        return Gate(name=name, verdict="fail", evidence=finding["error"] if finding else "no finding")
-    is_good, evidence = judge_one(finding["value"])
-    return Gate(name=name, verdict="pass" if is_good else "fail", evidence=evidence)
+        return Proof(name, "skip", f"not asked for on {machine}")
+    if finding is None or isinstance(finding, Failure):
+        return Proof(name, "fail", finding.error if finding else "no finding")
+    is_good, evidence = JUDGES[name](finding)
+    return Proof(name, "pass" if is_good else "fail", evidence)
 
 
-def _features(value: Any) -> tuple[bool, str]:
-    found = value or {}
+def _features(found: Mapping[str, bool]) -> tuple[bool, str]:
     missing = [name for name in WHEEL_FEATURES if not found.get(name)]
     there = ", ".join(name for name in COMPILED_FEATURES if found.get(name))
     return not missing, f"no {', '.join(missing)}" if missing else there
 
 
-def _torch_build(value: Any) -> tuple[bool, str]:
-    accelerator = value["cuda"] or value["hip"]
-    return not accelerator, f"torch {value['version']}, {f'for {accelerator}' if accelerator else 'for CPUs'}"
+def _torch_build(torch: TorchBuild) -> tuple[bool, str]:
+    accelerator = torch.cuda or torch.hip
+    return not accelerator, f"torch {torch.version}, {f'for {accelerator}' if accelerator else 'for CPUs'}"
 
 
-def _acl_probe(value: Any) -> tuple[bool, str]:
-    return value is True, f"is_onednn_acl_supported() says {value}"
+def _acl_probe(is_supported: bool) -> tuple[bool, str]:
+    return is_supported, f"is_onednn_acl_supported() says {is_supported}"
 
 
-def _matmul(value: Any) -> tuple[bool, str]:
-    return any("acl" in name for name in value), f"a bfloat16 product ran on {', '.join(value) or 'nothing of oneDNN'}"
+def _matmul(names: Sequence[str]) -> tuple[bool, str]:
+    return any("acl" in name for name in names), f"a bfloat16 product ran on {', '.join(names) or 'nothing of oneDNN'}"
 
 
-def _symbols(value: Any) -> tuple[bool, str]:
-    good = [name for name, found in value.items() if found["acl_matmul_t"] and found["mmla"]]
+def _symbols(files: Mapping[str, KernelNames]) -> tuple[bool, str]:
+    good = [name for name, found in files.items() if found.acl_matmul_t and found.mmla]
     if good:
-        return True, f"{good[0]} has acl_matmul_t and {value[good[0]]['mmla'][0]}"
+        return True, f"{good[0]} has acl_matmul_t and {files[good[0]].mmla[0]}"
     told = "; ".join(
-        f"{name}: acl_matmul_t {found['acl_matmul_t']} times, {len(found['mmla'])} BF16 kernels"
-        for name, found in value.items()
+        f"{name}: acl_matmul_t {found.acl_matmul_t} times, {len(found.mmla)} BF16 kernels"
+        for name, found in files.items()
     )
     return False, told or "no compiled file of vLLM"
 
 
-def _openmp(value: Any) -> tuple[bool, str]:
-    return len(value) == 1, f"{len(value)} OpenMP runtimes: {', '.join(value)}" if len(value) != 1 else value[0]
+def _openmp(files: Sequence[str]) -> tuple[bool, str]:
+    return len(files) == 1, f"{len(files)} OpenMP runtimes: {', '.join(files)}" if len(files) != 1 else files[0]
 
 
-def _selftest(value: Any) -> tuple[bool, str]:
-    wrong = {name: told for name, told in value["checks"].items() if told}
-    if wrong or not value["checks"]:
+def _selftest(selftest: Selftest) -> tuple[bool, str]:
+    wrong = {name: told for name, told in selftest.checks.items() if told}
+    if wrong or not selftest.checks:
         return False, "; ".join(f"{name}: {told}" for name, told in wrong.items()) or "no operator was checked"
-    return True, f"{len(value['checks'])} operators agree with double precision on {value['isa']}"
+    return True, f"{len(selftest.checks)} operators agree with double precision on {selftest.isa}"
 
 
-def _engine(value: Any) -> tuple[bool, str]:
-    report = value["report"] or {}
-    layers = report.get("layers", {}).get("linear_w4", 0)
-    if not layers:
-        return False, f"the plug-in held no int4 layer of a small AWQ model: {report or 'it was not loaded'}"
-    if len(value["tokens"]) != 8 or not -1e9 < (value["logprob"] or float("nan")) <= 0:
-        return False, f"a small AWQ model answered {value['tokens']} with logprob {value['logprob']}"
-    return True, f"a small AWQ model answered {len(value['tokens'])} tokens with {layers} layers on {report['isa']}"
+def _engine(answer: TextAnswer) -> tuple[bool, str]:
+    report = answer.report
+    layers = report.layers.get("linear_w4", 0) if report is not None else 0
+    if report is None or not layers:
+        held = f"{dict(report.layers)} on {report.isa}" if report is not None else "it was not loaded"
+        return False, f"the plug-in held no int4 layer of a small AWQ model: {held}"
+    if len(answer.tokens) != 8 or not -1e9 < (answer.logprob or float("nan")) <= 0:
+        return False, f"a small AWQ model answered {list(answer.tokens)} with logprob {answer.logprob}"
+    return True, f"a small AWQ model answered {len(answer.tokens)} tokens with {layers} layers on {report.isa}"
 
 
-def _pictures(value: Any) -> tuple[bool, str]:
-    for kind, told in value.items():
-        red, white, again = (told[asked] for asked in ("red", "white", "red again"))
+def _pictures(answers: Mapping[str, PicturesAnswer]) -> tuple[bool, str]:
+    for kind, told in answers.items():
+        red, white, again = (list(tokens) for tokens in (told.red, told.white, told.red_again))
         if red != again:
             return False, f"a small Gemma 3 in {kind} answered one picture with {red}, and then with {again}"
         if red == white or len(red) != 8:
             return False, f"a small Gemma 3 in {kind} answered a red picture with {red}, a white one with {white}"
-    (torchvision,) = {(told["torchvision"], told["has_operators"]) for told in value.values()}
-    part = "" if torchvision[1] else ", its Python part alone"
-    return True, f"a small Gemma 3 in {' and '.join(value)} tells red from white, by torchvision {torchvision[0]}{part}"
+    ((torchvision, has_operators),) = {(told.torchvision, told.has_operators) for told in answers.values()}
+    part = "" if has_operators else ", its Python part alone"
+    return True, f"a small Gemma 3 in {' and '.join(answers)} tells red from white, by torchvision {torchvision}{part}"
 
 
 JUDGES: Mapping[str, Callable[[Any], tuple[bool, str]]] = {

@@ -1,11 +1,10 @@
 """Prove an engine environment, and seal it: from then on it is used as it is."""
 
-import json
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+from agent.message import MessageError
+from agent.protocol import Built, EnvironmentLook, EnvironmentManifest, Failure, Findings, LoadedKernels, Proof
 from build.engine.commands import BuildDirectory
-from build.engine.proofs import Gate
 from build.pins import Pins
 from build.remote.command import Command
 
@@ -24,21 +23,21 @@ def proof_command(build: BuildDirectory) -> Command:
 def judge_proofs(stdout: str, pins: Pins) -> list[str]:
     """What is wrong with the environment that printed this; empty when nothing is."""
     try:
-        answer = json.loads(stdout.strip().rpartition("\n")[2])
-    except json.JSONDecodeError:
+        look = EnvironmentLook.from_last_line(stdout)
+    except MessageError:
         return [f"proofs: no answer from the environment, got {stdout[-200:]!r}. Read the build's log."]
-    problems = [*_package_problems(answer, pins), *_kernel_problems(answer["kernels"])]
-    expected, command = f"{pins.vllm.version}+cpu", answer["command_version"]
-    if command["value"] != expected:
+    problems = [*_package_problems(look.packages, pins), *_kernel_problems(look.kernels)]
+    expected, said = f"{pins.vllm.version}+cpu", look.command_version
+    if said != expected:
+        got = said.error if isinstance(said, Failure) else said
         problems.append(
-            f"proofs.command_version: `vllm --version` does not say {expected}, "
-            f"got {command['error'] or command['value']}. Build again; read the build's log if it persists."
+            f"proofs.command_version: `vllm --version` does not say {expected}, got {got}. "
+            "Build again; read the build's log if it persists."
         )
     return problems
 
 
-def _package_problems(answer: Mapping[str, Any], pins: Pins) -> list[str]:
-    got = answer["packages"]
+def _package_problems(got: Mapping[str, str], pins: Pins) -> list[str]:
     allowed = {
         "vllm": (f"{pins.vllm.version}+cpu",),
         "torch": (pins.torch.version, f"{pins.torch.version}+cpu"),
@@ -58,33 +57,25 @@ def _matches(version: str, allowed: Sequence[str]) -> bool:
     return version in allowed or version.partition("+")[0] in allowed
 
 
-def _kernel_problems(kernels: Mapping[str, Any]) -> list[str]:
-    if kernels["error"] is not None:
-        return [f"proofs.kernels: vLLM's kernels do not load, got {kernels['error']}. Build again on this machine."]
-    value = kernels["value"]
+def _kernel_problems(kernels: LoadedKernels | Failure) -> list[str]:
+    if isinstance(kernels, Failure):
+        return [f"proofs.kernels: vLLM's kernels do not load, got {kernels.error}. Build again on this machine."]
     problems = []
-    if value["device_type"] != "cpu":
+    if kernels.device_type != "cpu":
         problems.append(
-            f"proofs.kernels.device_type: the platform is not the CPU, got {value['device_type']!r}. "
-            "Check that the stand-in distribution `vllm` is installed."
+            f"proofs.kernels.device_type: the platform is not the CPU, got {kernels.device_type!r}. "
+            "Check that the stub distribution `vllm` is installed."
         )
-    missing = sorted(REQUIRED_OPERATORS - set(value["operators"]))
+    missing = sorted(REQUIRED_OPERATORS - set(kernels.operators))
     if missing:
         problems.append(
-            f"proofs.kernels.operators: {', '.join(missing)} missing, got {len(value['operators'])} operators from "
-            f"{value['extension']}. Install the wheel that fits this processor."
+            f"proofs.kernels.operators: {', '.join(missing)} missing, got {len(kernels.operators)} operators from "
+            f"{kernels.extension}. Install the wheel that fits this processor."
         )
     return problems
 
 
-def manifest(digest: str, proofs: str, *, built: Mapping[str, Any], gates: Sequence[Gate], findings: str = "") -> str:
-    """What the sealed directory says about itself: what it was made from, what it showed, how that was judged."""
-    content = {
-        "digest": digest,
-        "recipe": built.get("recipe", "wheel"),
-        "built": dict(built),
-        "gates": [gate.as_data() for gate in gates],
-        "proofs": json.loads(proofs.strip().rpartition("\n")[2]),
-        "findings": json.loads(findings.strip().rpartition("\n")[2]) if findings else {},
-    }
-    return json.dumps(content, indent=1, sort_keys=True) + "\n"
+def manifest(digest: str, *, look: str, findings: str, built: Built, proofs: Sequence[Proof]) -> str:
+    """What the sealed directory says about itself. `look` and `findings` are what was printed, and has been judged."""
+    looked, found = EnvironmentLook.from_last_line(look), Findings.from_last_line(findings)
+    return EnvironmentManifest(digest, built, tuple(proofs), looked, found).to_json(indent=1) + "\n"

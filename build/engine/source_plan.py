@@ -1,5 +1,6 @@
 """One compilation of vLLM as data: what goes into it, where it happens, in which environment its tools run."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -82,7 +83,7 @@ def compile_environment(plan: SourceBuild) -> dict[str, str]:
     }
 
 
-def facts_of(plan: SourceBuild) -> dict[str, str | int]:
+def facts_of(plan: SourceBuild) -> Mapping[str, str | int]:
     return {
         "recipe": "source",
         "torch_source": plan.torch.said,

@@ -1,6 +1,6 @@
 """Decide how an engine environment comes to be on a host: from wheels, by compiling, from wheels compiled elsewhere."""
 
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from agent.protocol import System
@@ -47,7 +47,7 @@ class Recipe:
         return self.system.is_root and self.system.has_apt and self.sources.mirror is None
 
 
-def stored(sources: Sources, digest: str, executor: Executor) -> dict[str, str]:
+def stored(sources: Sources, digest: str, executor: Executor) -> Mapping[str, str]:
     """Wheels of a compiled build that another host has left; empty where there are none."""
     store = sources.wheels
     if store is None:
@@ -98,7 +98,7 @@ def _from_sources(recipe: Recipe, build: BuildDirectory, torch: TorchSource) -> 
 
 
 def _from_a_store(
-    recipe: Recipe, host: Host, build: BuildDirectory, torch: TorchSource, wheels: dict[str, str]
+    recipe: Recipe, host: Host, build: BuildDirectory, torch: TorchSource, wheels: Mapping[str, str]
 ) -> tuple[Command, ...]:
     pins, store, index_args = recipe.pins, recipe.sources.wheels, recipe.sources.index_args
     assert store is not None
@@ -139,11 +139,11 @@ def export(recipe: Recipe, host: Host, build: BuildDirectory) -> None:
     store = recipe.sources.wheels
     if store is None or recipe.origin == "wheel":
         return
-    built = json.loads(check(host.executor, built_wheels.read_command(build)).stdout)
-    if built["recipe"] != "source" or stored(recipe.sources, recipe.digest, host.executor):
+    built = built_wheels.read(build, host.executor)
+    if built.recipe != "source" or stored(recipe.sources, recipe.digest, host.executor):
         return
     with host.reporter.phase(f"Export the wheels to {store}"):
-        for command in built_wheels.export_commands(build, store, built["wheels"]):
+        for command in built_wheels.export_commands(build, store, built.wheels):
             check(host.executor, command)
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from build.checkpoints.pull import Means, Source, choose_source, pull_models
+from agent.protocol import PullSource
+from build.checkpoints.pull import Means, choose_source, pull_models
 from build.errors import DeployError
 from build.progress import Reporter
 from build.remote.executor import LocalExecutor
@@ -44,7 +45,7 @@ def served(hub_name: str = "org/tiny", revision: str = COMMIT, *names: str) -> D
 
 
 def pull(
-    tmp_path: Path, wanted: Deployment | None = None, *, source: Source | None = None, is_thorough: bool = False
+    tmp_path: Path, wanted: Deployment | None = None, *, source: PullSource | None = None, is_thorough: bool = False
 ) -> LockedModel:
     target = Target(name="main", root=str(tmp_path / "root"), runner="supervisor", python=sys.executable)
     host = Host(target, LocalExecutor(), Reporter())

@@ -173,4 +173,4 @@ def test_the_committed_lock_says_what_was_made(engine_python: str) -> None:
     for name, locked in read_lock(DEMONSTRATION_LOCK).models.items():
         directory = DEMONSTRATION_LOCK.parent / str(locked.path)
         examined = examine_directory(directory.resolve(), "Run `fab demo.prepare`.", also=TEMPLATES)
-        assert checkpoint_of(examined.as_data(), name) == locked.checkpoint
+        assert checkpoint_of(examined.description, name) == locked.checkpoint

@@ -4,7 +4,6 @@ A copy is an overlay in the host's memory over the sealed environment; what runs
 a build, and what judges their findings is what judges a build.
 """
 
-import json
 import re
 import shlex
 import shutil
@@ -13,10 +12,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from agent.protocol import Findings, Proof, ProveOrder
 from build.deploy.prepare import PINS
-from build.engine.proofs import Gate, judge
+from build.engine.proofs import judge
 from build.engine.seal import judge_proofs
 from build.pins import load_pins
 from build.remote.agent import Agent, carrying, source
@@ -135,22 +134,22 @@ def copied(machine: Machine, build: Path) -> Iterator[Path]:
         machine.run("umount", "--recursive", COPY)
 
 
-def doctored(machine: Machine, build: Path, control: Control) -> tuple[Gate, ...]:
-    """Have a copy without something prove itself; the gates that are the control's."""
+def doctored(machine: Machine, build: Path, control: Control) -> tuple[Proof, ...]:
+    """Have a copy without something prove itself; the proofs that are the control's."""
     with copied(machine, build) as site:
         control.doctor(site)
         problems: list[str] = []
-        findings: dict[str, Any] = {}
+        findings = Findings().to_json()
         pins = load_pins(PINS)
         if "loads" in control.reasons:
             problems = judge_proofs(_asked(machine, "environment"), pins)
         else:
             (site.parents[3] / "proof" / "small_model.py").write_text(source("small_model.py"))
-            wanted = {"scratch": f"{COPY}/proof", "findings": list(control.reasons), "pictures": ["bfloat16"]}
-            findings = json.loads(_asked(machine, "prove", json.dumps(wanted)))
+            order = ProveOrder(f"{COPY}/proof", tuple(control.reasons), ("bfloat16",))
+            findings = _asked(machine, "prove", order.to_json())
     # What was not asked for is not judged either.
-    gates = judge(json.dumps({"pictures": None, **findings}), problems, pins, "aarch64")
-    return tuple(gate for gate in gates if gate.name in control.reasons)
+    proofs = judge(findings, problems, pins, "aarch64")
+    return tuple(proof for proof in proofs if proof.name in control.reasons)
 
 
 def _asked(machine: Machine, *words: str) -> str:

@@ -89,9 +89,9 @@ class Rehearsal(Transcript):
         """Show what the build found, and hold that it was asked for at all."""
         with self.step("What each proof found"):
             manifest = json.loads((self.build / "manifest.json").read_text())
-            for gate in manifest["gates"]:
-                self.say(f"{gate['verdict']:4} {gate['name']}: {gate['evidence']}")
-            passed = {gate["name"] for gate in manifest["gates"] if gate["verdict"] == "pass"}
+            for proof in manifest["proofs"]:
+                self.say(f"{proof['verdict']:4} {proof['name']}: {proof['evidence']}")
+            passed = {proof["name"] for proof in manifest["proofs"] if proof["verdict"] == "pass"}
             if missed := sorted(asked - passed):
                 raise StepError(f"proofs: not passed, got no {', '.join(missed)}.")
 
@@ -132,10 +132,10 @@ class Rehearsal(Transcript):
     def control(self, control: Control) -> None:
         """Doctor a copy of the environment: its proofs have to notice."""
         with self.step(f"The proof of the proofs: {control.what}"):
-            gates = doctored(self.machine, self.build, control)
-            for gate in gates:
-                self.say(f"{gate.verdict} {gate.name}: {gate.evidence}")
-            failed = [gate for gate in gates if gate.verdict == "fail"]
-            seen = {gate.name for gate in failed if control.reasons[gate.name] in gate.evidence}
+            proofs = doctored(self.machine, self.build, control)
+            for proof in proofs:
+                self.say(f"{proof.verdict} {proof.name}: {proof.evidence}")
+            failed = [proof for proof in proofs if proof.verdict == "fail"]
+            seen = {proof.name for proof in failed if control.reasons[proof.name] in proof.evidence}
             if missed := sorted(control.reasons.keys() - seen):
                 raise StepError(f"{control.what}: expected to be noticed, got another verdict of {', '.join(missed)}.")

@@ -7,12 +7,8 @@ from build.engine import seal
 OPERATORS = ("rms_norm", "softmax", "attention", "linear_w4", "linear_w8", "sample")
 
 
-def found(value: Any) -> dict[str, Any]:
-    return {"value": value, "error": None}
-
-
-def died(error: str) -> dict[str, Any]:
-    return {"value": None, "error": error}
+def died(error: str) -> dict[str, str]:
+    return {"error": error}
 
 
 PICTURES: dict[str, Any] = {
@@ -20,30 +16,30 @@ PICTURES: dict[str, Any] = {
     "has_operators": True,
     "red": [163, 445, 275, 275, 22, 22, 22, 22],
     "white": [231] * 8,
-    "red again": [163, 445, 275, 275, 22, 22, 22, 22],
+    "red_again": [163, 445, 275, 275, 22, 22, 22, 22],
     "report": None,
 }
 ARM: dict[str, Any] = {
-    "features": found({"bf16": True, "i8mm": True, "sve2": True}),
-    "torch_build": found({"version": "2.13.0+cpu", "cuda": None, "hip": None}),
-    "acl_probe": found(True),
-    "matmul": found(["gemm:acl"]),
-    "symbols": found({"_C.abi3.so": {"acl_matmul_t": 41, "mmla": ["sve_hybrid_bf16fp32_mmla_6x4VL"]}}),
-    "openmp": found(["/opt/axion/venv/lib/python3.12/site-packages/torch.libs/libgomp-947d5fa1.so.1.0.0"]),
-    "selftest": found({"isa": "sve2", "checks": dict.fromkeys(OPERATORS, "")}),
-    "engine": found(
-        {
-            "tokens": [53] * 8,
-            "logprob": -0.015184016575403803,
-            "report": {"isa": "sve2", "enabled": ["linear_w4", "sampler"], "layers": {"rms_norm": 5, "linear_w4": 8}},
-        }
-    ),
-    "pictures": found(dict.fromkeys(("bfloat16", "awq"), PICTURES)),
+    "schema": "axion.findings/1",
+    "features": {"bf16": True, "i8mm": True, "sve2": True},
+    "torch_build": {"version": "2.13.0+cpu", "cuda": None, "hip": None},
+    "acl_probe": True,
+    "matmul": ["gemm:acl"],
+    "symbols": {"_C.abi3.so": {"acl_matmul_t": 41, "mmla": ["sve_hybrid_bf16fp32_mmla_6x4VL"]}},
+    "openmp": ["/opt/axion/venv/lib/python3.12/site-packages/torch.libs/libgomp-947d5fa1.so.1.0.0"],
+    "selftest": {"isa": "sve2", "checks": dict.fromkeys(OPERATORS, "")},
+    "engine": {
+        "tokens": [53] * 8,
+        "logprob": -0.015184016575403803,
+        "report": {"isa": "sve2", "enabled": ["linear_w4", "sampler"], "layers": {"rms_norm": 5, "linear_w4": 8}},
+    },
+    "pictures": dict.fromkeys(("bfloat16", "awq"), PICTURES),
 }
 FIRST_LOOK: dict[str, Any] = {
+    "schema": "axion.environment-look/1",
     "machine": "aarch64",
     "python": "3.12.3",
     "packages": {"torch": "2.13.0+cpu", "torchvision": "0.28.0+cpu", "transformers": "5.19.0", "vllm": "0.32.0+cpu"},
-    "kernels": found({"device_type": "cpu", "extension": "_C.abi3.so", "operators": sorted(seal.REQUIRED_OPERATORS)}),
-    "command_version": found("0.32.0+cpu"),
+    "kernels": {"device_type": "cpu", "extension": "_C.abi3.so", "operators": sorted(seal.REQUIRED_OPERATORS)},
+    "command_version": "0.32.0+cpu",
 }

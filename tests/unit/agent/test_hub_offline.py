@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 from agent.files import PullError, UnreachableError
 from agent.hub import Hub
 from agent.patience import Patience
+from agent.protocol import PullOrder, PullSource, WantedFile, WantedModel
 from build.checkpoints.pull import HUB_SETTINGS
 from deployment.checkpoint.lock import lock_path
 from tests.support.agent import agent_file, run_agent
@@ -167,25 +169,17 @@ def test_what_the_store_has_whole_needs_no_hub(hub: FakeHub, tmp_path: Path, mon
     pull(tmp_path)
     lock = lock_path(tmp_path / "models.yaml").read_text()
     final(tmp_path).rename(tmp_path / "away")
-    order = json.dumps(
-        {
-            "root": str(tmp_path / "root"),
-            "source": {"kind": "hub", "endpoint": "http://127.0.0.1:1", "pause_s": 0.01},
-            "is_thorough": True,
-            "models": {
-                "alpha": {"hub": "org/tiny", "revision": COMMIT, "files": json.loads(lock)["models"]["alpha"]["files"]},
-                "beta": {"hub": "org/other", "revision": COMMIT, "files": None},
-            },
-        }
-    )
+    files = {path: WantedFile(**each) for path, each in json.loads(lock)["models"]["alpha"]["files"].items()}
+    alpha, beta = WantedModel("org/tiny", COMMIT, files), WantedModel("org/other", COMMIT, {})
+    source = PullSource(kind="hub", place="http://127.0.0.1:1", pause_s=0.01)
+    order = PullOrder(str(tmp_path / "root"), source, {"alpha": alpha, "beta": beta}, is_thorough=True)
     file = agent_file(tmp_path, {"patience.py": ("NO_S, SILENCE_S = 15.0, 60.0", "NO_S, SILENCE_S = 0.5, 0.5")})
-    done = run_agent(file, "pull", order, env={**os.environ, **HUB_SETTINGS})
+    done = run_agent(file, "pull", order.to_json(), env={**os.environ, **HUB_SETTINGS})
     told = json.loads(done.stdout.splitlines()[-1])
     assert [each.partition(", got")[0] for each in told["problems"]] == ["models: cannot reach http://127.0.0.1:1"]
     assert done.returncode == 1
-    alone = json.loads(order)
-    alone["models"].pop("beta")
-    done = run_agent(file, "pull", json.dumps(alone), env={**os.environ, **HUB_SETTINGS})
+    alone = replace(order, models={"alpha": alpha})
+    done = run_agent(file, "pull", alone.to_json(), env={**os.environ, **HUB_SETTINGS})
     assert (done.returncode, json.loads(done.stdout.splitlines()[-1])["problems"]) == (0, [])
     assert contents(final(tmp_path)) == {path: FILES[path] for path in WANTED}
 

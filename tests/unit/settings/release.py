@@ -8,7 +8,8 @@ from typing import Any
 import yaml
 
 from agent.engine_unit import parse_environment
-from build.checkpoints.pull import Means, Source, hub_models, pull_job, wanted_models
+from agent.protocol import PullSource
+from build.checkpoints.pull import Means, hub_models, pull_job, wanted_models
 from build.deploy.models_file import models_path
 from build.deploy.prepare import choose_recipe, make_release
 from build.engine.sources import Sources
@@ -86,7 +87,7 @@ def _unit(text: str) -> dict[str, str | list[str]]:
 def _pulled(served: Deployment, models_file: Path, target: Target) -> dict[str, Any]:
     """What the script that downloads is told, and which secret it is given."""
     wanted = wanted_models(served, hub_models(served), read_lock(lock_path(models_file)))
-    means = Means(python="python3", source=Source(kind="hub", place="https://hub"))
+    means = Means(python="python3", source=PullSource(kind="hub", place="https://hub"))
     job = pull_job(target, wanted, means)
     order = json.loads(job.steps[0].argv[-1])
     credentials = {name: getattr(each, "secret", None) for name, each in job.credentials.items()}

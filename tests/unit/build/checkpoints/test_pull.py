@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.protocol import PullOrder, PullSource, WantedModel
 from tests.support.agent import agent_file, run_agent
 from tests.support.fakes.hub import FakeHub
 from tests.support.pulls import (
@@ -145,13 +146,9 @@ def test_a_file_outside_of_the_repository_is_refused(hub: FakeHub, tmp_path: Pat
 
 
 def test_a_hub_that_does_not_answer_is_named_after_bounded_tries(tmp_path: Path) -> None:
-    order = {
-        "root": str(tmp_path),
-        "source": {"kind": "hub", "endpoint": "http://127.0.0.1:9", "pause_s": 0.001},
-        "models": {"alpha": {"hub": "org/tiny", "revision": COMMIT, "files": None}},
-        "is_thorough": False,
-    }
-    done = run_agent(agent_file(tmp_path), "pull", json.dumps(order))
+    source = PullSource(kind="hub", place="http://127.0.0.1:9", pause_s=0.001)
+    order = PullOrder(str(tmp_path), source, {"alpha": WantedModel("org/tiny", COMMIT, {})})
+    done = run_agent(agent_file(tmp_path), "pull", order.to_json())
     assert done.returncode == 1
     (problem,) = json.loads(done.stdout.splitlines()[-1])["problems"]
     assert problem.startswith("org/tiny: its list of files cannot be downloaded from http://127.0.0.1:9, got ")
@@ -160,13 +157,9 @@ def test_a_hub_that_does_not_answer_is_named_after_bounded_tries(tmp_path: Path)
 
 def test_too_little_disk_is_found_before_the_first_byte(hub: FakeHub, tmp_path: Path) -> None:
     edit = {"pull.py": ('free = found["free_bytes"]', "free = 700_000_000")}
-    order = {
-        "root": str(tmp_path),
-        "source": {"kind": "hub", "endpoint": hub.url},
-        "models": {"alpha": {"hub": "org/tiny", "revision": COMMIT, "files": None}},
-        "is_thorough": False,
-    }
-    done = run_agent(agent_file(tmp_path, edit), "pull", json.dumps(order))
+    source = PullSource(kind="hub", place=hub.url)
+    order = PullOrder(str(tmp_path), source, {"alpha": WantedModel("org/tiny", COMMIT, {})})
+    done = run_agent(agent_file(tmp_path, edit), "pull", order.to_json())
     assert json.loads(done.stdout.splitlines()[-1])["problems"] == [
         f"{tmp_path}/models: too little free disk, got 0.7 GB where 0.0 GB and 1 GB to spare are needed "
         "(alpha 0.0). Free some, or enlarge the data disk."

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.protocol import FromCaller, FromSecretManager
-from build.checkpoints.pull import Means, Source, choose_source, pull_job
+from agent.protocol import FromCaller, FromSecretManager, PullSource
+from build.checkpoints.pull import Means, choose_source, pull_job
 from build.errors import DeployError
 from build.remote.target import Target
 from deployment.checkpoint.lock import lock_path
@@ -100,7 +100,7 @@ def test_a_bucket_serves_as_a_hub(hub: FakeHub, tmp_path: Path, monkeypatch: pyt
 
 def test_a_source_is_a_directory_a_bucket_or_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HF_ENDPOINT", raising=False)
-    assert choose_source() == Source(kind="hub", place="https://huggingface.co")
+    assert choose_source() == PullSource(kind="hub", place="https://huggingface.co")
     assert choose_source("gs://b/x").kind == "bucket"
     with pytest.raises(DeployError, match="--source: neither a directory nor a bucket, got here"):
         choose_source("here")
@@ -114,7 +114,7 @@ def test_the_token_of_a_host_is_the_stacks_secret_else_the_callers(monkeypatch: 
     here = Target(name="here", root="/opt/axion", runner="systemd", python="/usr/bin/python3")
     there = replace(here, name="main", hub_token_secret="projects/p/secrets/s")
     source = Means(python="/venv/bin/python", source=choose_source("/models"))
-    hub = Means(python="/venv/bin/python", source=Source(kind="hub", place="https://huggingface.co"))
+    hub = Means(python="/venv/bin/python", source=PullSource(kind="hub", place="https://huggingface.co"))
     secret = pull_job(there, {}, hub)
     assert secret.credentials == {"hub_token": FromSecretManager(secret="projects/p/secrets/s")}
     given = pull_job(here, {}, hub)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from agent import stub_dist
+from agent.protocol import Built, EnvironmentManifest, Findings, Proof
 from build.engine import commands as environment
 from build.engine import seal, torch_source
 from build.engine.commands import BuildDirectory
@@ -149,23 +150,21 @@ def test_pip_installs_the_standin_and_metadata_sees_it(tmp_path: Path) -> None:
 
 def proofs(**changed: Any) -> str:
     answer: dict[str, Any] = {
+        "schema": "axion.environment-look/1",
         "machine": "x86_64",
         "python": "3.11.7",
         "packages": {"torch": "2.13.0+cpu", "torchvision": "0.28.0", "transformers": "5.19.0", "vllm": "0.32.0+cpu"},
         "kernels": {
-            "value": {
-                "device_type": "cpu",
-                "extension": "_C_AVX512.abi3.so",
-                "operators": sorted(seal.REQUIRED_OPERATORS),
-            },
-            "error": None,
+            "device_type": "cpu",
+            "extension": "_C_AVX512.abi3.so",
+            "operators": sorted(seal.REQUIRED_OPERATORS),
         },
-        "command_version": {"value": "0.32.0+cpu", "error": None},
+        "command_version": "0.32.0+cpu",
     }
     return "a line of a library\n" + json.dumps({**answer, **changed}) + "\n"
 
 
-NO_KERNELS = {"value": {"device_type": "", "extension": None, "operators": ["_C::rms_norm"]}, "error": None}
+NO_KERNELS = {"device_type": "", "extension": None, "operators": ["_C::rms_norm"]}
 
 
 @pytest.mark.parametrize(
@@ -188,7 +187,7 @@ NO_KERNELS = {"value": {"device_type": "", "extension": None, "operators": ["_C:
             ],
         ),
         (
-            proofs(kernels={"value": None, "error": "ImportError: libtorch.so"}),
+            proofs(kernels={"error": "ImportError: libtorch.so"}),
             ["proofs.kernels: vLLM's kernels do not load, got ImportError: libtorch.so."],
         ),
         (
@@ -200,7 +199,7 @@ NO_KERNELS = {"value": {"device_type": "", "extension": None, "operators": ["_C:
             ],
         ),
         (
-            proofs(command_version={"value": None, "error": "exit status 1"}),
+            proofs(command_version={"error": "exit status 1"}),
             ["proofs.command_version: `vllm --version` does not say 0.32.0+cpu, got exit status 1."],
         ),
         ("Segmentation fault", ["proofs: no answer from the environment, got 'Segmentation fault'."]),
@@ -214,15 +213,34 @@ def test_proofs_are_judged(stdout: str, starts: list[str]) -> None:
 
 
 def test_the_manifest_says_what_was_made_and_shown() -> None:
-    gates = judge("", [], PINS, "x86_64")[:1]
-    text = seal.manifest("0123456789abcdef", proofs(), built={"torch_source": "torch, CPU"}, gates=gates)
-    assert json.loads(text)["digest"] == "0123456789abcdef"
-    assert json.loads(text)["proofs"]["command_version"]["value"] == "0.32.0+cpu"
-    assert json.loads(text)["built"] == {"torch_source": "torch, CPU"}
-    assert json.loads(text)["gates"] == [
+    judged = judge("", [], PINS, "x86_64")[:1]
+    built = Built(recipe="wheel", commits={}, wheels={}, facts={"torch_source": "torch, CPU"})
+    text = seal.manifest("0123456789abcdef", look=proofs(), findings=Findings().to_json(), built=built, proofs=judged)
+    told = json.loads(text)
+    assert (told["digest"], told["look"]["command_version"]) == ("0123456789abcdef", "0.32.0+cpu")
+    assert told["built"] == {"recipe": "wheel", "commits": {}, "wheels": {}, "facts": {"torch_source": "torch, CPU"}}
+    assert told["proofs"] == [
         {
             "evidence": "vLLM 0.32.0+cpu and torch 2.13.0 load, the CPU is the platform",
             "name": "loads",
             "verdict": "pass",
         }
     ]
+    assert EnvironmentManifest.from_json(text).built == built
+
+
+def test_a_manifest_from_before_it_named_a_schema_is_read() -> None:
+    older = {
+        "digest": "0123456789abcdef",
+        "recipe": "source",
+        "built": {"recipe": "source", "jobs": 2, "commits": {"acl": "c"}, "wheels": {"a.whl": "sum"}},
+        "gates": [{"name": "loads", "verdict": "pass", "evidence": "it does"}],
+        "proofs": {"machine": "aarch64", "kernels": {"value": None, "error": "x"}},
+        "findings": {"matmul": {"value": [], "error": None}},
+    }
+    assert EnvironmentManifest.from_data(older) == EnvironmentManifest(
+        digest="0123456789abcdef",
+        built=Built("source", {"acl": "c"}, {"a.whl": "sum"}, {"jobs": 2}),
+        proofs=(Proof("loads", "pass", "it does"),),
+    )
+    assert EnvironmentManifest.from_data({"digest": "d"}) == EnvironmentManifest("d")

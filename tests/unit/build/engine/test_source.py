@@ -26,7 +26,7 @@ from build.remote.command import Command, Result
 from build.remote.executor import LocalExecutor, OnLine, check
 from build.remote.host import Host
 from build.remote.target import Target
-from tests.support.fakes.findings import ARM, FIRST_LOOK, found
+from tests.support.fakes.findings import ARM, FIRST_LOOK
 from tests.support.fakes.source_mirror import KERNELS, SourceMirror, make_mirror
 from tests.support.hosts import facts, system
 
@@ -121,9 +121,9 @@ def test_a_build_compiles_the_pinned_trees_and_a_second_host_takes_its_wheels(
     assert call["env"]["PATH"].startswith(f"{here}/tools/bin:{here}/venv/bin:")
     built = told["built"]
     assert built["commits"] == {"acl": mirror.acl, "onednn": mirror.onednn}
-    assert built["compiler"] == "g++-14 14.2.0"
+    assert built["facts"]["compiler"] == "g++-14 14.2.0"
     assert sorted(built["wheels"]) == ["axion_kernels-0.1.0-py3-none-any.whl", "vllm-0.32.0+cpu-py3-none-any.whl"]
-    assert [gate["verdict"] for gate in told["gates"]] == ["pass"] * 10
+    assert [proof["verdict"] for proof in told["proofs"]] == ["pass"] * 10
     assert not (here / "src").exists()
     assert not (here / "tools").exists()
 
@@ -131,7 +131,7 @@ def test_a_build_compiles_the_pinned_trees_and_a_second_host_takes_its_wheels(
     told = ensure(second, tmp_path / "other", recipe(mirror, wheels=store))
     assert told["built"]["recipe"] == "wheels of another host"
     assert told["built"]["wheels"] == built["wheels"]
-    assert [gate["verdict"] for gate in told["gates"]] == ["pass"] * 10
+    assert [proof["verdict"] for proof in told["proofs"]] == ["pass"] * 10
     assert [command.what for command in second.ran if command.what.startswith("compile")] == []
     assert_nothing_from_the_internet([*first.ran, *second.ran])
 
@@ -156,7 +156,7 @@ def assert_one_without_a_seal_is_proven_anew(root: Path, wanted: Recipe, built: 
 
     (here / "manifest.json").write_bytes(b"")
     failing = ArmHost()
-    failing.answers[USE] = json.dumps({**ARM, "acl_probe": found(False)})
+    failing.answers[USE] = json.dumps({**ARM, "acl_probe": False})
     with pytest.raises(DeployError, match=r"^proofs\.acl_probe: "):
         ensure(failing, root, wanted)
     assert not (here / "built.json").exists()  # so that the next one builds it anew
@@ -212,7 +212,7 @@ def test_a_build_without_what_torch_needs_stops_as_vllms_cmake_does(mirror: Sour
 def test_a_proof_that_fails_seals_nothing(mirror: SourceMirror, tmp_path: Path) -> None:
     """Everything is there already; only the proof is looked at."""
     host = ArmHost()
-    host.answers[USE] = json.dumps({**ARM, "acl_probe": found(False)})
+    host.answers[USE] = json.dumps({**ARM, "acl_probe": False})
     build = BuildDirectory.of(str(tmp_path), DIGEST)
     with pytest.raises(DeployError, match=r"^proofs\.acl_probe: .* got is_onednn_acl_supported\(\) says False\."):
         _prove_and_seal(recipe(mirror), build, Host(target(tmp_path), host, Reporter()), host.answers[USE])

@@ -237,7 +237,7 @@ def test_a_job_that_an_older_version_began_is_waited_for_and_is_another_one(
 ) -> None:
     def its_task() -> None:
         with suppress(DeployError):  # it hears at last that another took its place
-            run_job(systemd_host, a_job(slow(tmp_path), key="k"))
+            run_job(systemd_host, a_job(slow(tmp_path, 120.0), timeout_s=200.0, key="k"))
 
     first = threading.Thread(target=its_task)
     first.start()
