@@ -6,6 +6,7 @@ travels with its release as well: runners start it from there.
 """
 
 LAUNCHER = (
-    "__init__", "engine_unit", "launch", "leftovers", "notify", "process_tree", "stop_marker", "unix_http", "watchdog",
+    "__init__", "engine_unit", "launch", "leftovers", "message", "notify", "process_tree", "running", "stop_marker",
+    "unix_http", "watchdog",
 )  # fmt: skip
 """The modules that a release has in lib/agent: those, and so no other change of this folder restarts a gateway."""

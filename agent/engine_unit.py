@@ -15,6 +15,7 @@ from typing import Self
 
 from agent import process_tree
 from agent.leftovers import boot_id, log, read_record
+from agent.running import EngineRecord
 
 STOP_TIMEOUT_S = 60.0
 LOAD_TIMEOUT_S = 1800.0
@@ -127,7 +128,8 @@ class EngineUnit:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 if time.monotonic() >= deadline:
-                    owner = read_record(self.root, self.name).get("pid")
+                    record = read_record(self.root, self.name)
+                    owner = record.pid if record else "unknown"
                     log(f"{self.name}: another launcher runs it, pid {owner}. Stop that one, or let it be.")
                     break
                 time.sleep(0.05)
@@ -147,18 +149,18 @@ class EngineUnit:
     def write_record(self, *, session: int) -> None:
         """Say what runs from now on: for a deployer, and for the sweep that follows a launcher's violent end."""
         leader, own = process_tree.read_process(session), process_tree.read_process(os.getpid())
-        record = {
-            "pid": os.getpid(),
-            "start_ticks": own.start_ticks if own else None,
-            "started_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "release": str(self.release),
-            "unit_digest": self.unit_digest,
-            "boot_id": boot_id(),
-            "session": session,
-            "session_start_ticks": leader.start_ticks if leader else None,
-            "stdout": process_tree.stdout_of("self"),
-        }
-        text = json.dumps(record, indent=1) + "\n"
+        record = EngineRecord(
+            pid=os.getpid(),
+            start_ticks=own.start_ticks if own else None,
+            started_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            release=str(self.release),
+            unit_digest=self.unit_digest,
+            boot_id=boot_id(),
+            session=session,
+            session_start_ticks=leader.start_ticks if leader else None,
+            stdout=process_tree.stdout_of("self"),
+        )
+        text = record.to_json() + "\n"
         try:
             write_over(self.draft, text)
             self.draft.replace(self.record)

@@ -1,11 +1,12 @@
 """What a launcher recorded about its engine, and the sweep of what outlived the launcher."""
 
 import fcntl
-import json
 import sys
 from pathlib import Path
 
 from agent import process_tree
+from agent.message import MessageError
+from agent.running import EngineRecord
 
 
 def log(message: str) -> None:
@@ -14,13 +15,12 @@ def log(message: str) -> None:
     sys.stderr.flush()
 
 
-def read_record(root: Path, name: str) -> dict[str, object]:
-    """Read what a launcher said it runs; empty when it said nothing legible."""
+def read_record(root: Path, name: str) -> EngineRecord | None:
+    """Read what a launcher said it runs; None when it said nothing legible."""
     try:
-        record = json.loads((root / "run" / f"{name}.json").read_text())
-    except (OSError, ValueError):
-        return {}
-    return record if isinstance(record, dict) else {}
+        return EngineRecord.from_json((root / "run" / f"{name}.json").read_bytes())
+    except (OSError, MessageError):
+        return None
 
 
 def boot_id() -> str:
@@ -30,12 +30,12 @@ def boot_id() -> str:
 
 def traces(root: Path, name: str) -> process_tree.Traces:
     """Say how the processes of an engine are recognised, with what its last launcher recorded if it still holds."""
-    record = read_record(root, name)
-    session, ticks, stdout = record.get("session"), record.get("session_start_ticks"), record.get("stdout")
-    if record.get("boot_id") != boot_id() or not (isinstance(session, int) and isinstance(ticks, int)):
-        session, ticks, stdout = -1, 0, ""
-    marker = f"{process_tree.MARKER}={root}:{name}"
-    return process_tree.Traces(marker=marker, session=session, start_ticks=ticks, stdout=str(stdout or ""))
+    record, marker = read_record(root, name), f"{process_tree.MARKER}={root}:{name}"
+    if record is None or record.boot_id != boot_id() or record.session_start_ticks is None:
+        return process_tree.Traces(marker=marker, session=-1, start_ticks=0, stdout="")
+    return process_tree.Traces(
+        marker=marker, session=record.session, start_ticks=record.session_start_ticks, stdout=record.stdout
+    )
 
 
 def clear(root: Path, name: str) -> bool:

@@ -1,4 +1,4 @@
-"""A launcher's notice that it was told to end its engine, for a gateway that would take the silence for a failure.
+"""A launcher's mark that it was told to end its engine, for a gateway that would take the silence for a failure.
 
 It is a file beside the engine's socket. It is never removed: the gateway compares it with what it saw when the engine
 was last found ready, and only a younger one counts.
@@ -10,7 +10,7 @@ FileIdentity = tuple[int, int, int]
 
 
 def path_of(engine_socket: Path) -> Path:
-    """Say where the notice about an engine lies."""
+    """Say where the marker of an engine lies."""
     return engine_socket.with_suffix(".stopping")
 
 
@@ -37,15 +37,15 @@ class EngineFiles:
     """What the files of one engine tell a gateway that cannot see its processes."""
 
     def __init__(self, engine_socket: Path) -> None:
-        self._socket, self._notice = engine_socket, path_of(engine_socket)
+        self._socket, self._marker = engine_socket, path_of(engine_socket)
         self._ready_socket: FileIdentity | None = None
-        self._ready_notice: FileIdentity | None = None
+        self._ready_marker: FileIdentity | None = None
 
     def saw_ready(self) -> None:
         """Remember the engine that answers now."""
         found = identity(self._socket)
         if found != self._ready_socket:
-            self._ready_socket, self._ready_notice = found, identity(self._notice)
+            self._ready_socket, self._ready_marker = found, identity(self._marker)
 
     @property
     def is_replaced(self) -> bool:
@@ -58,5 +58,5 @@ class EngineFiles:
         """Whether the engine that was ready last has been told to end since."""
         if self._ready_socket is None:
             return False
-        found = identity(self._notice)
-        return found is not None and found != self._ready_notice
+        found = identity(self._marker)
+        return found is not None and found != self._ready_marker

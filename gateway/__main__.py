@@ -29,8 +29,8 @@ def main(arguments: list[str] | None = None) -> int:
     except (ConfigError, ListenError) as error:
         print(error, file=sys.stderr)
         return 1
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(args.config, loaded, listeners, args.keys))
+    with asyncio.Runner(loop_factory=_loop_factory()) as loop:
+        loop.run(_serve(args.config, loaded, listeners, args.keys))
     return 0
 
 

@@ -1,87 +1,91 @@
-"""The gateway as an aiohttp application: its routes, and the one edge where every answer is accounted for."""
+"""What handlers share, and the one edge that every answer passes: its id, its errors, its counts, its log line."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from dataclasses import dataclass, field
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from gateway import health, models
 from gateway.errors import ApiError
 from gateway.events import log_failure
-from gateway.exchange import CLIENT_LEFT, Exchange
-from gateway.gateway import CURRENT, GATEWAY, Gateway
+from gateway.fleet import Fleet
 from gateway.headers import request_id_of
-from gateway.proxy import pass_on
-from gateway.routes import MODEL_ROUTES, UNKNOWN
+from gateway.keys import Keys
+from gateway.metrics import Metrics
+from gateway.request_context import CLIENT_LEFT, CURRENT, RequestContext, RequestsInFlight
+from gateway.routes import UNKNOWN
 
 
-def create_app(gateway: Gateway) -> web.Application:
-    """Return the application. Starting and stopping it starts and closes the gateway's upstreams."""
-    app = web.Application(middlewares=[account])
-    app[GATEWAY] = gateway
-    app.cleanup_ctx.append(_run_fleet)
-    app.on_response_prepare.append(_close_while_draining)
-    app.router.add_get("/", health.index)
-    app.router.add_get("/livez", health.livez)
-    app.router.add_get("/readyz", health.readyz)
-    app.router.add_get("/health", health.health)
-    app.router.add_get("/stats", health.stats)
-    app.router.add_get("/metrics", health.metrics)
-    app.router.add_get("/v1/models", models.list_models)
-    app.router.add_get("/v1/models/{id:.+}", models.one_model)
-    for route in MODEL_ROUTES:
-        app.router.add_post(route, pass_on)
-    return app
+@dataclass(slots=True, eq=False)
+class Gateway:
+    """Everything that handlers share. One per process; tests make many."""
+
+    fleet: Fleet
+    keys: Keys = field(default_factory=lambda: Keys(None))
+    metrics: Metrics = field(default_factory=Metrics)
+    requests: RequestsInFlight = field(default_factory=RequestsInFlight)
+    started: float = field(default_factory=time.monotonic)
+    created: int = field(default_factory=lambda: int(time.time()))
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether new requests have a chance here."""
+        return bool(self.fleet.ready_models()) and not self.requests.is_draining
+
+
+GATEWAY = web.AppKey("gateway", Gateway)
 
 
 @web.middleware
-async def account(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def access_log(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Give every request an id, every failure the error envelope, and every end a line in the log."""
-    exchanges = request.app[GATEWAY].exchanges
-    exchange = Exchange(
+    gateway = request.app[GATEWAY]
+    context = RequestContext(
         request_id=request_id_of(request.headers.get("X-Request-Id")), method=request.method, route=_route(request)
     )
-    CURRENT.set(exchange)
-    exchanges.begin(exchange)
+    CURRENT.set(context)
+    gateway.requests.begin(context)
     try:
-        response = await _answered(request, handler, exchange)
+        response = await _answered(request, handler, context)
         if not response.prepared:
-            exchange.status = response.status
-            exchange.bytes_sent = response.content_length or 0
-            response.headers["X-Request-Id"] = exchange.request_id
-            if exchange.model is not None:
-                response.headers["X-Served-Model"] = exchange.served or exchange.model
+            context.status = response.status
+            context.bytes_sent = response.content_length or 0
+            response.headers["X-Request-Id"] = context.request_id
+            if context.model is not None:
+                response.headers["X-Served-Model"] = context.served or context.model
         return response
     except asyncio.CancelledError:
-        exchange.is_cancelled = True
+        context.is_cancelled = True
         raise
     finally:
-        exchanges.finish(exchange)
+        gateway.requests.finish(context)
+        gateway.metrics.count(context)
+        context.log()
 
 
-async def _answered(request: web.Request, handler: Handler, exchange: Exchange) -> web.StreamResponse:
+async def _answered(request: web.Request, handler: Handler, context: RequestContext) -> web.StreamResponse:
     try:
-        request.app[GATEWAY].keys.check(request, exchange.route)
+        request.app[GATEWAY].keys.check(request, context.route)
         response: web.StreamResponse = await handler(request)
         return response
     except ApiError as error:
-        exchange.error = error.code
+        context.error = error.code
         return error.response()
     except web.HTTPException as refusal:
         told = _as_api_error(request, refusal)
-        exchange.error = told.code
+        context.error = told.code
         response = told.response()
         if "Allow" in refusal.headers:
             response.headers["Allow"] = refusal.headers["Allow"]
         return response
     except ConnectionError:  # the client's: those of engines have become ApiErrors
-        exchange.is_cancelled = True
-        return exchange.out or web.Response(status=CLIENT_LEFT)
+        context.is_cancelled = True
+        return context.out or web.Response(status=CLIENT_LEFT)
     except Exception:
-        log_failure("request.failed", request_id=exchange.request_id, route=exchange.route)
-        exchange.error = "internal_error"
-        return _after_a_bug(request, exchange)
+        log_failure("request.failed", request_id=context.request_id, route=context.route)
+        context.error = "internal_error"
+        return _after_a_bug(request, context)
 
 
 def _as_api_error(request: web.Request, refusal: web.HTTPException) -> ApiError:
@@ -92,28 +96,15 @@ def _as_api_error(request: web.Request, refusal: web.HTTPException) -> ApiError:
     return ApiError(refusal.status, "invalid_request", f"{refusal.reason}.")
 
 
-def _after_a_bug(request: web.Request, exchange: Exchange) -> web.StreamResponse:
-    if exchange.out is not None and exchange.out.prepared:
-        exchange.is_interrupted = True
+def _after_a_bug(request: web.Request, context: RequestContext) -> web.StreamResponse:
+    if context.out is not None and context.out.prepared:
+        context.is_interrupted = True
         if request.transport is not None:
             request.transport.abort()
-        return exchange.out
+        return context.out
     return ApiError(500, "internal_error", "The gateway failed on this request. Report its X-Request-Id.").response()
 
 
 def _route(request: web.Request) -> str:
     resource = request.match_info.route.resource
     return UNKNOWN if resource is None else resource.canonical
-
-
-async def _close_while_draining(request: web.Request, response: web.StreamResponse) -> None:
-    """Close a connection only when the answer's head can say so: a client that was not told may be sending already."""
-    if request.app[GATEWAY].exchanges.is_draining:
-        response.force_close()
-        response.headers["Connection"] = "close"
-
-
-async def _run_fleet(app: web.Application) -> AsyncIterator[None]:
-    await app[GATEWAY].fleet.start()
-    yield
-    await app[GATEWAY].fleet.close()

@@ -22,7 +22,7 @@ HOP_BY_HOP = frozenset(
 """RFC 9110 section 7.6.1: about one connection, not about the message."""
 
 NOT_FOR_ENGINES = HOP_BY_HOP | {
-    "accept-encoding",  # replaced: a compressed event stream would be held back by the compressor
+    "accept-encoding",  # replaced: a compressed event stream would be kept back by the compressor
     "api-key",
     "authorization",  # credentials are the gateway's business; an engine has no use for them
     "content-encoding",  # the body was decompressed while it was read

@@ -1,15 +1,15 @@
 """Is it alive, is it ready, what does it know: the answers for monitors and for people with curl."""
 
-import asyncio
 import os
 import time
+from pathlib import Path
 
 from aiohttp import web
 
+from agent.running import GatewayStats
 from gateway import __version__
-from gateway.gateway import GATEWAY, Gateway
+from gateway.app import GATEWAY, Gateway
 from gateway.release import UNIT_DIGEST
-from gateway.stats import process_rss_bytes, ram_usage_percent
 
 NAME = "axion-gateway"
 
@@ -24,7 +24,7 @@ async def readyz(request: web.Request) -> web.Response:
     gateway = request.app[GATEWAY]
     if gateway.is_ready:
         return web.json_response({"status": "ready"})
-    reason = "draining" if gateway.exchanges.is_draining else "no model is ready"
+    reason = "draining" if gateway.requests.is_draining else "no model is ready"
     return web.json_response({"status": "not ready", "reason": reason}, status=503)
 
 
@@ -45,41 +45,30 @@ async def index(request: web.Request) -> web.Response:
 async def metrics(request: web.Request) -> web.Response:
     """Prometheus' scrape target."""
     gateway = request.app[GATEWAY]
-    body = gateway.metrics.exposition(gateway.fleet.upstreams.values(), gateway.stats)
+    body = gateway.metrics.exposition(gateway.fleet.upstreams.values(), gateway.requests)
     return web.Response(body=body, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
 
 async def stats(request: web.Request) -> web.Response:
-    """Figures for people, a superset of what earlier servers showed."""
+    """Figures for people, and for who deploys."""
     gateway = request.app[GATEWAY]
     fleet = gateway.fleet
-    now = asyncio.get_running_loop().time()
-    models = {
-        name: {
-            "state": upstream.state,
-            "since": round(time.time() - (now - upstream.since), 3),
-            "last_error": upstream.last_error,
-            **gateway.stats.of(name).figures(),
-        }
-        for name, upstream in fleet.upstreams.items()
-    }
-    return web.json_response(
-        {
-            "models_loaded": fleet.ready_models(),
-            "models_available": list(fleet.upstreams),
-            "config": _config(gateway),
-            "config_digest": fleet.digest,
-            "config_error": fleet.config_error,
-            "unit_digest": UNIT_DIGEST,
-            "pid": os.getpid(),
-            "version": __version__,
-            "uptime_s": round(time.monotonic() - gateway.started, 3),
-            "is_draining": gateway.exchanges.is_draining,
-            "rss_bytes": process_rss_bytes(),
-            "ram_usage_percent": ram_usage_percent(),
-            "models": models,
-        }
+    found = GatewayStats(
+        models_loaded=tuple(fleet.ready_models()),
+        models_available=tuple(fleet.upstreams),
+        config=_config(gateway),
+        config_digest=fleet.digest,
+        config_error=fleet.config_error,
+        unit_digest=UNIT_DIGEST,
+        pid=os.getpid(),
+        version=__version__,
+        uptime_s=round(time.monotonic() - gateway.started, 3),
+        is_draining=gateway.requests.is_draining,
+        rss_bytes=_rss_bytes(),
+        ram_usage_percent=_ram_usage_percent(),
+        models={name: gateway.metrics.stats(each, gateway.requests) for name, each in fleet.upstreams.items()},
     )
+    return web.json_response(text=found.to_json())
 
 
 def _states(gateway: Gateway) -> dict[str, str]:
@@ -102,3 +91,23 @@ def _config(gateway: Gateway) -> dict[str, object]:
         "consensus_enabled": False,
         "lazy_loading": {"enabled": False},
     }
+
+
+def _rss_bytes() -> int:
+    """the resident memory of this process."""
+    return _kib(Path("/proc/self/status"), "VmRSS") * 1024
+
+
+def _ram_usage_percent() -> float:
+    """how much of the machine's memory is in use, as clients of earlier servers read it."""
+    memory = Path("/proc/meminfo")
+    total = _kib(memory, "MemTotal")
+    return round(100 * (1 - _kib(memory, "MemAvailable") / total), 1) if total else 0.0
+
+
+def _kib(table: Path, key: str) -> int:
+    try:
+        lines = table.read_text().splitlines()
+    except OSError:  # not Linux
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith(f"{key}:")), 0)

@@ -1,15 +1,51 @@
-"""What Prometheus scrapes. Every label value comes from the configuration or from our own tables."""
+"""What is counted about requests, each in one place: /metrics shows it to Prometheus, /stats to people.
 
+Every label value comes from the configuration or from our own tables.
+"""
+
+import time
+from collections import defaultdict, deque
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from agent.running import ModelStats, Percentiles
 from gateway.probe import State
-from gateway.stats import Stats
+from gateway.request_context import RequestContext, RequestsInFlight
+from gateway.routes import QUIET_ROUTES, UNKNOWN
 from gateway.upstream import Upstream
 
 LATENCY_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 """From a refusal to a long answer of a large model on a CPU."""
+WINDOW = 1024
+"""Requests that the percentiles look back on."""
+
+
+def _window() -> deque[float]:
+    return deque(maxlen=WINDOW)
+
+
+@dataclass(slots=True)
+class Unexported:
+    """What only /stats shows of one served model since the process started; it outlives a reload."""
+
+    errors: int = 0
+    events: int = 0
+    size: int = 0
+    latencies_s: deque[float] = field(default_factory=_window)
+    first_bytes_s: deque[float] = field(default_factory=_window)
+
+    def count(self, context: RequestContext) -> None:
+        """Add one finished request."""
+        is_error = context.status >= 400 and not context.is_cancelled
+        self.errors += is_error
+        self.events += 0 if context.events is None else context.events.events
+        self.size += context.bytes_sent
+        if not (is_error or context.is_cancelled):  # a refusal in a millisecond would flatter the model
+            self.latencies_s.append(context.duration_s)
+            if context.ttfb_s is not None:
+                self.first_bytes_s.append(context.ttfb_s)
 
 
 class Metrics:
@@ -17,6 +53,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._unexported: defaultdict[str, Unexported] = defaultdict(Unexported)
         by_route = ("model", "route")
         self._requests = Counter(
             "gateway_requests_total",
@@ -38,22 +75,22 @@ class Metrics:
             buckets=LATENCY_BUCKETS_S,
             registry=self.registry,
         )
-        self.cancelled = Counter(
+        self._cancelled = Counter(
             "gateway_cancelled_total", "Requests whose client left first.", by_route, registry=self.registry
         )
-        self.interrupted = Counter(
+        self._interrupted = Counter(
             "gateway_stream_interrupted_total",
             "Answers that broke off after they had begun.",
             by_route,
             registry=self.registry,
         )
-        self.held_total = Counter(
+        self._queued_total = Counter(
             "gateway_held_total",
             "Requests that waited for an engine being restarted.",
             ("model",),
             registry=self.registry,
         )
-        self._held = Gauge(
+        self._queued = Gauge(
             "gateway_waiting", "Requests waiting for an engine being restarted.", ("model",), registry=self.registry
         )
         self._in_flight = Gauge("gateway_in_flight", "Requests being worked on.", ("model",), registry=self.registry)
@@ -64,21 +101,72 @@ class Metrics:
             registry=self.registry,
         )
 
-    def count(self, model: str, route: str, status: int, duration_s: float, ttfb_s: float | None) -> None:
+    def count(self, context: RequestContext) -> None:
         """Count one finished request."""
-        self._requests.labels(model, route, f"{status // 100}xx").inc()
-        self._seconds.labels(model, route).observe(duration_s)
-        if ttfb_s is not None:
-            self._first_byte_seconds.labels(model, route).observe(ttfb_s)
+        if context.route in QUIET_ROUTES:
+            return
+        labels = (context.model or UNKNOWN, context.route)
+        self._requests.labels(*labels, f"{context.status // 100}xx").inc()
+        self._seconds.labels(*labels).observe(context.duration_s)
+        if context.ttfb_s is not None:
+            self._first_byte_seconds.labels(*labels).observe(context.ttfb_s)
+        if context.is_cancelled:
+            self._cancelled.labels(*labels).inc()
+        if context.is_interrupted:
+            self._interrupted.labels(*labels).inc()
+        if context.model is not None:
+            self._unexported[context.model].count(context)
 
-    def exposition(self, upstreams: Iterable[Upstream], stats: Stats) -> bytes:
+    def count_queued(self, model: str) -> None:
+        """Count a request that begins to wait for an engine being restarted."""
+        self._queued_total.labels(model).inc()
+
+    def stats(self, upstream: Upstream, requests: RequestsInFlight) -> ModelStats:
+        """Return what /stats shows of a served model. Call it in the event loop."""
+        model = upstream.name
+        more = self._unexported[model]
+        return ModelStats(
+            state=upstream.state.value,
+            since=round(time.time() - upstream.lasted_s(), 3),
+            last_error=upstream.last_error,
+            in_flight=requests.of(model),
+            requests_total=total(self._requests, model),
+            errors_total=more.errors,
+            cancelled_total=total(self._cancelled, model),
+            interrupted_total=total(self._interrupted, model),
+            held=requests.queued(model),
+            held_total=total(self._queued_total, model),
+            streamed_events_total=more.events,
+            sent_bytes_total=more.size,
+            latency_s=_percentiles(more.latencies_s),
+            time_to_first_byte_s=_percentiles(more.first_bytes_s),
+        )
+
+    def exposition(self, upstreams: Iterable[Upstream], requests: RequestsInFlight) -> bytes:
         """Return everything in Prometheus' text format, gauges as of now."""
-        self._in_flight.clear()
-        self._held.clear()
-        self._state.clear()
+        for gauge in (self._in_flight, self._queued, self._state):
+            gauge.clear()
         for upstream in upstreams:
             for state in State:
                 self._state.labels(upstream.name, state.value).set(state is upstream.state)
-            self._in_flight.labels(upstream.name).set(stats.of(upstream.name).in_flight)
-            self._held.labels(upstream.name).set(stats.of(upstream.name).held)
+            self._in_flight.labels(upstream.name).set(requests.of(upstream.name))
+            self._queued.labels(upstream.name).set(requests.queued(upstream.name))
         return generate_latest(self.registry)
+
+
+def percentile(values: Iterable[float], percent: int) -> float | None:
+    """Return the nearest-rank percentile, None of nothing."""
+    ordered = sorted(values)
+    if not ordered:
+        return None
+    return ordered[-(-len(ordered) * percent // 100) - 1]
+
+
+def _percentiles(values: Iterable[float]) -> Percentiles:
+    return Percentiles(p50=percentile(values, 50), p95=percentile(values, 95))
+
+
+def total(counter: Counter, model: str) -> int:
+    """Add up what a counter has of one model, whatever else it tells apart."""
+    samples = (sample for family in counter.collect() for sample in family.samples if sample.name.endswith("_total"))
+    return int(sum(sample.value for sample in samples if sample.labels["model"] == model))

@@ -2,9 +2,9 @@
 
 from aiohttp import web
 
+from gateway.app import GATEWAY, Gateway
 from gateway.config import ServedModel
 from gateway.errors import model_not_found
-from gateway.gateway import GATEWAY, Gateway
 from gateway.probe import State
 from gateway.upstream import Upstream
 

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 SILENT_PROBES = 3
 """An event loop busy with a huge prompt may miss a probe; three in a row is an engine in trouble."""
-DRAIN_HOLD_S = 5.0
+DRAIN_LASTS_S = 5.0
 """A draining engine still answers /health with 200, so that answer is not believed at once."""
 
 
@@ -18,7 +18,7 @@ class State(StrEnum):
     DRAINING = "draining"
 
 
-class Finding(StrEnum):
+class ProbeResult(StrEnum):
     """What one probe saw."""
 
     HEALTHY = "healthy"
@@ -38,29 +38,29 @@ class Finding(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class EngineState:
     """A state, and how many probes in a row went unanswered."""
 
     state: State = State.LOADING
     silent_probes: int = 0
 
 
-def next_standing(standing: Standing, finding: Finding, *, held_s: float) -> Standing:
-    """Decide the state after a probe; `held_s` is how long the present one has lasted."""
-    state = standing.state
-    if finding is Finding.LEAVING:
-        return Standing(state=State.DRAINING)
-    if finding is Finding.AWAITED:
-        return Standing(state=State.LOADING)
-    if finding is Finding.HEALTHY:
-        believed = state is not State.DRAINING or held_s >= DRAIN_HOLD_S
-        return Standing(state=State.READY if believed else State.DRAINING)
-    if finding is Finding.SILENT:
-        silent = standing.silent_probes + 1
+def next_state(present: EngineState, result: ProbeResult, *, lasted_s: float) -> EngineState:
+    """Decide the state after a probe; `lasted_s` is how long the present one has lasted."""
+    state = present.state
+    if result is ProbeResult.LEAVING:
+        return EngineState(state=State.DRAINING)
+    if result is ProbeResult.AWAITED:
+        return EngineState(state=State.LOADING)
+    if result is ProbeResult.HEALTHY:
+        believed = state is not State.DRAINING or lasted_s >= DRAIN_LASTS_S
+        return EngineState(state=State.READY if believed else State.DRAINING)
+    if result is ProbeResult.SILENT:
+        silent = present.silent_probes + 1
         lost = state is State.READY and silent >= SILENT_PROBES
-        return Standing(state=State.UNREACHABLE if lost else state, silent_probes=silent)
-    if state is State.LOADING or finding in (Finding.ABSENT, Finding.REPLACED):
-        return Standing(state=State.LOADING)
+        return EngineState(state=State.UNREACHABLE if lost else state, silent_probes=silent)
+    if state is State.LOADING or result in (ProbeResult.ABSENT, ProbeResult.REPLACED):
+        return EngineState(state=State.LOADING)
     if state is State.DRAINING:  # it announced its end, so this is the restart and not a failure
-        return Standing(state=State.LOADING if finding is Finding.REFUSED else State.DRAINING)
-    return Standing(state=State.UNREACHABLE)
+        return EngineState(state=State.LOADING if result is ProbeResult.REFUSED else State.DRAINING)
+    return EngineState(state=State.UNREACHABLE)

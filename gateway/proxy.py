@@ -6,6 +6,7 @@ import aiohttp
 from aiohttp import HttpVersion11, web
 from multidict import CIMultiDict
 
+from gateway.app import GATEWAY, Gateway
 from gateway.body import read_asked, with_model
 from gateway.errors import (
     ApiError,
@@ -20,15 +21,14 @@ from gateway.errors import (
     upstream_failed,
     upstream_timed_out,
 )
-from gateway.exchange import Exchange
-from gateway.gateway import CURRENT, GATEWAY, Gateway
 from gateway.headers import for_client, for_engine, is_event_stream
-from gateway.hold import asked_when_ready
+from gateway.request_context import CURRENT, RequestContext
+from gateway.restart_queue import asked_when_ready
 from gateway.routes import STREAM_ENDINGS
 from gateway.sse import EventStream
 from gateway.upstream import Upstream
 
-HELD_BYTES = 1024 * 1024
+WHOLE_BYTES = 1024 * 1024
 """An answer up to this size goes out only when it is whole, so that a failure within it still gets a status."""
 FAREWELL_S = 1.0
 """For the last words to a client that may have stopped reading."""
@@ -36,45 +36,45 @@ ENGINE_DRAINS = b"cannot schedule new futures after shutdown"
 """How vLLM answers, with status 500, while it finishes its last requests; its /health still says 200."""
 
 
-async def pass_on(request: web.Request) -> web.StreamResponse:
+async def proxy_request(request: web.Request) -> web.StreamResponse:
     """Answer a request for a model. Cancellation (the client left) closes the engine's connection at once."""
-    gateway, exchange = request.app[GATEWAY], CURRENT.get()
-    if gateway.exchanges.is_cut:
+    gateway, context = request.app[GATEWAY], CURRENT.get()
+    if gateway.requests.is_cut:
         raise gateway_draining()
     try:
-        async with asyncio.timeout(gateway.fleet.config.timeouts.response_s) as exchange.deadline:
-            return await _relay(request, exchange, gateway)
+        async with asyncio.timeout(gateway.fleet.config.timeouts.response_s) as context.deadline:
+            return await _relay(request, context, gateway)
     except TimeoutError as error:
-        return await _break_off(request, exchange, _why_out_of_time(exchange), error)
+        return await _break_off(request, context, _why_out_of_time(context), error)
     except ApiError as error:
-        return await _break_off(request, exchange, error, error.__cause__)
+        return await _break_off(request, context, error, error.__cause__)
     finally:
-        exchange.deadline = None
+        context.deadline = None
 
 
-async def _relay(request: web.Request, exchange: Exchange, gateway: Gateway) -> web.StreamResponse:
+async def _relay(request: web.Request, context: RequestContext, gateway: Gateway) -> web.StreamResponse:
     fleet = gateway.fleet
     raw = await _read_body(request, fleet.config.max_body_bytes)
     asked = read_asked(raw)
     model = fleet.registry.resolve(asked.model)
     if model is None:
         raise model_not_found(asked.model or "", fleet.upstreams)
-    gateway.exchanges.attribute(exchange, model)
-    exchange.served = served = fleet.registry.served_name(asked.model, model)
+    context.model = model
+    context.served = served = fleet.registry.served_name(asked.model, model)
     body = raw if asked.model == served else with_model(raw, served)
-    headers = for_engine(request.headers.items(), request_id=exchange.request_id)
+    headers = for_engine(request.headers.items(), request_id=context.request_id)
 
     async def ask(upstream: Upstream) -> web.StreamResponse:
         async with upstream.lease():
             answer = await upstream.post(request.rel_url.raw_path_qs, body, headers)
             try:
                 if is_event_stream(answer.headers):
-                    return await _stream(request, exchange, upstream, answer)
-                return await _whole(request, exchange, upstream, answer)
+                    return await _stream(request, context, upstream, answer)
+                return await _whole(request, context, upstream, answer)
             finally:
                 answer.close()  # nothing to do after a whole answer; else the engine sees its client leave
 
-    return await asked_when_ready(gateway, exchange, model, ask)
+    return await asked_when_ready(gateway, context, model, ask)
 
 
 async def _read_body(request: web.Request, limit_bytes: int) -> bytes:
@@ -94,63 +94,63 @@ async def _read_body(request: web.Request, limit_bytes: int) -> bytes:
 
 
 async def _stream(
-    request: web.Request, exchange: Exchange, upstream: Upstream, answer: aiohttp.ClientResponse
+    request: web.Request, context: RequestContext, upstream: Upstream, answer: aiohttp.ClientResponse
 ) -> web.StreamResponse:
     # The head waits for the first piece: an engine that dies before it still gets an honest status.
     piece = await _next_piece(upstream, answer)
-    endings = STREAM_ENDINGS.get(exchange.route, ()) if answer.status == 200 else ()
+    endings = STREAM_ENDINGS.get(context.route, ()) if answer.status == 200 else ()
     if not piece and endings:
         raise upstream_failed(upstream.name)
-    out = web.StreamResponse(status=answer.status, reason=answer.reason, headers=_head(exchange, upstream, answer))
+    out = web.StreamResponse(status=answer.status, reason=answer.reason, headers=_head(context, upstream, answer))
     out.headers["X-Accel-Buffering"] = "no"
     _close_if_endless(request, out)
-    exchange.begin_answer(out)
-    exchange.events = events = EventStream(endings)
+    context.begin_answer(out)
+    context.events = events = EventStream(endings)
     await out.prepare(request)
     while piece:
-        exchange.extend(upstream.timeouts.stream_idle_s)
+        context.extend(upstream.timeouts.stream_idle_s)
         if ready := events.feed(piece):
-            exchange.sent(len(ready))
+            context.sent(len(ready))
             await out.write(ready)
         piece = await _next_piece(upstream, answer)
     if endings and not (events.said_end or events.said_error):
         upstream.note("a stream ended without its last event")  # how vLLM ends streams when its engine core has died
         raise upstream_failed(upstream.name)
     if events.said_error:  # in the engine's own words, and nothing to add to them
-        exchange.is_interrupted, exchange.error = True, "upstream_error"
+        context.is_interrupted, context.error = True, "upstream_error"
     rest = events.rest()
-    exchange.sent(len(rest))
+    context.sent(len(rest))
     await out.write_eof(rest)
     return out
 
 
 async def _whole(
-    request: web.Request, exchange: Exchange, upstream: Upstream, answer: aiohttp.ClientResponse
+    request: web.Request, context: RequestContext, upstream: Upstream, answer: aiohttp.ClientResponse
 ) -> web.StreamResponse:
     pieces: list[bytes] = []
     size = 0
-    while size <= HELD_BYTES and (piece := await _next_piece(upstream, answer)):
+    while size <= WHOLE_BYTES and (piece := await _next_piece(upstream, answer)):
         pieces.append(piece)
         size += len(piece)
     body = b"".join(pieces)
-    if size <= HELD_BYTES:
-        _refuse_for_engine(exchange, upstream, answer.status, body)
+    if size <= WHOLE_BYTES:
+        _refuse_for_engine(context, upstream, answer.status, body)
         whole = web.Response(
-            status=answer.status, reason=answer.reason, headers=_head(exchange, upstream, answer), body=body
+            status=answer.status, reason=answer.reason, headers=_head(context, upstream, answer), body=body
         )
-        exchange.begin_answer(whole)
-        exchange.sent(size)
+        context.begin_answer(whole)
+        context.sent(size)
         await whole.prepare(request)
         await whole.write_eof()
         return whole
-    out = web.StreamResponse(status=answer.status, reason=answer.reason, headers=_head(exchange, upstream, answer))
+    out = web.StreamResponse(status=answer.status, reason=answer.reason, headers=_head(context, upstream, answer))
     if answer.content_length is not None:
         out.content_length = answer.content_length
     _close_if_endless(request, out)
-    exchange.begin_answer(out)
+    context.begin_answer(out)
     await out.prepare(request)
     while body:
-        exchange.sent(len(body))
+        context.sent(len(body))
         await out.write(body)
         body = await _next_piece(upstream, answer)
     await out.write_eof()
@@ -163,14 +163,14 @@ def _close_if_endless(request: web.Request, out: web.StreamResponse) -> None:
         out.force_close()
 
 
-def _head(exchange: Exchange, upstream: Upstream, answer: aiohttp.ClientResponse) -> CIMultiDict[str]:
-    return for_client(answer.headers.items(), model=exchange.served or upstream.name, request_id=exchange.request_id)
+def _head(context: RequestContext, upstream: Upstream, answer: aiohttp.ClientResponse) -> CIMultiDict[str]:
+    return for_client(answer.headers.items(), model=context.served or upstream.name, request_id=context.request_id)
 
 
-def _refuse_for_engine(exchange: Exchange, upstream: Upstream, status: int, body: bytes) -> None:
+def _refuse_for_engine(context: RequestContext, upstream: Upstream, status: int, body: bytes) -> None:
     """Put two answers of vLLM into words that a client can act on; all others pass as they are."""
     if status == 404 and body.replace(b" ", b"") == b'{"detail":"NotFound"}':
-        raise unsupported_route(upstream.name, exchange.route)
+        raise unsupported_route(upstream.name, context.route)
     if status == 500 and ENGINE_DRAINS in body:
         upstream.mark_draining()
         raise EngineLeavingError(model_restarting(upstream.name))
@@ -185,27 +185,27 @@ async def _next_piece(upstream: Upstream, answer: aiohttp.ClientResponse) -> byt
         raise upstream_failed(upstream.name) from error
 
 
-def _why_out_of_time(exchange: Exchange) -> ApiError:
-    if exchange.is_cut:
+def _why_out_of_time(context: RequestContext) -> ApiError:
+    if context.is_cut:
         return gateway_draining()
-    if exchange.model is None:
+    if context.model is None:
         return request_timed_out()
-    return upstream_timed_out(exchange.model)
+    return upstream_timed_out(context.model)
 
 
 async def _break_off(
-    request: web.Request, exchange: Exchange, error: ApiError, cause: BaseException | None
+    request: web.Request, context: RequestContext, error: ApiError, cause: BaseException | None
 ) -> web.StreamResponse:
     """Tell the client as much as can still be told: a status, an error event, or nothing but a broken connection."""
-    out = exchange.out
+    out = context.out
     if out is None or not out.prepared:
         raise error from cause
-    exchange.is_interrupted, exchange.error = True, error.code
-    if exchange.events is not None:
-        last_words = exchange.events.interruption(error, exchange.route)
+    context.is_interrupted, context.error = True, error.code
+    if context.events is not None:
+        last_words = context.events.interruption(error, context.route)
         try:
             async with asyncio.timeout(FAREWELL_S):
-                exchange.sent(len(last_words))
+                context.sent(len(last_words))
                 await out.write(last_words)
                 await out.write_eof()
         except TimeoutError:

@@ -1,24 +1,25 @@
-"""Listening, signals, and the way out: the life of one gateway process."""
+"""Routes, listening, signals, and the way out: the life of one gateway process."""
 
 import asyncio
 import contextlib
 import os
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from aiohttp import web
 
 from agent import notify
-from gateway import __version__
-from gateway.app import create_app
+from gateway import __version__, health, models
+from gateway.app import GATEWAY, Gateway, access_log
 from gateway.config_file import ConfigError, LoadedConfig, load_config
 from gateway.events import log_event, log_failure
 from gateway.fleet import Fleet
-from gateway.gateway import Gateway
 from gateway.keys import Keys
 from gateway.listeners import BACKLOG, inherited_count
+from gateway.proxy import proxy_request
+from gateway.routes import MODEL_ROUTES
 
 KEEP_ALIVE_S = 75.0
 """Longer than the idle connections of the usual clients and proxies, so that they close first."""
@@ -31,6 +32,38 @@ it), when the address stays open in systemd's hands. Otherwise every second coun
 address. Turns of the event loop and not seconds: on a busy machine a request may have come that it has not seen yet."""
 CUT_S = 2.0
 """From cutting what is in flight to leaving all the same; above the time allowed for last words."""
+
+
+def create_app(gateway: Gateway) -> web.Application:
+    """Return the application. Starting and stopping it starts and closes the gateway's upstreams."""
+    app = web.Application(middlewares=[access_log])
+    app[GATEWAY] = gateway
+    app.cleanup_ctx.append(_run_fleet)
+    app.on_response_prepare.append(_close_while_draining)
+    app.router.add_get("/", health.index)
+    app.router.add_get("/livez", health.livez)
+    app.router.add_get("/readyz", health.readyz)
+    app.router.add_get("/health", health.health)
+    app.router.add_get("/stats", health.stats)
+    app.router.add_get("/metrics", health.metrics)
+    app.router.add_get("/v1/models", models.list_models)
+    app.router.add_get("/v1/models/{id:.+}", models.one_model)
+    for route in MODEL_ROUTES:
+        app.router.add_post(route, proxy_request)
+    return app
+
+
+async def _close_while_draining(request: web.Request, response: web.StreamResponse) -> None:
+    """Close a connection only when the answer's head can say so: a client that was not told may be sending already."""
+    if request.app[GATEWAY].requests.is_draining:
+        response.force_close()
+        response.headers["Connection"] = "close"
+
+
+async def _run_fleet(app: web.Application) -> AsyncIterator[None]:
+    await app[GATEWAY].fleet.start()
+    yield
+    await app[GATEWAY].fleet.close()
 
 
 def runner_of(gateway: Gateway) -> web.AppRunner:
@@ -97,31 +130,31 @@ class Server:
         (self._stop_now if self._stop.is_set() else self._stop).set()
 
     async def _drain(self, runner: web.AppRunner) -> None:
-        exchanges = self._gateway.exchanges
-        exchanges.is_draining = True
+        requests = self._gateway.requests
+        requests.is_draining = True
         drain_s = self._gateway.fleet.config.timeouts.drain_s
-        log_event("gateway.draining", in_flight=len(exchanges), drain_s=drain_s)
+        log_event("gateway.draining", in_flight=len(requests), drain_s=drain_s)
         idle = asyncio.create_task(self._quiet(runner, drain_s))
         hurry = asyncio.create_task(self._stop_now.wait())
         await asyncio.wait([idle, hurry], return_when=asyncio.FIRST_COMPLETED)
         idle.cancel()
         hurry.cancel()
-        if len(exchanges):
-            log_event("gateway.cutting", in_flight=len(exchanges))
-            exchanges.cut_all()
-            await exchanges.wait_idle(CUT_S)
+        if len(requests):
+            log_event("gateway.cutting", in_flight=len(requests))
+            requests.cut_all()
+            await requests.wait_idle(CUT_S)
 
     async def _quiet(self, runner: web.AppRunner, seconds: float) -> None:
         """Wait until nothing is in flight, and nothing comes any more over connections that are open."""
-        exchanges, turns = self._gateway.exchanges, 0
+        requests, turns = self._gateway.requests, 0
         linger_turns = LINGER_TURNS if inherited_count(os.environ, os.getpid()) else 1
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while len(exchanges) or (turns < linger_turns and runner.server and runner.server.connections):
-                    begun = exchanges.begun
-                    await exchanges.wait_idle(seconds)
+                while len(requests) or (turns < linger_turns and runner.server and runner.server.connections):
+                    begun = requests.begun
+                    await requests.wait_idle(seconds)
                     await asyncio.sleep(TURN_S)
-                    turns = turns + 1 if exchanges.begun == begun else 0
+                    turns = turns + 1 if requests.begun == begun else 0
 
     async def _reload_on_signal(self) -> None:
         while True:

@@ -4,7 +4,7 @@ import json
 
 from gateway.errors import ApiError
 
-HELD_BYTES = 256 * 1024
+WHOLE_EVENT_BYTES = 256 * 1024
 """An event longer than this is passed on in parts: memory stays bounded, whatever an engine sends."""
 
 _BLANK_LINES = (b"\n\n", b"\n\r\n", b"\r\r")
@@ -15,7 +15,7 @@ class EventStream:
     """Follows one stream on its way to the client.
 
     Whole events pass at once, as the very bytes that arrived. The beginning of an event whose end has not
-    arrived is held back: no client can act on it yet, and if the engine dies there, a client that parses
+    arrived is kept back: no client can act on it yet, and if the engine dies there, a client that parses
     each event as JSON would choke on the torso before it could see the error behind it.
     """
 
@@ -23,7 +23,7 @@ class EventStream:
         self.events = 0
         self.said_end = False
         self.said_error = False
-        self._held = b""
+        self._begun = b""
         self._is_mid_event = False
         self._tail = b"\n"
         self._endings = tuple(b"\n" + ending for ending in endings)
@@ -32,27 +32,27 @@ class EventStream:
     def feed(self, piece: bytes) -> bytes:
         """Take what arrived, return what may go to the client."""
         self._look_for_endings(piece)
-        data = self._held + piece if self._held else piece
+        data = self._begun + piece if self._begun else piece
         end = _after_last_event(data)
-        if not end and len(data) < HELD_BYTES:
-            self._held = data
+        if not end and len(data) < WHOLE_EVENT_BYTES:
+            self._begun = data
             return b""
-        if not end or (len(data) - end) >= HELD_BYTES:
-            self._held, self._is_mid_event = b"", True
+        if not end or (len(data) - end) >= WHOLE_EVENT_BYTES:
+            self._begun, self._is_mid_event = b"", True
             self.events += _count(data)
             return data
-        self._held, self._is_mid_event = data[end:], False
+        self._begun, self._is_mid_event = data[end:], False
         self.events += _count(data[:end])
         return data if end == len(data) else data[:end]
 
     def rest(self) -> bytes:
-        """Return what is still held when a stream ended in good order."""
-        held, self._held = self._held, b""
-        return held
+        """Return what is still kept back when a stream ended in good order."""
+        begun, self._begun = self._begun, b""
+        return begun
 
     def interruption(self, error: ApiError, route: str) -> bytes:
         """Return the bytes that end a broken stream: an error event, and never a [DONE] that would claim success."""
-        self._held = b""
+        self._begun = b""
         return (b"\n\n" if self._is_mid_event else b"") + error_event(error, route)
 
     def _look_for_endings(self, piece: bytes) -> None:

@@ -21,7 +21,7 @@ from gateway.errors import (
     upstream_timed_out,
 )
 from gateway.events import log_event, log_failure
-from gateway.probe import Finding, Standing, State, next_standing
+from gateway.probe import EngineState, ProbeResult, State, next_state
 
 IDLE_CONNECTION_S = 2.0
 """Below the 5 s after which uvicorn closes an idle connection, so that no request is sent into a closing one."""
@@ -30,13 +30,13 @@ ORIGIN = "http://engine"
 
 
 class Upstream:
-    """An engine process reached through its socket. Belongs to one event loop; start() before use."""
+    """An engine process behind its socket. Belongs to one event loop; start() before use."""
 
     def __init__(self, name: str, socket: Path, timeouts: Timeouts) -> None:
         self.name = name
         self.socket = socket
         self.timeouts = timeouts
-        self.standing = Standing()
+        self.engine_state = EngineState()
         self.since = 0.0
         self.max_model_len: int | None = None
         self.last_error: str | None = None
@@ -52,7 +52,7 @@ class Upstream:
     @property
     def state(self) -> State:
         """What the engine can be asked at present."""
-        return self.standing.state
+        return self.engine_state.state
 
     @property
     def is_restarting(self) -> bool:
@@ -125,7 +125,7 @@ class Upstream:
             )
         except aiohttp.ClientConnectorError as error:
             self.note(error)
-            self._enter(next_standing(self.standing, self._why_not_connected(error), held_s=self._held_s()))
+            self._enter(next_state(self.engine_state, self._why_not_connected(error), lasted_s=self.lasted_s()))
             raise EngineLeavingError(upstream_failed(self.name)) from error
         except aiohttp.ServerTimeoutError as error:
             self.note(error)
@@ -134,7 +134,7 @@ class Upstream:
             self.note(error)
             if self._files.is_told_to_end:
                 self._has_announced = True
-                self._enter(next_standing(self.standing, Finding.LEAVING, held_s=self._held_s()))
+                self._enter(next_state(self.engine_state, ProbeResult.LEAVING, lasted_s=self.lasted_s()))
                 raise EngineLeavingError(upstream_failed(self.name)) from error
             raise upstream_failed(self.name) from error
 
@@ -145,12 +145,12 @@ class Upstream:
     def mark_draining(self) -> None:
         """The engine refused work because it is shutting down, whatever its /health says."""
         self._has_announced = True
-        self._enter(Standing(state=State.DRAINING))
+        self._enter(EngineState(state=State.DRAINING))
 
     async def probe(self) -> None:
         """Look once and update the state."""
-        finding = await self._look()
-        self._enter(next_standing(self.standing, finding, held_s=self._held_s()))
+        result = await self._look()
+        self._enter(next_state(self.engine_state, result, lasted_s=self.lasted_s()))
 
     async def _probe_forever(self) -> None:
         while True:
@@ -164,7 +164,7 @@ class Upstream:
             self.was_probed.set()
             await asyncio.sleep(self.timeouts.probe_interval_s)
 
-    async def _look(self) -> Finding:
+    async def _look(self) -> ProbeResult:
         assert self._session is not None
         try:
             async with (
@@ -175,24 +175,24 @@ class Upstream:
         except aiohttp.ClientConnectorError as error:
             return self._why_not_connected(error)
         except (TimeoutError, aiohttp.ClientError, OSError):
-            return self._unless_announced(Finding.SILENT)
+            return self._unless_announced(ProbeResult.SILENT)
         if answer.status != 200:
-            return self._unless_announced(Finding.REPLACED if self._files.is_replaced else Finding.UNHEALTHY)
+            return self._unless_announced(ProbeResult.REPLACED if self._files.is_replaced else ProbeResult.UNHEALTHY)
         if self._files.is_told_to_end and not self._files.is_replaced:
             self._has_announced = True
-            return Finding.LEAVING
+            return ProbeResult.LEAVING
         self._files.saw_ready()
-        return Finding.HEALTHY
+        return ProbeResult.HEALTHY
 
-    def _why_not_connected(self, error: aiohttp.ClientConnectorError) -> Finding:
+    def _why_not_connected(self, error: aiohttp.ClientConnectorError) -> ProbeResult:
         if isinstance(error.os_error, FileNotFoundError):
-            return self._unless_announced(Finding.ABSENT)
-        return self._unless_announced(Finding.REPLACED if self._files.is_replaced else Finding.REFUSED)
+            return self._unless_announced(ProbeResult.ABSENT)
+        return self._unless_announced(ProbeResult.REPLACED if self._files.is_replaced else ProbeResult.REFUSED)
 
-    def _unless_announced(self, finding: Finding) -> Finding:
+    def _unless_announced(self, result: ProbeResult) -> ProbeResult:
         """Take a failure for what it is, unless the engine or its launcher has announced its end."""
         self._has_announced |= self._files.is_told_to_end
-        return Finding.AWAITED if self._has_announced else finding
+        return ProbeResult.AWAITED if self._has_announced else result
 
     async def _learn(self) -> None:
         """Ask a newly ready engine what it serves; an engine that does not say is served all the same."""
@@ -209,16 +209,17 @@ class Upstream:
         length = served.get(self.name)
         self.max_model_len = length if isinstance(length, int) else 0
 
-    def _held_s(self) -> float:
+    def lasted_s(self) -> float:
+        """How long the present state has lasted."""
         return asyncio.get_running_loop().time() - self.since
 
-    def _enter(self, standing: Standing) -> None:
-        before, self.standing = self.state, standing
-        if standing.state is State.READY:
+    def _enter(self, entered: EngineState) -> None:
+        before, self.engine_state = self.state, entered
+        if entered.state is State.READY:
             self._has_announced = False
-        if standing.state is not before:
+        if entered.state is not before:
             self.since = asyncio.get_running_loop().time()
-            log_event(f"upstream.{standing.state}", model=self.name, was=before, last_error=self.last_error)
+            log_event(f"upstream.{entered.state}", model=self.name, was=before, last_error=self.last_error)
             self._tell()
 
     def _tell(self) -> None:

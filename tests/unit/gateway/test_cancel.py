@@ -31,11 +31,11 @@ async def leave(writer: asyncio.StreamWriter, how: str) -> float:
 async def assert_cancelled(stage: Stage, engine: FakeEngine, left: float) -> None:
     await eventually(lambda: engine.received[0].cancelled_at is not None)
     assert (engine.received[0].cancelled_at or 0) - left < WITHIN_S
-    figures = stage.gateway.stats.of("a")
-    await eventually(lambda: figures.in_flight == 0 and len(stage.gateway.exchanges) == 0)
-    assert (figures.cancelled, figures.errors) == (1, 0)
+    await eventually(lambda: stage.stats().in_flight == 0 and len(stage.gateway.requests) == 0)
+    stats = stage.stats()
+    assert (stats.cancelled_total, stats.errors_total) == (1, 0)
     assert b'gateway_cancelled_total{model="a",route="/v1/chat/completions"} 1.0' in stage.gateway.metrics.exposition(
-        stage.gateway.fleet.upstreams.values(), stage.gateway.stats
+        stage.gateway.fleet.upstreams.values(), stage.gateway.requests
     )
 
 
@@ -85,9 +85,9 @@ async def test_a_client_that_leaves_while_sending_is_forgotten(tmp_path: Path) -
     async with staged(tmp_path, engine) as stage:
         _, writer = await asyncio.open_connection("127.0.0.1", stage.port)
         writer.write(request_bytes()[:-5])
-        await eventually(lambda: len(stage.gateway.exchanges) == 1)
+        await eventually(lambda: len(stage.gateway.requests) == 1)
         writer.close()
-        await eventually(lambda: len(stage.gateway.exchanges) == 0)
+        await eventually(lambda: len(stage.gateway.requests) == 0)
     assert not engine.received
 
 
@@ -97,7 +97,7 @@ async def test_a_stalled_client_is_cut_off_after_the_idle_time(tmp_path: Path) -
         _, writer = await asyncio.open_connection("127.0.0.1", stage.port, limit=1024)
         writer.write(request_bytes(stream=True))
         await eventually(lambda: bool(engine.received))
-        await eventually(lambda: len(stage.gateway.exchanges) == 0, within_s=4)
+        await eventually(lambda: len(stage.gateway.requests) == 0, within_s=4)
         await eventually(lambda: engine.received[0].cancelled_at is not None)
         writer.close()
 
@@ -116,7 +116,7 @@ async def test_many_leaving_clients_leak_no_task_and_no_connection(tmp_path: Pat
         await eventually(lambda: all(received.cancelled_at for received in engine.received))
         assert len(engine.received) == 40
         await eventually(lambda: len(asyncio.all_tasks()) <= before)
-        assert stage.gateway.stats.of("a").in_flight == 0
+        assert stage.stats().in_flight == 0
         engine.token_delay_s = 0
         async with stage.chat(stream=True) as answer:
             assert (await answer.read()).endswith(b"data: [DONE]\n\n")

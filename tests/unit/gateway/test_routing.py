@@ -1,18 +1,22 @@
 """Which engine a request reaches, what it is told, and what a request without an engine is answered."""
 
 import json
+import sys
 from pathlib import Path
+from types import FrameType
 
 import openai
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway import fleet
 from gateway.config import GatewayConfig
-from gateway.registry import registry_of
+from gateway.fleet import registry_of
 from tests.support.fakes.engine import FakeEngine
-from tests.unit.gateway.test_stage import CHAT, config_json, gateway_on_stage, staged
+from tests.unit.gateway.test_stage import CHAT, config_json, eventually, gateway_on_stage, staged
 
+GATEWAY = Path(fleet.__file__).parent
 NAMES = st.from_regex(r"[a-z0-9][a-z0-9_-]{0,6}", fullmatch=True)
 
 
@@ -165,3 +169,34 @@ async def test_an_adapter_is_listed_asked_and_answered_under_its_own_name(tmp_pa
             assert answer.headers["X-Served-Model"] == "a"
         assert json.loads(engine.received[1].body)["model"] == "a"
         assert list((await stage.json("/stats"))["models"]) == ["a"]
+
+
+async def test_a_request_passes_ten_files_from_its_socket_to_its_engine(tmp_path: Path) -> None:
+    """Those in which a function runs before the engine has it. The first one listens and has the table of routes."""
+    engine, passed = FakeEngine(name="a"), ["server"]
+
+    def note(frame: FrameType, event: str, _: object) -> None:
+        file = Path(frame.f_code.co_filename)
+        if event == "call" and file.parent == GATEWAY and not engine.received and file.stem not in passed:
+            passed.append(file.stem)
+
+    async with staged(tmp_path, engine, timeouts={"probe_interval_s": 60}) as stage:
+        await eventually(lambda: stage.gateway.fleet.upstreams["a"].state == "ready")
+        sys.setprofile(note)
+        try:
+            async with stage.chat(stream=True) as answer:
+                await answer.read()
+        finally:
+            sys.setprofile(None)
+    assert passed == [
+        "server",
+        "app",
+        "headers",
+        "request_context",
+        "keys",
+        "proxy",
+        "body",
+        "fleet",
+        "restart_queue",
+        "upstream",
+    ]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import ApiError
-from gateway.sse import HELD_BYTES, EventStream
+from gateway.sse import WHOLE_EVENT_BYTES, EventStream
 
 ERROR = ApiError(502, "upstream_error", "gone")
 EVENTS = st.sampled_from([b'data: {"a":1}\n\n', b": ping\n\n", b"event: x\r\ndata: 1\r\n\r\n", b"data: x\r\r", b"\n\n"])
@@ -67,7 +67,7 @@ def test_whole_events_pass_as_the_very_object_that_arrived() -> None:
 
 def test_a_giant_event_is_passed_on_in_parts_and_closed_when_it_breaks() -> None:
     stream = EventStream()
-    torso = b"data: " + b"x" * HELD_BYTES
+    torso = b"data: " + b"x" * WHOLE_EVENT_BYTES
     assert stream.feed(torso) == torso
     assert stream.interruption(ERROR, "/v1/completions").startswith(b"\n\ndata: {")
 

@@ -14,9 +14,10 @@ import aiohttp
 import openai
 from aiohttp import web
 
+from agent.running import ModelStats
+from gateway.app import Gateway
 from gateway.config_file import parse_config
 from gateway.fleet import Fleet
-from gateway.gateway import Gateway
 from gateway.server import runner_of
 from tests.support.fakes.engine import FakeEngine, running
 
@@ -40,6 +41,10 @@ class Stage:
     def chat(self, model: str | None = "a", **more: Any) -> Any:
         """Post a chat request."""
         return self.session.post(CHAT, json={"model": model, "messages": [], **more})
+
+    def stats(self, model: str = "a") -> ModelStats:
+        """Return what /stats would show of a model now."""
+        return self.gateway.metrics.stats(self.gateway.fleet.upstreams[model], self.gateway.requests)
 
     async def json(self, path: str) -> Any:
         """Return the JSON at a path, whatever the status."""

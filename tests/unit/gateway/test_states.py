@@ -6,64 +6,64 @@ from pathlib import Path
 import pytest
 
 from gateway import __version__
-from gateway.probe import DRAIN_HOLD_S, Finding, Standing, State, next_standing
+from gateway.probe import DRAIN_LASTS_S, EngineState, ProbeResult, State, next_state
 from tests.support.fakes.engine import FakeEngine, running
 from tests.unit.gateway.test_stage import Stage, config_json, eventually, gateway_on_stage, staged
 
 L, R, U, D = State.LOADING, State.READY, State.UNREACHABLE, State.DRAINING
 TABLE = [
     # from, what the probe found, to
-    (L, Finding.HEALTHY, R),
-    (L, Finding.UNHEALTHY, L),
-    (L, Finding.SILENT, L),
-    (L, Finding.REFUSED, L),
-    (L, Finding.ABSENT, L),
-    (L, Finding.REPLACED, L),
-    (R, Finding.HEALTHY, R),
-    (R, Finding.UNHEALTHY, U),
-    (R, Finding.SILENT, R),
-    (R, Finding.REFUSED, U),
-    (R, Finding.ABSENT, L),
-    (R, Finding.REPLACED, L),
-    (U, Finding.HEALTHY, R),
-    (U, Finding.UNHEALTHY, U),
-    (U, Finding.SILENT, U),
-    (U, Finding.REFUSED, U),
-    (U, Finding.ABSENT, L),
-    (U, Finding.REPLACED, L),
-    (D, Finding.HEALTHY, D),
-    (D, Finding.UNHEALTHY, D),
-    (D, Finding.SILENT, D),
-    (D, Finding.REFUSED, L),
-    (D, Finding.ABSENT, L),
-    (D, Finding.REPLACED, L),
-    *((before, Finding.LEAVING, D) for before in State),
-    *((before, Finding.AWAITED, L) for before in State),
+    (L, ProbeResult.HEALTHY, R),
+    (L, ProbeResult.UNHEALTHY, L),
+    (L, ProbeResult.SILENT, L),
+    (L, ProbeResult.REFUSED, L),
+    (L, ProbeResult.ABSENT, L),
+    (L, ProbeResult.REPLACED, L),
+    (R, ProbeResult.HEALTHY, R),
+    (R, ProbeResult.UNHEALTHY, U),
+    (R, ProbeResult.SILENT, R),
+    (R, ProbeResult.REFUSED, U),
+    (R, ProbeResult.ABSENT, L),
+    (R, ProbeResult.REPLACED, L),
+    (U, ProbeResult.HEALTHY, R),
+    (U, ProbeResult.UNHEALTHY, U),
+    (U, ProbeResult.SILENT, U),
+    (U, ProbeResult.REFUSED, U),
+    (U, ProbeResult.ABSENT, L),
+    (U, ProbeResult.REPLACED, L),
+    (D, ProbeResult.HEALTHY, D),
+    (D, ProbeResult.UNHEALTHY, D),
+    (D, ProbeResult.SILENT, D),
+    (D, ProbeResult.REFUSED, L),
+    (D, ProbeResult.ABSENT, L),
+    (D, ProbeResult.REPLACED, L),
+    *((before, ProbeResult.LEAVING, D) for before in State),
+    *((before, ProbeResult.AWAITED, L) for before in State),
 ]
 
 
-@pytest.mark.parametrize(("before", "finding", "after"), TABLE)
-def test_a_probe_changes_the_state(before: State, finding: Finding, after: State) -> None:
-    assert next_standing(Standing(state=before), finding, held_s=0.0).state is after
+@pytest.mark.parametrize(("before", "result", "after"), TABLE)
+def test_a_probe_changes_the_state(before: State, result: ProbeResult, after: State) -> None:
+    assert next_state(EngineState(state=before), result, lasted_s=0.0).state is after
 
 
 def test_the_table_names_every_case() -> None:
-    assert {(before, finding) for before, finding, _ in TABLE} == {(s, f) for s in State for f in Finding}
+    assert {(before, result) for before, result, _ in TABLE} == {(s, f) for s in State for f in ProbeResult}
 
 
 def test_an_engine_that_misses_one_probe_stays_ready_and_one_that_misses_three_does_not() -> None:
-    standing = Standing(state=R)
+    engine_state = EngineState(state=R)
     states = []
-    for finding in (Finding.SILENT, Finding.SILENT, Finding.HEALTHY, *[Finding.SILENT] * 3):
-        standing = next_standing(standing, finding, held_s=0.0)
-        states.append(standing.state)
+    for result in (ProbeResult.SILENT, ProbeResult.SILENT, ProbeResult.HEALTHY, *[ProbeResult.SILENT] * 3):
+        engine_state = next_state(engine_state, result, lasted_s=0.0)
+        states.append(engine_state.state)
     assert states == [R, R, R, R, R, U]
 
 
 def test_a_healthy_answer_of_a_draining_engine_is_believed_only_after_a_while() -> None:
-    standing = Standing(state=D)
-    assert next_standing(standing, Finding.HEALTHY, held_s=DRAIN_HOLD_S - 0.1).state is D
-    assert next_standing(standing, Finding.HEALTHY, held_s=DRAIN_HOLD_S).state is R
+    engine_state = EngineState(state=D)
+    assert next_state(engine_state, ProbeResult.HEALTHY, lasted_s=DRAIN_LASTS_S - 0.1).state is D
+    assert next_state(engine_state, ProbeResult.HEALTHY, lasted_s=DRAIN_LASTS_S).state is R
 
 
 def state(stage: Stage) -> State:

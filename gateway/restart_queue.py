@@ -4,16 +4,16 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from gateway.app import Gateway
 from gateway.errors import EngineLeavingError, model_not_found, model_restarting
-from gateway.exchange import Exchange
-from gateway.gateway import Gateway
+from gateway.request_context import RequestContext
 from gateway.upstream import Upstream
 
 Answer = TypeVar("Answer")
 
 
 async def asked_when_ready(
-    gateway: Gateway, exchange: Exchange, model: str, ask: Callable[[Upstream], Awaitable[Answer]]
+    gateway: Gateway, context: RequestContext, model: str, ask: Callable[[Upstream], Awaitable[Answer]]
 ) -> Answer:
     """Ask a model's engine; when it leaves for a restart before it has begun to answer, ask its successor.
 
@@ -29,7 +29,7 @@ async def asked_when_ready(
         if (refusal := upstream.refusal()) and not upstream.is_restarting:
             raise refusal
         if refusal:
-            await _wait(gateway, exchange, upstream, until_s)
+            await _wait(gateway, context, upstream, until_s)
             continue
         try:
             return await ask(upstream)
@@ -38,22 +38,21 @@ async def asked_when_ready(
                 raise leaving.refusal from leaving.__cause__
 
 
-async def _wait(gateway: Gateway, exchange: Exchange, upstream: Upstream, until_s: float) -> None:
+async def _wait(gateway: Gateway, context: RequestContext, upstream: Upstream, until_s: float) -> None:
     """Wait until the engine's state changes, counted as waiting."""
     loop = asyncio.get_running_loop()
-    stats, timeouts = gateway.stats.of(upstream.name), gateway.fleet.config.timeouts
-    if loop.time() >= until_s or (not exchange.was_held and stats.held >= gateway.fleet.config.max_held):
-        raise model_restarting(upstream.name)
-    if not exchange.was_held:
-        exchange.was_held = True
-        stats.held_total += 1
-        gateway.metrics.held_total.labels(upstream.name).inc()
-    stats.held += 1
+    config, name = gateway.fleet.config, upstream.name
+    if loop.time() >= until_s or (not context.was_queued and gateway.requests.queued(name) >= config.max_held):
+        raise model_restarting(name)
+    if not context.was_queued:
+        context.was_queued = True
+        gateway.metrics.count_queued(name)
+    context.is_queued = True
     try:
         async with asyncio.timeout_at(until_s):
             await upstream.changed()
     except TimeoutError:
-        raise model_restarting(upstream.name) from None
+        raise model_restarting(name) from None
     finally:
-        stats.held -= 1
-    exchange.extend(timeouts.response_s)  # the wait is ours: the engine has all of its time
+        context.is_queued = False
+    context.extend(config.timeouts.response_s)  # the wait is ours: the engine has all of its time

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.events import event_line
-from gateway.exchange import Exchange
-from gateway.stats import WINDOW, ModelStats, percentile
+from gateway.metrics import WINDOW, Unexported, percentile
+from gateway.request_context import RequestContext
 from tests.support.fakes.engine import FakeEngine
 from tests.unit.gateway.test_stage import CHAT, staged
 
@@ -24,12 +24,12 @@ def test_percentiles_are_nearest_rank() -> None:
 
 
 def test_the_window_of_a_busy_model_stays_bounded() -> None:
-    stats = ModelStats()
+    stats = Unexported()
     for _ in range(WINDOW + 100):
-        stats.count(
-            duration_s=1.0, ttfb_s=0.5, is_error=False, is_cancelled=False, is_interrupted=False, events=0, size=0
-        )
-    assert (stats.requests, len(stats.latencies_s), len(stats.first_bytes_s)) == (WINDOW + 100, WINDOW, WINDOW)
+        context = RequestContext(request_id="1", method="POST", route=CHAT, status=200)
+        context.sent(1)
+        stats.count(context)
+    assert (stats.size, len(stats.latencies_s), len(stats.first_bytes_s)) == (WINDOW + 100, WINDOW, WINDOW)
 
 
 def test_times_are_finer_than_the_event_loops_clock() -> None:
@@ -40,10 +40,10 @@ def test_times_are_finer_than_the_event_loops_clock() -> None:
             return 0.0
 
     async def first_byte_s() -> float:
-        exchange = Exchange(request_id="1", method="POST", route=CHAT)
+        context = RequestContext(request_id="1", method="POST", route=CHAT)
         time.sleep(0.001)
-        exchange.sent(1)
-        return (exchange.first_byte or 0.0) - exchange.started
+        context.sent(1)
+        return context.ttfb_s or 0.0
 
     with asyncio.Runner(loop_factory=StandingClock) as runner:
         assert 0.0005 < runner.run(first_byte_s()) < 0.1

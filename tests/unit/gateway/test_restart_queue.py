@@ -35,7 +35,7 @@ async def status(stage: Stage, **more: Any) -> int:
 
 
 def figures(stage: Stage) -> tuple[int, int]:
-    stats = stage.gateway.stats.of("a")
+    stats = stage.stats()
     return stats.held, stats.held_total
 
 
@@ -76,7 +76,7 @@ async def test_a_client_that_leaves_waits_no_longer(tmp_path: Path) -> None:
         await eventually(lambda: figures(stage) == (1, 1))
         waiting.cancel()
         await eventually(lambda: figures(stage) == (0, 1))
-        assert stage.gateway.stats.of("a").cancelled == 1
+        assert stage.stats().cancelled_total == 1
 
 
 async def test_an_engine_that_went_without_a_word_is_not_waited_for(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ async def test_a_later_failure_is_not_taken_for_the_restart_before_it(tmp_path: 
 
 
 async def test_a_request_that_a_draining_engine_refuses_goes_to_its_successor(tmp_path: Path) -> None:
-    """The engine says so before its launcher's notice was seen: nothing was worked on, so it may be asked again."""
+    """The engine says so before its launcher's marker was seen: nothing was worked on, so it may be asked again."""
     old, new = FakeEngine(name="a", failure="draining"), FakeEngine(name="a")
     socket = tmp_path / "a.sock"
     async with gateway_on_stage(config_json(tmp_path, "a")) as stage:

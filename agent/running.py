@@ -1,0 +1,93 @@
+"""What runs, in its own words: an engine by its launcher's record, the gateway by GET /stats."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+from agent.message import Message
+
+
+class Report(Message):
+    """What a running process says. Before schemas had names, it named none."""
+
+    @classmethod
+    def from_data(cls, document: object) -> Self:
+        """Read one. Raises MessageError."""
+        return super().from_data({"schema": cls.SCHEMA, **document} if isinstance(document, dict) else document)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineRecord(Report):
+    """<root>/run/<engine>.json: what a launcher runs, and how the processes of its engine are recognised."""
+
+    SCHEMA: ClassVar[str] = "axion.engine-record/1"
+
+    pid: int
+    """Of the launcher."""
+    start_ticks: "int | None" = None
+    """Its start: with its pid, a name that no other process of this boot has."""
+    started_at: str
+    release: str
+    """The directory, not a link to it."""
+    unit_digest: str
+    boot_id: str
+    session: int
+    """Of the engine's processes."""
+    session_start_ticks: "int | None" = None
+    """Start of the process that leads it."""
+    stdout: str = ""
+    """The pipe or socket that they write to; empty for a file or a terminal, which others share."""
+
+
+@dataclass(frozen=True)
+class Percentiles:
+    """Of the last requests that succeeded, in seconds; None where there was none."""
+
+    p50: "float | None"
+    p95: "float | None"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelStats:
+    """One served model. Totals begin with the gateway's process, and outlive a reload."""
+
+    state: str
+    since: float
+    """Seconds since 1970."""
+    last_error: "str | None"
+    in_flight: int
+    requests_total: int
+    errors_total: int
+    cancelled_total: int
+    interrupted_total: int
+    held: int
+    """Requests that wait now for an engine being restarted."""
+    held_total: int
+    streamed_events_total: int
+    sent_bytes_total: int
+    latency_s: Percentiles
+    time_to_first_byte_s: Percentiles
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatewayStats(Report):
+    """GET /stats: a superset of what earlier servers showed."""
+
+    SCHEMA: ClassVar[str] = "axion.gateway-stats/1"
+
+    models_loaded: tuple[str, ...]
+    models_available: tuple[str, ...]
+    config: Mapping[str, Any]
+    """Without paths, and with the switches that earlier servers reported."""
+    config_digest: str
+    config_error: "str | None"
+    """Why the last reload changed nothing."""
+    unit_digest: "str | None"
+    """Of the release that the process runs; None in a checkout."""
+    pid: int
+    version: str
+    uptime_s: float
+    is_draining: bool
+    rss_bytes: int
+    ram_usage_percent: float
+    models: Mapping[str, ModelStats]
