@@ -3,7 +3,6 @@
 from pathlib import Path as FilePath
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from deployment.checkpoint.facts import Checkpoint
@@ -44,13 +43,7 @@ def parse_deployment(text: str, file: str, lock: ModelLock, directory: FilePath 
 
 def read_document(text: str, file: str) -> Document:
     """Read a models file as plain data. Raises ConfigError where it is not YAML, or no mapping."""
-    try:
-        document = parse_document(text, file)
-    except yaml.MarkedYAMLError as error:
-        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ConfigError([f"{file}{line}: not YAML, got {error.problem}. Correct the line."]) from None
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise ConfigError([f"{file}: not YAML, got {error}. Correct it."]) from None
+    document = parse_document(text, file)
     if not isinstance(document.data, dict):
         raise ConfigError([f"{file}: not a mapping, got {shown(document.data)}. Give models: and default_model:."])
     return document
@@ -61,9 +54,7 @@ class _Reader:
 
     def __init__(self, document: Document, lock: ModelLock, directory: FilePath | None) -> None:
         self.document, self.lock, self.directory = document, lock, directory
-        self.problems = [
-            f"{document.where(path)}: written twice, got two values. Keep one." for path in document.duplicates
-        ]
+        self.problems = document.problems()
 
     def read(self) -> Deployment:
         data = self.document.data
