@@ -1,5 +1,6 @@
 """Read models.yaml into a Deployment, or report everything that is wrong with it at once."""
 
+import re
 from pathlib import Path as FilePath
 from typing import Any, TypeVar
 
@@ -9,10 +10,11 @@ from deployment.checkpoint.facts import Checkpoint
 from deployment.checkpoint.lock import ModelLock, lock_path, read_lock
 from deployment.document import Document, Path, parse_document
 from deployment.errors import ConfigError
+from deployment.frozen import MODEL_NAME
 from deployment.models.chat_template import read_chat_template
 from deployment.models.option_rules import parser_problems
 from deployment.models.rules import findings
-from deployment.models.spec import NAME_ADAPTER, Deployment, Gateway, Host, Model, ModelsFile, Served, Weights
+from deployment.models.spec import Deployment, Gateway, Host, Model, ModelsFile, Served, Weights
 from deployment.problems import NAME_RULE, describe, shown, unknown_key
 
 T = TypeVar("T", bound=BaseModel)
@@ -148,8 +150,4 @@ def _weights(model: Any) -> Weights | None:
 
 def is_name(name: Any) -> bool:
     """Whether a model may be called so."""
-    try:
-        NAME_ADAPTER.validate_python(name)
-    except ValidationError:
-        return False
-    return True
+    return isinstance(name, str) and re.fullmatch(MODEL_NAME, name) is not None
