@@ -2,7 +2,6 @@
 
 import pulumi
 
-from deployment.stack.catalog import load_catalog
 from infra.alerts import Alerts, AlertsArgs
 from infra.budget import Budget, BudgetArgs
 from infra.configuration import checked_stack, secret_values
@@ -45,7 +44,7 @@ store = ModelStore(
         project=settings.project,
         region=settings.region,
         zones={name: settings.zone_of(name) for name in settings.hosts},
-        disks={name: disks["data"] for name, disks in checked.disks.items()},
+        disks={name: host.data_disk for name, host in checked.hosts.items()},
         bucket=settings.bucket,
         deletable=settings.delete_data,
         kms_key=settings.kms_key,
@@ -73,12 +72,9 @@ for name, host in settings.hosts.items():
             naming=naming,
             host=name,
             zone=settings.zone_of(name),
-            settings=host,
-            shape=checked.shapes[name],
-            boot_disk=checked.disks[name]["boot"],
+            machine=checked.hosts[name],
             data_disk=store.disks[name].self_link,
             data_disk_id=store.disks[name].disk_id,
-            image=host.image or load_catalog().images.default,
             subnetwork=network.subnetwork,
             egress=network.egress,
             email=identity.email,

@@ -1,10 +1,12 @@
 """A YAML file as plain data that still knows on which line each key stands."""
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
+
+from deployment.errors import ConfigError
 
 Path = tuple[str | int, ...]
 
@@ -15,8 +17,12 @@ class Document:
 
     file: str
     data: Any
-    lines: Mapping[Path, int]
-    duplicates: tuple[Path, ...]
+    lines: Mapping[Path, int] = field(default_factory=dict)
+    duplicates: tuple[Path, ...] = ()
+
+    def problems(self) -> list[str]:
+        """What is wrong with it, whatever it means."""
+        return [f"{self.where(path)}: written twice, got two values. Keep one." for path in self.duplicates]
 
     def where(self, path: Path) -> str:
         """Name a place as `models.yaml:12 models.phi.cores`, at the nearest line that exists."""
@@ -31,9 +37,18 @@ class Document:
 def parse_document(text: str, file: str) -> Document:
     """Parse one YAML document. PyYAML keeps the last of two equal keys in silence; here both are known.
 
-    Raises yaml.YAMLError where the text is not YAML.
+    Raises ConfigError where the text is not YAML.
     """
-    loader = yaml.SafeLoader(text)
+    try:
+        return _parsed(yaml.SafeLoader(text), file)
+    except yaml.MarkedYAMLError as error:
+        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise ConfigError([f"{file}{line}: not YAML, got {error.problem}. Correct the line."]) from None
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise ConfigError([f"{file}: not YAML, got {error}. Correct it."]) from None
+
+
+def _parsed(loader: yaml.SafeLoader, file: str) -> Document:
     try:
         root = loader.get_single_node()
         lines: dict[Path, int] = {}

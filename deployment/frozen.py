@@ -6,7 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Count = Annotated[int, Field(gt=0, strict=True)]
 Switch = Annotated[bool, Field(strict=True)]
-ModelName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,30}$")]
+MODEL_NAME = r"^[a-z0-9][a-z0-9_-]{0,30}$"
+ModelName = Annotated[str, Field(pattern=MODEL_NAME)]
 
 
 class Frozen(BaseModel):

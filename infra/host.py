@@ -7,7 +7,7 @@ import pulumi
 from pulumi_gcp import compute
 
 from deployment.stack.catalog import Shape
-from deployment.stack.pricing import DiskUse
+from deployment.stack.one_host import OneHost
 from deployment.stack.settings import HostSettings
 from infra.naming import Naming, disk_key, owned_by
 from infra.startup import DATA_DEVICE
@@ -20,17 +20,14 @@ DISK_KEY = "axion-data-disk"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AxionHostArgs:
-    """What a host needs to know. `image` is the catalog's unless the settings name one."""
+    """What a host needs to know."""
 
     naming: Naming
     host: str
     zone: str
-    settings: HostSettings
-    shape: Shape
-    boot_disk: DiskUse
+    machine: OneHost
     data_disk: pulumi.Output[str]
     data_disk_id: pulumi.Output[str]
-    image: str
     subnetwork: pulumi.Output[str]
     egress: pulumi.Resource | None
     """The way out. Without it the startup script could install nothing; a component hands no dependency down."""
@@ -52,7 +49,7 @@ class AxionHost(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: AxionHostArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("axion:infra:AxionHost", name, None, opts)
-        self._address = self._reserved(name, args) if args.settings.public_ip is not None else None
+        self._address = self._reserved(name, args) if args.machine.settings.public_ip is not None else None
         instance = self._instance(name, args, self._boot_disk(name, args))
         if args.stop_role is not None:
             compute.InstanceIAMMember(
@@ -81,12 +78,12 @@ class AxionHost(pulumi.ComponentResource):
 
     def _boot_disk(self, name: str, args: AxionHostArgs) -> compute.Disk:
         """A disk of its own: an image that is missing or not for Arm is refused here, while the old instance runs."""
-        disk, mark = args.boot_disk, image_mark(args.settings)
+        disk, mark = args.machine.boot_disk, image_mark(args.machine.settings)
         return compute.Disk(
             "-".join((f"{name}-boot", *mark)),
             name=args.naming.name("boot", args.host, *mark),
             zone=args.zone,
-            image=args.image,
+            image=args.machine.image,
             architecture="ARM64",
             type=disk.type,
             size=disk.size_gib,
@@ -100,7 +97,7 @@ class AxionHost(pulumi.ComponentResource):
         )
 
     def _instance(self, name: str, args: AxionHostArgs, boot: compute.Disk) -> compute.Instance:
-        naming, settings = args.naming, args.settings
+        naming, settings = args.naming, args.machine.settings
         labels = naming.labelled("host")
         return compute.Instance(
             f"{name}-instance",
@@ -112,7 +109,7 @@ class AxionHost(pulumi.ComponentResource):
             boot_disk=compute.InstanceBootDiskArgs(source=boot.self_link, auto_delete=False, device_name="axion-boot"),
             attached_disks=[compute.InstanceAttachedDiskArgs(source=args.data_disk, device_name=DATA_DEVICE)],
             network_interfaces=[_interface(args, self._address)],
-            scheduling=_scheduling(settings, args.shape),
+            scheduling=_scheduling(settings, args.machine.shape),
             service_account=compute.InstanceServiceAccountArgs(email=args.email, scopes=SCOPES),
             shielded_instance_config=compute.InstanceShieldedInstanceConfigArgs(
                 enable_secure_boot=args.secure_boot, enable_vtpm=True, enable_integrity_monitoring=True
@@ -168,7 +165,7 @@ def _interface(args: AxionHostArgs, address: compute.Address | None) -> compute.
     ]
     return compute.InstanceNetworkInterfaceArgs(
         subnetwork=args.subnetwork,
-        nic_type=args.shape.nic_type,
+        nic_type=args.machine.shape.nic_type,
         access_configs=external,
     )
 

@@ -1,5 +1,7 @@
 """The parts of a model's stanza that say more than one value: speculation, kernels, adapters, parsers."""
 
+from collections.abc import Collection
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, JsonValue, WithJsonSchema
@@ -8,15 +10,9 @@ from deployment.checkpoint.families import REASONING_PARSERS, TOOL_CALL_PARSERS
 from deployment.frozen import Count, Frozen, Switch
 
 
-def _tool_call_parser(value: str) -> str:
-    if value not in TOOL_CALL_PARSERS:
-        raise ValueError("not a tool parser of vLLM 0.32")
-    return value
-
-
-def _reasoning_parser(value: str) -> str:
-    if value not in REASONING_PARSERS:
-        raise ValueError("not a reasoning parser of vLLM 0.32")
+def _parser(known: Collection[str], what: str, value: str) -> str:
+    if value not in known:
+        raise ValueError(f"not a {what} parser of vLLM 0.32")
     return value
 
 
@@ -32,10 +28,14 @@ def _argument(value: Any) -> Any:
 
 
 ToolCallParser = Annotated[
-    str, AfterValidator(_tool_call_parser), WithJsonSchema({"type": "string", "enum": list(TOOL_CALL_PARSERS)})
+    str,
+    AfterValidator(partial(_parser, TOOL_CALL_PARSERS, "tool")),
+    WithJsonSchema({"type": "string", "enum": list(TOOL_CALL_PARSERS)}),
 ]
 ReasoningParser = Annotated[
-    str, AfterValidator(_reasoning_parser), WithJsonSchema({"type": "string", "enum": list(REASONING_PARSERS)})
+    str,
+    AfterValidator(partial(_parser, REASONING_PARSERS, "reasoning")),
+    WithJsonSchema({"type": "string", "enum": list(REASONING_PARSERS)}),
 ]
 ExtraArgument = Annotated[JsonValue, AfterValidator(_argument), WithJsonSchema({})]
 

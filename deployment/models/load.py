@@ -1,19 +1,20 @@
 """Read models.yaml into a Deployment, or report everything that is wrong with it at once."""
 
+import re
 from pathlib import Path as FilePath
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from deployment.checkpoint.facts import Checkpoint
 from deployment.checkpoint.lock import ModelLock, lock_path, read_lock
 from deployment.document import Document, Path, parse_document
 from deployment.errors import ConfigError
+from deployment.frozen import MODEL_NAME
 from deployment.models.chat_template import read_chat_template
 from deployment.models.option_rules import parser_problems
 from deployment.models.rules import findings
-from deployment.models.spec import NAME_ADAPTER, Deployment, Gateway, Host, Model, ModelsFile, Served, Weights
+from deployment.models.spec import Deployment, Gateway, Host, Model, ModelsFile, Served, Weights
 from deployment.problems import NAME_RULE, describe, shown, unknown_key
 
 T = TypeVar("T", bound=BaseModel)
@@ -44,13 +45,7 @@ def parse_deployment(text: str, file: str, lock: ModelLock, directory: FilePath 
 
 def read_document(text: str, file: str) -> Document:
     """Read a models file as plain data. Raises ConfigError where it is not YAML, or no mapping."""
-    try:
-        document = parse_document(text, file)
-    except yaml.MarkedYAMLError as error:
-        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ConfigError([f"{file}{line}: not YAML, got {error.problem}. Correct the line."]) from None
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise ConfigError([f"{file}: not YAML, got {error}. Correct it."]) from None
+    document = parse_document(text, file)
     if not isinstance(document.data, dict):
         raise ConfigError([f"{file}: not a mapping, got {shown(document.data)}. Give models: and default_model:."])
     return document
@@ -61,9 +56,7 @@ class _Reader:
 
     def __init__(self, document: Document, lock: ModelLock, directory: FilePath | None) -> None:
         self.document, self.lock, self.directory = document, lock, directory
-        self.problems = [
-            f"{document.where(path)}: written twice, got two values. Keep one." for path in document.duplicates
-        ]
+        self.problems = document.problems()
 
     def read(self) -> Deployment:
         data = self.document.data
@@ -157,8 +150,4 @@ def _weights(model: Any) -> Weights | None:
 
 def is_name(name: Any) -> bool:
     """Whether a model may be called so."""
-    try:
-        NAME_ADAPTER.validate_python(name)
-    except ValidationError:
-        return False
-    return True
+    return isinstance(name, str) and re.fullmatch(MODEL_NAME, name) is not None

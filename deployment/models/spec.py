@@ -48,7 +48,6 @@ def _distinct(value: tuple[str, ...]) -> tuple[str, ...]:
 SIZE = "a size with its unit, such as 512MiB or 12GiB"
 Size = Annotated[ByteSize, BeforeValidator(_whole_bytes), AfterValidator(_positive)]
 SIZE_ADAPTER: TypeAdapter[ByteSize] = TypeAdapter(Size)
-NAME_ADAPTER: TypeAdapter[str] = TypeAdapter(ModelName)
 # What a client may send as "model" besides the canonical name: hub ids and Ollama tags hold / : and dots.
 Alias = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,95}$")]
 

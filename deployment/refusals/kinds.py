@@ -8,6 +8,7 @@ from enum import Enum
 from functools import cache
 from pathlib import Path
 from pkgutil import resolve_name
+from typing import Any
 
 from deployment.refusals.next_steps import found
 
@@ -78,7 +79,12 @@ def _said(how: Mapping[str, str], text: str) -> str:
 
 
 @cache
+def table() -> Mapping[str, Any]:
+    """What refusals.toml says."""
+    return tomllib.loads(Path(__file__).with_name("refusals.toml").read_text(encoding="utf-8"))
+
+
+@cache
 def refusals() -> tuple[Refusal, ...]:
     """Every entry, in the order in which they are tried."""
-    table = tomllib.loads(Path(__file__).with_name("refusals.toml").read_text(encoding="utf-8"))
-    return tuple(Refusal(**entry) for entry in table["refusal"])
+    return tuple(Refusal(**entry) for entry in table()["refusal"])

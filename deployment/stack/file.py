@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from deployment.document import Document, Path, parse_document
@@ -56,9 +55,9 @@ class Reading:
 def read_pulumi(stack: str, values: Mapping[str, str], secret_keys: frozenset[str], directory: FilePath) -> Reading:
     """Read what Pulumi hands a program; the stack's file, where there is one, lends its line numbers."""
     file = directory / f"Pulumi.{stack}.yaml"
-    document = Document(file.name, {}, {}, ())
+    document = Document(file.name, {})
     if file.is_file():
-        document = _document(file.read_text(encoding="utf-8"), file.name)
+        document = parse_document(file.read_text(encoding="utf-8"), file.name)
     return _read(stack, {key: _parsed(key, value) for key, value in values.items()}, document, secret_keys)
 
 
@@ -72,7 +71,7 @@ def read_file(given: str, directory: FilePath) -> Reading:
         )
         have = f"There are {', '.join(known)}" if known else "Write one, or run `pulumi stack init`"
         raise ConfigError([f"{file.name}: not found. {have}."])
-    document = _document(file.read_text(encoding="utf-8"), file.name)
+    document = parse_document(file.read_text(encoding="utf-8"), file.name)
     config = document.data.get("config") if isinstance(document.data, dict) else None
     if not isinstance(config, dict):
         raise ConfigError([f"{file.name}: no config, got {shown(config)}. Give config: with axion:hosts below it."])
@@ -81,7 +80,7 @@ def read_file(given: str, directory: FilePath) -> Reading:
 
 
 def _read(stack: str, values: Mapping[str, Any], document: Document, secret_keys: frozenset[str]) -> Reading:
-    problems = [f"{document.where(path)}: written twice, got two values. Keep one." for path in document.duplicates]
+    problems = document.problems()
     if not re.fullmatch(STACK_NAME, stack):
         rule = "Use lower-case letters and digits, starting with a letter: it is part of every name"
         problems.append(f"stack: not a usable name, got {shown(stack)}. {rule}.")
@@ -151,13 +150,6 @@ def _take_out(data: Any, path: Path) -> None:
             data.pop(part, None)
             return
         data = data[part]
-
-
-def _document(text: str, file: str) -> Document:
-    try:
-        return parse_document(text, file)
-    except yaml.YAMLError as error:
-        raise ConfigError([f"{file}: not YAML, got {error}. Correct it."]) from None
 
 
 def _parsed(key: str, value: str) -> Any:

@@ -10,15 +10,16 @@ from deployment.models.sizing import HostFacts, plan
 from deployment.models.spec import Deployment
 from deployment.problems import joined, shown
 from deployment.stack.addresses import IAP_RANGE, LARGEST_SUBNET_PREFIX, overlap, prefix_length
-from deployment.stack.catalog import Catalog, Shape, load_catalog
+from deployment.stack.catalog import Catalog, load_catalog
 from deployment.stack.data import data_problems, data_warnings
 from deployment.stack.disks import disk_problems, disk_uses, disk_warnings
 from deployment.stack.file import Reading
 from deployment.stack.labels import label_problems, label_warnings
 from deployment.stack.local_ssd import unused_disks
 from deployment.stack.minimum import image_problem
+from deployment.stack.one_host import OneHost, of_settings
 from deployment.stack.organisation import organisation_problems
-from deployment.stack.pricing import Bill, DiskUse
+from deployment.stack.pricing import Bill
 from deployment.stack.settings import HostSettings, StackSettings
 from deployment.stack.unknown import on_demand, shapes_of, stack_bill, unknowns
 
@@ -33,9 +34,7 @@ class CheckedStack:
 
     stack: str
     settings: StackSettings
-    shapes: Mapping[str, Shape]
-    disks: Mapping[str, Mapping[str, DiskUse]]
-    """Per host, what its boot and data disks are asked to be."""
+    hosts: Mapping[str, OneHost]
     deployments: Mapping[str, Deployment]
     bill: Bill
     notices: tuple[str, ...]
@@ -60,8 +59,7 @@ def check(reading: Reading, directory: FilePath) -> CheckedStack:
     return CheckedStack(
         stack=reading.stack,
         settings=settings,
-        shapes=guard.shapes,
-        disks={name: disk_uses(host, catalog) for name, host in settings.hosts.items()},
+        hosts={name: of_settings(host, guard.shapes[name], catalog) for name, host in settings.hosts.items()},
         deployments=guard.deployments,
         bill=stack_bill(settings, catalog),
         notices=tuple(guard.notices()),

@@ -10,7 +10,7 @@ from pydantic.alias_generators import to_camel
 from deployment.document import Document
 from deployment.errors import ConfigError
 from deployment.problems import describe, shown
-from deployment.stack.catalog import Shape, load_catalog
+from deployment.stack.catalog import Catalog, Shape, load_catalog
 from deployment.stack.disks import disk_problems, disk_uses
 from deployment.stack.pricing import DiskUse
 from deployment.stack.settings import HostSettings
@@ -35,13 +35,19 @@ class OneHost:
     image: str
 
 
+def of_settings(settings: HostSettings, shape: Shape, catalog: Catalog) -> OneHost:
+    """Say what follows from the settings of a host with a known machine."""
+    disks, image = disk_uses(settings, catalog), settings.image or catalog.images.default
+    return OneHost(settings=settings, shape=shape, boot_disk=disks["boot"], data_disk=disks["data"], image=image)
+
+
 def one_host(data: Mapping[str, Any]) -> OneHost:
     """Check the settings of one host. Raises ConfigError with every problem found."""
     catalog = load_catalog()
     try:
         settings = HostSettings.model_validate(data)
     except ValidationError as error:
-        raise ConfigError(describe(error, (), Document("settings", data, {}, ()), HostSettings)) from None
+        raise ConfigError(describe(error, (), Document("settings", data), HostSettings)) from None
     problems = [
         f"settings {to_camel(key)}: nothing here reads it, got {shown(getattr(settings, key))}. {instead}."
         for key, instead in OF_A_STACK.items()
@@ -51,13 +57,11 @@ def one_host(data: Mapping[str, Any]) -> OneHost:
     if shape is None:
         what = f"not an Axion machine, got {shown(settings.machine_type)}. Use one such as c4a-standard-32"
         raise ConfigError([*problems, f"settings machineType: {what}."])
-    disks = disk_uses(settings, catalog)
     problems += [
         f"settings {which}Disk{field}: {what}"
-        for which, use in disks.items()
+        for which, use in disk_uses(settings, catalog).items()
         for field, what in disk_problems(shape, which, use, catalog)
     ]
     if problems:
         raise ConfigError(problems)
-    image = settings.image or catalog.images.default
-    return OneHost(settings=settings, shape=shape, boot_disk=disks["boot"], data_disk=disks["data"], image=image)
+    return of_settings(settings, shape, catalog)

@@ -1,7 +1,8 @@
 """A series of Axion machines: its rules, where it stands, and how one of its machine types is taken apart."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
+from functools import partial
 from typing import Any, Literal
 
 from pydantic import Field
@@ -105,21 +106,15 @@ class Series(Fact):
         if match is None:
             return None
         parts = match.groupdict()
-        found = _listed(parts, self.listed.get(machine_type)) or _by_rule(parts, self)
-        found = found or (_assumed(parts, self) if assume else None)
-        if found is None:
-            return None
         named = {key: parts[key] for key in ("series", "kind", "feature", "vcpus")}
-        return Shape(machine_type=machine_type, **named, **found)
+        made = partial(Shape, machine_type=machine_type, **named)
+        listed = self.listed.get(machine_type)
+        if listed is not None and listed.vcpus == int(parts["vcpus"]):
+            return made(memory_gib=listed.memory_mib / 1024, local_ssd_disks=listed.local_ssd_disks)
+        return _by_rule(parts, self, made) or (_assumed(parts, self, made) if assume else None)
 
 
-def _listed(parts: Parts, listed: Listed | None) -> dict[str, Any] | None:
-    if listed is None or listed.vcpus != int(parts["vcpus"]):
-        return None
-    return {"memory_gib": listed.memory_mib / 1024, "local_ssd_disks": listed.local_ssd_disks}
-
-
-def _by_rule(parts: Parts, series: Series) -> dict[str, Any] | None:
+def _by_rule(parts: Parts, series: Series, made: Callable[..., Shape]) -> Shape | None:
     """A predefined type, by its class and its size."""
     kind, vcpus, metal = parts["kind"], int(parts["vcpus"]), series.metal
     if parts["memory_mib"] or kind not in series.memory_gib_per_vcpu:
@@ -127,21 +122,21 @@ def _by_rule(parts: Parts, series: Series) -> dict[str, Any] | None:
     memory = vcpus * series.memory_gib_per_vcpu[kind]
     if parts["feature"] == METAL:
         is_known = metal is not None and vcpus == metal.vcpus and kind in metal.classes
-        return {"memory_gib": memory, "egress_gbps": metal.egress_gbps} if metal and is_known else None
+        return made(memory_gib=memory, egress_gbps=metal.egress_gbps) if metal and is_known else None
     disks = series.local_ssds(kind, vcpus)
     if vcpus not in series.vcpus or (parts["feature"] and not disks):
         return None
     ssds = disks if parts["feature"] else 0
-    return {"memory_gib": memory, "egress_gbps": series.egress_gbps.get(vcpus), "local_ssd_disks": ssds}
+    return made(memory_gib=memory, egress_gbps=series.egress_gbps.get(vcpus), local_ssd_disks=ssds)
 
 
-def _assumed(parts: Parts, series: Series) -> dict[str, Any] | None:
+def _assumed(parts: Parts, series: Series, made: Callable[..., Shape]) -> Shape | None:
     """What a name says of itself: a custom type within its limits, or another size of a known class."""
     kind, vcpus, custom = parts["kind"], int(parts["vcpus"]), series.custom
     if parts["feature"]:
         return None
     if kind in series.memory_gib_per_vcpu and not parts["memory_mib"]:
-        return {"memory_gib": vcpus * series.memory_gib_per_vcpu[kind], "is_assumed": True}
+        return made(memory_gib=vcpus * series.memory_gib_per_vcpu[kind], is_assumed=True)
     if kind != CUSTOM or custom is None or not parts["memory_mib"]:
         return None
     memory_mib = int(parts["memory_mib"])
@@ -149,4 +144,4 @@ def _assumed(parts: Parts, series: Series) -> dict[str, Any] | None:
     fits = 0 < memory_mib <= custom.max_memory_gib * 1024 and memory_mib % custom.memory_step_mib == 0
     if vcpus > custom.max_vcpus or not fits or is_extended != bool(parts["ext"]):
         return None
-    return {"memory_gib": memory_mib / 1024, "is_assumed": True}
+    return made(memory_gib=memory_mib / 1024, is_assumed=True)

@@ -84,7 +84,7 @@ def read_cases(path: Path) -> list[Case]:
         try:
             cases.append(Case.model_validate(entry))
         except ValidationError as error:
-            wrong += describe(error, (name,), Document(path.name, {}, {}, ()), Case)
+            wrong += describe(error, (name,), Document(path.name, {}), Case)
         if entry.get("plain") not in (None, *names):
             wrong.append(f"{path.name} {name}.plain: no such case, got {entry['plain']}. Correct it.")
     wrong += [

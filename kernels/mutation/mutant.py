@@ -55,7 +55,7 @@ def read_mutants(folder: Path, kernels: Path) -> list[Mutant]:
             try:
                 mutants.append(Mutant.model_validate({"family": path.stem, **entry}))
             except ValidationError as error:
-                mistakes += describe(error, (f"mutant {number}",), Document(path.name, {}, {}, ()), Mutant)
+                mistakes += describe(error, (f"mutant {number}",), Document(path.name, {}), Mutant)
     for name, times in Counter(mutant.name for mutant in mutants).items():
         if times > 1:
             mistakes.append(f"{name}: a name of its own, got it {times} times. Say in `what` how they differ.")

@@ -58,4 +58,4 @@ def test_a_disk_that_google_would_not_make_is_refused(tmp_path: Path, host: dict
     ],
 )
 def test_a_disk_at_its_limits_is_taken(tmp_path: Path, host: dict[str, Any]) -> None:
-    assert checked(tmp_path, host=host, axion__allowUnknown=True, axion__maxHourlyUsd=100).disks["main"]["data"]
+    assert checked(tmp_path, host=host, axion__allowUnknown=True, axion__maxHourlyUsd=100).hosts["main"].data_disk

@@ -48,9 +48,9 @@ def test_the_examples_pass_and_cost_what_the_table_says() -> None:
 
 
 def test_disks_are_asked_for_with_the_performance_that_was_priced(tmp_path: Path) -> None:
-    disks = checked(tmp_path, host={"dataDiskThroughput": 300}).disks["main"]
-    assert (disks["boot"].iops, disks["boot"].throughput_mib_s) == (3000, 140)
-    assert (disks["data"].iops, disks["data"].throughput_mib_s) == (3000, 300)
+    host = checked(tmp_path, host={"dataDiskThroughput": 300}).hosts["main"]
+    assert (host.boot_disk.iops, host.boot_disk.throughput_mib_s) == (3000, 140)
+    assert (host.data_disk.iops, host.data_disk.throughput_mib_s) == (3000, 300)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_n4a_takes_fewer_disk_types(tmp_path: Path) -> None:
     host = {"machineType": "n4a-standard-8", "dataDiskType": "hyperdisk-extreme"}
     (found,) = problems(tmp_path, host=host, axion__allowUnknown=True)
     assert "n4a does not take this disk type, got hyperdisk-extreme" in found
-    assert checked(tmp_path, host={"machineType": "n4a-standard-8"}).shapes["main"].memory_gib == 32
+    assert checked(tmp_path, host={"machineType": "n4a-standard-8"}).hosts["main"].shape.memory_gib == 32
 
 
 @pytest.mark.parametrize(
