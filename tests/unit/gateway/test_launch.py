@@ -15,7 +15,8 @@ import pytest
 from gateway.engine_unit import EngineUnit, LaunchError
 from gateway.process_tree import read_process
 from tests.support.fakes.host_root import REPOSITORY, add_release
-from tests.support.launchers import BOUND_S, NAME, Host, eventually, started
+from tests.support.launchers import BOUND_S, NAME, Host, started
+from tests.support.share import eventually
 
 
 @pytest.fixture
