@@ -20,10 +20,11 @@ from tests.support.fakes import systemd
 from tests.support.fakes.cloud.server import Cloud, running
 from tests.support.fakes.hub import FakeHub, Repository, fake_hub
 from tests.support.kernels.wheel import unpack_wheel
-from tests.support.live_deployment import LOAD_S, LiveDeployment, eventually
+from tests.support.live_deployment import LOAD_S, LiveDeployment
 from tests.support.pulls import COMMIT, FILES
 from tests.support.pulumi_stack import HOW_TO_GET_IT, PulumiStack, find_cli
 from tests.support.requirements.tools import GCLOUD, put_on_path
+from tests.support.share import eventually
 from tests.support.standing_stack import StandingStack
 
 # How long one example takes says more about the machine than about the code.

@@ -19,7 +19,8 @@ from tests.support.fakes.engine_environment import REPOSITORY
 from tests.support.fakes.hub import FakeHub, Repository, fake_hub
 from tests.support.hollow import TINY, repository_files
 from tests.support.live_deployment import LiveDeployment
-from tests.support.local_deployment import LocalDeployment, free_port
+from tests.support.local_deployment import LocalDeployment
+from tests.support.web import free_port
 from tests.unit.gateway.test_keys import FIRST, Release, engine, release, served
 
 __all__ = ["release"]

@@ -9,10 +9,10 @@ from pathlib import Path
 from build.remote.command import Command, Result
 from build.remote.executor import Executor, OnLine, Session
 from tests.support.host_deployment import HostDeployment
-from tests.support.local_deployment import free_port
 from tests.support.machines.machine import Machine, booted
 from tests.support.machines.standin import standin_layers
 from tests.support.small_disk import Kind, SmallDisk
+from tests.support.web import free_port
 
 ROOT = "opt/axion"
 MODELS = ("alpha", "beta")

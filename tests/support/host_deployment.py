@@ -13,10 +13,12 @@ from typing import Any
 
 from deployment.checkpoint.facts import Checkpoint
 from tests.support.deployments import model
-from tests.support.local_deployment import LocalDeployment, Ran, eventually, free_port
+from tests.support.local_deployment import LocalDeployment
 from tests.support.machines.machine import Machine, booted
 from tests.support.machines.standin import standin_layers
 from tests.support.processes import Process, tree
+from tests.support.ran import Ran
+from tests.support.web import free_port
 
 ROOT = "opt/axion"
 CHECKPOINTS = "srv/checkpoints"
@@ -113,6 +115,3 @@ def host_deployment(
     """A host of that name for the length of a block."""
     with booted(Machine(name, port=free_port(), layers=standin_layers("amd64"))) as machine:
         yield HostDeployment(machine, base, models)
-
-
-__all__ = ["HostDeployment", "Ran", "eventually", "free_port", "host_deployment"]

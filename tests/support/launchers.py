@@ -4,23 +4,15 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from agent.process_tree import read_process
 from tests.support.fakes.host_root import REPOSITORY, add_release
+from tests.support.share import eventually
 
 BOUND_S = 8.0
 NAME = "tiny"
-
-
-def eventually(condition: Callable[[], object], what: str, bound_s: float = BOUND_S) -> None:
-    deadline = time.monotonic() + bound_s
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {bound_s} s: {what}"
-        time.sleep(0.02)
 
 
 class Host:
@@ -48,7 +40,7 @@ class Host:
     def tree(self) -> dict[str, int]:
         """Wait for the engine to be up; return the pids of everything that runs, by role."""
         path = self.root / "state" / NAME / "pids.json"
-        eventually(path.exists, "the engine starts")
+        eventually(path.exists, "the engine starts", BOUND_S)
         told = json.loads(path.read_text())
         record = self.record()
         pids = {role: told[role] for role in ("api", "core", "worker")}
@@ -62,7 +54,9 @@ class Host:
         return record
 
     def assert_nothing_left(self) -> None:
-        eventually(lambda: not [pid for pid in self.seen if read_process(pid)], f"{sorted(self.seen)} are gone")
+        eventually(
+            lambda: not [pid for pid in self.seen if read_process(pid)], f"{sorted(self.seen)} are gone", BOUND_S
+        )
 
     def sweep(self) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "agent.launch", "--sweep", "--root", str(self.root)]

@@ -4,15 +4,10 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import httpx
@@ -23,6 +18,8 @@ import yaml
 from tests.support import processes
 from tests.support.deployments import demonstration_checkpoints, write_models
 from tests.support.processes import Process
+from tests.support.steady_clients import SteadyClients
+from tests.support.web import free_port
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DEMO_MODELS = REPOSITORY / "examples" / "demo" / "models.yaml"
@@ -30,21 +27,6 @@ BUILDS = REPOSITORY / "out" / "local" / "builds"
 REAL, TINY = "smollm2", "tiny_gemma3"
 LOAD_S = 240.0
 """Two engines on two busy cores are ready after 60 to 95 s."""
-
-
-def eventually(condition: Callable[[], Any], what: str, within_s: float) -> Any:
-    """Wait until a condition holds and return what it gave."""
-    deadline = time.monotonic() + within_s
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"not within {within_s:g} s: {what}"
-        time.sleep(0.05)
-    return found
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,32 +145,18 @@ class LiveDeployment:
             return False
 
 
-@dataclass(eq=False)
-class SteadyClient:
+class SteadyClient(SteadyClients):
     """Asks one model again and again while something happens to another, and remembers every failure."""
 
-    live: LiveDeployment
-    model: str
-    answered: int = 0
-    failures: list[str] = field(default_factory=list)
-    _stop: threading.Event = field(default_factory=threading.Event)
+    def __init__(self, live: LiveDeployment, model: str) -> None:
+        # Often enough to meet every gap, and leaves the cores to a loading engine.
+        super().__init__(live.port, (model,), tokens=1, pause_s=0.5)
+        self.live = live
 
-    def _ask(self) -> None:
+    def ask(self, model: str) -> str | None:
         with self.live.openai() as client:
-            while not self._stop.wait(0.5):  # often enough to meet every gap, and leaves the cores to a loading engine
-                try:
-                    client.completions.create(model=self.model, prompt="The sky is", max_tokens=1, temperature=0)
-                    self.answered += 1
-                except openai.OpenAIError as error:
-                    self.failures.append(f"{type(error).__name__}: {error}")
-
-    def __enter__(self) -> Self:
-        self._thread = threading.Thread(target=self._ask, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop.set()
-        self._thread.join(70)
+            try:
+                client.completions.create(model=model, prompt="The sky is", max_tokens=1, temperature=0)
+            except openai.OpenAIError as error:
+                return f"{type(error).__name__}: {error}"
+        return None

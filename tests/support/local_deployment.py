@@ -4,13 +4,10 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,26 +20,14 @@ from tests.support.fakes.engine_environment import REPOSITORY, add_environment
 from tests.support.fakes.vllm_engine import DIRECTIONS
 from tests.support.hollow import SHARD, write_checkpoint
 from tests.support.processes import Process, belonging_to, kill
-from tests.support.share import stretched
+from tests.support.ran import Ran
+from tests.support.share import eventually
+from tests.support.web import free_port
 
 FAB = Path(sys.executable).with_name("fab")
 END_BOUND_S = 15.0
 PROCESSES = 2 + 3 * 5
 """When all is well: supervisord and the gateway; of each engine two launchers, API server, core and worker."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ran:
-    """How a task ended and what it printed."""
-
-    status: int
-    stdout: str
-    stderr: str
-    took_s: float
-
-    @property
-    def said(self) -> str:
-        return self.stdout + self.stderr
 
 
 class LocalDeployment:
@@ -106,13 +91,7 @@ class LocalDeployment:
 
     def fab(self, *words: str, timeout_s: float = 90) -> Ran:
         """Run a task to its end. No task may ever show a traceback."""
-        began = time.monotonic()
-        process = self.popen(*words)
-        try:
-            stdout, stderr = process.communicate(timeout=timeout_s)
-        finally:
-            process.kill()
-        ran = Ran(status=process.returncode, stdout=stdout, stderr=stderr, took_s=time.monotonic() - began)
+        ran = Ran.of(self.popen(*words), timeout_s)
         assert "Traceback" not in ran.said, ran.said
         return ran
 
@@ -210,18 +189,3 @@ def local_deployment(base: Path) -> Iterator[LocalDeployment]:
         yield host
     finally:
         host.end()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def eventually(condition: Callable[[], object], what: str, bound_s: float = 15.0) -> None:
-    began = time.monotonic()
-    while not condition():
-        waited_s = time.monotonic() - began
-        # How busy the machine is is asked only of one that took too long for an idle one.
-        assert waited_s < bound_s or waited_s < stretched(bound_s), f"not within {bound_s} s: {what}"
-        time.sleep(0.05)

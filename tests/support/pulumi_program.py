@@ -104,7 +104,7 @@ def main(request: str, answer: str) -> None:
             return f"id-of-{args.name}", made
 
     class Monitor(mocks.MockMonitor):
-        def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the name in Pulumi's protocol
+        def RegisterResource(self, request: Any) -> Any:
             if request.type != "pulumi:pulumi:Stack":
                 resources.append(
                     {

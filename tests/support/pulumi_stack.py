@@ -9,7 +9,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 import yaml
 
 from tests.support.fakes.cloud.server import Cloud
+from tests.support.ran import Ran
 from tests.support.requirements.tools import PULUMI, find
 
 Json = dict[str, Any]
@@ -33,21 +33,6 @@ PASSPHRASE = "only-for-tests"
 def find_cli() -> Path | None:
     """The folder of a Pulumi CLI: on PATH, or unpacked from an archive. `make test` brings one."""
     return find(PULUMI)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ran:
-    """How a command ended and what it printed."""
-
-    status: int
-    stdout: str
-    stderr: str
-    took_s: float
-
-    @property
-    def said(self) -> str:
-        """Both outputs."""
-        return self.stdout + self.stderr
 
 
 @dataclass(eq=False, kw_only=True)
@@ -116,28 +101,18 @@ class PulumiStack:
 
     def run(self, *arguments: str, check: bool = True, timeout_s: float = TIMEOUT_S) -> Ran:
         """Run the CLI in the program's folder."""
-        began = time.monotonic()
-        done = subprocess.run(
-            self.command(*arguments),
-            cwd=self.folder,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=False,
-        )
-        ran = Ran(status=done.returncode, stdout=done.stdout, stderr=done.stderr, took_s=time.monotonic() - began)
+        ran = Ran.of(self.start(*arguments, stderr=subprocess.PIPE), timeout_s)
         assert not check or ran.status == 0, f"pulumi {' '.join(arguments)}: exit {ran.status}\n{ran.said}"
         return ran
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, stderr: int = subprocess.STDOUT) -> subprocess.Popen[str]:
         """Start the CLI and leave it running, in a process group of its own, to be killed by the test."""
         return subprocess.Popen(
             self.command(*arguments),
             cwd=self.folder,
             env=self.environment,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=stderr,
             text=True,
             start_new_session=True,
         )

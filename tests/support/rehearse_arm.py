@@ -13,8 +13,8 @@ from pathlib import Path
 from tests.support.arm.wheelhouse import WHEELHOUSE
 from tests.support.emulated.frame import emulated_host, rehearsed
 from tests.support.emulated.steps import Rehearsal
-from tests.support.live_deployment import free_port
 from tests.support.rehearsal.transcript import Transcript
+from tests.support.web import free_port
 
 WHEELS = "/srv/wheelhouse"
 # Without bytecode of modules that nobody imports, which is minutes of emulation: whatever runs first compiles the rest.

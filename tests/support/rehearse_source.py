@@ -25,9 +25,9 @@ from tests.support.emulated.source import (
     fetch_sdist,
     mirror_problems,
 )
-from tests.support.live_deployment import free_port
 from tests.support.rehearsal.transcript import Transcript
 from tests.support.requirements.runs import RUNS, prepare
+from tests.support.web import free_port
 
 PIP = f"[global]\nno-index = true\nfind-links = {MIRROR}/wheels\n"
 

@@ -2,13 +2,13 @@
 
 import os
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.support.share import eventually
 from tests.support.ssh_server import make_key
 
 SECRET = "a secret"
@@ -27,10 +27,7 @@ def agent(folder: Path, monkeypatch: pytest.MonkeyPatch, *keys: Path, count: int
         make_key(key)
     process = subprocess.Popen(["ssh-agent", "-D", "-a", str(place)], stdout=subprocess.DEVNULL)
     try:
-        deadline = time.monotonic() + 10
-        while not place.exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        eventually(place.exists, "the agent listens", 10)
         monkeypatch.setenv("SSH_AUTH_SOCK", str(place))
         env = {**os.environ, "SSH_ASKPASS": str(ask), "SSH_ASKPASS_REQUIRE": "force"}
         for key in (*fresh, *keys):

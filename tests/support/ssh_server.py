@@ -6,7 +6,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,9 @@ import pytest
 
 from build.remote.ssh.connection import Route
 from build.remote.ssh.host_keys import KnownKeys, keys_in_file
+from tests.support.processes import tree
+from tests.support.share import eventually
+from tests.support.web import free_port
 
 CONFIG = """\
 Port {port}
@@ -71,10 +73,9 @@ class SshServer:
             self._process = subprocess.Popen(
                 [program, "-f", str(config), "-D", "-e"], stderr=log, start_new_session=True
             )
-        deadline = time.monotonic() + 10
-        while not self.answers():
-            assert time.monotonic() < deadline and self._process.poll() is None, self.log
-            time.sleep(0.01)
+        process = self._process
+        eventually(lambda: self.answers() or process.poll() is not None, "sshd answers", 10)
+        assert process.poll() is None, self.log
 
     def answers(self) -> bool:
         try:
@@ -119,14 +120,14 @@ class SshServer:
     def kill_sessions(self) -> int:
         """End every connection as a crash would, without a farewell. How many processes that were."""
         assert self._process is not None, "it runs"
-        sessions = [pid for pid in descendants(self._process.pid) if is_sshd(pid)]
-        return sum(signalled(pid, signal.SIGKILL) for pid in sessions)
+        sessions = [each for each in tree(self._process.pid)[1:] if "sshd" in each.command]
+        return sum(signalled(each.pid, signal.SIGKILL) for each in sessions)
 
     def freeze_sessions(self, number: int = signal.SIGSTOP) -> None:
         """Let every connection fall silent, as a network that is gone does."""
         assert self._process is not None, "it runs"
-        for pid in descendants(self._process.pid):
-            signalled(pid, number)
+        for each in tree(self._process.pid)[1:]:
+            signalled(each.pid, number)
 
     @property
     def log(self) -> str:
@@ -154,22 +155,6 @@ def make_key(path: Path) -> None:
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)], check=True, timeout=10)
 
 
-def descendants(pid: int) -> list[int]:
-    """Processes below one, parents first."""
-    try:
-        children = [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except OSError:
-        return []
-    return [each for child in children for each in (child, *descendants(child))]
-
-
-def is_sshd(pid: int) -> bool:
-    try:
-        return b"sshd" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return False  # it ended by itself meanwhile
-
-
 def signalled(pid: int, number: int) -> bool:
     """Signal a process. Whether it was still there."""
     try:
@@ -177,12 +162,6 @@ def signalled(pid: int, number: int) -> bool:
     except ProcessLookupError:
         return False
     return True
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

@@ -37,7 +37,7 @@ class SteadyClients:
 
     def _ask_all_the_time(self, model: str) -> None:
         while not self._is_over.is_set():
-            problem = self._ask(model)
+            problem = self.ask(model)
             with self._count:
                 if problem is None:
                     self.whole += 1
@@ -46,7 +46,7 @@ class SteadyClients:
             if problem is not None or self.pause_s:
                 time.sleep(self.pause_s or 0.2)
 
-    def _ask(self, model: str) -> str | None:
+    def ask(self, model: str) -> str | None:
         """Ask for a stream; None when every event of it came, and its end."""
         body = {
             "model": model,

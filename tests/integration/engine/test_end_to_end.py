@@ -12,7 +12,8 @@ import openai
 import pytest
 
 from build.cli.first_answer import ask_about, png
-from tests.support.live_deployment import REAL, TINY, LiveDeployment, eventually
+from tests.support.live_deployment import REAL, TINY, LiveDeployment
+from tests.support.share import eventually
 from tests.unit.gateway.test_sse import strict_events
 
 pytestmark = pytest.mark.engine

@@ -16,7 +16,8 @@ import pytest
 
 from agent.answer import QUESTION, is_printable, problem_of, words_of
 from agent.unix_http import UnixConnection, call
-from tests.support.live_deployment import LOAD_S, REPOSITORY, eventually
+from tests.support.live_deployment import LOAD_S, REPOSITORY
+from tests.support.share import eventually
 
 pytestmark = pytest.mark.engine
 

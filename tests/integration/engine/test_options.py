@@ -22,7 +22,9 @@ from agent.engine_unit import parse_environment
 from deployment.models.load import load_deployment
 from deployment.models.sizing import plan
 from deployment.render.files import Place, render
-from tests.support.live_deployment import LOAD_S, eventually, free_port
+from tests.support.live_deployment import LOAD_S
+from tests.support.share import eventually
+from tests.support.web import free_port
 from tests.unit.deployment.render.test_files import LAPTOP, SHARED
 
 pytestmark = pytest.mark.engine

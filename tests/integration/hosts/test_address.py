@@ -9,7 +9,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.support.host_deployment import ROOT, HostDeployment, eventually, host_deployment
+from tests.support.host_deployment import ROOT, HostDeployment, host_deployment
+from tests.support.share import eventually
 
 pytestmark = pytest.mark.hosts
 

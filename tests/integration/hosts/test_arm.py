@@ -24,11 +24,12 @@ from tests.support.arm.host import REPOSITORY, arm_programs_run
 from tests.support.arm.host import install_packages as install_emulation
 from tests.support.arm.root import make_root
 from tests.support.deployments import deployment, model
-from tests.support.host_deployment import HostDeployment, eventually
-from tests.support.local_deployment import free_port
+from tests.support.host_deployment import HostDeployment
 from tests.support.machines.arm import UNITS, arm_layer
 from tests.support.machines.machine import Machine, booted
 from tests.support.machines.standin import standin_layers
+from tests.support.share import eventually
+from tests.support.web import free_port
 
 pytestmark = pytest.mark.hosts
 

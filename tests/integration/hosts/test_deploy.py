@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.host_deployment import HostDeployment, eventually, host_deployment
+from tests.support.host_deployment import HostDeployment, host_deployment
 from tests.support.machines.access import Access
-from tests.support.share import stretched
+from tests.support.share import eventually, stretched
 
 pytestmark = pytest.mark.hosts
 

@@ -19,7 +19,7 @@ from build.deploy.deploy import run_build_and_deploy
 from build.errors import DeployError
 from build.remote.host import Host
 from tests.support.filled_host import COMMANDS_MAX, Filling, OnOwnDisk, filled_host
-from tests.support.host_deployment import eventually
+from tests.support.share import eventually
 from tests.support.small_disk import KINDS, Kind
 from tests.support.steady_clients import SteadyClients
 

@@ -17,8 +17,9 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from tests.support.host_deployment import HostDeployment, eventually, host_deployment
+from tests.support.host_deployment import HostDeployment, host_deployment
 from tests.support.processes import tree
+from tests.support.share import eventually
 from tests.support.steady_clients import SteadyClients
 
 pytestmark = pytest.mark.hosts

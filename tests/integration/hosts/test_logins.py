@@ -15,12 +15,13 @@ from typing import Any
 import pytest
 
 from tests.support.host_deployment import ROOT, HostDeployment
-from tests.support.local_deployment import Ran, eventually
 from tests.support.login_table import REFUSED, WARNING, WORKING
 from tests.support.machines.logins import Login, add_logins
 from tests.support.machines.machine import Machine, booted
 from tests.support.machines.shells import shells_layer
 from tests.support.machines.standin import standin_layers
+from tests.support.ran import Ran
+from tests.support.share import eventually
 from tests.support.ssh_agent import agent
 
 pytestmark = pytest.mark.hosts

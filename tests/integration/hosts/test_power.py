@@ -17,10 +17,12 @@ from rich.console import Console
 from rich.table import Table
 
 from agent.durable import settle
-from tests.support.host_deployment import HostDeployment, eventually, free_port
+from tests.support.host_deployment import HostDeployment
 from tests.support.machines.disk import Disk
 from tests.support.machines.machine import HOSTS, Machine, booted
 from tests.support.machines.standin import standin_layers
+from tests.support.share import eventually
+from tests.support.web import free_port
 
 pytestmark = pytest.mark.hosts
 

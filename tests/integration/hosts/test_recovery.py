@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.host_deployment import HostDeployment, eventually, host_deployment
+from tests.support.host_deployment import HostDeployment, host_deployment
+from tests.support.share import eventually
 
 pytestmark = pytest.mark.hosts
 

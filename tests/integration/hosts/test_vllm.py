@@ -14,9 +14,11 @@ import yaml
 
 from tests.support.arm.host import REPOSITORY
 from tests.support.deployments import demonstration_checkpoints
-from tests.support.host_deployment import HostDeployment, Ran, eventually, free_port
+from tests.support.host_deployment import HostDeployment
 from tests.support.machines.machine import Machine, booted
-from tests.support.share import stretched
+from tests.support.ran import Ran
+from tests.support.share import eventually, stretched
+from tests.support.web import free_port
 
 pytestmark = pytest.mark.hosts
 

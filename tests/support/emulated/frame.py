@@ -13,7 +13,6 @@ from build.errors import DeployError
 from tests.support.arm.host import arm_programs_run
 from tests.support.arm.wheelhouse import WHEELHOUSE, make_wheelhouse
 from tests.support.emulated import served
-from tests.support.live_deployment import free_port
 from tests.support.machines import cgroups
 from tests.support.machines.arm import LIMITS, arm_layer
 from tests.support.machines.compiler import compiler_layer
@@ -23,6 +22,7 @@ from tests.support.processes import belonging_to
 from tests.support.rehearsal.transcript import StepError, Transcript
 from tests.support.requirements.runs import RUNS
 from tests.support.requirements.runs import prepare as requirements
+from tests.support.web import free_port
 
 
 def rehearsed(kind: str, rehearse: Callable[[Path, Transcript], None], *, problems: list[str], closing: str) -> int:

@@ -5,43 +5,29 @@ import os
 import socketserver
 import subprocess
 import sys
-import threading
-import time
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 from agent.protocol import ReadyOrder
+from tests.support import web
 from tests.support.agent import agent_file
 from tests.support.fakes.answers import whole_answer
+from tests.support.share import eventually
 
 ANSWER = whole_answer("/v1/chat/completions", "alpha", "Paris", 1, best=2)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(web.Handler):
     server: Any
 
     def do_GET(self) -> None:
-        self.reply(*self.server.owner.get(self.path, self.server.name))
+        self.answer(*self.server.owner.get(self.path, self.server.name))
 
     def do_POST(self) -> None:
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        asked = json.loads(self.body())
         self.server.owner.authorizations.append(self.headers.get("Authorization"))
-        self.reply(*self.server.owner.post(asked))
-
-    def reply(self, status: int, body: Any) -> None:
-        data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def address_string(self) -> str:
-        return "a test"
-
-    def log_message(self, *arguments: object) -> None:
-        return
+        self.answer(*self.server.owner.post(asked))
 
 
 class _UnixServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
@@ -66,13 +52,13 @@ class GateHost:
         for name in names:
             self.record(name, pid=100)
             self._serve(_UnixServer(str(root / "run" / f"{name}.sock"), _Handler), name)
-        front = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+        front = web.Server(("127.0.0.1", 0), _Handler)
         self.address = f"127.0.0.1:{front.server_address[1]}"
         self._serve(front, "gateway")
 
-    def _serve(self, server: "HTTPServer | _UnixServer", name: str) -> None:
-        server.owner, server.name = self, name  # type: ignore[union-attr] # read by the handler
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    def _serve(self, server: Any, name: str) -> None:
+        server.owner, server.name = self, name  # read by the handler
+        web.start(server)
         self.servers.append(server)
 
     def record(self, name: str, *, pid: int, digest: str | None = None) -> None:
@@ -99,10 +85,8 @@ class GateHost:
 
     def wait_for_rounds(self, count: int) -> None:
         """Wait until the gate has looked at everything so many times more."""
-        wanted, deadline = self.looks + count, time.monotonic() + 20
-        while self.looks < wanted:
-            assert time.monotonic() < deadline, "the gate does not look"
-            time.sleep(0.01)
+        wanted = self.looks + count
+        eventually(lambda: self.looks >= wanted, "the gate looks", 20)
 
     def start_gate(self, **wanted: Any) -> "subprocess.Popen[str]":
         """Start the gate's script as on a host; `wanted` replaces its arguments."""
@@ -123,5 +107,4 @@ class GateHost:
 
     def close(self) -> None:
         for server in self.servers:
-            server.shutdown()
-            server.server_close()
+            web.stop(server)

@@ -1,8 +1,6 @@
 """A Hugging Face hub of our own: the calls that a download makes, with its headers, refusals and redirections."""
 
 import hashlib
-import http.server
-import json
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -10,6 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from tests.support import web
+from tests.support.web import served
 
 NARROW = "Please enable access to public gated repositories in your fine-grained token settings"
 LARGE_BYTES = 1000
@@ -67,7 +68,7 @@ class FakeHub:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
+class Handler(web.Handler):
     """Answers from the state of its hub."""
 
     hub: ClassVar[FakeHub]
@@ -172,19 +173,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(body if cut is None else body[:cut])
         self.close_connection = self.close_connection or cut is not None
 
-    def answer(self, status: int, body: Any, headers: dict[str, str] | None = None) -> None:
-        data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
-        self.send_response(status)
-        for name, value in (headers or {}).items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(data)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name of http.server
-        """Say nothing."""
-
 
 def blob_of(content: bytes) -> dict[str, Any]:
     """What `?blobs=true` adds."""
@@ -199,16 +187,5 @@ def blob_of(content: bytes) -> dict[str, Any]:
 def fake_hub() -> Iterator[FakeHub]:
     """Serve a hub, and the other address where it sends those who want a large file."""
     hub = FakeHub()
-    servers = []
-    for role in ("hub", "cdn"):
-        handler = type(f"{role}Handler", (Handler,), {"hub": hub, "role": role})
-        servers.append(http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler))
-    hub.url, hub.cdn_url = (f"http://127.0.0.1:{server.server_port}" for server in servers)
-    for server in servers:
-        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    try:
+    with served(Handler, hub=hub, role="hub") as hub.url, served(Handler, hub=hub, role="cdn") as hub.cdn_url:
         yield hub
-    finally:
-        for server in servers:
-            server.shutdown()
-            server.server_close()

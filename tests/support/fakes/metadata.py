@@ -1,13 +1,18 @@
 """A metadata server, and the two of Google's addresses that a host calls with the token it gets there."""
 
 import hashlib
-import http.server
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
+from urllib.parse import parse_qs, urlsplit
+
+from tests.support import web
+
+ROOT = "/computeMetadata/v1"
+WAIT_S = 600.0
+"""How long a question waits for a change at most, whatever it asks for."""
 
 
 @dataclass(slots=True)
@@ -24,6 +29,8 @@ class MetadataServer:
     post_status: int = 200
     replaced_once_asked: dict[str, str] = field(default_factory=dict)
     """What a value becomes right after it was read, unseen by whoever waits."""
+    asked: int = 0
+    """How often it was asked for a value."""
     changed: threading.Event = field(default_factory=threading.Event)
     """Set when a value changed that somebody may wait for."""
 
@@ -32,80 +39,83 @@ class MetadataServer:
         self.values[path] = value
         self.changed.set()
 
+    def get(self, key: str) -> str | None:
+        self.asked += 1
+        value = self.values.get(key)
+        if key in self.replaced_once_asked:
+            self.values[key] = self.replaced_once_asked.pop(key)
+        return value
 
-class Handler(http.server.BaseHTTPRequestHandler):
-    """Answers from the state of its server."""
+    def wait(self, key: str, known: str | None, timeout_s: float) -> str | None:
+        if known in (None, tag(self.values.get(key))):
+            self.changed.wait(timeout=20)
+        return self.get(key)
 
-    state: ClassVar[MetadataServer]
+    def publish(self, key: str, value: str) -> int:
+        if self.refuse_writes:
+            self.refuse_writes -= 1
+            return 503
+        self.written[key] = value
+        return 200
 
-    def answer(self, status: int, body: str = "") -> None:
-        self.send_response(status)
-        self.send_header("ETag", self.tag(self.path.strip("/").partition("?")[0]))
-        self.send_header("Content-Length", str(len(body.encode())))
-        self.end_headers()
-        self.wfile.write(body.encode())
 
-    def tag(self, path: str) -> str:
-        """Google tags each value, so that waiting can start from the one that is known."""
-        return hashlib.sha256(self.state.values.get(path, "").encode()).hexdigest()[:16]
+def tag(value: str | None) -> str:
+    """Google tags each value, so that waiting can start from the one that is known."""
+    return hashlib.sha256((value or "").encode()).hexdigest()[:16]
 
-    def body(self) -> str:
-        return self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
 
-    @property
-    def is_from_a_guest(self) -> bool:
-        return self.headers.get("Metadata-Flavor") == "Google"
+class Handler(web.Handler):
+    """Google's rules of asking, whoever knows the values: a header that no browser sends, and no forwarding."""
+
+    protocol_version = "HTTP/1.1"
+    metadata: ClassVar[Any]
+    """Answers `get`, `wait` and `publish`."""
 
     def do_GET(self) -> None:
-        path, _, query = self.path.strip("/").partition("?")
-        if not self.is_from_a_guest:
-            self.answer(403)
+        key, query = self._asked()
+        if not self._is_allowed():
             return
-        known = [part.partition("=")[2] for part in query.split("&") if part.startswith("last_etag=")]
-        if "wait_for_change=true" in query and known in ([], [self.tag(path)]):
-            self.state.changed.wait(timeout=20)
-        value = self.state.values.get(path)
-        self.answer(404 if value is None else 200, value or "")
-        if path in self.state.replaced_once_asked:
-            self.state.values[path] = self.state.replaced_once_asked.pop(path)
+        if query.get("wait_for_change") == "true":
+            value = self.metadata.wait(key, query.get("last_etag"), float(query.get("timeout_sec", WAIT_S)))
+        else:
+            value = self.metadata.get(key)
+        self._tell(404 if value is None else 200, value or "")
 
     def do_PUT(self) -> None:
-        text = self.body()
-        if not self.is_from_a_guest or self.state.refuse_writes:
-            self.state.refuse_writes -= 1
-            self.answer(503 if self.is_from_a_guest else 403)
-            return
-        self.state.written[self.path.strip("/")] = text
-        self.answer(200)
+        key, _ = self._asked()
+        text = self.body().decode()
+        if self._is_allowed():
+            self._tell(self.metadata.publish(key, text))
+
+    def _asked(self) -> tuple[str, dict[str, str]]:
+        parts = urlsplit(self.path)
+        query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+        return parts.path.removeprefix(ROOT).lstrip("/"), query
+
+    def _is_allowed(self) -> bool:
+        is_allowed = self.headers.get("Metadata-Flavor") == "Google" and "X-Forwarded-For" not in self.headers
+        if not is_allowed:
+            self._tell(403)
+        return is_allowed
+
+    def _tell(self, status: int, text: str = "") -> None:
+        self.answer(status, text, {"Metadata-Flavor": "Google", "ETag": tag(text)})
+
+
+class WithGoogle(Handler):
+    """And what a host tells Google's own addresses."""
 
     def do_POST(self) -> None:
-        self.state.posted.append((self.path, self.headers.get("Authorization", ""), self.body()))
-        self.answer(self.state.post_status, '{"name": "operation-1"}')
-
-    def log_message(self, *_arguments: object) -> None:
-        """Say nothing."""
+        self.metadata.posted.append((self.path, self.headers.get("Authorization", ""), self.body().decode()))
+        self.answer(self.metadata.post_status, '{"name": "operation-1"}')
 
 
 @contextmanager
 def metadata_server() -> Iterator[MetadataServer]:
     """Serve on a free port until the block ends."""
     state = MetadataServer()
-    handler = type("BoundHandler", (Handler,), {"state": state})
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
-    state.url = f"http://127.0.0.1:{server.server_address[1]}"
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-    try:
-        yield state
-    finally:
-        state.changed.set()
-        server.shutdown()
-        server.server_close()
-
-
-def wait_until(holds: Callable[[], bool], timeout_s: float = 10.0) -> None:
-    """Poll a condition; a test that waits says what for."""
-    end = time.monotonic() + timeout_s
-    while not holds():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.02)
+    with web.served(WithGoogle, metadata=state) as state.url:
+        try:
+            yield state
+        finally:
+            state.changed.set()

@@ -4,7 +4,6 @@ import argparse
 import contextlib
 import json
 import shlex
-import socket
 import sys
 import time
 
@@ -12,6 +11,7 @@ from build.errors import DeployError
 from tests.support.arm.host import arm_programs_run
 from tests.support.machines.machine import HOSTS, Machine
 from tests.support.machines.standin import standin_layers
+from tests.support.web import free_port
 
 
 def main() -> int:
@@ -62,12 +62,6 @@ def _list(_given: argparse.Namespace) -> None:
         name = path.parent.name
         (host,) = json.loads(path.read_text())["hosts"].values()
         print(name, "on" if Machine(name, port=0).nspawn else "off", host["ssh_port"], path)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 if __name__ == "__main__":

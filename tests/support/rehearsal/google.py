@@ -6,10 +6,10 @@ the certificate is one that it trusts.
 
 import json
 import ssl
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, ClassVar
 
+from tests.support import web
 from tests.support.arm.host import run
 from tests.support.rehearsal.metadata import Metadata
 
@@ -67,14 +67,14 @@ def refusal(metadata: Metadata, method: str, path: str, authorization: str) -> t
     return 403, f"Required '{permission}' permission for '{target}'"
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(web.Handler):
     """Passes on what is allowed."""
 
     protocol_version = "HTTP/1.1"
     metadata: ClassVar[Metadata]
 
     def _serve(self) -> None:
-        raw = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        raw = self.body()
         path, _, _ = self.path.partition("?")
         refused = refusal(self.metadata, self.command, path, self.headers.get("Authorization", ""))
         answer: Json
@@ -85,14 +85,6 @@ class Handler(BaseHTTPRequestHandler):
             status, answer = 200, {}  # the figures themselves are what tests/unit/agent/test_idle_stop.py is about
         else:
             status, answer = self.metadata.cloud.answer(self.command, self.path, json.loads(raw) if raw else {})
-        data = json.dumps(answer).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json; charset=UTF-8")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
+        self.answer(status, answer, {"Content-Type": "application/json; charset=UTF-8"})
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815, the library's names
-
-    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002, the library's name
-        """Say nothing: the cloud's `requests` has all of it."""

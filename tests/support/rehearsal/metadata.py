@@ -1,21 +1,16 @@
 """What an instance can ask about itself at 169.254.169.254, answered from the cloud's memory at that moment."""
 
-import hashlib
 import json
 import secrets
 import threading
 import time
-from http.server import BaseHTTPRequestHandler
-from typing import ClassVar
-from urllib.parse import parse_qs, urlsplit
 
 from tests.support.fakes.cloud.server import Cloud
+from tests.support.fakes.metadata import WAIT_S, tag
 
 ADDRESS, PORT = "169.254.169.254", 80
-ROOT = "/computeMetadata/v1/"
 LOOK_S = 0.1
-WAIT_S = 600.0
-"""How long a question waits for a change at most, whatever it asks for."""
+PUBLISHED = "instance/guest-attributes/"
 TOKEN_S = 3599
 
 
@@ -57,7 +52,7 @@ class Metadata:
             "instance/service-accounts/default/token": json.dumps(grant),
             "instance/service-accounts/default/email": (instance.get("serviceAccounts") or [{"email": ""}])[0]["email"],
             **{f"instance/attributes/{key}": value for key, value in items.items()},
-            **{f"instance/guest-attributes/{key}": value for key, value in published.items()},
+            **{f"{PUBLISHED}{key}": value for key, value in published.items()},
         }
 
     def wait(self, key: str, known: str | None, timeout_s: float) -> str | None:
@@ -71,6 +66,9 @@ class Metadata:
 
     def publish(self, key: str, value: str) -> int:
         """Keep a guest attribute, if the instance may have any. The answer is HTTP's."""
+        if not key.startswith(PUBLISHED):
+            return 405
+        key = key.removeprefix(PUBLISHED)
         if key.count("/") != 1 or not all(key.split("/")):
             return 400
         with self.cloud.state.lock:
@@ -78,56 +76,3 @@ class Metadata:
                 return 403
             self.cloud.state.guest_attributes.setdefault(self.path, {})[key] = value
         return 200
-
-
-def tag(value: str | None) -> str:
-    """Google tags each value, so that waiting can start from the one that is known."""
-    return hashlib.sha256((value or "").encode()).hexdigest()[:16]
-
-
-class Handler(BaseHTTPRequestHandler):
-    """Google's rules of asking: a header that no browser sends, and no forwarding."""
-
-    protocol_version = "HTTP/1.1"
-    metadata: ClassVar[Metadata]
-
-    def do_GET(self) -> None:
-        key, query = self._asked()
-        if not self._is_allowed():
-            return
-        if query.get("wait_for_change") == "true":
-            value = self.metadata.wait(key, query.get("last_etag"), float(query.get("timeout_sec", WAIT_S)))
-        else:
-            value = self.metadata.get(key)
-        self._answer(404 if value is None else 200, value or "")
-
-    def do_PUT(self) -> None:
-        key, _ = self._asked()
-        text = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
-        if not self._is_allowed():
-            return
-        inner = "instance/guest-attributes/"
-        self._answer(self.metadata.publish(key.removeprefix(inner), text) if key.startswith(inner) else 405)
-
-    def _asked(self) -> tuple[str, dict[str, str]]:
-        parts = urlsplit(self.path)
-        query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
-        return parts.path.removeprefix(ROOT), query
-
-    def _is_allowed(self) -> bool:
-        is_allowed = self.headers.get("Metadata-Flavor") == "Google" and "X-Forwarded-For" not in self.headers
-        if not is_allowed:
-            self._answer(403)
-        return is_allowed
-
-    def _answer(self, status: int, text: str = "") -> None:
-        data = text.encode()
-        self.send_response(status)
-        self.send_header("Metadata-Flavor", "Google")
-        self.send_header("ETag", tag(text))
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002, the library's name
-        """Say nothing."""

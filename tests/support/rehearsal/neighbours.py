@@ -1,10 +1,9 @@
 """The servers in a host's network: its metadata server, Google's addresses, and the way out."""
 
 import socket
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
+from tests.support import web
+from tests.support.fakes.metadata import Handler
 from tests.support.rehearsal import google, metadata, way_out
 from tests.support.rehearsal.metadata import Metadata
 from tests.support.rehearsal.network import Network
@@ -17,36 +16,24 @@ class Neighbours:
 
     def __init__(self, network: Network, about: Metadata, certificate: google.Certificate) -> None:
         self.network, self.about, self.certificate = network, about, certificate
-        self._servers: list[ThreadingHTTPServer] = []
+        self._servers: list[web.Server] = []
 
     def start(self) -> None:
-        self._serve(self.network.listen(metadata.ADDRESS, metadata.PORT), metadata.Handler)
+        self._serve(self.network.listen(metadata.ADDRESS, metadata.PORT), Handler)
         self._serve(self.network.listen(way_out.ADDRESS, way_out.PORT), way_out.Handler)
         outer = self.network.listen(google.ADDRESS, google.PORT)
         # The handshake is done by the connection's own thread, when it first reads.
         secured = self.certificate.context().wrap_socket(outer, server_side=True, do_handshake_on_connect=False)
         self._serve(secured, google.Handler)
 
-    def _serve(self, listening: socket.socket, handler: type[BaseHTTPRequestHandler]) -> None:
-        bound = type("BoundHandler", (handler,), {"metadata": self.about})
-        server = Server(("", 0), bound, bind_and_activate=False)
+    def _serve(self, listening: socket.socket, handler: type[web.Handler]) -> None:
+        server = web.Server(("", 0), web.bound(handler, metadata=self.about), bind_and_activate=False)
         server.socket.close()
         server.socket = listening
         self._servers.append(server)
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        web.start(server)
 
     def stop(self) -> None:
         self.about.closing.set()
         while self._servers:
-            server = self._servers.pop()
-            server.shutdown()
-            server.server_close()
-
-
-class Server(ThreadingHTTPServer):
-    """A thread for each connection; a host that is switched off breaks what it asked in the middle."""
-
-    daemon_threads = True
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Its end of the connection says enough."""
+            web.stop(self._servers.pop())

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.support.local_deployment import free_port
 from tests.support.rehearsal.guest_files import USER
 from tests.support.rehearsal.world import World
+from tests.support.web import free_port
 
 BOOT_S = 120.0
 ANSWER_S = 60.0

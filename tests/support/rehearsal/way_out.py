@@ -7,10 +7,10 @@ of it.
 import http.client
 import shutil
 import socket
-from http.server import BaseHTTPRequestHandler
 from typing import ClassVar
 from urllib.parse import urlsplit
 
+from tests.support import web
 from tests.support.fakes.cloud.server import Cloud
 from tests.support.rehearsal.metadata import Metadata
 from tests.support.rehearsal.relay import relay
@@ -28,7 +28,7 @@ def has_nat(cloud: Cloud) -> bool:
         return any(router.get("nats") for _, router in cloud.state.under("projects", "routers"))
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(web.Handler):
     """CONNECT, where what is said inside is between the two ends, and GET for what apt gets without encryption."""
 
     metadata: ClassVar[Metadata]
@@ -74,6 +74,3 @@ class Handler(BaseHTTPRequestHandler):
         shutil.copyfileobj(answer, self.wfile)
         outside.close()
         self.close_connection = True
-
-    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002, the library's name
-        """Say nothing."""

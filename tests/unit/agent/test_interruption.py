@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from agent.lock import BEFORE
-from tests.support.local_deployment import PROCESSES, LocalDeployment, eventually, local_deployment
+from tests.support.local_deployment import PROCESSES, LocalDeployment, local_deployment
+from tests.support.share import eventually
 
 
 class Moments:

@@ -15,7 +15,8 @@ import pytest
 from agent.engine_unit import EngineUnit, LaunchError
 from agent.process_tree import read_process
 from tests.support.fakes.host_root import REPOSITORY, add_release
-from tests.support.launchers import BOUND_S, NAME, Host, eventually, started
+from tests.support.launchers import BOUND_S, NAME, Host, started
+from tests.support.share import eventually
 
 
 @pytest.fixture

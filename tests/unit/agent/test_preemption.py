@@ -13,8 +13,8 @@ import pytest
 
 from agent.preemption import drain_s
 from tests.support.fakes.engine import FakeEngine, running
-from tests.support.fakes.metadata import wait_until
 from tests.support.pulumi_program import config_of, run_program
+from tests.support.share import eventually
 from tests.support.simulated_host import Host, simulated_host
 from tests.unit.deployment.stack.test_guardrails import problems
 from tests.unit.gateway.test_process import gateway_process, write_config
@@ -51,7 +51,8 @@ def watch(host: Host, *more: str) -> "subprocess.Popen[str]":
     watcher = subprocess.Popen(
         host.argv("preemption.py", *more), env=host.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
-    time.sleep(0.5)
+    # On a busy machine a program takes seconds to begin, and a signal before that ends it.
+    eventually(lambda: host.metadata.asked > 1 or watcher.poll() is not None, "it waits", 10)
     assert watcher.poll() is None
     return watcher
 
@@ -149,7 +150,7 @@ def test_the_watcher_survives_a_metadata_server_that_is_away(host: Host) -> None
     watcher = watch(host)
     try:
         host.metadata.change("instance/preempted", "TRUE")
-        wait_until(lambda: done(host) == [FIRST, *LAST])
+        eventually(lambda: done(host) == [FIRST, *LAST], "it is told", 10)
     finally:
         watcher.kill()
         watcher.communicate()

@@ -12,7 +12,8 @@ from gateway import __version__
 from tests.support.fakes.cloud.server import running
 from tests.support.policy_resources import GOOD, changed, urn
 from tests.support.policy_violations import INSTANCE, VIOLATIONS, Violation
-from tests.support.pulumi_stack import HOW_TO_GET_IT, PulumiStack, Ran, find_cli
+from tests.support.pulumi_stack import HOW_TO_GET_IT, PulumiStack, find_cli
+from tests.support.ran import Ran
 
 REPOSITORY = Path(__file__).parents[3]
 PACK = str(REPOSITORY / "policy")

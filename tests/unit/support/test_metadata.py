@@ -7,17 +7,17 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from tests.support.cloud_calls import ZONE, booted, done, get
 from tests.support.fakes.cloud.server import Cloud
-from tests.support.rehearsal import google, metadata, way_out
+from tests.support.fakes.metadata import Handler
+from tests.support.rehearsal import google, way_out
 from tests.support.rehearsal.metadata import Metadata
+from tests.support.web import served
 
 AGENT = Path(__file__).parents[3] / "agent"
 VM = "projects/axion-test/zones/us-central1-a/instances/vm"
@@ -30,29 +30,16 @@ class Surroundings:
     """A host's two neighbours, on loopback."""
 
     about: Metadata
-    metadata_port: int
-    google_port: int
+    metadata: str
+    google: str
 
     def ask(self, method: str, key: str, body: str = "", headers: dict[str, str] | None = None) -> tuple[int, str]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.metadata_port, timeout=10)
+        connection = http.client.HTTPConnection(self.metadata.removeprefix("http://"), timeout=10)
         connection.request(method, f"/computeMetadata/v1/{key}", body, GUEST if headers is None else headers)
         response = connection.getresponse()
         answer = response.status, response.read().decode()
         connection.close()
         return answer
-
-
-@contextmanager
-def served(handler: type[BaseHTTPRequestHandler], about: Metadata) -> Iterator[int]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (handler,), {"metadata": about}))
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-    try:
-        yield server.server_port
-    finally:
-        about.closing.set()
-        server.shutdown()
-        server.server_close()
 
 
 @pytest.fixture
@@ -65,8 +52,9 @@ def around(cloud: Cloud) -> Iterator[Surroundings]:
         serviceAccounts=[{"email": ACCOUNT, "scopes": ["https://www.googleapis.com/auth/cloud-platform"]}],
     )
     about = Metadata(cloud, VM)
-    with served(metadata.Handler, about) as metadata_port, served(google.Handler, about) as google_port:
-        yield Surroundings(about, metadata_port, google_port)
+    with served(Handler, metadata=about) as own, served(google.Handler, metadata=about) as googles:
+        yield Surroundings(about, own, googles)
+        about.closing.set()
 
 
 def test_a_host_reads_of_itself_what_the_cloud_says_at_that_moment(cloud: Cloud, around: Surroundings) -> None:
@@ -130,8 +118,8 @@ def idle_stop(around: Surroundings, folder: Path, token: str | None = None) -> "
     return subprocess.run(
         [
             *(sys.executable, "-I", AGENT / "idle_stop.py", "--root", folder, "--run", folder, "--terminals", folder),
-            *("--metadata", f"http://127.0.0.1:{around.metadata_port}/computeMetadata/v1"),
-            *("--compute", f"http://127.0.0.1:{around.google_port}/compute/v1"),
+            *("--metadata", f"{around.metadata}/computeMetadata/v1"),
+            *("--compute", f"{around.google}/compute/v1"),
         ],
         capture_output=True, text=True, timeout=30, check=True, env={"PATH": f"{folder}:/usr/bin:/bin"},
     )  # fmt: skip
@@ -166,8 +154,8 @@ def test_a_token_of_somebody_else_is_no_token(around: Surroundings) -> None:
 
 def test_there_is_a_way_out_where_the_stack_made_one_for_https_and_http(cloud: Cloud, around: Surroundings) -> None:
     def answer(target: str, verb: str = "CONNECT") -> int:
-        with served(way_out.Handler, around.about) as port:
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        with served(way_out.Handler, metadata=around.about) as url:
+            connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=10)
             connection.request(verb, target)
             status = connection.getresponse().status
             connection.close()

@@ -85,7 +85,7 @@ def start_operation(
     call: Call,
     path: str,
     *,
-    finish: Callable[[], None] = lambda: None,
+    finish: Callable[[], object] = lambda: None,
     undo: Callable[[], None] = lambda: None,
     is_ready: Callable[[], bool] = lambda: True,
 ) -> Json:

@@ -2,15 +2,14 @@
 
 import copy
 import json
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from tests.support import web
 from tests.support.fakes.cloud import documents, gates
 from tests.support.fakes.cloud.answers import ANSWERS, Call
 from tests.support.fakes.cloud.errors import ApiError, service_disabled
@@ -104,15 +103,14 @@ class Cloud:
         raise CutOffError
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(web.Handler):
     """Bytes in, bytes out."""
 
     protocol_version = "HTTP/1.1"
     cloud: Cloud
 
     def _serve(self) -> None:
-        length = int(self.headers.get("Content-Length") or 0)
-        raw = self.rfile.read(length)
+        raw = self.body()
         headers = {name.lower(): value for name, value in self.headers.items()}
         try:
             body = json.loads(raw) if raw.strip() else {}
@@ -123,46 +121,17 @@ class Handler(BaseHTTPRequestHandler):
         except Exception as error:  # our bug: tell the client, or it waits; the test then shows this text
             status, answer = 500, {"error": {"code": 500, "message": f"the fake cloud broke: {error!r}", "errors": []}}
             self.log_error("%s", repr(error))
-        self._send(status, answer)
-
-    def _send(self, status: int, answer: Any) -> None:
-        data = b"" if answer is None else json.dumps(answer).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json; charset=UTF-8")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
+        self.answer(status, answer, {"Content-Type": "application/json; charset=UTF-8"})
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815, the library's names
-
-    def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002, the library's name
-        """Say nothing: `requests` has all of it."""
-
-
-class Server(ThreadingHTTPServer):
-    """A thread for each connection, none of which keeps the process alive."""
-
-    daemon_threads = True
-    request_queue_size = 64
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that gave up waiting, or was killed, is what many tests want; all else is shown."""
-        if not isinstance(sys.exception(), ConnectionError):
-            super().handle_error(request, client_address)
 
 
 @contextmanager
 def running(settings: Settings | None = None) -> Iterator[Cloud]:
     """A cloud on a port of its own for as long as the block runs."""
     cloud = Cloud(State(settings))
-    server = Server(("127.0.0.1", 0), type("BoundHandler", (Handler,), {"cloud": cloud}))
-    cloud.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
-        yield cloud
-    finally:
-        cloud.closing.set()
-        server.shutdown()
-        server.server_close()
-        thread.join(timeout=5)
+    with web.served(Handler, cloud=cloud) as cloud.url:
+        try:
+            yield cloud
+        finally:
+            cloud.closing.set()

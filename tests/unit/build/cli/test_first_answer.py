@@ -11,7 +11,7 @@ from build.cli.first_answer import ask, png, show_pictures
 from build.errors import DeployError
 from build.progress import Reporter
 from tests.support.fakes.engine import FakeEngine
-from tests.support.local_deployment import free_port
+from tests.support.web import free_port
 
 UNREADABLE = pytest.raises(DeployError, match=r"^smollm2: an answer that nobody can read, got '.*'\. Run `fab verify`")
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.asker import Asker
 from tests.support.checkpoints import names, safetensors
 from tests.support.local_deployment import LocalDeployment, local_deployment
+from tests.support.steady_clients import SteadyClients
 
 
 @pytest.fixture(scope="module")
@@ -72,10 +72,10 @@ def test_a_changed_argument_restarts_its_engine_alone_while_the_others_answer(ho
     host.models["alpha"]["engine"]["max_num_seqs"] = 5
     host.write()
     assert host.json("plan")["restart"] == ["alpha"]
-    with Asker(host, "beta", "gamma") as asker:
+    with SteadyClients(host.port, ("beta", "gamma"), tokens=3, pause_s=0.05) as clients:
         host.succeed("build-and-deploy")
-    assert asker.asked > 20
-    assert asker.failures == []
+    assert clients.whole > 20
+    assert clients.failures == []
     assert changed_pids(before, host.pids()) == {"alpha"}
     assert host.answers()
     assert host.record("alpha")["release"].endswith(str(host.link("current")))
@@ -84,13 +84,13 @@ def test_a_changed_argument_restarts_its_engine_alone_while_the_others_answer(ho
 def test_models_come_and_go_without_a_restart_of_the_others(host: LocalDeployment) -> None:
     before = host.pids()
     host.add("delta")
-    with Asker(host, "alpha", "beta", "gamma") as asker:
+    with SteadyClients(host.port, ("alpha", "beta", "gamma"), tokens=3, pause_s=0.05) as clients:
         host.deploy()
         assert host.answers()
         assert changed_pids(before, host.pids()) == {"delta"}
         del host.models["delta"]
         host.deploy()
-    assert asker.failures == []
+    assert clients.failures == []
     assert changed_pids(before, host.pids()) == set()
     assert host.ask("delta")[0] == 404
     assert [process.command for process in host.processes() if "delta" in process.command] == []

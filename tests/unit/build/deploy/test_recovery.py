@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.local_deployment import PROCESSES, LocalDeployment, eventually, local_deployment
+from tests.support.local_deployment import PROCESSES, LocalDeployment, local_deployment
 from tests.support.processes import tree
+from tests.support.share import eventually
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,8 @@ import yaml
 from deployment.checkpoint.lock import lock_path, write_lock
 from tests.support.deployments import lock_of
 from tests.support.hollow import checkpoint
-from tests.support.local_deployment import LocalDeployment, free_port, local_deployment
+from tests.support.local_deployment import LocalDeployment, local_deployment
+from tests.support.web import free_port
 
 TEN_MISTAKES = Path(__file__).parents[3] / "support" / "data" / "ten_mistakes.yaml"
 FIRST, SECOND = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.local_deployment import LocalDeployment, eventually, local_deployment
+from tests.support.local_deployment import LocalDeployment, local_deployment
+from tests.support.share import eventually
 
 
 @pytest.fixture(scope="module")

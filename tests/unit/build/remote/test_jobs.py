@@ -21,7 +21,7 @@ from build.remote.host import Host
 from build.remote.jobs import StepFailedError, forget_job, is_underway, run_job, wait_for_job
 from build.remote.target import Target
 from tests.support.jobs import UNIT, a_job, step
-from tests.support.local_deployment import eventually
+from tests.support.share import eventually
 
 REPOSITORY = Path(__file__).parents[4]
 
@@ -135,7 +135,7 @@ from build.progress import Reporter
 from build.remote.target import Target
 from build.remote.jobs import run_job
 from tests.unit.build.remote.test_jobs import slow
-from tests.support.live_deployment import eventually
+from tests.support.share import eventually
 from tests.support.jobs import a_job
 root = Path(sys.argv[1])
 host = Host(Target(name="main", root=sys.argv[1], runner="systemd", python=sys.executable), LocalExecutor(), Reporter())

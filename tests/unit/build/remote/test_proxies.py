@@ -27,7 +27,8 @@ from build.remote.target import Target, local_target
 from tests.support.fakes.engine import FakeEngine
 from tests.support.fakes.hub import fake_hub
 from tests.support.fakes.proxy import Proxy, refusing_proxy
-from tests.support.local_deployment import free_port, local_deployment
+from tests.support.local_deployment import local_deployment
+from tests.support.web import free_port
 from tests.unit.agent.test_proxy_variables import MALFORMED, NAMES, VALUES
 from tests.unit.build.remote.test_job_credentials import Google
 
