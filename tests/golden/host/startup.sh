@@ -1,7 +1,7 @@
 # rendered from templates/host/startup.sh.j2, do not edit
 #
-# Runs as root at every boot, from instance metadata: it holds no secret and knows no model. Each step is tried whatever
-# became of the others, so that a broken disk keeps nobody out and does not keep an idle machine running.
+# Runs as root at every boot, from instance metadata: it holds no secret and knows no model. A failed step does not stop
+# the others: with a broken disk you can still log in, and an idle instance still stops.
 set -uo pipefail
 
 say() { echo "axion: $*"; }
@@ -12,12 +12,12 @@ print(1)
 END_OF_FILE
     systemctl daemon-reload || return 1
     systemctl enable --now axion-idle-stop.timer || return 1
-    # An older text of it may be running.
+    # An older version of it may be running.
     systemctl enable axion-preemption.service && systemctl restart axion-preemption.service
 }
 
-# Google's own guest agent publishes them at the first boot only. They are what `fab` and gcloud compare the host with,
-# and the sign that it has booted.
+# Google's own guest agent publishes host keys at the first boot only. `fab` and gcloud compare the host with them, and
+# take them as the sign that it has booted.
 publish_host_keys() {
     local file kind key published=0
     for file in /etc/ssh/ssh_host_*_key.pub; do
@@ -56,7 +56,7 @@ mount_data_disk() {
 failed=0
 install_files || { say "installing files failed"; failed=1; }
 mount_data_disk || { say "mounting the data disk failed"; failed=1; }
-# Last, for they say that the host is ready. After a mount that failed as well, so that a person can get in and look:
-# `fab` refuses such a host by itself.
+# Last, because they mean that the host is ready. Also after a failed mount, so that a person can log in and look; `fab`
+# itself refuses such a host.
 publish_host_keys || { say "publishing host keys failed"; failed=1; }
 exit "$failed"
