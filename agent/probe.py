@@ -11,7 +11,7 @@ from agent.gateway import ask
 from agent.listeners import refusal
 from agent.message import MessageError
 from agent.processes import configured, runner_state, served_addresses
-from agent.protocol import EngineRecord, ProbeOrder, ProbeResult, ReleaseDescription
+from agent.protocol import ProbeOrder, ProbeResult, ReleaseDescription, RunningEngine
 from agent.room import TEMPORARY, rooms
 from agent.seal import is_sealed
 from agent.system import look
@@ -36,7 +36,7 @@ def target_of(link: Path) -> str | None:
         return None
 
 
-def is_alive(record: EngineRecord) -> bool:
+def is_alive(record: RunningEngine) -> bool:
     """Whether the launcher that wrote a record still runs.
 
     A number and a start time name a process, in this boot or another. The boot's own name does not do: a service with
@@ -51,9 +51,9 @@ def is_alive(record: EngineRecord) -> bool:
         return False
 
 
-def running(root: Path) -> dict[str, EngineRecord]:
+def running(root: Path) -> dict[str, RunningEngine]:
     """What every engine with a living launcher runs."""
-    records = {path.stem: EngineRecord.of_file(path) for path in (root / "run").glob("*.json")}
+    records = {path.stem: RunningEngine.of_file(path) for path in (root / "run").glob("*.json")}
     return {name: record for name, record in records.items() if record and is_alive(record)}
 
 

@@ -74,7 +74,7 @@ class GatewayFile(Excerpt):
 
 
 @dataclass(frozen=True)
-class ModelStats(Excerpt):
+class ModelState(Excerpt):
     """What the gateway sees of one model."""
 
     state: str
@@ -83,19 +83,19 @@ class ModelStats(Excerpt):
 
 
 @dataclass(frozen=True)
-class GatewayStats(Excerpt):
-    """What the running gateway says of itself at /stats."""
+class GatewayState(Excerpt):
+    """What a deployment needs of agent/running.py's GatewayStats, from gateways of other versions as well."""
 
     unit_digest: str | None
     """Of the release that its code is of; None where it does not know."""
     config_digest: str | None
-    models: Mapping[str, ModelStats]
+    models: Mapping[str, ModelState]
     pid: int | None = None
 
 
 @dataclass(frozen=True)
-class EngineRecord(Excerpt):
-    """run/<engine>.json: what the launcher of an engine wrote when it started it."""
+class RunningEngine(Excerpt):
+    """What a deployment needs of agent/running.py's EngineRecord, from launchers of other versions as well."""
 
     unit_digest: str
     pid: int
@@ -249,10 +249,10 @@ class ProbeResult(Message):
     builds: tuple[str, ...]
     unfinished_builds: Mapping[str, int]
     """Bytes of each engine environment that is not sealed, by its digest."""
-    engines: Mapping[str, EngineRecord]
+    engines: Mapping[str, RunningEngine]
     """What each living launcher says that it runs."""
     runner: Mapping[str, Process] | None
-    gateway: GatewayStats | None
+    gateway: GatewayState | None
     served_addresses: tuple[str, ...]
     """Where a gateway of ours listens, whatever release it is of."""
     troubles: tuple[Trouble, ...]

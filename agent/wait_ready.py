@@ -17,7 +17,7 @@ from agent.answer import QUESTION, problem_of, words_of
 from agent.clock import Clock
 from agent.message import Message
 from agent.processes import runner_state
-from agent.protocol import EngineRecord, ReadyEvent, ReadyOrder, ReadyOutcome, RunnerKind, State
+from agent.protocol import ReadyEvent, ReadyOrder, ReadyOutcome, RunnerKind, RunningEngine, State
 from agent.unix_http import UnixConnection, call
 
 POLL_S = 0.5
@@ -80,7 +80,7 @@ class Engine:
 
     def look(self) -> State:
         """Return the state now: starting, loading, or ready."""
-        record = EngineRecord.of_file(self.run / f"{self.name}.json")
+        record = RunningEngine.of_file(self.run / f"{self.name}.json")
         if record is None or record.unit_digest != self.order.engines[self.name] or record.pid in self.order.ended:
             self.is_old_alive = record is not None and is_launcher(record.pid)
             return "starting"

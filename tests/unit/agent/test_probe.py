@@ -19,7 +19,7 @@ import pytest
 
 from agent.listeners import addresses_of
 from agent.processes import served_addresses
-from agent.protocol import GatewayStats, ModelStats, Process, ReleaseDescription
+from agent.protocol import GatewayState, ModelState, Process, ReleaseDescription
 from build.deploy.facts import Facts, gather, probe_command
 from build.remote.executor import LocalExecutor
 from build.remote.target import Target
@@ -252,8 +252,8 @@ def test_the_gateway_is_asked_what_it_serves(root: Path, body: str, is_seen: boo
         gateway = probe(root).gateway
     assert (gateway is not None) is is_seen
     if gateway is not None:
-        assert gateway == GatewayStats(
-            unit_digest="ug", config_digest="g1", models={"alpha": ModelStats("ready")}, pid=3
+        assert gateway == GatewayState(
+            unit_digest="ug", config_digest="g1", models={"alpha": ModelState("ready")}, pid=3
         )
 
 
