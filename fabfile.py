@@ -1,11 +1,376 @@
-"""The task list: `fab --list`."""
+"""The tasks that people type, with their options: `fab --list`.
 
+What a task does is imported when it runs: listing them pays for nothing but this file, and none for another's.
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from fabric import task
 from invoke.collection import Collection
 
-from build.cli import catalog, checks, cloud, demo, life, lock, models, tasks, uninstall, waking
+from build.cli.arguments import (
+    Cores,
+    Engine,
+    HostTask,
+    Lines,
+    Location,
+    Name,
+    Stack,
+    Timeout,
+    help_for,
+    on_hosts,
+    problems_are_messages,
+)
+from deployment.quantities import GATE_TIMEOUT_S
 
-namespace = Collection.from_module(tasks)
-for module in (checks, lock, uninstall, models, cloud, catalog, life, waking):
-    for task in Collection.from_module(module).tasks.values():
-        namespace.add_task(task)
-namespace.add_collection(Collection.from_module(demo), name="demo")
+if TYPE_CHECKING:
+    from build.remote.host import Host
+
+    Hosts = Sequence[Host]
+
+JSON = {"json": "print JSON"}
+STACK = {"stack": "name of the stack, alone or as ORGANISATION/PROJECT/NAME; reads Pulumi.<name>.yaml"}
+ENGINE = {
+    "engine": "compiled there, or from a ready wheel: compiled or wheel (default: host.engine, else compiled on Arm)"
+}
+MODELS = {"models": "models file (default: AXION_MODELS, else what the host is to serve, else models.yaml)"}
+
+
+@task(klass=HostTask, help=help_for(**MODELS, **ENGINE, **JSON))
+@on_hosts
+def plan(hosts: "Hosts", models: Location | None = None, engine: Engine | None = None, json: bool = False) -> None:
+    """Show what a deployment would change, and touch nothing."""
+    from build.cli import tasks
+
+    tasks.plan(hosts, models, engine, json=json)
+
+
+BUILD_HELP = {
+    "timeout_s": "for each model to answer",
+    "mirror": "directory of the host, or address, with wheels/, sdists/ and git/ (default: AXION_MIRROR)",
+    "wheels": "directory of the host, or gs://, to take and leave compiled wheels (default: AXION_WHEELS)",
+}
+
+
+@task(klass=HostTask, help=help_for(**MODELS, **ENGINE, **BUILD_HELP))
+@on_hosts
+def build_and_deploy(
+    hosts: "Hosts",
+    models: Location | None = None,
+    timeout_s: Timeout = GATE_TIMEOUT_S,
+    engine: Engine | None = None,
+    mirror: Location | None = None,
+    wheels: Location | None = None,
+) -> None:
+    """Make the host serve the models file: build, render, switch, restart what changed, wait for answers."""
+    from build.cli import tasks
+
+    tasks.build_and_deploy(hosts, models, engine, timeout_s=timeout_s, mirror=mirror, wheels=wheels)
+
+
+@task(klass=HostTask, help=help_for(**JSON))
+@on_hosts
+def status(hosts: "Hosts", json: bool = False) -> None:
+    """Show every model: state, process, whether it runs the current release, requests."""
+    from build.cli import tasks
+
+    tasks.status(hosts, json=json)
+
+
+@task(klass=HostTask, help=help_for(**JSON))
+@on_hosts
+def releases(hosts: "Hosts", json: bool = False) -> None:
+    """List the releases on the host, oldest first."""
+    from build.cli import tasks
+
+    tasks.releases(hosts, json=json)
+
+
+LOGS_HELP = {"lines": "how many", "follow": "go on until interrupted"}
+
+
+@task(klass=HostTask, positional=["name"], help=help_for(**LOGS_HELP, **JSON))
+@on_hosts
+def logs(hosts: "Hosts", name: Name, lines: Lines = 100, follow: bool = False, json: bool = False) -> None:
+    """Print the log of a model, of the gateway, or of the runner (supervisord)."""
+    from build.cli import tasks
+
+    tasks.logs(hosts, name, lines, follow=follow, json=json)
+
+
+@task(klass=HostTask, positional=["name"], help=help_for())
+@on_hosts
+def restart(hosts: "Hosts", name: Name) -> None:
+    """Restart one model (or the gateway) and wait until it answers; the others go on serving."""
+    from build.cli import tasks
+
+    tasks.restart(hosts, name)
+
+
+@task(klass=HostTask, help=help_for(release="its name (default: the release before the current one)"))
+@on_hosts
+def rollback(hosts: "Hosts", release: Name | None = None) -> None:
+    """Return to the release before the current one, or to the one named, and wait until its models answer."""
+    from build.cli import tasks
+
+    tasks.rollback(hosts, release)
+
+
+@task(klass=HostTask, help=help_for())
+@on_hosts
+def stop(hosts: "Hosts") -> None:
+    """End every engine, the gateway and the process runner; nothing of them is left."""
+    from build.cli import tasks
+
+    tasks.stop(hosts)
+
+
+@task(klass=HostTask, help=help_for(**JSON))
+@on_hosts
+def verify(hosts: "Hosts", json: bool = False) -> None:
+    """Prove that files, environment and processes are what was deployed, and that every model answers."""
+    from build.cli import checks
+
+    checks.verify(hosts, json=json)
+
+
+@task(klass=HostTask, help={**help_for(**JSON), "stack": "look at this stack's cloud, `pulumi up` and hosts"})
+@problems_are_messages
+def doctor(
+    _context: Any,
+    stack: Stack | None = None,
+    inventory: Location | None = None,
+    host: Name | None = None,
+    json: bool = False,
+) -> None:
+    """Look for what would stand in the way of a deployment, and say what to do about it."""
+    from build.cli import checks
+
+    checks.doctor(stack, inventory, host, json=json)
+
+
+@task(klass=HostTask, help=help_for(yes="end the holder; without it, only name it"))
+@on_hosts
+def unlock(hosts: "Hosts", yes: bool = False) -> None:
+    """Name who holds the lock of a host, and with --yes end that task; what serves goes on serving."""
+    from build.cli import lock
+
+    lock.unlock(hosts, yes=yes)
+
+
+@task(klass=HostTask, help=help_for(lines="how many", **JSON))
+@on_hosts
+def history(hosts: "Hosts", lines: Lines = 30, json: bool = False) -> None:
+    """List what was changed on a host, by whom, when, and how it ended; oldest first."""
+    from build.cli import lock
+
+    lock.history(hosts, lines, json=json)
+
+
+UNINSTALL_HELP = {"yes": "do it without asking", "keep_models": "leave the checkpoints that were downloaded"}
+
+
+@task(klass=HostTask, help=help_for(**UNINSTALL_HELP))
+@on_hosts
+def uninstall(hosts: "Hosts", yes: bool = False, keep_models: bool = False) -> None:
+    """Remove everything of ours from a host; says first what goes, and asks."""
+    from build.cli import uninstall
+
+    uninstall.uninstall(hosts, yes=yes, keep_models=keep_models)
+
+
+ADD_HELP = {
+    "what": "a repository of the hub, such as Qwen/Qwen2.5-7B-Instruct-AWQ, or a directory as `path` would say it",
+    "name": "how clients and units call it (default: made of the repository's name)",
+    "revision": "a branch, tag or commit; what it is now gets pinned (default: main)",
+    "cores": "how many cores its engine computes on (default: 4)",
+}
+
+
+@task(klass=HostTask, positional=["what"], help=help_for(**MODELS, **ADD_HELP))
+@on_hosts
+def models_add(
+    hosts: "Hosts",
+    what: Location,
+    models: Location | None = None,
+    name: Name | None = None,
+    revision: Name | None = None,
+    cores: Cores = 4,
+) -> None:
+    """Read what a checkpoint is, pin that in the lock file, and write a stanza that serves it. No weights are read."""
+    from build.cli.models import models_add
+
+    models_add(hosts, what, models, name, revision, cores=cores)
+
+
+UPDATE_HELP = {
+    "names": "the models, separated by commas, or all",
+    "revision": "pin one model to what this branch, tag or commit is now (default: the file's own commits)",
+}
+
+
+@task(klass=HostTask, positional=["names"], help=help_for(**MODELS, **UPDATE_HELP))
+@on_hosts
+def models_update(hosts: "Hosts", names: Name, models: Location | None = None, revision: Name | None = None) -> None:
+    """Read what the checkpoints of the models file are into its lock file; pin another commit where one is given."""
+    from build.cli.models import models_update
+
+    models_update(hosts, names, models, revision)
+
+
+@task(positional=["name"], help={"name": "the model", **MODELS})
+@problems_are_messages
+def models_remove(_context: Any, name: Name, models: Location | None = None) -> None:
+    """Take a model out of the models file and of its lock file. What is on hosts goes with the next deployment."""
+    from build.cli.models import models_remove
+
+    models_remove(name, models)
+
+
+PULL_HELP = {
+    "source": "a directory of the host, or gs://BUCKET/PATH, that holds <hub>/<revision>/ (default: the hub)",
+    "verify": "read every file of models that are there and compare checksums",
+}
+
+
+@task(klass=HostTask, help=help_for(**MODELS, **ENGINE, **PULL_HELP))
+@on_hosts
+def models_pull(
+    hosts: "Hosts",
+    models: Location | None = None,
+    source: Location | None = None,
+    verify: bool = False,
+    engine: Engine | None = None,
+) -> None:
+    """Download the checkpoints of the models file at their pinned revisions, verified; goes on where it stopped."""
+    from build.cli.models import models_pull
+
+    models_pull(hosts, models, source, engine, verify=verify)
+
+
+@task(help={"stack": f"{STACK['stack']} (default: every stack that has a file)", **JSON})
+@problems_are_messages
+def cost(_context: Any, stack: Stack | None = None, json: bool = False) -> None:
+    """Show what a stack costs an hour and a month by its file and the dated prices, running and stopped."""
+    from build.cli import cloud
+
+    cloud.cost(stack, json=json)
+
+
+CENSUS_HELP = {
+    "expect_empty": "exit with 1 when anything is left",
+    "remove_snapshots": "delete the snapshots of these disks: their names, with commas between",
+}
+
+
+@task(help={**STACK, **CENSUS_HELP, **JSON})
+@problems_are_messages
+def census(
+    _context: Any, stack: Stack, expect_empty: bool = False, remove_snapshots: Name | None = None, json: bool = False
+) -> None:
+    """List everything that a stack has in the cloud, with its monthly cost and how to remove it."""
+    from build.cli import cloud
+
+    cloud.census(stack, remove_snapshots, expect_empty=expect_empty, json=json)
+
+
+@task(help={**STACK, **JSON})
+@problems_are_messages
+def idle_policy(_context: Any, stack: Stack, json: bool = False) -> None:
+    """Show when each host stops by itself: after minutes without requests, and at the latest."""
+    from build.cli import cloud
+
+    cloud.idle_policy(stack, json=json)
+
+
+RECOVER_HELP = {
+    "yes": "do it; without it, only say what would be done",
+    "foreign_host": "name of the computer whose lock to release, once its process has ended there",
+}
+
+
+@task(help={**STACK, **RECOVER_HELP})
+@problems_are_messages
+def recover(_context: Any, stack: Stack, yes: bool = False, foreign_host: Name | None = None) -> None:
+    """Settle what a killed or timed-out `pulumi up` left behind: its lock, and creates that may have happened."""
+    from build.cli import cloud
+
+    cloud.recover(stack, foreign_host, yes=yes)
+
+
+@task(help={"log": "a file with what `pulumi` printed (default: standard input)"})
+@problems_are_messages
+def explain(_context: Any, log: Location | None = None) -> None:
+    """Say what each failure of `pulumi up` means and what to do, from its output (`pulumi up 2>&1 | tee up.log`)."""
+    from build.cli import cloud
+
+    cloud.explain(log)
+
+
+@task(help={"project": "a project in which the Compute Engine and Cloud Billing APIs are on; any will do"})
+@problems_are_messages
+def catalog_refresh(_context: Any, project: Name) -> None:
+    """Read regions, machine types and prices anew from Google, dated, and say what changed."""
+    from build.cli import catalog
+
+    catalog.catalog_refresh(project)
+
+
+@task(help={**STACK, "yes": "do it; without it, only preview"})
+@problems_are_messages
+def up(_context: Any, stack: Stack, yes: bool = False) -> None:
+    """`pulumi up`, which tries a host's other zones where one has no machine free, and explains what fails."""
+    from build.cli import life
+
+    life.up(stack, yes=yes)
+
+
+@task(help={**STACK, "host": "which host", "zone": "where to", "yes": "do it; without it, only say what"})
+@problems_are_messages
+def move(_context: Any, stack: Stack, zone: Name, host: Name = "main", yes: bool = False) -> None:
+    """Take a host's data disk to another zone: stop, snapshot, copy, compare. Nothing is deleted."""
+    from build.cli import life
+
+    life.move(stack, zone, host, yes=yes)
+
+
+@task(klass=HostTask, help=help_for(timeout_s="for the models to answer"))
+@problems_are_messages
+def start(
+    _context: Any,
+    stack: Stack | None = None,
+    inventory: Location | None = None,
+    host: Name | None = None,
+    timeout_s: Timeout = GATE_TIMEOUT_S,
+) -> None:
+    """Start hosts that are stopped, and wait until their models answer."""
+    from build.cli import waking
+
+    waking.start(stack, inventory, host, timeout_s)
+
+
+# All of the above; what follows has a prefix of its own.
+namespace = Collection.from_module(sys.modules[__name__])
+
+
+@task(default=True)
+@problems_are_messages
+def run(_context: Any) -> None:
+    """Build, make the models, deploy, and ask a question and show two pictures through the gateway."""
+    from build.cli import demo
+
+    demo.run()
+
+
+@task
+@problems_are_messages
+def prepare(_context: Any) -> None:
+    """Build the engine environment and make the models, but start nothing."""
+    from build.cli import demo
+
+    demo.prepare()
+
+
+namespace.add_collection(Collection("demo", run, prepare))

@@ -4,21 +4,16 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fabric import task
 from rich.text import Text
 
 from build.cli import output
-from build.cli.arguments import Lines
-from build.cli.tasking import HostTask, from_each, help_for, on_hosts
+from build.cli.tasking import from_each
 from build.remote.host import Host
 from build.remote.lock import history as read_history
 from build.remote.lock import unlock as end_holder
 
 
-@task(klass=HostTask, help=help_for(yes="end the holder; without it, only name it"))
-@on_hosts
-def unlock(hosts: Sequence[Host], yes: bool = False) -> None:
-    """Name who holds the lock of a host, and with --yes end that task; what serves goes on serving."""
+def unlock(hosts: Sequence[Host], *, yes: bool) -> None:
     for host in hosts:
         name, holder = host.target.name, end_holder(host, is_really=yes)
         if holder is None:
@@ -30,10 +25,7 @@ def unlock(hosts: Sequence[Host], yes: bool = False) -> None:
             print("Add --yes to end it. Work that it began on the host goes on; the next deployment takes that up.")
 
 
-@task(klass=HostTask, help=help_for(lines="how many", json="print JSON"))
-@on_hosts
-def history(hosts: Sequence[Host], lines: Lines = 30, json: bool = False) -> None:
-    """List what was changed on a host, by whom, when, and how it ended; oldest first."""
+def history(hosts: Sequence[Host], lines: int, *, json: bool) -> None:
     answers = from_each(hosts, read_history)
     if json:
         answers.print_json({name: log.lines[-lines:] for name, log in answers.found.items()})
