@@ -1,14 +1,384 @@
-"""The task list: `fab --list`."""
+"""The tasks that people type, with their options: `fab --list`.
 
+What a task does is imported when it runs: listing them pays for nothing but this file, and none for another's.
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from fabric import task
 from fabric.main import program
 from invoke.collection import Collection
 
-from build.cli import catalog, checks, cloud, demo, life, lock, models, tasks, uninstall, waking
+from build.cli.arguments import (
+    Cores,
+    Engine,
+    HostTask,
+    Lines,
+    Location,
+    Name,
+    Stack,
+    Timeout,
+    help_for,
+    on_hosts,
+    problems_are_messages,
+)
 from build.cli.command_line import explain_mistakes
+from deployment.quantities import READY_TIMEOUT_S
+
+if TYPE_CHECKING:
+    from build.remote.host import Host
+
+    Hosts = Sequence[Host]
 
 explain_mistakes(program)
-namespace = Collection.from_module(tasks)
-for module in (checks, lock, uninstall, models, cloud, catalog, life, waking):
-    for task in Collection.from_module(module).tasks.values():
-        namespace.add_task(task)
-namespace.add_collection(Collection.from_module(demo), name="demo")
+
+JSON = {"json": "print JSON"}
+STACK = {"stack": "name of the stack, alone or as ORGANISATION/PROJECT/NAME; reads Pulumi.<name>.yaml"}
+ENGINE = {
+    "engine": "compiled (on the host) or wheel (prebuilt) (default: host.engine, else compiled on Arm, wheel on x86-64)"
+}
+MODELS = {"models": "models file (default: AXION_MODELS, else the host's own, else models.yaml)"}
+
+
+@task(klass=HostTask, help=help_for(**MODELS, **ENGINE, **JSON))
+@on_hosts
+def plan(hosts: "Hosts", models: Location | None = None, engine: Engine | None = None, json: bool = False) -> None:
+    """Show what a deployment would change, and touch nothing."""
+    from build.cli import tasks
+
+    tasks.plan(hosts, models, engine, json=json)
+
+
+BUILD_HELP = {
+    "timeout_s": "seconds for each model to answer",
+    "mirror": "directory on the host, or address, with wheels/, sdists/ and git/ (default: AXION_MIRROR)",
+    "wheels": "directory on the host, or gs://, from and to which compiled wheels are copied (default: AXION_WHEELS)",
+}
+
+
+@task(klass=HostTask, help=help_for(**MODELS, **ENGINE, **BUILD_HELP))
+@on_hosts
+def build_and_deploy(
+    hosts: "Hosts",
+    models: Location | None = None,
+    timeout_s: Timeout = READY_TIMEOUT_S,
+    engine: Engine | None = None,
+    mirror: Location | None = None,
+    wheels: Location | None = None,
+) -> None:
+    """Deploy the models file: build, render, switch, restart what changed, wait until models answer."""
+    from build.cli import tasks
+
+    tasks.build_and_deploy(hosts, models, engine, timeout_s=timeout_s, mirror=mirror, wheels=wheels)
+
+
+@task(klass=HostTask, help=help_for(**JSON))
+@on_hosts
+def status(hosts: "Hosts", json: bool = False) -> None:
+    """Show every model: its state and process, whether it runs the current release, and its requests."""
+    from build.cli import tasks
+
+    tasks.status(hosts, json=json)
+
+
+@task(klass=HostTask, help=help_for(**JSON))
+@on_hosts
+def releases(hosts: "Hosts", json: bool = False) -> None:
+    """List the releases on the host, oldest first."""
+    from build.cli import tasks
+
+    tasks.releases(hosts, json=json)
+
+
+LOGS_HELP = {
+    "name": "a model, gateway, or the runner: supervisord or systemd",
+    "lines": "how many lines",
+    "follow": "continue until interrupted",
+}
+
+
+@task(klass=HostTask, positional=["name"], help=help_for(**LOGS_HELP, **JSON))
+@on_hosts
+def logs(hosts: "Hosts", name: Name, lines: Lines = 100, follow: bool = False, json: bool = False) -> None:
+    """Print the log of a model, of the gateway, or of the runner (supervisord or systemd)."""
+    from build.cli import tasks
+
+    tasks.logs(hosts, name, lines, follow=follow, json=json)
+
+
+@task(klass=HostTask, positional=["name"], help=help_for(name="a model, or gateway"))
+@on_hosts
+def restart(hosts: "Hosts", name: Name) -> None:
+    """Restart one model (or the gateway) and wait until it answers; the others keep serving."""
+    from build.cli import tasks
+
+    tasks.restart(hosts, name)
+
+
+@task(klass=HostTask, help=help_for(release="its name (default: the previous release)"))
+@on_hosts
+def rollback(hosts: "Hosts", release: Name | None = None) -> None:
+    """Roll back to the previous release, or to the one named, and wait until its models answer."""
+    from build.cli import tasks
+
+    tasks.rollback(hosts, release)
+
+
+@task(klass=HostTask, help=help_for())
+@on_hosts
+def stop(hosts: "Hosts") -> None:
+    """Stop every engine, the gateway and the process runner, and check that no process is left."""
+    from build.cli import tasks
+
+    tasks.stop(hosts)
+
+
+@task(klass=HostTask, help=help_for(**JSON))
+@on_hosts
+def verify(hosts: "Hosts", json: bool = False) -> None:
+    """Prove that files, environment and processes are as deployed, and that every model answers."""
+    from build.cli import checks
+
+    checks.verify(hosts, json=json)
+
+
+@task(klass=HostTask, help={**help_for(**JSON), "stack": "check this stack's cloud, `pulumi up` and hosts"})
+@problems_are_messages
+def doctor(
+    _context: Any,
+    stack: Stack | None = None,
+    inventory: Location | None = None,
+    host: Name | None = None,
+    json: bool = False,
+) -> None:
+    """Check for everything that would stop a deployment, and say what to do about it."""
+    from build.cli import checks
+
+    checks.doctor(stack, inventory, host, json=json)
+
+
+@task(klass=HostTask, help=help_for(yes="end the holder's task; without it, only show it"))
+@on_hosts
+def unlock(hosts: "Hosts", yes: bool = False) -> None:
+    """Show who holds a host's lock; with --yes end that task. Models keep serving."""
+    from build.cli import lock
+
+    lock.unlock(hosts, yes=yes)
+
+
+@task(klass=HostTask, help=help_for(lines="how many lines", **JSON))
+@on_hosts
+def history(hosts: "Hosts", lines: Lines = 30, json: bool = False) -> None:
+    """List the changes to a host: what, by whom, when, and how it ended; oldest first."""
+    from build.cli import lock
+
+    lock.history(hosts, lines, json=json)
+
+
+UNINSTALL_HELP = {"yes": "do it without asking", "keep_models": "keep the downloaded checkpoints"}
+
+
+@task(klass=HostTask, help=help_for(**UNINSTALL_HELP))
+@on_hosts
+def uninstall(hosts: "Hosts", yes: bool = False, keep_models: bool = False) -> None:
+    """Remove everything of axion's from a host; lists it first, and asks."""
+    from build.cli import uninstall
+
+    uninstall.uninstall(hosts, yes=yes, keep_models=keep_models)
+
+
+ADD_HELP = {
+    "what": "a repository of the hub, such as Qwen/Qwen2.5-7B-Instruct-AWQ, or a directory as in `path`",
+    "name": "the model's name for clients and units (default: derived from the repository's name)",
+    "revision": "a branch, tag or commit; its present commit is pinned (default: main)",
+    "cores": "how many cores its engine computes on (default: 4)",
+}
+
+
+@task(klass=HostTask, positional=["what"], help=help_for(**MODELS, **ADD_HELP))
+@on_hosts
+def models_add(
+    hosts: "Hosts",
+    what: Location,
+    models: Location | None = None,
+    name: Name | None = None,
+    revision: Name | None = None,
+    cores: Cores = 4,
+) -> None:
+    """Add a model to the models file, and its checkpoint's facts to the lock file. No weights are read."""
+    from build.cli.models import models_add
+
+    models_add(hosts, what, models, name, revision, cores=cores)
+
+
+UPDATE_HELP = {
+    "names": "the models, separated by commas, or all",
+    "revision": "pin one model to the present commit of this branch or tag (default: the file's own commits)",
+}
+
+
+@task(klass=HostTask, positional=["names"], help=help_for(**MODELS, **UPDATE_HELP))
+@on_hosts
+def models_update(hosts: "Hosts", names: Name, models: Location | None = None, revision: Name | None = None) -> None:
+    """Read the checkpoints' facts into the lock file again; with --revision, pin another commit."""
+    from build.cli.models import models_update
+
+    models_update(hosts, names, models, revision)
+
+
+@task(positional=["name"], help={"name": "the model", **MODELS})
+@problems_are_messages
+def models_remove(_context: Any, name: Name, models: Location | None = None) -> None:
+    """Remove a model from the models file and its lock file. The next deployment removes it from hosts."""
+    from build.cli.models import models_remove
+
+    models_remove(name, models)
+
+
+PULL_HELP = {
+    "source": "a directory on the host, or gs://BUCKET/PATH, that holds <hub>/<revision>/ (default: the hub)",
+    "verify": "read every file of downloaded models and compare checksums",
+}
+
+
+@task(klass=HostTask, help=help_for(**MODELS, **ENGINE, **PULL_HELP))
+@on_hosts
+def models_pull(
+    hosts: "Hosts",
+    models: Location | None = None,
+    source: Location | None = None,
+    verify: bool = False,
+    engine: Engine | None = None,
+) -> None:
+    """Download and verify the models file's checkpoints at their pinned revisions; resumes where it stopped."""
+    from build.cli.models import models_pull
+
+    models_pull(hosts, models, source, engine, verify=verify)
+
+
+@task(help={"stack": f"{STACK['stack']} (default: every stack that has a file)", **JSON})
+@problems_are_messages
+def cost(_context: Any, stack: Stack | None = None, json: bool = False) -> None:
+    """Show what a stack costs per hour and month, running and stopped, by its file and the catalog's prices."""
+    from build.cli import cloud
+
+    cloud.cost(stack, json=json)
+
+
+CENSUS_HELP = {
+    "expect_empty": "exit with 1 if anything is left",
+    "remove_snapshots": "delete the snapshots of these disks: names separated by commas",
+}
+
+
+@task(help={**STACK, **CENSUS_HELP, **JSON})
+@problems_are_messages
+def census(
+    _context: Any, stack: Stack, expect_empty: bool = False, remove_snapshots: Name | None = None, json: bool = False
+) -> None:
+    """List everything that a stack has in the cloud, with its monthly cost and how to remove it."""
+    from build.cli import cloud
+
+    cloud.census(stack, remove_snapshots, expect_empty=expect_empty, json=json)
+
+
+@task(help={**STACK, **JSON})
+@problems_are_messages
+def idle_policy(_context: Any, stack: Stack, json: bool = False) -> None:
+    """Show when each host stops itself: after how many idle minutes, and at the latest."""
+    from build.cli import cloud
+
+    cloud.idle_policy(stack, json=json)
+
+
+RECOVER_HELP = {
+    "yes": "do it; without it, only say what would be done",
+    "foreign_host": "name of the computer whose lock to release, after its process has ended",
+}
+
+
+@task(help={**STACK, **RECOVER_HELP})
+@problems_are_messages
+def recover(_context: Any, stack: Stack, yes: bool = False, foreign_host: Name | None = None) -> None:
+    """Repair what a killed or timed-out `pulumi up` left: its lock, and creates that may have happened."""
+    from build.cli import cloud
+
+    cloud.recover(stack, foreign_host, yes=yes)
+
+
+@task(help={"log": "a file with what `pulumi` printed (default: standard input)"})
+@problems_are_messages
+def explain(_context: Any, log: Location | None = None) -> None:
+    """Explain each failure of `pulumi up` and what to do, from its output (`pulumi up 2>&1 | tee up.log`)."""
+    from build.cli import cloud
+
+    cloud.explain(log)
+
+
+@task(help={"project": "any project in which the Compute Engine and Cloud Billing APIs are enabled"})
+@problems_are_messages
+def catalog_refresh(_context: Any, project: Name) -> None:
+    """Update the catalog's regions, machine types and prices from Google, and say what changed."""
+    from build.cli import catalog
+
+    catalog.catalog_refresh(project)
+
+
+@task(help={**STACK, "yes": "do it; without it, only preview"})
+@problems_are_messages
+def up(_context: Any, stack: Stack, yes: bool = False) -> None:
+    """Run `pulumi up`; try a host's other zones if one has no machine free, and explain failures."""
+    from build.cli import life
+
+    life.up(stack, yes=yes)
+
+
+@task(help={**STACK, "host": "which host", "zone": "to which zone", "yes": "do it; without it, only show it"})
+@problems_are_messages
+def move(_context: Any, stack: Stack, zone: Name, host: Name = "main", yes: bool = False) -> None:
+    """Move a host's data disk to another zone: stop, snapshot, copy, compare. Nothing is deleted."""
+    from build.cli import life
+
+    life.move(stack, zone, host, yes=yes)
+
+
+@task(klass=HostTask, help=help_for(timeout_s="seconds for the models to answer"))
+@problems_are_messages
+def start(
+    _context: Any,
+    stack: Stack | None = None,
+    inventory: Location | None = None,
+    host: Name | None = None,
+    timeout_s: Timeout = READY_TIMEOUT_S,
+) -> None:
+    """Start stopped hosts, and wait until their models answer."""
+    from build.cli import waking
+
+    waking.start(stack, inventory, host, timeout_s)
+
+
+# All of the above; what follows has a prefix of its own.
+namespace = Collection.from_module(sys.modules[__name__])
+
+
+@task(default=True)
+@problems_are_messages
+def run(_context: Any) -> None:
+    """Build the engine, make the models, deploy, and send a question and two pictures through the gateway."""
+    from build.cli import demo
+
+    demo.run()
+
+
+@task
+@problems_are_messages
+def prepare(_context: Any) -> None:
+    """Build the engine environment and make the models; start nothing."""
+    from build.cli import demo
+
+    demo.prepare()
+
+
+namespace.add_collection(Collection("demo", run, prepare))

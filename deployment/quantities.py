@@ -1,6 +1,13 @@
-"""Sizes for people: the same binary units that models.yaml is written in."""
+"""Sizes for people, in the binary units that models.yaml is written in, and how long people may have to wait."""
 
 KIB, MIB, GIB = 2**10, 2**20, 2**30
+
+MAX_WAIT_S = 24 * 3600
+READY_TIMEOUT_S = 1200.0
+"""Of each model, from nothing to a first answer: they load one after another, unless a person says otherwise.
+
+A 27B checkpoint takes minutes to read, and its first start compiles for one to four.
+"""
 
 
 def shown_bytes(count: int) -> str:

@@ -17,7 +17,7 @@ from deployment.models.spec import Engine
 from deployment.quantities import GIB, MIB
 
 NAME_LENGTH = 31
-CONTEXT, SEQUENCES, CORES = 8192, 4, 4
+CONTEXT, SEQUENCES = 8192, 4
 """What a new model is given where nobody says more: a person's to change."""
 
 
@@ -27,7 +27,7 @@ def name_for(source: str) -> str:
     return re.sub(r"[^a-z0-9_-]+", "-", last).strip("-_")[:NAME_LENGTH].strip("-_")
 
 
-def new_stanza(found: Found, *, cores: int = CORES, taken: Collection[str] = ()) -> Mapping[str, Any]:
+def new_stanza(found: Found, *, cores: int, taken: Collection[str] = ()) -> Mapping[str, Any]:
     """Write a few lines that serve it: a context of 8192 tokens, and memory for four sequences of that length.
 
     Clients may call it as the hub does, unless another model has that alias: `taken` are those in use.

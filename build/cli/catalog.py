@@ -1,13 +1,8 @@
 """The task that reads anew what changes without us: regions, machine types and prices."""
 
 from datetime import UTC, datetime
-from typing import Any
-
-from fabric import task
 
 from agent.durable import replace_file
-from build.cli.arguments import Name
-from build.cli.tasking import problems_are_messages
 from build.cloud.billing_catalog import compute_skus
 from build.cloud.gcloud import Gcloud
 from build.progress import Reporter
@@ -18,10 +13,7 @@ from deployment.stack.catalog_lock import by_hand, changes, lock_from, lock_text
 LIST_TIMEOUT_S = 180.0
 
 
-@task(help={"project": "any project in which the Compute Engine and Cloud Billing APIs are enabled"})
-@problems_are_messages
-def catalog_refresh(_context: Any, project: Name) -> None:
-    """Update the catalog's regions, machine types and prices from Google, and say what changed."""
+def catalog_refresh(project: str) -> None:
     reporter, gcloud = Reporter(), Gcloud(LocalExecutor(), project)
     kinds = "|".join(sorted(load_catalog().series))
     words = ("compute", "machine-types", "list", f"--filter=name~^({kinds})-")

@@ -2,17 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
 
-from fabric import task
 from invoke.exceptions import Exit
 
 from build.check import Check
 from build.cli import output
-from build.cli.arguments import Location, Name, Stack
 from build.cli.cloud import doctor_checks
 from build.cli.hosts import Selection
-from build.cli.tasking import HostTask, from_each, help_for, on_hosts, problems_are_messages
+from build.cli.tasking import from_each
 from build.deploy.doctor import host_checks
 from build.deploy.prepare import PINS
 from build.deploy.state import read_state
@@ -25,10 +22,7 @@ from build.remote.minimum import checks_of
 from deployment.errors import ConfigError
 
 
-@task(klass=HostTask, help=help_for(json="print JSON"))
-@on_hosts
-def verify(hosts: Sequence[Host], json: bool = False) -> None:
-    """Prove that files, environment and processes are what was deployed, and that every model answers."""
+def verify(hosts: Sequence[Host], *, json: bool) -> None:
     answers = from_each(hosts, lambda host: list(run_verify(host, read_state(host), load_pins(PINS))))
     if json:
         answers.print_json({name: [each.as_data() for each in found] for name, found in answers.found.items()})
@@ -38,16 +32,7 @@ def verify(hosts: Sequence[Host], json: bool = False) -> None:
     _fail_if_any(each for checks in answers.found.values() for each in checks)
 
 
-@task(klass=HostTask, help={**help_for(json="print JSON"), "stack": "check this stack's cloud, `pulumi up` and hosts"})
-@problems_are_messages
-def doctor(
-    _context: Any,
-    stack: Stack | None = None,
-    inventory: Location | None = None,
-    host: Name | None = None,
-    json: bool = False,
-) -> None:
-    """Check for everything that would stop a deployment, and say what to do about it."""
+def doctor(stack: str | None, inventory: str | None, host: str | None, *, json: bool) -> None:
     selection = Selection(stack=stack, inventory=inventory, host=host)
     checks = [*_stack_checks(stack), *_host_rows(selection)]
     if json:

@@ -6,15 +6,11 @@ Exit codes as everywhere: 0 done or nothing to do, 1 a problem that the message 
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from fabric import task
 from invoke.exceptions import Exit
 
 from build.check import Check
 from build.cli import cloud_output, output
-from build.cli.arguments import Location, Name, Stack
-from build.cli.tasking import problems_are_messages
 from build.cloud import snapshots
 from build.cloud.adopt import adopt, plan_adoptions
 from build.cloud.census import Census, removal_commands, take_census
@@ -38,8 +34,6 @@ from deployment.stack.name import StackName
 from deployment.stack.pricing import NOT_COUNTED, Bill
 from deployment.stack.settings import StackSettings
 from deployment.stack.unknown import stack_bill, unknowns
-
-STACK_HELP = "name of the stack, alone or as ORGANISATION/PROJECT/NAME; reads Pulumi.<name>.yaml"
 
 
 def settings_of(stack: str) -> StackSettings:
@@ -98,10 +92,7 @@ def doctor_checks(given: str) -> list[Check]:
     ]
 
 
-@task(help={"stack": f"{STACK_HELP} (default: every stack that has a file)", "json": "print JSON"})
-@problems_are_messages
-def cost(_context: Any, stack: Stack | None = None, json: bool = False) -> None:
-    """Show what a stack costs per hour and month, running and stopped, by its file and the catalog's prices."""
+def cost(stack: str | None, *, json: bool) -> None:
     stacks = [StackName(name) for name in ([stack] if stack else known_stacks())]
     if not stacks:
         raise ConfigError([f"{project_directory()}: no Pulumi.<stack>.yaml. Write one, or name a stack."])
@@ -120,19 +111,7 @@ def cost(_context: Any, stack: Stack | None = None, json: bool = False) -> None:
     console.print(f"Not counted: {NOT_COUNTED}.", style="dim", markup=False)
 
 
-@task(
-    help={
-        "stack": STACK_HELP,
-        "expect_empty": "exit with 1 if anything is left",
-        "remove_snapshots": "delete the snapshots of these disks: names separated by commas",
-        "json": "print JSON",
-    }
-)
-@problems_are_messages
-def census(
-    _context: Any, stack: Stack, expect_empty: bool = False, remove_snapshots: Name | None = None, json: bool = False
-) -> None:
-    """List everything that a stack has in the cloud, with its monthly cost and how to remove it."""
+def census(stack: str, remove_snapshots: str | None, *, expect_empty: bool, json: bool) -> None:
     name = StackName(stack)
     gcloud = Gcloud(LocalExecutor(), place_of(name).project)
     found = take_census(gcloud, name.short, load_catalog(), known_stacks(), billing_account_of(name))
@@ -170,10 +149,7 @@ def _print_census(found: Census, stack: str, *, expect_empty: bool) -> None:
         console.print(f"    {command}", markup=False, soft_wrap=True)
 
 
-@task(help={"stack": STACK_HELP, "json": "print JSON"})
-@problems_are_messages
-def idle_policy(_context: Any, stack: Stack, json: bool = False) -> None:
-    """Show when each host stops itself: after how many idle minutes, and at the latest."""
+def idle_policy(stack: str, *, json: bool) -> None:
     name = StackName(stack)
     settings = settings_of(name)
     instances = instances_of(Gcloud(LocalExecutor(), settings.project), name.short)
@@ -184,16 +160,7 @@ def idle_policy(_context: Any, stack: Stack, json: bool = False) -> None:
     output.stdout().print(cloud_output.idle_table(statuses))
 
 
-@task(
-    help={
-        "stack": STACK_HELP,
-        "yes": "do it; without it, only say what would be done",
-        "foreign_host": "name of the computer whose lock to release, after its process has ended",
-    }
-)
-@problems_are_messages
-def recover(_context: Any, stack: Stack, yes: bool = False, foreign_host: Name | None = None) -> None:
-    """Repair what a killed or timed-out `pulumi up` left: its lock, and creates that may have happened."""
+def recover(stack: str, foreign_host: str | None, *, yes: bool) -> None:
     name, executor, reporter = StackName(stack), LocalExecutor(), Reporter()
     place, pulumi = place_of(name), Pulumi(executor=executor, directory=project_directory(), stack=name)
     gcloud = Gcloud(executor, place.project)
@@ -220,10 +187,7 @@ def recover(_context: Any, stack: Stack, yes: bool = False, foreign_host: Name |
     reporter.say(f"Recovered after {reporter.elapsed_s:.1f} s. Run `pulumi up --stack {stack}`.", style="bold green")
 
 
-@task(help={"log": "a file with what `pulumi` printed (default: standard input)"})
-@problems_are_messages
-def explain(_context: Any, log: Location | None = None) -> None:
-    """Explain each failure of `pulumi up` and what to do, from its output (`pulumi up 2>&1 | tee up.log`)."""
+def explain(log: str | None) -> None:
     try:
         text = Path(log).read_text(encoding="utf-8", errors="replace") if log else sys.stdin.read()
     except OSError as error:

@@ -1,11 +1,8 @@
 """The demonstration: the whole pipeline on this computer, with real vLLM and models that need no hub."""
 
 from pathlib import Path, PurePosixPath
-from typing import Any
 
-from fabric import task
-
-from build.cli.tasking import problems_are_messages, this_computer
+from build.cli.tasking import this_computer
 from build.deploy.deploy import run_build_and_deploy
 from build.deploy.facts import Facts
 from build.deploy.models_file import shown
@@ -33,10 +30,7 @@ MODELS_FILE = HERE / "models.yaml"
 QUESTION = "What is the capital of France?"
 
 
-@task(default=True)
-@problems_are_messages
-def run(_context: Any) -> None:
-    """Build the engine, make the models, deploy, and send a question and two pictures through the gateway."""
+def run() -> None:
     host = this_computer()
     check_host(host)
     prepare_models(host)
@@ -77,10 +71,7 @@ def recipe(facts: Facts) -> Recipe:
     return choose_recipe(load_deployment(MODELS_FILE), facts, engine=None, sources=choose_sources())
 
 
-@task
-@problems_are_messages
-def prepare(_context: Any) -> None:
-    """Build the engine environment and make the models; start nothing."""
+def prepare() -> None:
     prepare_models(this_computer())
 
 

@@ -1,13 +1,8 @@
 """Tasks that bring a stack up where there is room for it, and take its data elsewhere."""
 
 from datetime import UTC, datetime
-from typing import Any
 
-from fabric import task
-
-from build.cli.arguments import Name, Stack
-from build.cli.cloud import STACK_HELP, place_of, settings_of
-from build.cli.tasking import problems_are_messages
+from build.cli.cloud import place_of, settings_of
 from build.cloud.gcloud import Gcloud
 from build.cloud.move import Move, carry_out, decide
 from build.cloud.pulumi_cli import Pulumi, project_directory
@@ -24,11 +19,8 @@ from deployment.stack.name import StackName
 from deployment.stack.settings import StackSettings
 
 
-@task(help={"stack": STACK_HELP, "yes": "do it; without it, only preview"})
-@problems_are_messages
-def up(_context: Any, stack: Stack, yes: bool = False) -> None:
-    """Run `pulumi up`; try a host's other zones if one has no machine free, and explain failures."""
-    stack = StackName(stack)
+def up(given: str, *, yes: bool) -> None:
+    stack = StackName(given)
     settings, executor, reporter = checked_settings(stack), LocalExecutor(), Reporter()
     pulumi = Pulumi(executor=executor, directory=project_directory(), stack=stack)
     if not yes:
@@ -41,13 +33,8 @@ def up(_context: Any, stack: Stack, yes: bool = False) -> None:
         reporter.say(sentence, style="bold")
 
 
-@task(
-    help={"stack": STACK_HELP, "host": "which host", "zone": "to which zone", "yes": "do it; without it, only show it"}
-)
-@problems_are_messages
-def move(_context: Any, stack: Stack, zone: Name, host: Name = "main", yes: bool = False) -> None:
-    """Move a host's data disk to another zone: stop, snapshot, copy, compare. Nothing is deleted."""
-    stack = StackName(stack)
+def move(given: str, zone: str, host: str, *, yes: bool) -> None:
+    stack = StackName(given)
     settings, place, executor, reporter = settings_of(stack), place_of(stack), LocalExecutor(), Reporter()
     _check(settings, stack, host, zone)
     pulumi = Pulumi(executor=executor, directory=project_directory(), stack=stack)

@@ -3,23 +3,18 @@
 import sys
 from collections.abc import Sequence
 
-from fabric import task
 from rich.text import Text
 
 from agent.message import data_of
 from agent.protocol import AuditLine
 from build.cli import output
-from build.cli.arguments import Lines
-from build.cli.tasking import HostTask, from_each, help_for, on_hosts
+from build.cli.tasking import from_each
 from build.remote.host import Host
 from build.remote.lock import history as read_history
 from build.remote.lock import unlock as end_holder
 
 
-@task(klass=HostTask, help=help_for(yes="end the holder's task; without it, only show it"))
-@on_hosts
-def unlock(hosts: Sequence[Host], yes: bool = False) -> None:
-    """Show who holds a host's lock; with --yes end that task. Models keep serving."""
+def unlock(hosts: Sequence[Host], *, yes: bool) -> None:
     for host in hosts:
         name, holder = host.target.name, end_holder(host, is_really=yes)
         if holder is None:
@@ -31,10 +26,7 @@ def unlock(hosts: Sequence[Host], yes: bool = False) -> None:
             print("Add --yes to end it. A job that it began on the host goes on; the next deployment takes it up.")
 
 
-@task(klass=HostTask, help=help_for(lines="how many lines", json="print JSON"))
-@on_hosts
-def history(hosts: Sequence[Host], lines: Lines = 30, json: bool = False) -> None:
-    """List the changes to a host: what, by whom, when, and how it ended; oldest first."""
+def history(hosts: Sequence[Host], lines: int, *, json: bool) -> None:
     answers = from_each(hosts, read_history)
     if json:
         answers.print_json({name: data_of(log.lines[-lines:]) for name, log in answers.found.items()})

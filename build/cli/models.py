@@ -2,23 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-from fabric import task
 
 from agent.protocol import PullSource
 from build.checkpoints.pull import Means, choose_source, hub_models, pull_models
 from build.checkpoints.reading import Reading, pinned, say_added, size_of
-from build.checkpoints.stanzas import CORES, name_for, new_stanza, save
-from build.cli.arguments import Cores, Engine, Location, Name
+from build.checkpoints.stanzas import name_for, new_stanza, save
 from build.cli.tasking import (
-    ENGINE_HELP,
-    MODELS_HELP,
-    HostTask,
-    help_for,
-    on_hosts,
     one_after_another,
-    problems_are_messages,
     this_computer,
 )
 from build.deploy.models_file import models_files, models_path
@@ -31,26 +21,16 @@ from deployment.models.load import load_deployment, read_document, read_models_t
 from deployment.models.stanza import add_stanza, remove_stanza
 from deployment.quantities import shown_bytes
 
-ADD_HELP = {
-    "what": "a repository of the hub, such as Qwen/Qwen2.5-7B-Instruct-AWQ, or a directory as in `path`",
-    "models": MODELS_HELP,
-    "name": "the model's name for clients and units (default: derived from the repository's name)",
-    "revision": "a branch, tag or commit; its present commit is pinned (default: main)",
-    "cores": "how many cores its engine computes on (default: 4)",
-}
 
-
-@task(klass=HostTask, positional=["what"], help=help_for(**ADD_HELP))
-@on_hosts
 def models_add(
     hosts: Sequence[Host],
-    what: Location,
-    models: Location | None = None,
-    name: Name | None = None,
-    revision: Name | None = None,
-    cores: Cores = CORES,
+    what: str,
+    models: str | None,
+    name: str | None,
+    revision: str | None,
+    *,
+    cores: int,
 ) -> None:
-    """Add a model to the models file, and its checkpoint's facts to the lock file. No weights are read."""
     file = models_path(models, hosts)
     reading, chosen = Reading(file, hosts[0]), name or name_for(what)
     reading.check_room_for(chosen)
@@ -60,20 +40,7 @@ def models_add(
     say_added(hosts[0], chosen, found, file)
 
 
-@task(
-    klass=HostTask,
-    positional=["names"],
-    help=help_for(
-        names="the models, separated by commas, or all",
-        models=MODELS_HELP,
-        revision="pin one model to the present commit of this branch or tag (default: the file's own commits)",
-    ),
-)
-@on_hosts
-def models_update(
-    hosts: Sequence[Host], names: Name, models: Location | None = None, revision: Name | None = None
-) -> None:
-    """Read the checkpoints' facts into the lock file again; with --revision, pin another commit."""
+def models_update(hosts: Sequence[Host], names: str, models: str | None, revision: str | None) -> None:
     reading = Reading(models_path(models, hosts), hosts[0])
     chosen, _ = reading.chosen(names), reading.lock  # both can be wrong, and that is said before anything is read
     if revision is not None and len(chosen) != 1:
@@ -86,10 +53,7 @@ def models_update(
     reading.save(text, {name: each.locked for name, each in found.items()})
 
 
-@task(positional=["name"], help={"name": "the model", "models": MODELS_HELP})
-@problems_are_messages
-def models_remove(_context: Any, name: Name, models: Location | None = None) -> None:
-    """Remove a model from the models file and its lock file. The next deployment removes it from hosts."""
+def models_remove(name: str, models: str | None) -> None:
     file = models_path(models, [this_computer()])
     text, lock = read_models_text(file), read_lock(lock_path(file))
     if read_document(text, file.name).data.get("default_model") == name:
@@ -98,24 +62,9 @@ def models_remove(_context: Any, name: Name, models: Location | None = None) -> 
     print(f"{name}: gone from {file.name} and {lock_path(file).name}. `fab plan` says what that changes.")
 
 
-@task(
-    klass=HostTask,
-    help=help_for(
-        models=MODELS_HELP,
-        source="a directory on the host, or gs://BUCKET/PATH, that holds <hub>/<revision>/ (default: the hub)",
-        verify="read every file of downloaded models and compare checksums",
-        engine=ENGINE_HELP,
-    ),
-)
-@on_hosts
 def models_pull(
-    hosts: Sequence[Host],
-    models: Location | None = None,
-    source: Location | None = None,
-    verify: bool = False,
-    engine: Engine | None = None,
+    hosts: Sequence[Host], models: str | None, source: str | None, engine: str | None, *, verify: bool
 ) -> None:
-    """Download and verify the models file's checkpoints at their pinned revisions; resumes where it stopped."""
     files, chosen = models_files(models, hosts), choose_source(source)
     one_after_another(
         hosts, lambda host: run_models_pull(host, files[host.target.name], chosen, engine, is_thorough=verify)

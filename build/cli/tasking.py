@@ -1,107 +1,23 @@
-"""What tasks have in common: how problems are told, which hosts a task is for, and in which order they are visited.
+"""What tasks on hosts have in common: in which order hosts are visited, and how what each says is told."""
 
-Exit codes: 0 done or nothing to do, 1 a problem that the message explains, 130 interrupted.
-"""
-
-import errno
-import functools
-import inspect
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-import fabric
-from invoke.exceptions import Exit
-
 from build.cli import output
-from build.cli.arguments import Location, Name, Stack, kinds_of, read_arguments
-from build.cli.hosts import Selection
 from build.errors import DeployError
-from build.progress import Reporter, terminal
+from build.progress import Reporter
 from build.remote.executor import LocalExecutor
 from build.remote.host import Host
-from build.remote.proxies import keep_direct
 from build.remote.target import local_target
 from deployment.errors import ConfigError
 
 Body = TypeVar("Body", bound=Callable[..., None])
 Answer = TypeVar("Answer")
-HOST_OPTIONS = {"stack": Stack, "inventory": Location, "host": Name}
-HOST_HELP = {
-    "stack": "the hosts of this stack, by `pulumi stack output`",
-    "inventory": "the hosts of this inventory file",
-    "host": "only this host of them",
-}
-
-
-ENGINE_HELP = "compiled (on the host) or wheel (prebuilt) (default: host.engine, else compiled on Arm, wheel on x86-64)"
-MODELS_HELP = "models file (default: AXION_MODELS, else the host's own, else models.yaml)"
 
 
 def this_computer() -> Host:
     return Host(local_target(), LocalExecutor(), Reporter())
-
-
-class HostTask(fabric.tasks.Task):  # type: ignore[misc] # Fabric ships no types
-    """A task that leaves `-h` to help: its option `--host` would take the letter.
-
-    Its options arrive as they were typed, numbers too: what Fabric makes of those ends in a traceback where it is none.
-    """
-
-    def arg_opts(self, name: str, default: Any, taken_names: set[str]) -> dict[str, Any]:
-        """Name the forms of one option."""
-        opts: dict[str, Any] = super().arg_opts(name, default, taken_names)
-        kind = opts.get("kind", str)
-        names = [each for each in opts["names"] if each != "h"]
-        return {**opts, "names": names, "kind": bool if kind is bool else str}
-
-
-def problems_are_messages(body: Body) -> Body:
-    """Read a task's options, and turn problems of a person's making into lines on stderr and exit code 1."""
-    kinds = kinds_of(body)
-
-    @functools.wraps(body)
-    def wrapped(context: Any, *args: Any, **kwargs: Any) -> None:
-        keep_direct()
-        try:
-            body(context, *args, **read_arguments(context, kinds, kwargs))
-        except (ConfigError, DeployError) as error:
-            console = terminal(stderr=True)
-            for problem in error.problems:
-                console.print(problem, style="red", markup=False)
-            raise Exit(code=1) from None
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-                raise
-            where = error.filename or "this computer"
-            step = "Make room here, then run the same command again: what was done on hosts is not done twice"
-            terminal(stderr=True).print(f"{where}: cannot be written, got {error.strerror}. {step}.", markup=False)
-            raise Exit(code=1) from None
-        except KeyboardInterrupt:
-            print("Interrupted. What serves goes on serving; the same command finishes the job.", file=sys.stderr)
-            raise Exit(code=130) from None
-
-    return wrapped  # type: ignore[return-value] # functools.wraps keeps the signature that Fabric reads
-
-
-def on_hosts(body: Callable[..., None]) -> Callable[..., None]:
-    """Give a task the options that name hosts. Its function gets the hosts where Fabric passes the context."""
-    context, *own = inspect.signature(body).parameters.values()
-    options = [
-        inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=kind)
-        for name, kind in HOST_OPTIONS.items()
-    ]
-
-    @functools.wraps(body)
-    def wrapped(_context: Any, *args: Any, **kwargs: Any) -> None:
-        selection = Selection(**{name: kwargs.pop(name, None) for name in HOST_HELP})
-        with selection.hosts() as hosts:
-            body(hosts, *args, **kwargs)
-
-    # Invoke makes a task's command line from this.
-    wrapped.__signature__ = inspect.Signature([context, *own, *options])  # type: ignore[attr-defined]
-    return problems_are_messages(wrapped)
 
 
 def one_after_another(hosts: Sequence[Host], act: Callable[[Host], None]) -> None:
@@ -161,8 +77,3 @@ def from_each(hosts: Sequence[Host], ask: Callable[[Host], Answer]) -> Answers[A
     if not answers.found:
         answers.check()
     return answers
-
-
-def help_for(**options: str) -> Mapping[str, str]:
-    """A task's own options, and those that name hosts."""
-    return {**options, **HOST_HELP}

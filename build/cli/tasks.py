@@ -6,21 +6,13 @@ Whether all is well: build/cli/checks.py.
 from collections.abc import Sequence
 from typing import Any
 
-from fabric import task
-
 from agent.message import data_of
 from build.cli import output
-from build.cli.arguments import Engine, Lines, Location, Name, Timeout
 from build.cli.tasking import (
-    ENGINE_HELP,
-    MODELS_HELP,
-    HostTask,
     from_each,
-    help_for,
-    on_hosts,
     one_after_another,
 )
-from build.deploy.activate import READY_TIMEOUT_S, restart_and_wait
+from build.deploy.activate import restart_and_wait
 from build.deploy.deploy import earlier_release, nothing_to_do, run_build_and_deploy, switch_to
 from build.deploy.facts import Facts
 from build.deploy.models_file import forget, kept, models_files, option
@@ -34,12 +26,7 @@ from build.remote.lock import host_lock
 from build.runtime import runner
 
 
-@task(klass=HostTask, help=help_for(models=MODELS_HELP, engine=ENGINE_HELP, json="print JSON"))
-@on_hosts
-def plan(
-    hosts: Sequence[Host], models: Location | None = None, engine: Engine | None = None, json: bool = False
-) -> None:
-    """Show what a deployment would change, and touch nothing."""
+def plan(hosts: Sequence[Host], models: str | None, engine: str | None, *, json: bool) -> None:
     files = models_files(models, hosts)
     answers = from_each(hosts, lambda host: prepare(files[host.target.name], host.target, host.executor, engine=engine))
     if json:
@@ -60,25 +47,17 @@ def _print_plan(prepared: Prepared) -> None:
 
 
 FOLLOW_LIMIT_S = 24 * 3600.0
-BUILD_HELP = {
-    "engine": ENGINE_HELP,
-    "timeout_s": "seconds for each model to answer",
-    "mirror": "directory on the host, or address, with wheels/, sdists/ and git/ (default: AXION_MIRROR)",
-    "wheels": "directory on the host, or gs://, from and to which compiled wheels are copied (default: AXION_WHEELS)",
-}
 
 
-@task(klass=HostTask, help=help_for(models=MODELS_HELP, **BUILD_HELP))
-@on_hosts
 def build_and_deploy(
     hosts: Sequence[Host],
-    models: Location | None = None,
-    timeout_s: Timeout = READY_TIMEOUT_S,
-    engine: Engine | None = None,
-    mirror: Location | None = None,
-    wheels: Location | None = None,
+    models: str | None,
+    engine: str | None,
+    *,
+    timeout_s: float,
+    mirror: str | None,
+    wheels: str | None,
 ) -> None:
-    """Deploy the models file: build, render, switch, restart what changed, wait until models answer."""
     sources, files = choose_sources(mirror, wheels), models_files(models, hosts)
 
     def deploy(host: Host) -> None:
@@ -87,10 +66,7 @@ def build_and_deploy(
     one_after_another(hosts, deploy)
 
 
-@task(klass=HostTask, help=help_for(json="print JSON"))
-@on_hosts
-def status(hosts: Sequence[Host], json: bool = False) -> None:
-    """Show every model: its state and process, whether it runs the current release, and its requests."""
+def status(hosts: Sequence[Host], *, json: bool) -> None:
     answers = from_each(hosts, _look_for_status)
     if json:
         answers.print_json({name: _status_data(facts) for name, (facts, _) in answers.found.items()})
@@ -132,10 +108,7 @@ def _print_status(facts: Facts) -> None:
         console.print(f"release {facts.current} ({proven}), http://{description.listen[0]}/v1")
 
 
-@task(klass=HostTask, help=help_for(json="print JSON"))
-@on_hosts
-def releases(hosts: Sequence[Host], json: bool = False) -> None:
-    """List the releases on the host, oldest first."""
+def releases(hosts: Sequence[Host], *, json: bool) -> None:
     answers = from_each(hosts, lambda host: _release_rows(read_state(host)))
     if json:
         answers.print_json(answers.found)
@@ -156,19 +129,7 @@ def _print_releases(rows: list[dict[str, Any]]) -> None:
         print(row["release"], *(word for word in ("current", "confirmed") if row[word]))
 
 
-@task(
-    klass=HostTask,
-    positional=["name"],
-    help=help_for(
-        name="a model, gateway, or the runner: supervisord or systemd",
-        lines="how many lines",
-        follow="continue until interrupted",
-        json="print JSON",
-    ),
-)
-@on_hosts
-def logs(hosts: Sequence[Host], name: Name, lines: Lines = 100, follow: bool = False, json: bool = False) -> None:
-    """Print the log of a model, of the gateway, or of the runner (supervisord or systemd)."""
+def logs(hosts: Sequence[Host], name: str, lines: int, *, follow: bool, json: bool) -> None:
     if len(hosts) > 1:
         names = ", ".join(host.target.name for host in hosts)
         raise DeployError(f"logs: of one host at a time, got {names}. Add --host NAME.")
@@ -194,10 +155,7 @@ def _logged(host: Host, facts: Facts) -> list[str]:
     return sorted(known)
 
 
-@task(klass=HostTask, positional=["name"], help=help_for(name="a model, or gateway"))
-@on_hosts
-def restart(hosts: Sequence[Host], name: Name) -> None:
-    """Restart one model (or the gateway) and wait until it answers; the others keep serving."""
+def restart(hosts: Sequence[Host], name: str) -> None:
     one_after_another(hosts, lambda host: _restart(host, name))
 
 
@@ -210,10 +168,7 @@ def _restart(host: Host, name: str) -> None:
     host.reporter.say(f"{name} answers after {host.reporter.elapsed_s:.1f} s", style="bold green")
 
 
-@task(klass=HostTask, help=help_for(release="its name (default: the previous release)"))
-@on_hosts
-def rollback(hosts: Sequence[Host], release: Name | None = None) -> None:
-    """Roll back to the previous release, or to the one named, and wait until its models answer."""
+def rollback(hosts: Sequence[Host], release: str | None) -> None:
     one_after_another(hosts, lambda host: _rollback(host, release))
 
 
@@ -227,10 +182,7 @@ def _rollback(host: Host, release: str | None) -> None:
     host.reporter.say(f"{chosen} serves again after {host.reporter.elapsed_s:.1f} s", style="bold green")
 
 
-@task(klass=HostTask, help=help_for())
-@on_hosts
 def stop(hosts: Sequence[Host]) -> None:
-    """Stop every engine, the gateway and the process runner, and check that no process is left."""
     one_after_another(hosts, _stop)
 
 

@@ -4,21 +4,14 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 
-from fabric import task
-
-from build.cli.tasking import HostTask, help_for, on_hosts, one_after_another
+from build.cli.tasking import one_after_another
 from build.deploy.uninstall import find, sentences
 from build.deploy.uninstall import uninstall as remove
 from build.errors import DeployError
 from build.remote.host import Host
 
-UNINSTALL_HELP = {"yes": "do it without asking", "keep_models": "keep the downloaded checkpoints"}
 
-
-@task(klass=HostTask, help=help_for(**UNINSTALL_HELP))
-@on_hosts
-def uninstall(hosts: Sequence[Host], yes: bool = False, keep_models: bool = False) -> None:
-    """Remove everything of axion's from a host; lists it first, and asks."""
+def uninstall(hosts: Sequence[Host], *, yes: bool, keep_models: bool) -> None:
     found = {host.target.name: find(host, keeps_models=keep_models) for host in hosts}
     chosen = [host for host in hosts if found[host.target.name].goes]
     for host in hosts:

@@ -1,16 +1,12 @@
 """Start a host that stopped by itself, was stopped, or was taken back by Google, and wait until it serves again."""
 
 import time
-from typing import Any
 
-from fabric import task
-
-from build.cli.arguments import Location, Name, Stack, Timeout
 from build.cli.hosts import Selection
-from build.cli.tasking import HostTask, help_for, one_after_another, problems_are_messages
+from build.cli.tasking import one_after_another
 from build.cloud.gcloud import Gcloud, GcloudError
 from build.cloud.instance import STARTS, another_instance
-from build.deploy.activate import READY_TIMEOUT_S, wait_ready
+from build.deploy.activate import wait_ready
 from build.deploy.diff import Desired
 from build.deploy.facts import Facts
 from build.deploy.preflight import UnmountedError
@@ -29,16 +25,7 @@ START_TIMEOUT_S = 600.0
 BOOT_S, LOOK_S = 120.0, 3.0
 
 
-@task(klass=HostTask, help=help_for(timeout_s="seconds for the models to answer"))
-@problems_are_messages
-def start(
-    _context: Any,
-    stack: Stack | None = None,
-    inventory: Location | None = None,
-    host: Name | None = None,
-    timeout_s: Timeout = READY_TIMEOUT_S,
-) -> None:
-    """Start stopped hosts, and wait until their models answer."""
+def start(stack: str | None, inventory: str | None, host: str | None, timeout_s: float) -> None:
     selection = Selection(stack=stack, inventory=inventory, host=host)
     if stack is None and inventory is None:
         raise ConfigError(["start: no host named. Add --stack NAME, and --host NAME for one of its hosts."])

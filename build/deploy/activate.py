@@ -22,11 +22,9 @@ from build.remote.host import Host
 from build.remote.target import Target
 from build.runtime import runner
 from build.runtime.attempt import begin, why
+from deployment.quantities import READY_TIMEOUT_S
 from deployment.render.files import KEYS_FILE
 
-# From nothing to a first answer. A 27B checkpoint takes minutes to read, and its first start compiles for one to four.
-READY_TIMEOUT_S = 1200.0
-"""Of each model: they load one after another."""
 READY_ENDS_S = 1000.0
 """For old engines that finish their requests first, and for the last answer."""
 READY_STEPS = 4

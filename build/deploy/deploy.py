@@ -5,7 +5,7 @@ from pathlib import Path
 
 from agent.protocol import PruneOrder, ValidateAnswer, ValidateOrder
 from build.checkpoints.pull import Means, choose_source, pull_models
-from build.deploy.activate import READY_TIMEOUT_S, activate, bookkeeping
+from build.deploy.activate import activate, bookkeeping
 from build.deploy.diff import Desired, decide
 from build.deploy.facts import Facts, gather, probe_command
 from build.deploy.models_file import keep, kept
@@ -24,6 +24,7 @@ from build.remote.lock import host_lock
 from build.remote.room import keep_command, use_command
 from build.remote.target import Target
 from build.runtime.systemd import keys_commands
+from deployment.quantities import READY_TIMEOUT_S
 
 VALIDATE_TIMEOUT_S = 900.0
 

@@ -16,6 +16,7 @@ from deployment.models.engine_options import (
     Speculation,
     ToolCallParser,
 )
+from deployment.quantities import MAX_WAIT_S
 
 
 def _whole_bytes(value: Any) -> Any:
@@ -55,7 +56,6 @@ Address = Annotated[str, Field(pattern=r"^(\d{1,3}(\.\d{1,3}){3}|localhost):\d{1
 
 # The longest a stop may take: process runners are told once, for every engine, to wait a little longer.
 MAX_DRAIN_S = 600
-MAX_WAIT_S = 24 * 3600
 Wait = Annotated[float, Field(ge=0, le=MAX_DRAIN_S, strict=True)]
 Seconds = Annotated[float, Field(gt=0, le=MAX_WAIT_S, strict=True)]
 

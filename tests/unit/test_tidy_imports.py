@@ -44,7 +44,7 @@ LAYERS: dict[str, set[str]] = {
     "plugin/": set(),
     "publishing/": {"build.errors", "build.pins"},
     "__main__.py": {"pulumi", "infra", "deployment"},
-    "fabfile.py": {"fabric", "invoke", "build"},
+    "fabfile.py": {"fabric", "invoke", "build", "deployment.quantities"},
     "examples/": {"torch", "transformers", "tokenizers", "safetensors"},
 }
 # From the ground up: each folder may import those on floors below its own, and itself. On the ground are modules.

@@ -13,6 +13,7 @@ import pytest
 from invoke.context import Context
 from invoke.exceptions import Exit
 
+import fabfile
 from build.cli import catalog
 from deployment.stack.catalog import catalog_from
 from deployment.stack.catalog_lock import by_hand
@@ -73,7 +74,7 @@ def test_the_task_writes_the_lock_and_says_what_is_new(
     google: tuple[ReplayedGcloud, PriceList, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     gcloud, _, lock = google
-    catalog.catalog_refresh(Context(), project="a-project")
+    fabfile.catalog_refresh(Context(), project="a-project")
     said = capsys.readouterr()
     assert "c4a: new in asia-east2.\n" in said.out
     assert f"from {len(MACHINE_TYPES)} machine types, {len(SKUS)} SKUs" in said.out + said.err
@@ -81,7 +82,7 @@ def test_the_task_writes_the_lock_and_says_what_is_new(
     (listing,) = [call for call in gcloud.calls if "machine-types" in call]
     assert "--filter=name~^(c4a|n4a)- --project=a-project --format=json" in listing
     first = lock.read_text()
-    catalog.catalog_refresh(Context(), project="a-project")
+    fabfile.catalog_refresh(Context(), project="a-project")
     assert lock.read_text() == first
     assert "ya29" not in said.out + said.err + first
 
@@ -116,7 +117,7 @@ def test_a_failure_writes_nothing_and_says_why(
     )
     lock.write_text("as it was")
     with pytest.raises(Exit) as caught:
-        catalog.catalog_refresh(Context(), project="a-project")
+        fabfile.catalog_refresh(Context(), project="a-project")
     printed = capsys.readouterr()
     assert caught.value.code == 1
     assert said in printed.out + printed.err

@@ -15,7 +15,7 @@ from invoke.exceptions import Exit
 
 from agent import systemd as units
 from agent.room import refuse_full
-from build.cli.tasking import problems_are_messages
+from build.cli.arguments import problems_are_messages
 from build.deploy import deploy
 from build.deploy.activate import bookkeeping
 from build.deploy.upload import switch_command, upload_command
