@@ -109,6 +109,6 @@ VARIABLES = (
          "`shutdown_timeout`; the second is 1800, and no setting changes it."),
     _one(OURS, "AXION_UNIT", "root:model", "Marks the processes of an engine, so that none is left behind."),
     _one(OURS, "AXION_KERNELS_REPORT_OWNER", "a process id", "Which process of an engine owns the report."),
-    _one(OURS, "AXION_RUN", "a directory", "Where long work on a host keeps what lasts until the next boot. Only tests "
+    _one(OURS, "AXION_RUN", "a directory", "Where jobs on a host keep what lasts until the next boot. Only tests "
          "set it. Left out: `/run/axion`."),
 )  # fmt: skip

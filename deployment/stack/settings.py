@@ -110,7 +110,7 @@ class HostSettings(Settings):
     idle_stop_minutes: Annotated[int, Field(ge=5, le=1440)] | None = Field(
         None, description="minutes without a request, from 5 to 1440, after which it stops itself"
     )
-    """Saves money: a host without requests, terminals or long work stops, and keeps its disks. `fab start` starts it
+    """Saves money: a host without requests, terminals or jobs stops, and keeps its disks. `fab start` starts it
     again. Left out, it runs on.
     """
     models: str = Field(DEFAULT_MODELS, min_length=1, description="the models file that it will serve")
