@@ -11,7 +11,7 @@ from agent.durable import replace_file
 DIGITS = 16
 """Of its SHA-256, in its name."""
 KEPT = 3
-"""Work that an older checkout began may still be under way."""
+"""A job that an older checkout began may still be under way."""
 
 
 def keep(root: Path) -> Path:

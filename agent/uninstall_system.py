@@ -31,8 +31,8 @@ END_S = 720.0
 
 def system_goes(user: str) -> "Iterator[str]":
     """What is removed, in words."""
-    if work := systemctl("list-units", "--plain", "--no-legend", "axion-work-*", is_needed=False).split("\n")[:-1]:
-        yield f"work that goes on: {', '.join(line.split()[0] for line in work)}"
+    if jobs := systemctl("list-units", "--plain", "--no-legend", "axion-work-*", is_needed=False).split("\n")[:-1]:
+        yield f"jobs that go on: {', '.join(line.split()[0] for line in jobs)}"
     if units := unit_files():
         yield f"{UNITS}: {', '.join(sorted({path.name for path in units if path.parent == UNITS}))}"
     if logs := journals():

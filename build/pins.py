@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from build.errors import DeployError
 
 RECIPE = 4
-"""Raise it when environment.py or standin.py installs something different from the same pins."""
+"""Raise it when environment.py or stub_dist.py installs something different from the same pins."""
 
 Origin = Literal["compiled", "wheel"]
 """Where an engine comes from: compiled on its host from vLLM's sources, or a wheel that others have compiled."""

@@ -33,7 +33,7 @@ def missing_problem(needs: Needs, system: System, *, name: str) -> str | None:
 
 
 def install_packages(host: Host, needs: Needs, system: System) -> None:
-    """Bring what is missing, as work that outlives this task. Raises DeployError where apt cannot."""
+    """Bring what is missing, as a job that outlives this task. Raises DeployError where apt cannot."""
     with host.reporter.phase("Read the distribution's package lists"):
         unread = _read_lists(host)
     offered = OffersAnswer.from_json(check(host.executor, offers_command(host.target)).stdout).versions

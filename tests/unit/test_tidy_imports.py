@@ -34,7 +34,7 @@ LAYERS: dict[str, set[str]] = {
     "build/cli/first_answer.py": {"openai", "build", "agent"},
     # What paramiko reads keys with, and whose errors it lets through.
     "build/remote/ssh/identity.py": {"cryptography", "paramiko", "build"},
-    "agent/environment.py": {"torch", "vllm"},
+    "agent/environment.py": {"torch", "vllm", "agent"},
     "agent/stub_dist.py": set(),
     # Pulumi runs a pack with its folder, not the checkout, on the path: it imports nothing of ours but itself.
     "policy/": {"axion_policy"},
