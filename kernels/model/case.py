@@ -2,33 +2,31 @@
 
 import tomllib
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from pydantic import Field, ValidationError
-
-from deployment.document import Document
-from deployment.frozen import Frozen
-from deployment.problems import describe
 from kernels.model.model import ModelError, Modelled
 
+Figure = Literal["per_cycle", "cycles_per_unit", "cycles"]
+FIGURES = get_args(Figure)
 GATED_WIDTH = 8  # V2's dispatch in instructions: the width that the bars are stated for
 
 
-class Case(Frozen):
+@dataclass(frozen=True)
+class Case:
     """One call of one kernel. The fields are explained in cases.toml."""
 
     name: str
     program: str
     arguments: list[str]
     symbols: list[str]
-    figure: Literal["per_cycle", "cycles_per_unit", "cycles"] = Field(description="one of these")
+    figure: Figure
     unit: str
-    work: int = Field(description="how many units one call computes")
+    work: int
     ideal_cycles: int | None = None
-    at_least: int | float | None = None
-    at_most: int | float | None = None
+    at_least: float | None = None
+    at_most: float | None = None
     plain: str | None = None
 
 
@@ -78,20 +76,26 @@ class Result:
 def read_cases(path: Path) -> list[Case]:
     """All of them; ModelError with every mistake of the file."""
     entries = tomllib.loads(path.read_text())["case"]
-    names = [entry.get("name", f"case {number}") for number, entry in enumerate(entries, 1)]
-    cases, wrong = [], []
-    for name, entry in zip(names, entries, strict=True):
-        try:
-            cases.append(Case.model_validate(entry))
-        except ValidationError as error:
-            wrong += describe(error, (name,), Document(path.name, {}), Case)
-        if entry.get("plain") not in (None, *names):
-            wrong.append(f"{path.name} {name}.plain: no such case, got {entry['plain']}. Correct it.")
+    wrong = [mistake for number, entry in enumerate(entries, 1) for mistake in _mistakes(number, entry)]
+    names = Counter(entry.get("name") for entry in entries)
     wrong += [
-        f"{path.name} {name}: a name of {times} cases. Rename one."
-        for name, times in Counter(names).items()
-        if times > 1
+        f"{name}: a name of its own, got it {times} times. Rename one." for name, times in names.items() if times > 1
     ]
+    for entry in entries:
+        if entry.get("plain") not in {None, *names}:
+            wrong.append(f"{entry['name']}.plain: the name of a case, got {entry['plain']!r}. Correct it.")
     if wrong:
-        raise ModelError("\n".join(wrong))
-    return cases
+        raise ModelError("\n".join(f"{path.name}: {mistake}" for mistake in wrong))
+    return [Case(**entry) for entry in entries]
+
+
+def _mistakes(number: int, entry: dict[str, Any]) -> list[str]:
+    where = entry.get("name", f"case {number}")
+    known = {field.name: field for field in fields(Case)}
+    wrong = [f"{where}.{key}: one of {', '.join(known)}, got {key}. Remove it." for key in entry if key not in known]
+    for name, field in known.items():
+        if field.default is MISSING and name not in entry:
+            wrong.append(f"{where}.{name}: a value, got nothing. Add it.")
+    if entry.get("figure", FIGURES[0]) not in FIGURES:
+        wrong.append(f"{where}.figure: one of {', '.join(FIGURES)}, got {entry['figure']!r}. Correct it.")
+    return wrong

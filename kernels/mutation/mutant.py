@@ -3,30 +3,25 @@
 import re
 import tomllib
 from collections import Counter
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any
 
-from pydantic import Field, ValidationError
-
-from deployment.document import Document
-from deployment.frozen import Frozen
-from deployment.problems import describe
-
-Isa = Literal["portable", "neon", "sve2"]
-ISAS = get_args(Isa)
+ISAS = ("portable", "neon", "sve2")
 
 
 class MutationError(Exception):
     """What the user can put right; one line for each mistake."""
 
 
-class Mutant(Frozen):
+@dataclass(frozen=True)
+class Mutant:
     """One edit of one file. The fields are explained in mutants/README.md."""
 
     family: str
-    isa: Isa = Field(description="the one whose tests must fail")
+    isa: str
     file: str
-    what: str = Field(description="a few words on the edit")
+    what: str
     old: str
     new: str
     equivalent: str = ""
@@ -34,6 +29,9 @@ class Mutant(Frozen):
     @property
     def name(self) -> str:
         return f"{self.family} {self.isa}: {self.what}"
+
+
+KNOWN = [field.name for field in fields(Mutant) if field.name != "family"]
 
 
 def suites_of(kernels: Path, family: str) -> tuple[set[str], set[str]]:
@@ -52,10 +50,10 @@ def read_mutants(folder: Path, kernels: Path) -> list[Mutant]:
     mutants, mistakes = [], []
     for path in sorted(folder.glob("*.toml")):
         for number, entry in enumerate(tomllib.loads(path.read_text()).get("mutant", []), 1):
-            try:
-                mutants.append(Mutant.model_validate({"family": path.stem, **entry}))
-            except ValidationError as error:
-                mistakes += describe(error, (f"mutant {number}",), Document(path.name, {}), Mutant)
+            wrong = _wrong_keys(f"{path.name}: mutant {number}", entry)
+            mistakes += wrong
+            if not wrong:
+                mutants.append(Mutant(family=path.stem, **entry))
     for name, times in Counter(mutant.name for mutant in mutants).items():
         if times > 1:
             mistakes.append(f"{name}: a name of its own, got it {times} times. Say in `what` how they differ.")
@@ -66,8 +64,20 @@ def read_mutants(folder: Path, kernels: Path) -> list[Mutant]:
     return mutants
 
 
+def _wrong_keys(where: str, entry: dict[str, Any]) -> list[str]:
+    wrong = [f"{where}: {key}: a string, got nothing. Add it." for key in KNOWN[:-1] if key not in entry]
+    for key, value in entry.items():
+        if key not in KNOWN:
+            wrong.append(f"{where}: {key}: one of {', '.join(KNOWN)}, got {key}. Remove it.")
+        elif not isinstance(value, str):
+            wrong.append(f"{where}: {key}: a string, got {value!r}. Quote it.")
+    return wrong
+
+
 def _mistakes(mutant: Mutant, kernels: Path) -> list[str]:
     wrong = []
+    if mutant.isa not in ISAS:
+        wrong.append(f"isa: one of {', '.join(ISAS)}, got {mutant.isa}. Name the one whose tests must fail.")
     if not any(suites_of(kernels, mutant.family)):
         wrong.append(f"family: the beginning of a file in test/, got {mutant.family}. Rename its list.")
     source = kernels / mutant.file

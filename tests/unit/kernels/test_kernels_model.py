@@ -146,11 +146,12 @@ def test_every_mistake_in_the_list_of_cases_is_reported_at_once(tmp_path: Path) 
     with pytest.raises(ModelError) as error:
         read_cases(path)
     assert str(error.value).splitlines() == [
-        'cases.toml one.figure: not one of per_cycle, cycles_per_unit or cycles, got "per_second". Give one of these.',
-        "cases.toml one.work: missing. Give how many units one call computes.",
-        "cases.toml one.at_last: unknown key, got 3. Write at_least, if that is meant.",
-        "cases.toml one.plain: no such case, got three. Correct it.",
-        "cases.toml one: a name of 2 cases. Rename one.",
+        "cases.toml: one.at_last: one of name, program, arguments, symbols, figure, unit, work, ideal_cycles, "
+        "at_least, at_most, plain, got at_last. Remove it.",
+        "cases.toml: one.work: a value, got nothing. Add it.",
+        "cases.toml: one.figure: one of per_cycle, cycles_per_unit, cycles, got 'per_second'. Correct it.",
+        "cases.toml: one: a name of its own, got it 2 times. Rename one.",
+        "cases.toml: one.plain: the name of a case, got 'three'. Correct it.",
     ]
 
 
