@@ -156,7 +156,7 @@ def test_a_hub_that_does_not_answer_is_named_after_bounded_tries(tmp_path: Path)
 
 
 def test_too_little_disk_is_found_before_the_first_byte(hub: FakeHub, tmp_path: Path) -> None:
-    edit = {"pull.py": ('free = found["free_bytes"]', "free = 700_000_000")}
+    edit = {"pull.py": ("free = found.free_bytes", "free = 700_000_000")}
     source = PullSource(kind="hub", place=hub.url)
     order = PullOrder(str(tmp_path), source, {"alpha": WantedModel("org/tiny", COMMIT, {})})
     done = run_agent(agent_file(tmp_path, edit), "pull", order.to_json())
