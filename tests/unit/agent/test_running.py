@@ -42,7 +42,7 @@ def test_a_record_is_read_as_it_was_written_and_by_who_takes_it_for_plain_json(t
 
 
 def test_what_a_reader_does_not_know_of_a_record_is_named() -> None:
-    with pytest.raises(MessageError, match=r"axion.engine-record/1: cores is unknown; boot_id is missing"):
+    with pytest.raises(MessageError, match=r"axion\.engine-record/1: cores is unknown; boot_id is missing"):
         EngineRecord.from_data({**BEFORE, "cores": 4})
 
 
