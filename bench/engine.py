@@ -11,7 +11,6 @@ import asyncio
 import json
 import time
 from pathlib import Path
-from typing import Any
 
 STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n"
 FILLER = "x" * 120
@@ -31,11 +30,11 @@ def event(number: int) -> bytes:
     return f"data: {json.dumps(stamp)}\n\n".encode()
 
 
-async def stream(writer: asyncio.StreamWriter, asked: dict[str, Any]) -> None:
+async def stream(writer: asyncio.StreamWriter, *, events: int, gap_s: float) -> None:
     writer.write(STREAM_HEAD)
     due = time.monotonic()
-    for number in range(asked["events"]):
-        due += asked["gap_s"]
+    for number in range(events):
+        due += gap_s
         await asyncio.sleep(max(0.0, due - time.monotonic()))
         writer.write(chunk(event(number)))
         await writer.drain()
@@ -54,7 +53,7 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, name
             body = await reader.readexactly(length)
             asked = json.loads(body) if body else {}
             if asked.get("stream"):
-                await stream(writer, asked)
+                await stream(writer, events=asked["events"], gap_s=asked["gap_s"])
             else:
                 writer.write(whole(answer if body else models))
                 await writer.drain()

@@ -129,9 +129,9 @@ class HostTask(fabric.tasks.Task):  # type: ignore[misc] # Fabric ships no types
     Its options arrive as they were typed, numbers too: what Fabric makes of those ends in a traceback where it is none.
     """
 
-    def arg_opts(self, name: str, default: Any, taken_names: set[str]) -> dict[str, Any]:
-        """Name the forms of one option."""
-        opts: dict[str, Any] = super().arg_opts(name, default, taken_names)
+    def arg_opts(self, name: str, default: Any, taken_names: set[str]) -> Any:
+        """Name the forms of one option, as keywords of Invoke's Argument."""
+        opts = super().arg_opts(name, default, taken_names)
         kind = opts.get("kind", str)
         names = [each for each in opts["names"] if each != "h"]
         return {**opts, "names": names, "kind": bool if kind is bool else str}

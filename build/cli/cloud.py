@@ -155,7 +155,7 @@ def idle_policy(stack: str, *, json: bool) -> None:
     instances = instances_of(Gcloud(LocalExecutor(), settings.project), name.short)
     statuses = list(idle_statuses(settings, instances, datetime.now(UTC)))
     if json:
-        output.print_json([each.as_row() for each in statuses])
+        output.print_json(statuses)
         return
     output.stdout().print(cloud_output.idle_table(statuses))
 

@@ -1,6 +1,7 @@
 """How costs, a census and stop timers look on a terminal, and as data for programs."""
 
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from rich.table import Table
 from rich.text import Text
@@ -30,24 +31,38 @@ def bill_table(bill: Bill) -> Table:
     return table
 
 
-def bill_data(bill: Bill) -> dict[str, Any]:
-    """The same for programs; null is an unknown price."""
-    return {
-        "hourly_usd": bill.hourly_usd,
-        "monthly_usd": bill.monthly_usd,
-        "stopped_monthly_usd": bill.stopped_monthly_usd,
-        "unknown": list(bill.unknown),
-        "not_counted": NOT_COUNTED,
-        "terms": [
-            {
-                "what": term.what,
-                "hourly_usd": term.hourly_usd,
-                "monthly_usd": term.monthly_usd,
-                "while_stopped": term.while_stopped,
-            }
-            for term in bill.terms
-        ],
-    }
+@dataclass(frozen=True, slots=True)
+class PricedTerm:
+    """One term of a bill, for programs."""
+
+    what: str
+    hourly_usd: float | None
+    monthly_usd: float | None
+    while_stopped: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PricedStack:
+    """What `fab cost --json` prints of a stack; null is an unknown price."""
+
+    hourly_usd: float | None
+    monthly_usd: float | None
+    stopped_monthly_usd: float | None
+    unknown: Sequence[str]
+    not_counted: str
+    terms: Sequence[PricedTerm]
+
+
+def bill_data(bill: Bill) -> PricedStack:
+    """The same for programs."""
+    return PricedStack(
+        hourly_usd=bill.hourly_usd,
+        monthly_usd=bill.monthly_usd,
+        stopped_monthly_usd=bill.stopped_monthly_usd,
+        unknown=list(bill.unknown),
+        not_counted=NOT_COUNTED,
+        terms=[PricedTerm(each.what, each.hourly_usd, each.monthly_usd, each.while_stopped) for each in bill.terms],
+    )
 
 
 def census_table(census: Census) -> Table:
@@ -61,26 +76,44 @@ def census_table(census: Census) -> Table:
     return table
 
 
-def census_data(census: Census) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class CountedThing:
+    """One thing of a stack, for programs."""
+
+    kind: str
+    name: str
+    place: str
+    monthly_usd: float | None
+    remark: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountedStack:
+    """What `fab census --json` prints."""
+
+    stack: str
+    project: str
+    found: Sequence[CountedThing]
+    known_monthly_usd: float
+    unknown: Sequence[str]
+    switched_off: Sequence[str]
+    remove: Sequence[str]
+    """Commands, in an order that works."""
+
+
+def census_data(census: Census) -> CountedStack:
     """The same for programs."""
-    return {
-        "stack": census.stack,
-        "project": census.project,
-        "found": [
-            {
-                "kind": each.kind.name,
-                "name": each.name,
-                "place": each.place,
-                "monthly_usd": each.monthly_usd,
-                "remark": each.remark,
-            }
-            for each in census.found
+    return CountedStack(
+        stack=census.stack,
+        project=census.project,
+        found=[
+            CountedThing(each.kind.name, each.name, each.place, each.monthly_usd, each.remark) for each in census.found
         ],
-        "known_monthly_usd": census.known_monthly_usd,
-        "unknown": list(census.unknown),
-        "switched_off": list(census.switched_off),
-        "remove": removal_commands(census),
-    }
+        known_monthly_usd=census.known_monthly_usd,
+        unknown=list(census.unknown),
+        switched_off=list(census.switched_off),
+        remove=removal_commands(census),
+    )
 
 
 def idle_table(statuses: list[IdleStatus]) -> Table:

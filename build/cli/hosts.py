@@ -114,15 +114,15 @@ def cache_of(stack: str) -> Path:
 def stack_inventory(pulumi: Pulumi, cache: Path, reporter: Reporter) -> Inventory:
     """Read the stack's output and keep it; where Pulumi cannot be asked, take what was kept and say so."""
     try:
-        outputs = pulumi.outputs()
+        output = pulumi.output("inventory")
     except DeployError as error:
         if isinstance(error, PulumiError) and error.error.kind not in UNREACHABLE:
             raise
         return _cached(cache, error, reporter)
-    if "inventory" not in outputs:
+    if output is None:
         what = f"{pulumi.stack}: no hosts yet, got a stack without the output `inventory`"
         raise DeployError(f"{what}. Run `pulumi up --stack {pulumi.stack}`.")
-    inventory = inventory_from(outputs["inventory"], f"{pulumi.stack} inventory")
+    inventory = inventory_from(output, f"{pulumi.stack} inventory")
     cache.parent.mkdir(parents=True, exist_ok=True)
     draft = cache.with_name(f".{cache.name}.new")
     draft.write_text(inventory.dump(), encoding="utf-8")

@@ -2,7 +2,8 @@
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from rich.console import Console
@@ -30,8 +31,8 @@ def stdout() -> Console:
 
 
 def print_json(value: Any) -> None:
-    """Print for programs."""
-    print(json.dumps(value, indent=1))
+    """Print for programs: what json knows, and dataclasses."""
+    print(json.dumps(value, indent=1, default=asdict))
 
 
 def sizes(prepared: Prepared) -> Table:
@@ -96,32 +97,76 @@ def unchecked(prepared: Prepared) -> list[str]:
     ]
 
 
-def change_as_json(prepared: Prepared) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedEngine:
+    """What an engine gets, for programs."""
+
+    cores: str
+    memory_bytes: int
+    socket: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedChange:
+    """What `fab plan --json` prints of a host."""
+
+    changes: bool
+    packages: Sequence[str]
+    pull: Sequence[str]
+    release: str
+    build: str
+    is_build: bool
+    files: Mapping[str, str]
+    start: Sequence[str]
+    restart: Sequence[str]
+    stop: Sequence[str]
+    gateway: str
+    repair: Sequence[str]
+    unchecked: Mapping[str, Mapping[str, Any]]
+    """Each model's `extra_args`."""
+    engines: Mapping[str, PlannedEngine]
+    free_bytes: int
+
+
+def planned_change(prepared: Prepared) -> PlannedChange:
     """Return the plan for programs."""
     diff = prepared.diff
-    return {
-        "changes": bool(prepared.pulls) or prepared.is_installing or not diff.is_nothing,
-        "packages": list(prepared.needs.packages(prepared.facts.system)),
-        "pull": list(prepared.pulls),
-        "release": prepared.desired.release,
-        "build": prepared.desired.build,
-        "is_build": diff.is_build,
-        "files": dict(prepared.files),
-        "start": list(diff.start),
-        "restart": list(diff.restart),
-        "stop": list(diff.stop),
-        "gateway": diff.gateway,
-        "repair": list(diff.repair),
-        "unchecked": {name: model.engine.extra_args for name, model in prepared.deployment.models.items()},
-        "engines": {
-            name: {"cores": engine.core_list, "memory_bytes": engine.footprint.total, "socket": engine.socket}
+    return PlannedChange(
+        changes=bool(prepared.pulls) or prepared.is_installing or not diff.is_nothing,
+        packages=list(prepared.needs.packages(prepared.facts.system)),
+        pull=list(prepared.pulls),
+        release=prepared.desired.release,
+        build=prepared.desired.build,
+        is_build=diff.is_build,
+        files=dict(prepared.files),
+        start=diff.start,
+        restart=diff.restart,
+        stop=diff.stop,
+        gateway=diff.gateway,
+        repair=diff.repair,
+        unchecked={name: model.engine.extra_args for name, model in prepared.deployment.models.items()},
+        engines={
+            name: PlannedEngine(cores=engine.core_list, memory_bytes=engine.footprint.total, socket=engine.socket)
             for name, engine in prepared.plan.engines.items()
         },
-        "free_bytes": prepared.plan.free_bytes,
-    }
+        free_bytes=prepared.plan.free_bytes,
+    )
 
 
-def status_rows(facts: Facts) -> list[dict[str, Any]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusRow:
+    """One model, as `fab status` shows it."""
+
+    model: str
+    state: str
+    process: str
+    pid: int | None
+    up_to_date: bool
+    in_flight: int | None
+    requests: int | None
+
+
+def status_rows(facts: Facts) -> list[StatusRow]:
     """Say per model what the release wants, what the runner does and what the gateway sees."""
     release = facts.release(facts.current)
     engines = release.engines if release else {}
@@ -130,26 +175,26 @@ def status_rows(facts: Facts) -> list[dict[str, Any]]:
     for name in sorted(engines.keys() | facts.engines.keys()):
         process, model = (facts.runner or {}).get(name), seen.get(name)
         rows.append(
-            {
-                "model": name,
-                "state": model.state if model else "unknown" if facts.gateway is None else "not served",
-                "process": PROCESS_WORDS.get(process.state, process.state.lower()) if process else "none",
-                "pid": process.pid if process and process.pid else None,
-                "up_to_date": facts.running.get(name) == engines.get(name),
-                "in_flight": model.in_flight if model else None,
-                "requests": model.requests_total if model else None,
-            }
+            StatusRow(
+                model=name,
+                state=model.state if model else "unknown" if facts.gateway is None else "not served",
+                process=PROCESS_WORDS.get(process.state, process.state.lower()) if process else "none",
+                pid=process.pid if process and process.pid else None,
+                up_to_date=facts.running.get(name) == engines.get(name),
+                in_flight=model.in_flight if model else None,
+                requests=model.requests_total if model else None,
+            )
         )
     return rows
 
 
-def status_table(rows: list[dict[str, Any]]) -> Table:
+def status_table(rows: Sequence[StatusRow]) -> Table:
     """Show the status of every model."""
     table = new_table("model", "state", "process", "pid", "up to date", "in flight", "requests")
     for row in rows:
-        state = Text(row["state"], STYLES.get(row["state"], "red"))
-        rest = [row["pid"], "yes" if row["up_to_date"] else "no", row["in_flight"], row["requests"]]
-        table.add_row(row["model"], state, row["process"], *("-" if each is None else str(each) for each in rest))
+        state = Text(row.state, STYLES.get(row.state, "red"))
+        rest = [row.pid, "yes" if row.up_to_date else "no", row.in_flight, row.requests]
+        table.add_row(row.model, state, row.process, *("-" if each is None else str(each) for each in rest))
     return table
 
 

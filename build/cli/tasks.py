@@ -3,10 +3,10 @@
 Whether all is well: build/cli/checks.py.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from agent.message import data_of
+from agent.protocol import Trouble
 from build.cli import output
 from build.cli.tasking import (
     from_each,
@@ -30,7 +30,7 @@ def plan(hosts: Sequence[Host], models: str | None, engine: str | None, *, json:
     files = models_files(models, hosts)
     answers = from_each(hosts, lambda host: prepare(files[host.target.name], host.target, host.executor, engine=engine))
     if json:
-        answers.print_json({name: output.change_as_json(each) for name, each in answers.found.items()})
+        answers.print_json({name: output.planned_change(each) for name, each in answers.found.items()})
     else:
         answers.print(_print_plan)
         output.stdout().print(f"{hosts[0].reporter.elapsed_s:.1f} s", style="dim")
@@ -69,7 +69,7 @@ def build_and_deploy(
 def status(hosts: Sequence[Host], *, json: bool) -> None:
     answers = from_each(hosts, _look_for_status)
     if json:
-        answers.print_json({name: _status_data(facts) for name, (facts, _) in answers.found.items()})
+        answers.print_json({name: _status(facts) for name, (facts, _) in answers.found.items()})
     else:
         answers.print(lambda answer: _print_status(answer[0]))
     answers.problems += [problem for _, problem in answers.found.values() if problem]
@@ -85,14 +85,26 @@ def _look_for_status(host: Host) -> tuple[Facts, str | None]:
     return facts, problem
 
 
-def _status_data(facts: Facts) -> dict[str, Any]:
-    return {
-        "release": facts.current,
-        "confirmed": facts.confirmed,
-        "models": output.status_rows(facts),
-        "troubles": data_of(facts.troubles),
-        "unread": dict(facts.unread),
-    }
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """What `fab status --json` prints of a host."""
+
+    release: str | None
+    confirmed: str | None
+    models: Sequence[output.StatusRow]
+    troubles: Sequence[Trouble]
+    unread: Mapping[str, str]
+    """Releases that cannot be read, each with the reader's words."""
+
+
+def _status(facts: Facts) -> Status:
+    return Status(
+        release=facts.current,
+        confirmed=facts.confirmed,
+        models=output.status_rows(facts),
+        troubles=facts.troubles,
+        unread=facts.unread,
+    )
 
 
 def _print_status(facts: Facts) -> None:
@@ -117,16 +129,26 @@ def releases(hosts: Sequence[Host], *, json: bool) -> None:
     answers.check()
 
 
-def _release_rows(facts: Facts) -> list[dict[str, Any]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseRow:
+    """One release on a host."""
+
+    release: str
+    current: bool
+    confirmed: bool
+
+
+def _release_rows(facts: Facts) -> list[ReleaseRow]:
     return [
-        {"release": name, "current": name == facts.current, "confirmed": name == facts.confirmed}
+        ReleaseRow(release=name, current=name == facts.current, confirmed=name == facts.confirmed)
         for name in facts.ordered
     ]
 
 
-def _print_releases(rows: list[dict[str, Any]]) -> None:
+def _print_releases(rows: Sequence[ReleaseRow]) -> None:
     for row in rows:
-        print(row["release"], *(word for word in ("current", "confirmed") if row[word]))
+        marks = {"current": row.current, "confirmed": row.confirmed}
+        print(row.release, *(word for word, is_so in marks.items() if is_so))
 
 
 def logs(hosts: Sequence[Host], name: str, lines: int, *, follow: bool, json: bool) -> None:

@@ -5,11 +5,11 @@ Google did carry it out, the next `up` fails with 409, or makes a second one of 
 policies, channels, budgets, secret versions. So whatever `up` would create is asked for first.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
+from build.cloud.checkpoint import Resource
 from build.cloud.gcloud import Gcloud, GcloudError, in_parallel, told_once
 from build.cloud.pending import KNOWN, Creation, Place
 from build.cloud.pulumi_cli import Pulumi
@@ -40,10 +40,10 @@ def plan_adoptions(pulumi: Pulumi, gcloud: Gcloud, place: Place) -> tuple[tuple[
 
     Also tells what could not be asked for: one refusal must not keep the others out of the state.
     """
-    present = {resource["urn"]: resource for resource in resources_of(pulumi.export())}
+    present = {resource.urn: resource for resource in pulumi.export().resources}
     candidates = [each for each in pulumi.planned_creates() if can_exist(each, present)]
-    taken = {str(each.get("id")) for each in present.values()}
-    questions = {str(each["urn"]): partial(_found, each, gcloud, place) for each in candidates}
+    taken = {each.id for each in present.values()}
+    questions = {each.urn: partial(_found, each, gcloud, place) for each in candidates}
     answers = told_once(in_parallel(questions))
     found = [each for each in answers.values() if isinstance(each, Adoption) and each.id not in taken]
     errors = [each for each in answers.values() if isinstance(each, DeployError)]
@@ -60,26 +60,16 @@ def adopt(adoptions: tuple[Adoption, ...], pulumi: Pulumi) -> None:
     pulumi.adopt(listed, {key: urn for urn, key in keys.items()})
 
 
-def resources_of(checkpoint: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """What the state has; not what it only still has to delete."""
-    deployment = checkpoint.get("deployment") or {}
-    return (each for each in deployment.get("resources") or () if not each.get("delete"))
-
-
-def can_exist(planned: Mapping[str, Any], present: Mapping[str, Any]) -> bool:
+def can_exist(planned: Resource, present: Collection[str]) -> bool:
     """Whether it can have been created: it can be asked for, and all that it needs is there. Pure."""
-    if planned["type"] not in KNOWN or planned.get("parent") not in present:
-        return False
-    needed = [*(planned.get("dependencies") or ()), planned["parent"]]
-    return all(urn in present for urn in needed)
+    return planned.type in KNOWN and planned.parent in present and all(urn in present for urn in planned.dependencies)
 
 
-def _found(planned: Mapping[str, Any], gcloud: Gcloud, place: Place) -> Adoption | None:
-    kind, name = str(planned["type"]), str(planned["urn"]).rpartition("::")[2]
-    inputs = {key: value for key, value in (planned.get("inputs") or {}).items() if value != UNKNOWN}
-    creation, known = Creation(type=kind, inputs=inputs, place=place), KNOWN[kind]
-    answer = gcloud.ask_or_none(f"ask for {name}", *creation.full(known.describe).split())
+def _found(planned: Resource, gcloud: Gcloud, place: Place) -> Adoption | None:
+    inputs = {key: value for key, value in planned.inputs.items() if value != UNKNOWN}
+    creation, known = Creation(type=planned.type, inputs=inputs, place=place), KNOWN[planned.type]
+    answer = gcloud.ask_or_none(f"ask for {planned.name}", *creation.full(known.describe).split())
     identity = known.find(creation, answer)
     if identity is None:
         return None
-    return Adoption(type=kind, name=name, id=identity, parent=str(planned["parent"]))
+    return Adoption(type=planned.type, name=planned.name, id=identity, parent=str(planned.parent))

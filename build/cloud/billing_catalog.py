@@ -50,7 +50,7 @@ def _token(gcloud: Gcloud) -> str:
     return str(parsed.get("token", "")) if isinstance(parsed, dict) else str(parsed)
 
 
-def _page(project: str, token: str, page: str) -> dict[str, Any]:
+def _page(project: str, token: str, page: str) -> Any:
     asked = {"pageSize": PAGE_SIZE, "currencyCode": "USD", **({"pageToken": page} if page else {})}
     query = urllib.parse.urlencode(asked)
     base = os.environ.get(OVERRIDE) or ENDPOINT

@@ -153,7 +153,7 @@ def _path(link: str) -> str:
     return link[link.find("/projects/") :]
 
 
-def _list(gcloud: Gcloud, kind: Kind, stack: str) -> list[dict[str, Any]]:
+def _list(gcloud: Gcloud, kind: Kind, stack: str) -> list[Item]:
     what = f"list {kind.plural}"
     if kind.name == "role grant":
         policy = gcloud.ask(what, *kind.list, gcloud.project, is_scoped=False)
@@ -162,7 +162,7 @@ def _list(gcloud: Gcloud, kind: Kind, stack: str) -> list[dict[str, Any]]:
     return list(items or ())
 
 
-def _grants(policy: Mapping[str, Any], project: str) -> list[dict[str, Any]]:
+def _grants(policy: Any, project: str) -> list[Item]:
     """One item for each member of each role, in an order that does not change from one look to the next."""
     granted = [
         (member, binding["role"]) for binding in policy.get("bindings", ()) for member in binding.get("members", ())

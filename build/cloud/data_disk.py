@@ -1,13 +1,12 @@
 """A host's data disk: where Pulumi's state has it, what Google says of it, and whether anything can be on it."""
 
-import copy
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from build.cloud.adopt import resources_of
+from build.cloud.checkpoint import Checkpoint
 from build.cloud.gcloud import Gcloud
 from build.cloud.kinds import last
 
@@ -29,36 +28,30 @@ class StateDisk:
     """The URN of the machine that it is for, where there is one."""
 
 
-def state_disks(checkpoint: Item) -> dict[str, StateDisk]:
+def state_disks(checkpoint: Checkpoint) -> dict[str, StateDisk]:
     """Find every data disk in a checkpoint, by host: also of hosts that the stack's file no longer has. Pure."""
-    found = {str(each["urn"]).rpartition("::")[2]: each for each in resources_of(checkpoint)}
+    found = {each.name: each for each in checkpoint.resources}
     disks = {}
     for name, disk in found.items():
         match = DATA.fullmatch(name)
-        if match is None or disk["type"] != DISK:
+        if match is None or disk.type != DISK:
             continue
-        known = {**(disk.get("inputs") or {}), **(disk.get("outputs") or {})}
+        known = {**disk.inputs, **disk.outputs}
         schedule, instance = found.get(f"{name}-snapshots"), found.get(f"host-{match[1]}-instance")
         disks[match[1]] = StateDisk(
-            urns=tuple(str(each["urn"]) for each in (disk, schedule) if each is not None),
+            urns=tuple(each.urn for each in (disk, schedule) if each is not None),
             name=str(known["name"]),
             zone=last(known["zone"]),
-            instance=str(instance["urn"]) if instance is not None else None,
+            instance=instance.urn if instance is not None else None,
         )
     return disks
 
 
-def pointed_at(checkpoint: Item, disk: StateDisk, new: Item) -> dict[str, Any]:
+def pointed_at(checkpoint: Checkpoint, disk: StateDisk, new: Item) -> Checkpoint:
     """The checkpoint with another disk of the same name, as Google describes it, in the place of this one. Pure."""
-    result: dict[str, Any] = copy.deepcopy(dict(checkpoint))
     zone = last(new["zone"])
     facts = {"zone": zone, "selfLink": new["selfLink"], "diskId": str(new["id"])}
-    for each in result["deployment"]["resources"]:
-        if each["urn"] == disk.urns[0] and not each.get("delete"):
-            each["id"] = str(each["id"]).replace(f"/zones/{disk.zone}/", f"/zones/{zone}/")
-            each["inputs"]["zone"] = zone
-            each["outputs"].update(facts)
-    return result
+    return checkpoint.moved(disk.urns[0], old_zone=disk.zone, zone=zone, facts=facts)
 
 
 def described(gcloud: Gcloud, name: str, zone: str) -> Item | None:

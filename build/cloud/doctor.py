@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -70,9 +71,23 @@ def price_checks(subject: Subject) -> list[Check]:
     return [Check("price", "pass", finding)]
 
 
-def quota_checks(subject: Subject, quotas: Sequence[dict[str, Any]]) -> list[Check]:
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """How much of something a region gives, and how much of that is taken."""
+
+    metric: str
+    limit: float
+    usage: float
+
+    @classmethod
+    def parse(cls, told: Any) -> "Quota":
+        """Read compute.v1's Quota."""
+        return cls(str(told.get("metric")), float(told.get("limit", 0)), float(told.get("usage", 0)))
+
+
+def quota_checks(subject: Subject, quotas: Sequence[Quota]) -> list[Check]:
     """Whether the region's quotas leave room for the stack's processors. Google's answer may leave a metric out."""
-    known = {str(each.get("metric")): each for each in quotas}
+    known = {each.metric: each for each in quotas}
     found = []
     for metric, wanted in sorted(_processors(subject).items()):
         quota = known.get(metric)
@@ -80,7 +95,7 @@ def quota_checks(subject: Subject, quotas: Sequence[dict[str, Any]]) -> list[Che
             finding = f"not told by this interface; {wanted} are needed. Look for {metric} at {QUOTAS_PAGE}"
             found.append(Check(f"quota {metric}", "warn", finding))
             continue
-        limit, usage = float(quota.get("limit", 0)), float(quota.get("usage", 0))
+        limit, usage = quota.limit, quota.usage
         finding = f"{wanted} needed by this stack, {usage:g} of {limit:g} in use in {subject.settings.region}"
         if wanted > limit:
             found.append(Check(f"quota {metric}", "fail", f"{finding}. Ask for more at {QUOTAS_PAGE}"))
@@ -169,7 +184,7 @@ def _quota(subject: Subject, gcloud: Gcloud) -> list[Check]:
     described = gcloud.ask(
         f"quotas of {region}", "compute", "regions", "describe", region, timeout_s=QUESTION_TIMEOUT_S
     )
-    return quota_checks(subject, (described or {}).get("quotas") or ())
+    return quota_checks(subject, [Quota.parse(each) for each in (described or {}).get("quotas") or ()])
 
 
 def _processors(subject: Subject) -> dict[str, int]:

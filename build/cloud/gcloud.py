@@ -73,6 +73,15 @@ def gcloud_command(what: str, arguments: Sequence[str], project: str | None, tim
     )
 
 
+def all_of(questions: Mapping[str, Callable[[], Answer]]) -> dict[str, Answer]:
+    """Ask several things at once. Raises DeployError with every refusal."""
+    answers = in_parallel(questions)
+    refused = [problem for each in answers.values() if isinstance(each, DeployError) for problem in each.problems]
+    if refused:
+        raise DeployError(*refused)
+    return {name: each for name, each in answers.items() if not isinstance(each, DeployError)}
+
+
 def in_parallel(questions: Mapping[str, Callable[[], Answer]]) -> dict[str, Answer | DeployError]:
     """Ask several things at once, a few at a time. A refusal is an answer: the others are still given."""
 

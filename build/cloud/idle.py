@@ -30,15 +30,6 @@ class IdleStatus:
     """When Google stops it whatever happens."""
     remark: str
 
-    def as_row(self) -> dict[str, Any]:
-        return {
-            "host": self.host,
-            "state": self.state,
-            "idle_stop_minutes": self.idle_stop_minutes,
-            "ends_by": self.ends_by,
-            "remark": self.remark,
-        }
-
 
 def idle_statuses(settings: StackSettings, instances: Sequence[Item], now: datetime) -> Iterator[IdleStatus]:
     """Compare what hosts should do with what Google says that they do. Pure."""

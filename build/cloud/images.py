@@ -40,34 +40,55 @@ class ImageName:
         return cls(project=project, name=parts[-1], kinds=kinds)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """An image, as Google tells of it."""
+
+    architecture: str | None
+    status: str
+    licenses: tuple[str, ...]
+    features: frozenset[str]
+    """Of the guest's operating system."""
+
+    @classmethod
+    def parse(cls, told: Any) -> "Image":
+        """Read compute.v1's Image."""
+        return cls(
+            architecture=told.get("architecture"),
+            status=told.get("status", "READY"),
+            licenses=tuple(told.get("licenses", ())),
+            features=frozenset(each.get("type") for each in told.get("guestOsFeatures", ())),
+        )
+
+
 def image_checks(settings: StackSettings, gcloud: Gcloud) -> list[Check]:
     """One finding for each image that the settings name."""
     named = sorted({host.image for host in settings.hosts.values() if host.image})
     return [_judged(reference, _found(ImageName.parse(reference, settings.project), gcloud)) for reference in named]
 
 
-def _found(image: ImageName, gcloud: Gcloud) -> dict[str, Any] | None:
+def _found(image: ImageName, gcloud: Gcloud) -> Image | None:
     for kind in image.kinds:
         words = ("compute", "images", kind, image.name)
         found = replace(gcloud, project=image.project).ask_or_none(f"image {image.name}", *words, timeout_s=TIMEOUT_S)
         if found:
-            return dict(found)
+            return Image.parse(found)
     return None
 
 
-def _judged(reference: str, image: dict[str, Any] | None) -> Check:
+def _judged(reference: str, image: Image | None) -> Check:
     wrong, cost = None, REFUSED
     if image is None:
         wrong = "not there"
-    elif not image.get("architecture"):
+    elif not image.architecture:
         wrong, cost = "built for an unknown processor, and Axion needs ARM64", DOWN
-    elif image["architecture"] != "ARM64":
-        wrong = f"built for {image['architecture']}, and Axion needs ARM64"
-    elif image.get("status", "READY") != "READY":
-        wrong = f"not ready: {image['status']}"
-    elif systems := [each for each in map(_name, image.get("licenses", ())) if is_unfit(each)]:
+    elif image.architecture != "ARM64":
+        wrong = f"built for {image.architecture}, and Axion needs ARM64"
+    elif image.status != "READY":
+        wrong = f"not ready: {image.status}"
+    elif systems := [each for each in map(_name, image.licenses) if is_unfit(each)]:
         wrong, cost = f"made of {systems[0]}, and engines run on {SYSTEMS}", USELESS
-    elif "GVNIC" not in {each.get("type") for each in image.get("guestOsFeatures", ())}:
+    elif "GVNIC" not in image.features:
         wrong, cost = "without the guest OS feature GVNIC, the only network card that Axion has", DOWN
     name = f"image {_name(reference)}"
     if wrong:

@@ -12,6 +12,7 @@ from typing import IO, Any
 
 import yaml
 
+from build.cloud.checkpoint import Checkpoint, Resource
 from build.errors import DeployError
 from build.remote.command import Command, Result
 from build.remote.executor import Executor
@@ -66,21 +67,18 @@ class Pulumi:
         listed = json.loads(self._run("list the stacks", "stack", "ls", "--json"))
         return [str(each["name"]).rpartition("/")[2] for each in listed]
 
-    def outputs(self) -> dict[str, Any]:
-        """The stack's outputs; secrets are masked. Empty before the first `pulumi up`."""
-        found: dict[str, Any] = json.loads(
-            self._run("read the stack's outputs", "stack", "output", "--json", *self._on)
-        )
-        return found
+    def output(self, name: str) -> Any:
+        """One of the stack's outputs; None for one that there is not, as before the first `pulumi up`."""
+        return json.loads(self._run("read the stack's outputs", "stack", "output", "--json", *self._on)).get(name)
 
-    def export(self) -> dict[str, Any]:
+    def export(self) -> Checkpoint:
         """The stack's checkpoint; secrets stay encrypted. Needs no lock."""
-        exported: dict[str, Any] = json.loads(self._run("export the stack's state", "stack", "export", *self._on))
-        return exported
+        return Checkpoint(json.loads(self._run("export the stack's state", "stack", "export", *self._on)))
 
-    def replace_state(self, checkpoint: Mapping[str, Any]) -> None:
+    def replace_state(self, checkpoint: Checkpoint) -> None:
         """Put a checkpoint in the place of the present one. Pulumi drops pending operations from it."""
-        self._run("import the stack's state", "stack", "import", *self._on, stdin=json.dumps(checkpoint).encode())
+        written = json.dumps(checkpoint.document).encode()
+        self._run("import the stack's state", "stack", "import", *self._on, stdin=written)
 
     def refresh(self, urns: Sequence[str]) -> None:
         """Have the provider read these resources, and write what it finds into the state."""
@@ -107,11 +105,11 @@ class Pulumi:
         """`pulumi up` without a question, as a person reads it; its own preview comes first."""
         return self._watched("up", *self._on, "--yes", "--non-interactive")
 
-    def planned_creates(self) -> list[Mapping[str, Any]]:
+    def planned_creates(self) -> list[Resource]:
         """What the next `up` would create, as the state would hold it; secrets are masked. Needs no lock."""
         words = ("preview", *self._on, "--json", "--non-interactive")
         plan = json.loads(self._run("see what `pulumi up` would do", *words, timeout_s=REFRESH_TIMEOUT_S))
-        return [step["newState"] for step in plan.get("steps") or () if step["op"] == "create"]
+        return [Resource.parse(step["newState"]) for step in plan.get("steps") or () if step["op"] == "create"]
 
     def adopt(self, resources: Sequence[Mapping[str, str]], parents: Mapping[str, str]) -> None:
         """Take resources that exist into the state: each has type, name, id and parent, a key of `parents`."""

@@ -9,19 +9,18 @@ out, and the resource is forgotten [executed, November 2026]. Instead the checkp
 is put into it with its id, it is imported again, and a refresh of just these resources reads what they really are.
 """
 
-import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
+from build.cloud.checkpoint import Operation, Resource
 from build.cloud.gcloud import Gcloud, in_parallel, told_once
 from build.cloud.locks import Lock, read_locks, release, why_kept
 from build.cloud.pending import KNOWN, REPEATABLE, Creation, Known, Place
 from build.cloud.pulumi_cli import Pulumi
 from build.errors import DeployError
 
-State = Mapping[str, Any]
 Verdict = Literal["import", "clear", "refresh", "wait"]
 PROVIDER = "pulumi:providers:gcp"
 INSTANCE = "gcp:compute/instance:Instance"
@@ -68,11 +67,11 @@ def plan_recovery(pulumi: Pulumi, gcloud: Gcloud, place: Place, foreign_host: st
     kept = [why for lock in locks if (why := why_kept(lock, foreign_host=foreign_host))]
     if kept:
         raise DeployError(*kept)
-    deployment = pulumi.export().get("deployment") or {}
-    place = Place(project_of(deployment) or place.project, place.region, place.zone)
-    present = {resource["urn"] for resource in deployment.get("resources") or () if not resource.get("delete")}
-    operations = deployment.get("pending_operations") or ()
-    questions = [partial(_step, operation, present, gcloud, place) for operation in operations]
+    checkpoint = pulumi.export()
+    resources = list(checkpoint.resources)
+    place = Place(project_of(resources) or place.project, place.region, place.zone)
+    present = {resource.urn for resource in resources}
+    questions = [partial(_step, operation, present, gcloud, place) for operation in checkpoint.pending]
     answers = told_once(in_parallel({str(number): question for number, question in enumerate(questions)}))
     refused = [problem for each in answers.values() if isinstance(each, DeployError) for problem in each.problems]
     if refused:
@@ -90,59 +89,45 @@ def recover(recovery: Recovery, pulumi: Pulumi, gcloud: Gcloud) -> None:
         release(lock, gcloud)
     if not recovery.steps:
         return
-    checkpoint = pulumi.export()
-    pulumi.replace_state(settled(checkpoint, recovery.steps))
+    ids = {step.urn: step.id for step in recovery.steps if step.verdict == "import" and step.id}
+    pulumi.replace_state(pulumi.export().settled(ids))
     urns = [step.urn for step in recovery.steps if step.verdict != "clear"]
     if urns:
         pulumi.refresh(sorted(set(urns)))
-    left = (pulumi.export().get("deployment") or {}).get("pending_operations") or ()
+    left = pulumi.export().pending
     if left:
-        names = ", ".join(operation["resource"]["urn"].rpartition("::")[2] for operation in left)
+        names = ", ".join(operation.resource.name for operation in left)
         raise DeployError(
             f"{pulumi.stack}: not settled, got pending operations on {names}. Run the same command again."
         )
 
 
-def settled(checkpoint: State, steps: Sequence[Step]) -> dict[str, Any]:
-    """The checkpoint with what was created, and without pending operations. Pure."""
-    result: dict[str, Any] = copy.deepcopy(dict(checkpoint))
-    deployment = result["deployment"]
-    ids = {step.urn: step.id for step in steps if step.verdict == "import"}
-    for operation in deployment.pop("pending_operations", None) or ():
-        resource = operation["resource"]
-        if operation["type"] == "creating" and ids.get(resource["urn"]):
-            # Last in the list, behind everything that it depends on.
-            deployment["resources"].append({**resource, "id": ids.pop(resource["urn"])})
-    return result
-
-
-def project_of(deployment: State) -> str | None:
+def project_of(resources: Iterable[Resource]) -> str | None:
     """The project that the stack's provider was configured with."""
-    providers = [each for each in deployment.get("resources") or () if each.get("type") == PROVIDER]
-    projects = [str(each["inputs"]["project"]) for each in providers if (each.get("inputs") or {}).get("project")]
-    return projects[0] if projects else None
+    projects = (each.inputs.get("project") for each in resources if each.type == PROVIDER)
+    return next((str(each) for each in projects if each), None)
 
 
-def _step(operation: State, present: set[str], gcloud: Gcloud, place: Place) -> Step:
-    resource, kind = operation["resource"], str(operation["type"])
-    urn = str(resource["urn"])
+def _step(operation: Operation, present: Collection[str], gcloud: Gcloud, place: Place) -> Step:
+    resource, kind = operation.resource, operation.type
+    urn = resource.urn
     if kind != "creating":
         why = "it is in the state; what it is now is read from the cloud"
-        if kind == "updating" and resource["type"] == INSTANCE:
-            instance = Creation(type=INSTANCE, inputs=resource.get("inputs") or {}, place=place)
+        if kind == "updating" and resource.type == INSTANCE:
+            instance = Creation(type=INSTANCE, inputs=resource.inputs, place=place)
             why += _stopped(instance, _described(instance, KNOWN[INSTANCE], "the instance", gcloud))
         return Step(urn=urn, operation=kind, verdict="refresh", why=why)
     if urn in present:
         return Step(
             urn=urn, operation=kind, verdict="refresh", why="the state has it already; it is read from the cloud"
         )
-    creation = Creation(type=str(resource["type"]), inputs=resource.get("inputs") or {}, place=place)
+    creation = Creation(type=resource.type, inputs=resource.inputs, place=place)
     if creation.type in REPEATABLE:
         why = "granting it twice changes nothing; `pulumi up` makes sure of it"
         return Step(urn=urn, operation=kind, verdict="clear", why=why)
     known = KNOWN.get(creation.type)
     if known is None:
-        if not resource.get("custom", True):
+        if not resource.is_custom:
             return Step(urn=urn, operation=kind, verdict="clear", why="a component; the cloud knows nothing of it")
         why = f"of a kind that cannot be asked for, got {creation.type}. Look in the console, then `pulumi refresh`."
         return Step(urn=urn, operation=kind, verdict="wait", why=why)

@@ -7,10 +7,9 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from build.cloud.data_disk import StateDisk, described, is_empty, state_disks
-from build.cloud.gcloud import Gcloud, in_parallel
+from build.cloud.gcloud import Gcloud, all_of
 from build.cloud.pulumi_cli import Pulumi
 from build.errors import DeployError
 from deployment.refusals.cloud_errors import Kind
@@ -89,8 +88,8 @@ def let_go(pulumi: Pulumi, gcloud: Gcloud, zones: Mapping[str, str], named: Coll
     Raises DeployError where one holds data.
     """
     stray = {host: disk for host, disk in state_disks(pulumi.export()).items() if disk.zone != zones.get(host)}
-    held = _asked(gcloud, stray)
-    empty = {host: disk for host, disk in stray.items() if held[host] is None or is_empty(held[host])}
+    held = all_of({host: partial(described, gcloud, disk.name, disk.zone) for host, disk in stray.items()})
+    empty = {host: disk for host, disk in stray.items() if (found := held[host]) is None or is_empty(found)}
     full = {host: disk for host, disk in stray.items() if host not in empty}
     gone = {host: disk for host, disk in full.items() if host not in zones and disk.name in named}
     kept = [_kept(pulumi, host, disk, zones.get(host)) for host, disk in full.items() if host not in gone]
@@ -111,14 +110,6 @@ def let_go(pulumi: Pulumi, gcloud: Gcloud, zones: Mapping[str, str], named: Coll
     for host, disk in gone.items():
         yield f"{host}: {disk.name} is named in axion:deleteData, and no host of the file: it may be deleted"
         pulumi.unprotect(disk.urns[0])
-
-
-def _asked(gcloud: Gcloud, disks: Mapping[str, StateDisk]) -> dict[str, Any]:
-    answers = in_parallel({host: partial(described, gcloud, disk.name, disk.zone) for host, disk in disks.items()})
-    refused = [problem for each in answers.values() if isinstance(each, DeployError) for problem in each.problems]
-    if refused:
-        raise DeployError(*refused)
-    return dict(answers)
 
 
 def _is_empty(pulumi: Pulumi, gcloud: Gcloud, host: str) -> bool:

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from build.cloud.data_disk import StateDisk, described, state_disks
-from build.cloud.gcloud import Gcloud, in_parallel
+from build.cloud.gcloud import Gcloud, all_of
 from build.cloud.kinds import LABEL
 from build.cloud.pending import Place
 from build.cloud.pulumi_cli import Pulumi
@@ -47,7 +47,7 @@ def look(pulumi: Pulumi, gcloud: Gcloud, place: Place, host: str, settings: Stac
     instance, labelled = f"axion-{short}-{host}", f"--filter=labels.{LABEL}={short}"
     at, machine_type = f"--zone={disk.zone}", settings.hosts[host].machine_type
     there = ("compute", "machine-types", "describe", machine_type, f"--zone={zone}")
-    answers = in_parallel(
+    answers = all_of(
         {
             "machine": partial(gcloud.ask_or_none, f"{machine_type} in {zone}", *there),
             "old": partial(described, gcloud, disk.name, disk.zone),
@@ -58,22 +58,19 @@ def look(pulumi: Pulumi, gcloud: Gcloud, place: Place, host: str, settings: Stac
             "snapshots": partial(gcloud.ask, "list snapshots", "compute", "snapshots", "list", labelled),
         }
     )
-    refused = [problem for each in answers.values() if isinstance(each, DeployError) for problem in each.problems]
-    if refused:
-        raise DeployError(*refused)
-    known: dict[str, Any] = dict(answers)
-    if known["machine"] is None:
+    old, new, running = (answers[key] for key in ("old", "new", "instance"))
+    if answers["machine"] is None:
         what = f"{zone}: does not offer the host's machine, got {machine_type}"
         raise DeployError(f"{what}. `fab doctor --stack {pulumi.stack}` tells which zones do.")
-    size, wanted = int((known["old"] or {}).get("sizeGb") or 0), settings.hosts[host].data_disk_gib
+    size, wanted = int((old or {}).get("sizeGb") or 0), settings.hosts[host].data_disk_gib
     if size > wanted:
         what = f"{disk.name}: larger than the stack's file says, got {size} GiB and dataDiskGib: {wanted}"
         raise DeployError(f"{what}. Set dataDiskGib to {size}: no disk shrinks, and Pulumi would want a new one.")
     return Found(
         disk=disk,
-        old=known["old"],
-        new=known["new"],
-        instance=known["instance"],
-        snapshots=tuple(known["snapshots"] or ()),
+        old=old,
+        new=new,
+        instance=running,
+        snapshots=tuple(answers["snapshots"] or ()),
         configured_zone=settings.zone_of(host),
     )

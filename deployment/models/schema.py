@@ -24,7 +24,7 @@ DATA = frozenset({"default", "enum", "examples", "required"})
 
 def models_schema() -> dict[str, Any]:
     """Return the schema of a models file."""
-    schema: dict[str, Any] = ModelsFile.model_json_schema()
+    schema = ModelsFile.model_json_schema()
     definitions = {ModelsFile.__name__: schema, **schema["$defs"]}
     for name, kind in kinds_below(ModelsFile).items():
         properties = definitions[name]["properties"]

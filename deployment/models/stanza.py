@@ -33,7 +33,7 @@ def add_stanza(text: str, name: str, stanza: Mapping[str, Any]) -> str:
     new = [f"{indent}{name}:{newline}", *(f"{indent}  {line}{newline}" for line in _lines_of(stanza))]
     blank = [newline] if _has_blank_line_before(models, lines) else []
     changed = "".join([*lines[: last + 1], *blank, *new, *lines[last + 1 :]])
-    expected = _data(text)
+    expected = yaml.safe_load(text)
     expected["models"] = {**expected["models"], name: dict(stanza)}
     return _checked(changed, expected, name)
 
@@ -48,7 +48,7 @@ def remove_stanza(text: str, name: str) -> str:
         first -= 1
     if first and not lines[first - 1].strip() and (last + 1 == len(lines) or not lines[last + 1].strip()):
         first -= 1
-    expected = _data(text)
+    expected = yaml.safe_load(text)
     expected["models"] = {each: data for each, data in expected["models"].items() if each != name}
     return _checked("".join(lines[:first] + lines[last + 1 :]), expected, name)
 
@@ -57,7 +57,7 @@ def set_revision(text: str, name: str, revision: str) -> str:
     """Pin a model to another commit."""
     _, value = _entry(_models(text), name)
     node = _child(_child(value, "weights", name), "revision", name)
-    expected = _data(text)
+    expected = yaml.safe_load(text)
     model = expected["models"][name]
     if model["weights"]["revision"] == revision:
         return text
@@ -88,11 +88,6 @@ def _checked(changed: str, expected: Mapping[str, Any], name: str) -> str:
             ]
         )
     return changed
-
-
-def _data(text: str) -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load(text)
-    return found
 
 
 def _models(text: str) -> yaml.MappingNode:

@@ -90,7 +90,7 @@ class Catalog(Frozen):
         return [name for name in names if self.shape(name) is not None]
 
 
-def catalog_from(table: Mapping[str, Any], lock: Mapping[str, Any]) -> Catalog:
+def catalog_from(table: Any, lock: Any) -> Catalog:
     """Put what was read anew over what is kept by hand, price by price and region list by region list."""
     return Catalog.model_validate(_over(table, lock))
 

@@ -5,9 +5,10 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from deployment.frozen import Frozen
 from deployment.stack.catalog import TABLE, Catalog, Purchase, catalog_from
-from deployment.stack.machine_list import series_from
-from deployment.stack.price_list import prices_from
+from deployment.stack.machine_list import LockedSeries, series_from
+from deployment.stack.price_list import DiskPrices, MachinePrices, prices_from
 
 HEAD = """\
 # Written by `fab catalog-refresh` from Google's lists of machine types and prices; not to be edited. What is kept by
@@ -15,7 +16,15 @@ HEAD = """\
 """
 
 
-def lock_from(machine_types: Any, skus: Any, dated: str) -> tuple[dict[str, Any], tuple[str, ...]]:
+class Lock(Frozen):
+    """What the file holds, in the order in which it does."""
+
+    series: Mapping[str, LockedSeries]
+    prices: MachinePrices
+    disk_prices: DiskPrices
+
+
+def lock_from(machine_types: Any, skus: Any, dated: str) -> tuple[Lock, tuple[str, ...]]:
     """Make the lock's content, and say what could not be told. Raises ConfigError where an answer is not whole."""
     kept = catalog_from(by_hand(), {})
     names = sorted(kept.series)
@@ -26,22 +35,27 @@ def lock_from(machine_types: Any, skus: Any, dated: str) -> tuple[dict[str, Any]
     }
     series = series_from(machine_types, names, dated)
     prices = prices_from(skus, names, included, dated)
-    lock = {"series": series, "prices": prices.machines, "disk_prices": prices.disks}
-    catalog_from(by_hand(), lock)
+    lock = Lock(series=series, prices=prices.machines, disk_prices=prices.disks)
+    catalog_from(by_hand(), _plain(lock))
     return lock, prices.untold
 
 
-def by_hand() -> dict[str, Any]:
-    """The table that is kept by hand."""
+def by_hand() -> Any:
+    """The table that is kept by hand, as TOML has it."""
     return tomllib.loads(TABLE.read_text(encoding="utf-8"))
 
 
-def lock_text(lock: Mapping[str, Any]) -> str:
+def lock_text(lock: Lock) -> str:
     """Write the lock down. The same content gives the same text."""
-    return HEAD + "".join(_tables(lock, ()))
+    return HEAD + "".join(_tables(_plain(lock), ()))
 
 
-def _tables(table: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:
+def _plain(lock: Lock) -> Any:
+    """As it is read again."""
+    return lock.model_dump(mode="json", exclude_unset=True)
+
+
+def _tables(table: Any, path: tuple[str, ...]) -> Iterator[str]:
     plain = {key: value for key, value in table.items() if not isinstance(value, Mapping)}
     if plain:
         yield f"\n[{'.'.join(path)}]\n"

@@ -5,19 +5,25 @@ SKUs no key of the machine or the disk: descriptions tell them apart, as public 
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from deployment.errors import ConfigError
 from deployment.problems import shown
+from deployment.stack.catalog import DiskPrice, MachinePrice, Purchase
 from deployment.stack.pricing import HOURS_PER_MONTH
 
 WHERE = "price list"
 AGAIN = "Run it again; nothing was written"
 CURRENCY = "USD"
 PARTS = {"core": "per_vcpu", "cpu": "per_vcpu", "ram": "per_gib", "local ssd": "per_local_ssd_gib"}
-USAGE = {"OnDemand": "on_demand", "Preemptible": "spot", "Commit1Yr": "commitment_1y", "Commit3Yr": "commitment_3y"}
+USAGE: Mapping[str, Purchase] = {
+    "OnDemand": "on_demand",
+    "Preemptible": "spot",
+    "Commit1Yr": "commitment_1y",
+    "Commit3Yr": "commitment_3y",
+}
 MACHINE = re.compile(
     r"(?:(?:Spot Preemptible )?(?P<series>[A-Z]\d[A-Z])(?: Arm)? Instance (?P<part>Core|Ram|Local SSD) running in .+"
     r"|Commitment v1: (?P<committed>[A-Z]\d[A-Z])(?: Arm)? (?P<share>Cpu|Core|Ram|Local SSD) in .+ for [13] Years?)",
@@ -30,16 +36,18 @@ DISK_PARTS = {"Capacity": "per_gib", "IOPS": "per_iops", "Throughput": "per_thro
 # What a price is for, and how many hours that is.
 HOURS = {"h": 1, "GiBy.h": 1, "GiBy.mo": HOURS_PER_MONTH}
 
-Key = tuple[str, str, str, str]
-"""Region, series or disk type, purchase or nothing, and part."""
+Key = tuple[str, str, Purchase | None, str]
+"""Region, series or disk type, for a machine how it is bought, and part."""
+MachinePrices = Mapping[str, Mapping[str, Mapping[Purchase, MachinePrice]]]
+DiskPrices = Mapping[str, Mapping[str, DiskPrice]]
 
 
 @dataclass(frozen=True, slots=True)
 class Prices:
     """The lock's tables, and what could not be told."""
 
-    machines: dict[str, Any]
-    disks: dict[str, Any]
+    machines: MachinePrices
+    disks: DiskPrices
     untold: tuple[str, ...]
 
 
@@ -56,19 +64,20 @@ def prices_from(skus: Any, series: Sequence[str], included: Mapping[str, Mapping
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             problems.append(f"{WHERE}: half an answer, got {shown(_name(sku))} without {error}. {AGAIN}.")
     told = {key: amounts.pop() for key, amounts in found.items() if len(amounts) == 1 and min(amounts) > 0}
-    untold = tuple(f"{'/'.join(filter(None, key))} has more than one price" for key in sorted(set(found) - set(told)))
-    machines = _tables({key: price for key, price in told.items() if key[2]}, dated)
-    problems += _halves(machines, series, untold)
+    untold = sorted({tuple(filter(None, key)) for key in set(found) - set(told)})
+    machines, halves = _machines(told, series, set(found) - set(told), dated)
+    problems += halves
     if problems:
         raise ConfigError(problems)
-    return Prices(machines, _disks({key: price for key, price in told.items() if not key[2]}, included, dated), untold)
+    said = tuple(f"{'/'.join(key)} has more than one price" for key in untold)
+    return Prices(machines, _disks(told, included, dated), said)
 
 
 def _name(sku: Any) -> str:
     return str(sku.get("description", sku)) if isinstance(sku, dict) else str(sku)
 
 
-def _priced(sku: Mapping[str, Any], series: Sequence[str]) -> Iterator[tuple[Key, float]]:
+def _priced(sku: Any, series: Sequence[str]) -> Iterator[tuple[Key, float]]:
     """What one SKU adds. SKUs of other things, and of other commitments, add nothing."""
     description = sku["description"]
     machine, disk = MACHINE.fullmatch(description), DISK.fullmatch(description)
@@ -81,10 +90,10 @@ def _priced(sku: Mapping[str, Any], series: Sequence[str]) -> Iterator[tuple[Key
                 yield (region, name, purchase, part), _amount(sku, HOURS)
     elif disk and purchase == "on_demand":
         for region in sku["serviceRegions"]:
-            yield (region, f"hyperdisk-{disk['type'].lower()}", "", DISK_PARTS[disk["part"]]), _amount(sku, None)
+            yield (region, f"hyperdisk-{disk['type'].lower()}", None, DISK_PARTS[disk["part"]]), _amount(sku, None)
 
 
-def _amount(sku: Mapping[str, Any], hours: Mapping[str, int] | None) -> float:
+def _amount(sku: Any, hours: Mapping[str, int] | None) -> float:
     """USD an hour, or, without `hours`, a month. Of tiers the last: the first may be free."""
     pricing = sku["pricingInfo"][-1]["pricingExpression"]
     money = max(pricing["tieredRates"], key=lambda rate: float(rate.get("startUsageAmount", 0)))["unitPrice"]
@@ -100,40 +109,36 @@ def _amount(sku: Mapping[str, Any], hours: Mapping[str, int] | None) -> float:
     return amount
 
 
-def _tables(told: Mapping[Key, float], dated: str) -> dict[str, Any]:
-    tables: dict[str, Any] = {}
-    for (region, name, purchase, part), price in sorted(told.items()):
-        stamp = {"dated": dated, "source": "catalog"}
-        table = tables.setdefault(region, {}).setdefault(name, {}).setdefault(purchase, stamp)
-        table[part] = price
-    return tables
-
-
-def _halves(machines: dict[str, Any], series: Sequence[str], untold: Sequence[str]) -> list[str]:
+def _machines(
+    told: Mapping[Key, float], series: Sequence[str], untold: Collection[Key], dated: str
+) -> tuple[MachinePrices, list[str]]:
     """A machine is its processors and its memory. Without both there is no price, and something went wrong."""
-    missing = sorted(set(series) - {name for region in machines.values() for name in region})
+    parts: dict[tuple[str, str, Purchase], dict[str, float]] = {}
+    for (region, name, purchase, part), price in told.items():
+        if purchase is not None:
+            parts.setdefault((region, name, purchase), {})[part] = price
+    missing = sorted(set(series) - {name for _, name, _ in parts})
     problems = [f"{WHERE}: half an answer, got no price of {name} in any region. {AGAIN}." for name in missing]
-    for region, by_series in machines.items():
-        for name, by_purchase in by_series.items():
-            for purchase in list(by_purchase):
-                lacking = {"per_vcpu", "per_gib"} - set(by_purchase[purchase])
-                if lacking and any(each.startswith(f"{region}/{name}/{purchase}/") for each in untold):
-                    del by_purchase[purchase]
-                elif lacking:
-                    what = f"{name} {purchase} in {region} without {' and '.join(sorted(lacking))}"
-                    problems.append(f"{WHERE}: half an answer, got {what}. {AGAIN}.")
-    return problems
+    tables: dict[str, dict[str, dict[Purchase, MachinePrice]]] = {}
+    for (region, name, purchase), priced in sorted(parts.items()):
+        lacking = {"per_vcpu", "per_gib"} - set(priced)
+        if not lacking:
+            known = MachinePrice.model_validate({"dated": dated, "source": "catalog", **priced})
+            tables.setdefault(region, {}).setdefault(name, {})[purchase] = known
+        elif not any(key[:3] == (region, name, purchase) for key in untold):
+            what = f"{name} {purchase} in {region} without {' and '.join(sorted(lacking))}"
+            problems.append(f"{WHERE}: half an answer, got {what}. {AGAIN}.")
+    return tables, problems
 
 
-def _disks(told: Mapping[Key, float], included: Mapping[str, Mapping[str, int]], dated: str) -> dict[str, Any]:
-    tables: dict[str, Any] = {}
-    for (region, name, _, part), price in sorted(told.items()):
-        table = tables.setdefault(region, {}).setdefault(
-            name, {"dated": dated, "source": "catalog", **included.get(name, {})}
-        )
-        table[part] = price
-    return {
-        region: whole
-        for region, disks in tables.items()
-        if (whole := {name: table for name, table in disks.items() if "per_gib" in table})
-    }
+def _disks(told: Mapping[Key, float], included: Mapping[str, Mapping[str, int]], dated: str) -> DiskPrices:
+    parts: dict[tuple[str, str], dict[str, float]] = {}
+    for (region, name, purchase, part), price in told.items():
+        if purchase is None:
+            parts.setdefault((region, name), {})[part] = price
+    tables: dict[str, dict[str, DiskPrice]] = {}
+    for (region, name), priced in sorted(parts.items()):
+        if "per_gib" in priced:
+            known = {"dated": dated, "source": "catalog", **included.get(name, {}), **priced}
+            tables.setdefault(region, {})[name] = DiskPrice.model_validate(known)
+    return tables

@@ -1,9 +1,9 @@
 """A series of Axion machines: its rules, where it stands, and how one of its machine types is taken apart."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date
-from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -11,8 +11,6 @@ from deployment.frozen import Frozen
 from deployment.stack.shape import CUSTOM, MACHINE_TYPE, METAL, Shape
 
 Limits = tuple[int, int]
-Parts = Mapping[str, Any]
-"""The groups of MACHINE_TYPE."""
 
 
 class Fact(Frozen):
@@ -102,46 +100,93 @@ class Series(Fact):
 
     def shape(self, machine_type: str, *, assume: bool) -> Shape | None:
         """Take a machine type of this series apart: as listed, by rule, or, if wished, by its name alone."""
+        name = TypeName.read(machine_type)
+        if name is None:
+            return None
+        found = _listed(name, self.listed.get(machine_type)) or _by_rule(name, self)
+        return found or (_assumed(name, self) if assume else None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TypeName:
+    """What the name of a machine type says."""
+
+    machine_type: str
+    series: str
+    kind: str
+    vcpus: int
+    memory_mib: int | None
+    """Of a custom type."""
+    is_extended: bool
+    feature: str | None
+
+    @classmethod
+    def read(cls, machine_type: str) -> "TypeName | None":
+        """Take a name apart; None for one of another form."""
         match = MACHINE_TYPE.fullmatch(machine_type)
         if match is None:
             return None
-        parts = match.groupdict()
-        named = {key: parts[key] for key in ("series", "kind", "feature", "vcpus")}
-        made = partial(Shape, machine_type=machine_type, **named)
-        listed = self.listed.get(machine_type)
-        if listed is not None and listed.vcpus == int(parts["vcpus"]):
-            return made(memory_gib=listed.memory_mib / 1024, local_ssd_disks=listed.local_ssd_disks)
-        return _by_rule(parts, self, made) or (_assumed(parts, self, made) if assume else None)
+        return cls(
+            machine_type=machine_type,
+            series=match["series"],
+            kind=match["kind"],
+            vcpus=int(match["vcpus"]),
+            memory_mib=int(match["memory_mib"]) if match["memory_mib"] else None,
+            is_extended=bool(match["ext"]),
+            feature=match["feature"],
+        )
+
+    def shape(
+        self, memory_gib: float, *, local_ssd_disks: int = 0, egress_gbps: int | None = None, is_assumed: bool = False
+    ) -> Shape:
+        """The machine of this name."""
+        return Shape(
+            machine_type=self.machine_type,
+            series=self.series,
+            kind=self.kind,
+            feature=self.feature,
+            vcpus=self.vcpus,
+            memory_gib=memory_gib,
+            local_ssd_disks=local_ssd_disks,
+            egress_gbps=egress_gbps,
+            is_assumed=is_assumed,
+        )
 
 
-def _by_rule(parts: Parts, series: Series, made: Callable[..., Shape]) -> Shape | None:
+def _listed(name: TypeName, listed: Listed | None) -> Shape | None:
+    if listed is None or listed.vcpus != name.vcpus:
+        return None
+    return name.shape(listed.memory_mib / 1024, local_ssd_disks=listed.local_ssd_disks)
+
+
+def _by_rule(name: TypeName, series: Series) -> Shape | None:
     """A predefined type, by its class and its size."""
-    kind, vcpus, metal = parts["kind"], int(parts["vcpus"]), series.metal
-    if parts["memory_mib"] or kind not in series.memory_gib_per_vcpu:
+    kind, vcpus, metal = name.kind, name.vcpus, series.metal
+    if name.memory_mib is not None or kind not in series.memory_gib_per_vcpu:
         return None
     memory = vcpus * series.memory_gib_per_vcpu[kind]
-    if parts["feature"] == METAL:
+    if name.feature == METAL:
         is_known = metal is not None and vcpus == metal.vcpus and kind in metal.classes
-        return made(memory_gib=memory, egress_gbps=metal.egress_gbps) if metal and is_known else None
+        return name.shape(memory, egress_gbps=metal.egress_gbps) if metal and is_known else None
     disks = series.local_ssds(kind, vcpus)
-    if vcpus not in series.vcpus or (parts["feature"] and not disks):
+    if vcpus not in series.vcpus or (name.feature and not disks):
         return None
-    ssds = disks if parts["feature"] else 0
-    return made(memory_gib=memory, egress_gbps=series.egress_gbps.get(vcpus), local_ssd_disks=ssds)
+    ssds = disks if name.feature else 0
+    return name.shape(memory, egress_gbps=series.egress_gbps.get(vcpus), local_ssd_disks=ssds)
 
 
-def _assumed(parts: Parts, series: Series, made: Callable[..., Shape]) -> Shape | None:
+def _assumed(name: TypeName, series: Series) -> Shape | None:
     """What a name says of itself: a custom type within its limits, or another size of a known class."""
-    kind, vcpus, custom = parts["kind"], int(parts["vcpus"]), series.custom
-    if parts["feature"]:
+    kind, vcpus, custom, memory_mib = name.kind, name.vcpus, series.custom, name.memory_mib
+    if name.feature:
         return None
-    if kind in series.memory_gib_per_vcpu and not parts["memory_mib"]:
-        return made(memory_gib=vcpus * series.memory_gib_per_vcpu[kind], is_assumed=True)
-    if kind != CUSTOM or custom is None or not parts["memory_mib"]:
+    if memory_mib is None:
+        known = series.memory_gib_per_vcpu.get(kind)
+        return name.shape(vcpus * known, is_assumed=True) if known is not None else None
+    if kind != CUSTOM or custom is None:
         return None
-    memory_mib = int(parts["memory_mib"])
     is_extended = memory_mib > vcpus * custom.max_gib_per_vcpu * 1024
     fits = 0 < memory_mib <= custom.max_memory_gib * 1024 and memory_mib % custom.memory_step_mib == 0
-    if vcpus > custom.max_vcpus or not fits or is_extended != bool(parts["ext"]):
+    if vcpus > custom.max_vcpus or not fits or is_extended != name.is_extended:
         return None
-    return made(memory_gib=memory_mib / 1024, is_assumed=True)
+    return name.shape(memory_mib / 1024, is_assumed=True)

@@ -5,6 +5,7 @@ import os
 import pty
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -90,7 +91,7 @@ def test_a_model_that_is_not_on_the_host_is_downloaded_first() -> None:
     diff = decide(Desired.described(RELEASE, DESCRIPTION), facts())
     there = prepared(diff, deployment=deployment(models=served), pulls=("alpha",))
     assert output.steps(there) == ["download alpha: org/alpha at 0123456789ab"]
-    assert output.change_as_json(there)["changes"] is True
+    assert output.planned_change(there).changes is True
 
 
 def test_nothing_to_do_is_no_step() -> None:
@@ -98,7 +99,7 @@ def test_nothing_to_do_is_no_step() -> None:
 
 
 def test_the_plan_for_programs_says_the_same() -> None:
-    told = json.loads(json.dumps(output.change_as_json(prepared(decide(WANTED, facts())))))
+    told = json.loads(json.dumps(asdict(output.planned_change(prepared(decide(WANTED, facts()))))))
     assert told["changes"] is True
     assert (told["release"], told["build"], told["is_build"]) == (NEW, "b1", False)
     assert told["files"]["engines/alpha.yaml"] == "changed"
@@ -109,8 +110,8 @@ def test_the_plan_for_programs_says_the_same() -> None:
 
 
 def row(model: str = "alpha", **changes: Any) -> dict[str, Any]:
-    (found,) = (each for each in output.status_rows(facts(**changes)) if each["model"] == model)
-    return found
+    (found,) = (each for each in output.status_rows(facts(**changes)) if each.model == model)
+    return asdict(found)
 
 
 def test_a_model_that_serves() -> None:
@@ -140,7 +141,7 @@ def test_status_says_in_words_what_is_wrong(changes: dict[str, Any], expected: d
 def test_an_engine_that_no_release_wants_any_more_is_shown() -> None:
     stray = {"unit_digest": "u7", "pid": 70}
     assert row("stray", engines={"stray": stray})["up_to_date"] is False
-    assert [each["model"] for each in output.status_rows(facts())] == ["alpha", "beta"]
+    assert [each.model for each in output.status_rows(facts())] == ["alpha", "beta"]
 
 
 def text_of(table: Any, width: int = 200) -> str:

@@ -10,8 +10,8 @@ def test_packages_that_the_system_lacks_are_the_first_step() -> None:
     bare = facts(system=system(without=["ensurepip", "g++"]))
     there = prepared(decide(Desired.described(RELEASE, DESCRIPTION), bare), facts=bare, is_installing=True)
     assert output.steps(there) == ["install packages that bring venv, g++ 12.0 or newer"]
-    told = output.change_as_json(there)
-    assert (told["changes"], told["packages"]) == (True, ["python3-venv", "g++"])
+    told = output.planned_change(there)
+    assert (told.changes, told.packages) == (True, ["python3-venv", "g++"])
 
 
 def test_a_newer_compiler_that_is_only_wished_for_is_told_as_well() -> None:

@@ -14,7 +14,7 @@ def test_arguments_that_nobody_checked_are_said_aloud() -> None:
     told = prepared(decide(WANTED, facts()), deployment=bold)
     assert output.unchecked(told) == ['alpha passes on to vLLM unchecked: seed 3, hf-overrides {"a": 1}']
     assert output.unchecked(prepared(decide(WANTED, facts()))) == []
-    assert output.change_as_json(told)["unchecked"] == {"alpha": {"seed": 3, "hf-overrides": {"a": 1}}, "beta": {}}
+    assert output.planned_change(told).unchecked == {"alpha": {"seed": 3, "hf-overrides": {"a": 1}}, "beta": {}}
 
 
 def test_a_context_that_changes_short_prompts_is_said_aloud() -> None:

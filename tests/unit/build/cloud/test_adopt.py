@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from build.cloud.adopt import Adoption, can_exist
+from build.cloud.checkpoint import Resource
 
 STACK = "urn:pulumi:dev::axion::"
 VPC = f"{STACK}axion:infra:Network$gcp:compute/network:Network::vpc"
@@ -31,7 +32,7 @@ SUBNET: dict[str, Any] = {
 def test_only_what_could_have_been_created_is_asked_for(
     present: tuple[str, ...], changes: dict[str, Any], can: bool
 ) -> None:
-    assert can_exist({**SUBNET, **changes}, dict.fromkeys(present)) is can
+    assert can_exist(Resource.parse({**SUBNET, **changes}), present) is can
 
 
 def test_an_import_says_what_would_happen_without_it() -> None:

@@ -2,12 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from build.check import Check, Verdict
 from build.cli.cloud import bill_of
-from build.cloud.doctor import api_checks, price_checks, quota_checks, stack_checks
+from build.cloud.doctor import Quota, api_checks, price_checks, quota_checks, stack_checks
 from build.cloud.gcloud import Gcloud
 from build.cloud.pulumi_cli import Pulumi
 from build.cloud.subject import Subject
@@ -59,9 +60,10 @@ def subject(
     ],
 )  # fmt: skip
 def test_the_quota_is_held_against_what_the_stack_takes(
-    quotas: list[dict[str, object]], verdict: Verdict, finding: str
+    quotas: list[dict[str, Any]], verdict: Verdict, finding: str
 ) -> None:
-    assert quota_checks(subject(), quotas) == [Check("quota C4A_CPUS", verdict, finding)]
+    told = [Quota.parse(each) for each in quotas]
+    assert quota_checks(subject(), told) == [Check("quota C4A_CPUS", verdict, finding)]
 
 
 def test_spot_machines_have_a_quota_of_their_own() -> None:

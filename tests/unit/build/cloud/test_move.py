@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import pytest
 
+from build.cloud.checkpoint import Checkpoint
 from build.cloud.data_disk import StateDisk, is_empty, pointed_at, state_disks
 from build.cloud.gcloud import Gcloud
 from build.cloud.move import Move, carry_out, decide, prove
@@ -189,10 +190,10 @@ def test_the_state_is_pointed_at_the_other_disk_and_nothing_else_in_it_changes()
         "inputs": {"name": NAME, "zone": "us-central1-a"},
         "outputs": {"name": NAME, "zone": "us-central1-a", "size": 200},
     }
-    checkpoint = {"version": 3, "deployment": {"resources": [{"urn": "other", "type": "t"}, resource]}}
+    checkpoint = Checkpoint({"version": 3, "deployment": {"resources": [{"urn": "other", "type": "t"}, resource]}})
     assert state_disks(checkpoint) == {"main": IN_STATE}
     link = f"https://www.googleapis.com/compute/v1/projects/p/zones/{OTHER}/disks/{NAME}"
-    moved = pointed_at(checkpoint, IN_STATE, {"id": 12, "zone": f"projects/p/zones/{OTHER}", "selfLink": link})
+    moved = pointed_at(checkpoint, IN_STATE, {"id": 12, "zone": f"projects/p/zones/{OTHER}", "selfLink": link}).document
     assert moved["deployment"]["resources"][0] == {"urn": "other", "type": "t"}
     assert moved["deployment"]["resources"][1] == {
         **resource,
@@ -200,4 +201,4 @@ def test_the_state_is_pointed_at_the_other_disk_and_nothing_else_in_it_changes()
         "inputs": {"name": NAME, "zone": OTHER},
         "outputs": {"name": NAME, "zone": OTHER, "size": 200, "selfLink": link, "diskId": "12"},
     }
-    assert checkpoint["deployment"]["resources"][1] == resource  # type: ignore[index]
+    assert checkpoint.document["deployment"]["resources"][1] == resource

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
+from build.cloud.checkpoint import Checkpoint
 from build.cloud.gcloud import Gcloud
 from build.cloud.locks import Lock, local_backend, parse_lock, read_locks, release, started_at, why_kept
 from build.cloud.pending import KNOWN, REPEATABLE, Creation, Place
 from build.cloud.pulumi_cli import Pulumi, pulumi_error
-from build.cloud.recover import Step, plan_recovery, settled
+from build.cloud.recover import plan_recovery
 from build.errors import DeployError
 from build.remote.executor import LocalExecutor
 from tests.support.pending_creates import CREATIONS
@@ -122,8 +123,7 @@ def test_settling_adds_what_is_there_and_drops_every_pending_operation() -> None
     other = {"urn": f"{URN}2", "type": "gcp:compute/instance:Instance"}
     operations = [{"type": "creating", "resource": each} for each in (resource, other)]
     before = {"version": 3, "deployment": {"resources": [{"urn": "stack"}], "pending_operations": operations}}
-    steps = [Step(urn=URN, operation="creating", verdict="import", why="", id="the-id")]
-    assert settled(before, steps) == {
+    assert Checkpoint(before).settled({URN: "the-id"}).document == {
         "version": 3,
         "deployment": {"resources": [{"urn": "stack"}, {**resource, "id": "the-id"}]},
     }
@@ -140,11 +140,11 @@ class Recorded(Pulumi):
     def project(self) -> str:
         return "axion"
 
-    def export(self) -> dict[str, Any]:
+    def export(self) -> Checkpoint:
         create = {"urn": URN, "type": "gcp:compute/instance:Instance", "inputs": {"name": "vm"}}
         provider = {"urn": "p", "type": "pulumi:providers:gcp", "inputs": {"project": "real"}}
         operations = [{"type": "creating", "resource": create}]
-        return {"deployment": {"resources": [provider], "pending_operations": operations}}
+        return Checkpoint({"deployment": {"resources": [provider], "pending_operations": operations}})
 
 
 def test_a_create_that_google_still_works_on_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

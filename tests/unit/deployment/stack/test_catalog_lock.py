@@ -99,7 +99,7 @@ def test_two_prices_for_one_thing_are_left_out_and_told() -> None:
     double["pricingInfo"][0]["pricingExpression"]["tieredRates"][0]["unitPrice"]["nanos"] = 99_000_000
     lock, untold = lock_from(MACHINE_TYPES, [*SKUS, double], DAY)
     assert untold[0] == "us-central1/c4a/on_demand/per_vcpu has more than one price"
-    assert "on_demand" not in lock["prices"]["us-central1"]["c4a"]
+    assert "on_demand" not in lock.prices["us-central1"]["c4a"]
     assert lock_from(MACHINE_TYPES, [*SKUS, SKUS[0]], DAY)[1] == ()
 
 
