@@ -5,13 +5,12 @@ LIMITS is all that emulation cannot, with what stands in its place: nothing else
 
 import hashlib
 import os
-import shutil
 from pathlib import Path
 
 from tests.support.arm import machine
 from tests.support.arm.emulation import NEOVERSE_V2
 from tests.support.arm.machine import write_facts
-from tests.support.machines.root import OUTPUT, one_at_a_time
+from tests.support.machines.root import OUTPUT, made_once
 
 LIMITS = {
     "namespaces": "qemu-user cannot make them: PrivateNetwork=, PrivateIPC= and PrivateUsers= of our units are off",
@@ -81,14 +80,7 @@ def arm_layer() -> Path:
     """
     cpus = len(os.sched_getaffinity(0))
     key = hashlib.sha256(b"".join((str(cpus).encode(), Path(__file__).read_bytes(), FACTS.read_bytes()))).hexdigest()
-    layer = OUTPUT / "layers" / f"facts-arm64-{key[:12]}"
-    with one_at_a_time(layer):
-        if not layer.is_dir():
-            draft = layer.with_suffix(".draft")
-            shutil.rmtree(draft, ignore_errors=True)
-            _write_layer(draft, cpus)
-            draft.rename(layer)
-    return layer
+    return made_once(OUTPUT / "layers" / f"facts-arm64-{key[:12]}", lambda draft: _write_layer(draft, cpus))
 
 
 def _write_layer(draft: Path, cpus: int) -> None:

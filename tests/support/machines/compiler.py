@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 
 from tests.support.arm.host import run
-from tests.support.machines.root import OUTPUT, one_at_a_time
+from tests.support.machines.root import OUTPUT, made_once
 
 TARGET, VERSION = "aarch64-linux-gnu", "12"  # of Debian 12
 PREFIX = "/opt/native-compiler"
@@ -36,19 +36,16 @@ LOADER = "ld-linux-x86-64.so.2"
 def compiler_layer(root: Path) -> Path:
     """Return a layer over such a root."""
     key = hashlib.sha256(Path(__file__).read_bytes() + root.name.encode()).hexdigest()
-    layer = OUTPUT / "layers" / f"compiler-{key[:12]}"
-    with one_at_a_time(layer):
-        if not layer.is_dir():
-            draft = layer.with_suffix(".draft")
-            shutil.rmtree(draft, ignore_errors=True)
-            diversions = draft / "var" / "lib" / "dpkg" / "diversions"
-            diversions.parent.mkdir(parents=True)
-            lines = (f"{name}\n{name}.emulated\n:\n" for name in NATIVE)
-            diversions.write_text((root / diversions.relative_to(draft)).read_text() + "".join(lines))
-            for name, program in NATIVE.items():
-                _put(draft, name, Path(program))
-            draft.rename(layer)
-    return layer
+
+    def write(draft: Path) -> None:
+        diversions = draft / "var" / "lib" / "dpkg" / "diversions"
+        diversions.parent.mkdir(parents=True)
+        lines = (f"{name}\n{name}.emulated\n:\n" for name in NATIVE)
+        diversions.write_text((root / diversions.relative_to(draft)).read_text() + "".join(lines))
+        for name, program in NATIVE.items():
+            _put(draft, name, Path(program))
+
+    return made_once(OUTPUT / "layers" / f"compiler-{key[:12]}", write)
 
 
 def _put(layer: Path, name: str, program: Path) -> None:

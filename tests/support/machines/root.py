@@ -4,7 +4,7 @@ import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
@@ -67,3 +67,14 @@ def one_at_a_time(made: Path) -> Iterator[None]:
     with made.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def made_once(layer: Path, make: Callable[[Path], object]) -> Path:
+    """Return a directory, made as a draft where it is missing: nobody sees half of it."""
+    with one_at_a_time(layer):
+        if not layer.is_dir():
+            draft = layer.with_suffix(".draft")
+            shutil.rmtree(draft, ignore_errors=True)
+            make(draft)
+            draft.rename(layer)
+    return layer

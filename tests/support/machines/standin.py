@@ -5,7 +5,6 @@ virtual environment made from the host's own Python, sealed under the digest tha
 """
 
 import hashlib
-import shutil
 import sys
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from build.pins import constraint_lines, load_pins
 from tests.support.arm.host import REPOSITORY, run
 from tests.support.arm.root import PYTHON
 from tests.support.fakes.engine_environment import write_build
-from tests.support.machines.root import OUTPUT, Architecture, one_at_a_time
+from tests.support.machines.root import OUTPUT, Architecture, made_once
 
 MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 GLIBC = (34, 28, 17)  # the tags that these packages have on the index, up to Debian 12's
@@ -40,36 +39,30 @@ def _environment(architecture: Architecture, root: str) -> Path:
     sources = {path.name: path.read_bytes() for path in sorted(fakes.glob("*.py"))}
     made_of = (digest.encode(), root.encode(), *sources.values(), Path(__file__).read_bytes())
     key = hashlib.sha256(b"\0".join(made_of)).hexdigest()
-    layer = OUTPUT / "layers" / f"environment-{architecture}-{key[:12]}"
-    with one_at_a_time(layer):
-        if not layer.is_dir():
-            draft = layer.with_suffix(".draft")
-            shutil.rmtree(draft, ignore_errors=True)
-            fakes = draft / CHECKOUT / "tests" / "support" / "fakes"
-            fakes.mkdir(parents=True)
-            for name, source in sources.items():
-                (fakes / name).write_bytes(source)
-            python = Path(f"/usr/bin/python{PYTHON}")
-            build = draft / root / "builds" / digest
-            write_build(build, pins, python=python, packages=f"/{PACKAGES}", checkout=f"/{CHECKOUT}")
-            draft.rename(layer)
-    return layer
+
+    def write(draft: Path) -> None:
+        fakes = draft / CHECKOUT / "tests" / "support" / "fakes"
+        fakes.mkdir(parents=True)
+        for name, source in sources.items():
+            (fakes / name).write_bytes(source)
+        python = Path(f"/usr/bin/python{PYTHON}")
+        build = draft / root / "builds" / digest
+        write_build(build, pins, python=python, packages=f"/{PACKAGES}", checkout=f"/{CHECKOUT}")
+
+    return made_once(OUTPUT / "layers" / f"environment-{architecture}-{key[:12]}", write)
 
 
 def _packages(architecture: Architecture) -> Path:
     constraints = "\n".join(constraint_lines((REPOSITORY / "constraints.txt").read_text()))
     key = hashlib.sha256("\0".join((constraints, *IMPORTED)).encode()).hexdigest()
-    layer = OUTPUT / "layers" / f"packages-{architecture}-{key[:12]}"
     tags = [f"manylinux_2_{minor}_{MACHINES[architecture]}" for minor in GLIBC]
     tags += [f"manylinux2014_{MACHINES[architecture]}", "any"]
     target = ("--python-version", PYTHON, "--implementation", "cp", "--only-binary", ":all:")
-    with one_at_a_time(layer):
-        if not layer.is_dir():
-            draft = layer.with_suffix(".draft")
-            shutil.rmtree(draft, ignore_errors=True)
-            pip = (sys.executable, "-m", "pip", "install", "--quiet", "--no-input", "--root-user-action", "ignore")
-            platforms = (word for tag in tags for word in ("--platform", tag))
-            given = ("--target", draft / PACKAGES, "--constraint", REPOSITORY / "constraints.txt", *IMPORTED)
-            run(*pip, *target, *platforms, *given, what="install what the gateway imports", timeout_s=600)
-            draft.rename(layer)
-    return layer
+
+    def install(draft: Path) -> None:
+        pip = (sys.executable, "-m", "pip", "install", "--quiet", "--no-input", "--root-user-action", "ignore")
+        platforms = (word for tag in tags for word in ("--platform", tag))
+        given = ("--target", draft / PACKAGES, "--constraint", REPOSITORY / "constraints.txt", *IMPORTED)
+        run(*pip, *target, *platforms, *given, what="install what the gateway imports", timeout_s=600)
+
+    return made_once(OUTPUT / "layers" / f"packages-{architecture}-{key[:12]}", install)

@@ -5,7 +5,6 @@ from typing import Any, ClassVar
 from tests.support.fakes.provider.compute_disk import set_labels
 from tests.support.fakes.provider.fields import f, only
 from tests.support.fakes.provider.kinds import Kind, Step
-from tests.support.fakes.provider.labels import SECRET_OUTPUTS
 
 Json = dict[str, Any]
 
@@ -23,5 +22,4 @@ class Address(Kind):
     defaults: ClassVar[Json] = {"deletionPolicy": "DELETE", "addressType": "EXTERNAL"}
     steps = (Step(inputs=frozenset({"labels"}), run=set_labels),)
     has_labels = True
-    secret_outputs = SECRET_OUTPUTS
     filled_in = frozenset({"address", "networkTier", "ipVersion"})

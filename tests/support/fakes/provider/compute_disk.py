@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 
 from tests.support.fakes.provider.fields import f, int64, last, nested, only, to_rest
 from tests.support.fakes.provider.kinds import Kind, Step
-from tests.support.fakes.provider.labels import SECRET_OUTPUTS
 from tests.support.fakes.provider.rest import Rest, RestError
 
 Json = dict[str, Any]
@@ -104,7 +103,6 @@ class Disk(Kind):
         Step(inputs=frozenset({"accessMode"}), run=_access_mode),
     )
     has_labels = True
-    secret_outputs = SECRET_OUTPUTS
     empty_when_absent = frozenset({"snapshot", "image"})
     """What the cloud says a disk was made of is in its state, whoever made it: left out, that makes a new disk."""
     filled_in = frozenset(
@@ -199,10 +197,6 @@ class DiskResourcePolicyAttachment(Kind):
     item = "{project}/{zone}/{disk}/{name}"
     fields = ()
     client_only = frozenset({"deletionPolicy", "disk", "name"})
-
-    def updatable(self) -> frozenset[str]:
-        """Everything here is part of the id."""
-        return frozenset({"deletionPolicy"})
 
     def _disk(self, inputs: Json) -> str:
         return "projects/{project}/zones/{zone}/disks/{disk}".format_map({**inputs, "disk": last(inputs["disk"])})

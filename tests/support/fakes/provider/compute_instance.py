@@ -6,7 +6,6 @@ from tests.support.fakes.provider.compute_disk import image_path, same_image
 from tests.support.fakes.provider.fields import f, from_rest, int64, last, nested, only, to_rest
 from tests.support.fakes.provider.instance_changes import STEPS, apply
 from tests.support.fakes.provider.kinds import Kind
-from tests.support.fakes.provider.labels import SECRET_OUTPUTS
 from tests.support.fakes.provider.rest import Rest
 
 Json = dict[str, Any]
@@ -95,10 +94,10 @@ class Instance(Kind):
     item = "projects/{project}/zones/{zone}/instances/{name}"
     fields = FIELDS
     client_only = frozenset({"deletionPolicy", "allowStoppingForUpdate", "desiredStatus", "metadataStartupScript"})
+    fixed = frozenset({"metadataStartupScript"})
     defaults: ClassVar[Json] = DEFAULTS
     steps = STEPS
     has_labels = True
-    secret_outputs = SECRET_OUTPUTS
     filled_in = frozenset(
         {
             *("bootDisk.source", "bootDisk.deviceName", "bootDisk.interface", "bootDisk.initializeParams"),
@@ -131,10 +130,6 @@ class Instance(Kind):
             "resourcePolicies",
         }
     )
-
-    def updatable(self) -> frozenset[str]:
-        """As the steps say; the start script of its own input is documented to make a new instance."""
-        return super().updatable() - {"metadataStartupScript"}
 
     def same(self, path: str, new: object, old: object) -> bool:
         """Families and images by name."""

@@ -146,10 +146,6 @@ class RouterNat(Kind):
     filled_in = frozenset({"type", "endpointTypes", "autoNetworkTier", "minPortsPerVm", "natIpAllocateOption"})
     empty_when_absent = frozenset({"subnetworks", "logConfig"})
 
-    def replaces(self, path: str) -> bool:
-        """The router is part of the id."""
-        return path.startswith("router") or super().replaces(path)
-
     def _router(self, inputs: Json) -> str:
         return "projects/{project}/regions/{region}/routers/{router}".format_map(inputs)
 

@@ -70,6 +70,8 @@ class Kind:
     client_only: ClassVar[frozenset[str]] = frozenset({"deletionPolicy"})
     """Inputs that steer the real provider and are in no request."""
     defaults: ClassVar[Json] = {"deletionPolicy": "DELETE"}
+    fixed: ClassVar[frozenset[str]] = frozenset()
+    """Inputs of its own that make a new resource, besides those that are in the id."""
     patched: ClassVar[frozenset[str]] = frozenset()
     """Inputs that one PATCH changes in place."""
     steps: ClassVar[tuple[Step, ...]] = ()
@@ -80,6 +82,10 @@ class Kind:
     """Dotted paths of inputs that the cloud fills in: left out, they are no difference, and unknown in a preview."""
     api: ClassVar[str] = "compute/v1/"
     has_labels: ClassVar[bool] = False
+
+    def __init_subclass__(cls) -> None:
+        if cls.has_labels:
+            cls.secret_outputs |= {"pulumiLabels", "effectiveLabels"}
 
     @property
     def noun(self) -> str:
@@ -92,9 +98,9 @@ class Kind:
         return known_paths(self.fields) | self.client_only | own
 
     def updatable(self) -> frozenset[str]:
-        """Inputs that can change in place; any other makes a new resource, as with the real provider."""
+        """Inputs that can change in place; any other makes a new resource, and so does what is in the id."""
         stepped = frozenset(name for step in self.steps for name in step.inputs)
-        return self.patched | stepped | self.client_only
+        return (self.patched | stepped | self.client_only) - set(re.findall(r"\{(\w+)\}", self.item)) - self.fixed
 
     def replaces(self, path: str) -> bool:
         """Whether a change at this path makes a new resource."""

@@ -5,7 +5,6 @@ from typing import Any
 from tests.support.fakes.provider.kinds import ATTRIBUTION, Defaults
 
 Json = dict[str, Any]
-SECRET_OUTPUTS = frozenset({"pulumiLabels", "effectiveLabels"})
 
 
 def wanted(inputs: Json, defaults: Defaults) -> dict[str, str]:

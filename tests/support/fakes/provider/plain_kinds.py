@@ -38,11 +38,8 @@ class Account(PlainKind):
     item = "projects/{project}/serviceAccounts/{email}"
     fields = (f("displayName"), f("description"), *only("email", "name", "uniqueId"))
     client_only = frozenset({"deletionPolicy", "accountId"})
+    fixed = frozenset({"accountId"})
     patched = frozenset({"displayName", "description"})
-
-    def updatable(self) -> frozenset[str]:
-        """The account's id is its name for ever."""
-        return self.patched | {"deletionPolicy"}
 
     def create(self, rest: Rest, inputs: Json) -> str:
         """Create it; the answer has the address."""
@@ -76,10 +73,6 @@ class CustomRole(PlainKind):
     client_only = frozenset({"deletionPolicy", "roleId"})
     defaults: ClassVar[Json] = {"deletionPolicy": "DELETE", "stage": "GA"}
     patched = frozenset({"title", "description", "stage", "permissions"})
-
-    def updatable(self) -> frozenset[str]:
-        """The role's id is its name for ever."""
-        return self.patched | {"deletionPolicy"}
 
     def create(self, rest: Rest, inputs: Json) -> str:
         """Create it, or bring it back and make it what it shall be."""
@@ -216,7 +209,3 @@ class Budget(ServiceNamedKind):
         }
     )
     patched = frozenset(field.name for field in fields if not field.output_only)
-
-    def updatable(self) -> frozenset[str]:
-        """The billing account is part of the name."""
-        return self.patched | {"deletionPolicy"}

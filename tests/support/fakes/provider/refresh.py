@@ -1,7 +1,7 @@
 """Read from the SDK's source which inputs a type has: `python -m tests.support.fakes.provider.refresh`.
 
 The SDK's Python is generated from the real provider's schema, documentation strings included. They name only a few of
-the inputs that force replacement; `Kind.replaces` has the rule for the others. Only the types of `tokens.TOKENS` are
+the inputs that force replacement; `Kind.replaces` has the rule for the others. Only the types of `registry.KINDS` are
 read, and nothing is imported: the SDK takes seconds to load and its hints do not resolve.
 """
 
@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tests.support.fakes.provider.tokens import TOKENS
+from tests.support.fakes.provider.registry import KINDS
 
 Json = dict[str, Any]
 DATA = Path(__file__).with_name("sdk.json")
@@ -106,10 +106,10 @@ def main() -> None:
     """Write the table again."""
     head = {"sdk": "pulumi_gcp", "version": importlib.metadata.version("pulumi-gcp")}
     types = ",\n".join(
-        f"  {json.dumps(token)}: {json.dumps(described(token), separators=(',', ':'))}" for token in TOKENS
+        f"  {json.dumps(token)}: {json.dumps(described(token), separators=(',', ':'))}" for token in KINDS
     )
     DATA.write_text(f'{json.dumps(head)[:-1]},\n"types": {{\n{types}\n}}}}\n')
-    print(f"{len(TOKENS)} types, {DATA.stat().st_size} bytes, SDK {head['version']}")
+    print(f"{len(KINDS)} types, {DATA.stat().st_size} bytes, SDK {head['version']}")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ import base64
 from typing import Any, ClassVar
 
 from tests.support.fakes.provider.fields import f, from_rest, int64, nested, only, to_rest
-from tests.support.fakes.provider.labels import SECRET_OUTPUTS
 from tests.support.fakes.provider.plain_kinds import PlainKind
 from tests.support.fakes.provider.rest import Rest
 
@@ -32,11 +31,6 @@ class Secret(PlainKind):
     defaults: ClassVar[Json] = {"deletionPolicy": "DELETE", "deletionProtection": False}
     patched = frozenset({"labels", "annotations", "ttl", "expireTime", "versionDestroyTtl"})
     has_labels = True
-    secret_outputs = SECRET_OUTPUTS
-
-    def updatable(self) -> frozenset[str]:
-        """The secret's id is its name for ever."""
-        return self.patched | {"deletionPolicy", "deletionProtection"}
 
     def create(self, rest: Rest, inputs: Json) -> str:
         """Create it under the chosen id."""
@@ -60,12 +54,9 @@ class SecretVersion(PlainKind):
     item = "projects/{number}/secrets/{secret}/versions/{version}"
     fields = only("name", "createTime", "destroyTime")
     client_only = frozenset({"deletionPolicy", "secret", "secretData", "enabled", "isSecretDataBase64"})
+    fixed = frozenset({"secretData", "isSecretDataBase64"})
     defaults: ClassVar[Json] = {"deletionPolicy": "DELETE", "enabled": True, "isSecretDataBase64": False}
     secret_outputs = frozenset({"secretData"})
-
-    def updatable(self) -> frozenset[str]:
-        """A version can be switched off and on."""
-        return frozenset({"deletionPolicy", "enabled"})
 
     def create(self, rest: Rest, inputs: Json) -> str:
         """Add a version; the answer has its name."""
@@ -140,7 +131,6 @@ class Bucket(PlainKind):
         }
     )
     has_labels = True
-    secret_outputs = SECRET_OUTPUTS
     masks_in_query = False
     filled_in = frozenset({"publicAccessPrevention", "uniformBucketLevelAccess", "softDeletePolicy"})
     empty_when_absent = frozenset({"lifecycleRules"})
