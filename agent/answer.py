@@ -60,7 +60,7 @@ def _choice(body: bytes) -> Any:
     try:
         return json.loads(body)["choices"][0]
     except (KeyError, IndexError, TypeError) as error:
-        raise ValueError(f"no answer, got {error!r}") from None
+        raise ValueError(f"no answer: {error!r}") from None
 
 
 def _probabilities(token: Any) -> list[float]:

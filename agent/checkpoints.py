@@ -27,7 +27,7 @@ def adapter(directory: str) -> CheckpointState | None:
     if not path.is_dir():
         return None
     wanted = ("adapter_config.json", "adapter_model.safetensors")
-    said = [f"no adapter, got no {name}. Put a whole adapter there." for name in wanted if not (path / name).is_file()]
+    said = [f"no adapter: no {name}. Put a whole adapter there." for name in wanted if not (path / name).is_file()]
     return CheckpointState(fingerprint(path), tuple(said))
 
 

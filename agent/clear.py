@@ -52,4 +52,4 @@ def main() -> None:
         for path in paths:
             remove(path)
     except OSError as error:
-        sys.exit(f"{path}: cannot be removed, got {error}. Correct that, and run the same command again.")
+        sys.exit(f"{path}: cannot be removed: {error}. Correct that, and run the same command again.")

@@ -99,7 +99,7 @@ def examine_directory(folder: Path, remedy: str, *, also: Sequence[str] = ()) ->
         sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in found}
         return examine(sizes, read, remedy, also=also)
     except OSError as error:
-        return Examined((f"cannot be read, got {error}. {remedy}",))
+        return Examined((f"cannot be read: {error}. {remedy}",))
 
 
 def problems(
@@ -215,7 +215,7 @@ def _object(path: str, text: "str | bytes | None") -> Settings:
 def _unlisted(sizes: Mapping[str, int], named: Mapping[str, str]) -> Iterator[str]:
     """Files that must be there by the index; without one, by the numbers in the names."""
     if missing := sorted(file for file in set(named.values()) if file not in sizes or "/" in file):
-        yield f"{INDEX} names what is not there, got no {some(missing)}"
+        yield f"{INDEX} names what is not there: {some(missing)}"
     sets: dict[tuple[str, str], set[int]] = {}
     for match in filter(None, map(SHARD.fullmatch, [] if named else shards(sizes, named))):
         sets.setdefault((match["kind"], match["count"]), set()).add(int(match["number"]))
@@ -233,6 +233,6 @@ def _index_problems(named: Mapping[str, str], headers: Mapping[str, Header]) -> 
     for file, header in headers.items() if named else ():
         claimed = {name for name, place in named.items() if place == file}
         if lacking := sorted(claimed - header.keys()):
-            yield f"{file} lacks what {INDEX} names in it, got no {some(lacking)}"
+            yield f"{file} lacks what {INDEX} names in it: {some(lacking)}"
         if unnamed := sorted(header.keys() - claimed):
-            yield f"{file} holds what {INDEX} does not name in it, got {some(unnamed)}"
+            yield f"{file} holds what {INDEX} does not name in it: {some(unnamed)}"

@@ -31,7 +31,7 @@ def another_kind(sizes: Mapping[str, int]) -> "str | None":
         if found := [path for path in root if path.endswith(ending)]:
             return f"{said.format(some(found))}."
     if below := sorted(path for path in sizes if path.endswith(ENDING)):
-        return f"weights in folders alone, which vLLM does not read, got {some(below)}. Take {usual} beside each other."
+        return f"weights in folders alone, which vLLM does not read: {some(below)}. Take {usual} beside each other."
     return f"no *.safetensors, got {len(sizes)} other files. Take {usual}."
 
 

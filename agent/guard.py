@@ -52,7 +52,7 @@ class Guard:
                 argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0, start_new_session=True
             )
         except OSError as error:
-            said = f"cannot start, got {error}\n".encode(errors="replace")[:PAYLOAD_BYTES]
+            said = f"cannot start: {error}\n".encode(errors="replace")[:PAYLOAD_BYTES]
             self.tell("err", len(said), said)
             return CANNOT_START
         if not self.relay(process, ended):

@@ -60,7 +60,7 @@ class Hub:
         info = self._retried(lambda: self._info(repository, revision), repository, revision, "its list of files")
         if not isinstance(info.sha, str) or info.siblings is None:
             missing = "commit (sha)" if info.siblings is not None else "files (siblings)"
-            raise PullError(f"{repository}: no list of files from {self.endpoint}, got none of its {missing}. {_OTHER}")
+            raise PullError(f"{repository}: no list of files from {self.endpoint}: none of its {missing}. {_OTHER}")
         for file in info.siblings:
             path = file.rfilename
             if not path or path.startswith("/") or ".." in path.split("/") or "\\" in path:
@@ -153,7 +153,7 @@ class Hub:
             last = progress()
             if failures >= TRIES:
                 raise PullError(
-                    f"{repository}: {what} cannot be downloaded from {self.endpoint}, got {failure} {TRIES} times. "
+                    f"{repository}: {what} cannot be downloaded from {self.endpoint}: {failure} {TRIES} times. "
                     "Run the same command again: it goes on where it stopped."
                 )
             wait_s = min(failure.wait_s, RETRY_AFTER_MAX_S)

@@ -153,7 +153,7 @@ def run_step(step: JobStep, log: Log) -> StepResult:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
     except OSError as error:
-        return StepResult(127, "", f"cannot start, got {error}")
+        return StepResult(127, "", f"cannot start: {error}")
     assert process.stdin is not None and process.stdout is not None and process.stderr is not None
     threads = [
         threading.Thread(target=drain, args=(process.stdout, out, log), daemon=True),
@@ -240,4 +240,4 @@ def main() -> None:
     try:
         verbs[order.do](order)
     except OSError as error:
-        sys.exit(f"{order.dir}: cannot be used, got {error}. Look at that disk.")
+        sys.exit(f"{order.dir}: cannot be used: {error}. Look at that disk.")

@@ -71,7 +71,7 @@ def _half(prefix: str, layers: Layers, kinds: list[Any], *, is_main: bool) -> It
         for number in group:
             if layers[number] < usual and counts[layers[number]] <= min(RARE, counts[usual]):
                 lacking = sorted(usual - layers[number])
-                yield f"{prefix}.{number} lacks what the other layers have, got no {lacking[0]} ({len(lacking)} in all)"
+                yield f"{prefix}.{number} lacks what the other layers have: {lacking[0]} ({len(lacking)} in all)"
 
 
 def _ends(config: Settings, text: Settings, names: set[str]) -> Iterator[str]:

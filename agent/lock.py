@@ -232,7 +232,7 @@ def history(order: LockOrder) -> None:
     except FileNotFoundError:
         text = b""
     except OSError as error:
-        sys.exit(f"{path}: cannot be read, got {error.strerror}. Move it away; the next change begins a new one.")
+        sys.exit(f"{path}: cannot be read: {error.strerror}. Move it away; the next change begins a new one.")
     found = [line_of(line) for line in text.split(b"\n") if line.strip()]
     whole = tuple(line for line in found if line is not None)
     say(AuditLog(lines=whole, torn=len(found) - len(whole)))

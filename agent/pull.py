@@ -161,7 +161,7 @@ def main() -> int:
         lacking = lack(room(root / "models"), MARGIN_BYTES) if error.errno in (errno.ENOSPC, errno.EDQUOT) else None
         got = f"{error}" if lacking is None else f"{error} ({lacking})"
         problems.append(
-            f"{root}/models: cannot be written, got {got}. Free some disk, then run the same command again: it goes on "
+            f"{root}/models: cannot be written: {got}. Free some disk, then run the same command again: it goes on "
             "where it stopped."
         )
     print(PullAnswer(found, tuple(problems)).to_json(), flush=True)

@@ -67,4 +67,4 @@ def main() -> None:
         else:
             confirm(root, order.name)
     except OSError as error:
-        sys.exit(f"{root}: cannot {order.do} {order.name}, got {error}")
+        sys.exit(f"{root}: cannot {order.do} {order.name}: {error}")

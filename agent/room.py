@@ -54,19 +54,17 @@ def shortages(places: list[str]) -> list[str]:
         try:
             found = room(place)
         except OSError as error:
-            said[place] = f"{place} cannot be used, got {error}"
+            said[place] = f"{place} cannot be used: {error}"
             continue
         if (lacking := lack(found)) is not None:
-            said[found.mount] = f"{place} is full, got {lacking}"
+            said[found.mount] = f"{place} is full: {lacking}"
     return list(said.values())
 
 
 def refuse_full(root: str | Path) -> None:
     """Exit where an engine that is ended may not come up again: it writes a record, and opens a socket."""
     if (lacking := lack(room(root))) is not None:
-        sys.exit(
-            f"{root} is full, got {lacking}. No process is restarted there, it might not come up: make room first."
-        )
+        sys.exit(f"{root} is full: {lacking}. No process is restarted there, it might not come up: make room first.")
 
 
 def rooms(places: Iterable[str]) -> tuple[Room, ...]:

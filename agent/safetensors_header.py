@@ -76,7 +76,7 @@ def _tensors(text: bytes) -> dict[str, Tensor]:
         entries = json.loads(text)
         tensors = {name: _tensor(entry) for name, entry in entries.items() if name != "__metadata__"}
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        raise HeaderError(f"has a header that cannot be read, got {text[:40]!r}") from None
+        raise HeaderError(f"has a header that cannot be read: {text[:40]!r}") from None
     at = 0
     for name, tensor in sorted(tensors.items(), key=lambda item: (item[1].begin, item[1].end)):
         if tensor.begin != at:

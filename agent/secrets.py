@@ -41,9 +41,9 @@ def ask(address: str, headers: Mapping[str, str], name: str) -> Any:
             return json.loads(answer.read())
     except urllib.error.HTTPError as error:
         advice = ADVICE.get(error.code, "Try again later.")
-        sys.exit(f"{name}: the secret cannot be read, got {error.code} {error.reason}. {advice}")
+        sys.exit(f"{name}: the secret cannot be read: {error.code} {error.reason}. {advice}")
     except (OSError, ValueError) as error:
-        sys.exit(f"{name}: the secret cannot be read from this host, got {error}. Is it a Google Cloud instance?")
+        sys.exit(f"{name}: the secret cannot be read from this host: {error}. Is it a Google Cloud instance?")
 
 
 @contextmanager
@@ -67,7 +67,7 @@ def install_keys(source: str, file: Path, user: str) -> None:
         text = Path(source).read_text(encoding="utf-8") if source.startswith("/") else read_secret(source)
         account = pwd.getpwnam(user)
     except (OSError, ValueError, KeyError) as error:
-        sys.exit(f"{source}: cannot be read for {user}, got {error}. Give a file of lines, one key each.")
+        sys.exit(f"{source}: cannot be read for {user}: {error}. Give a file of lines, one key each.")
     if not text.strip():
         sys.exit(f"{source}: holds no key. Give one key a line.")
     file.parent.mkdir(mode=0o755, parents=True, exist_ok=True)

@@ -39,7 +39,7 @@ def systemctl(*words: str, is_needed: bool = True) -> str:
     done = subprocess.run(("systemctl", *words), capture_output=True, text=True, check=False, timeout=CALL_TIMEOUT_S)
     if is_needed and done.returncode:
         said = " ".join(done.stderr.split()) or f"exit status {done.returncode}"
-        sys.exit(f"systemctl {' '.join(words)}: failed, got {said}. Look at `systemctl status axion.target`.")
+        sys.exit(f"systemctl {' '.join(words)}: failed: {said}. Look at `systemctl status axion.target`.")
     return done.stdout
 
 
@@ -85,7 +85,7 @@ def own(root: Path, user: str, engines: set[str]) -> None:
             ("useradd", *words, "--shell", "/usr/sbin/nologin", user), capture_output=True, text=True, check=False
         )
         if made.returncode:
-            sys.exit(f"useradd {user}: failed, got {made.stderr.strip()}. Make that system account by hand.")
+            sys.exit(f"useradd {user}: failed: {made.stderr.strip()}. Make that system account by hand.")
         account = pwd.getpwnam(user)
     for path in (root / "state", root / "logs"):
         if not path.is_dir():  # of one that somebody else made, the mode is that one's: /var/tmp is one such
@@ -220,4 +220,4 @@ def main() -> None:
         for step in order.steps:
             verbs[step.do](*step.names)
     except (OSError, subprocess.SubprocessError, LookupError, ValueError) as error:
-        sys.exit(f"systemd: does not do as told, got {error}. Look at `systemctl status axion.target`.")
+        sys.exit(f"systemd: does not do as told: {error}. Look at `systemctl status axion.target`.")

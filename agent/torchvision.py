@@ -40,5 +40,5 @@ def main() -> int:
             print(f"torchvision: {module.name} emptied, for {why}")
         why = failure()
     if why:
-        print(f"torchvision: cannot be imported, got {why}", file=sys.stderr)
+        print(f"torchvision: cannot be imported: {why}", file=sys.stderr)
     return 1 if why else 0

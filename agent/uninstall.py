@@ -104,4 +104,4 @@ def main(argument: "str | None" = None) -> None:
             refuse_mounts(ours.all(), "`fab uninstall`")
         print({"look": look, "remove": remove_all, "leave": leave}[order.do](ours, order).to_json())
     except OSError as error:
-        sys.exit(f"{ours.root}: cannot be removed, got {error}. Correct that, and run `fab uninstall` again.")
+        sys.exit(f"{ours.root}: cannot be removed: {error}. Correct that, and run `fab uninstall` again.")

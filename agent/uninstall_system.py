@@ -64,7 +64,7 @@ def end(root: Path, *, is_systemd: bool) -> None:
     systemctl("stop", TARGET, *filter(is_our_unit, [KEYS]), is_needed=False)
     systemctl("stop", SLICE, is_needed=False)  # which all of them are in, whatever became of their files
     if left := sliced():
-        sys.exit(f"{SLICE}: its processes do not end, got {left}. Look at `systemctl status {SLICE}`.")
+        sys.exit(f"{SLICE}: its processes do not end: {left}. Look at `systemctl status {SLICE}`.")
 
 
 def is_our_unit(name: str) -> bool:
@@ -88,7 +88,7 @@ def end_supervised(root: Path) -> None:
             with suppress(ProcessLookupError):
                 os.kill(pid, sent)
         if time.monotonic() > deadline:
-            sys.exit(f"{root}: its processes do not end, got {left} after {END_S:g} s. Look at them with `ps`.")
+            sys.exit(f"{root}: its processes do not end: {left} after {END_S:g} s. Look at them with `ps`.")
         time.sleep(0.2)
         # Asked once, supervisord goes on by itself; what has lost it is asked no more.
         sent = signal.SIGTERM if supervisord(root) else signal.SIGKILL
@@ -210,7 +210,7 @@ def remove_account(user: str) -> None:
     done = subprocess.run(("userdel", user), capture_output=True, text=True, check=False, timeout=60)
     if done.returncode:
         said = " ".join(done.stderr.split()).rstrip(".")
-        sys.exit(f"userdel {user}: failed, got {said}. End its processes, and run `fab uninstall` again.")
+        sys.exit(f"userdel {user}: failed: {said}. End its processes, and run `fab uninstall` again.")
 
 
 def installed_packages() -> "list[str]":

@@ -43,7 +43,7 @@ def of_unit(unit: str, state: dict[str, str], files: dict[Path, str]) -> list[Tr
     if state["LoadState"] == "masked":
         found.append(Trouble(unit, "masked", f"masked by hand. Run `systemctl unmask {unit}` there"))
     elif state["LoadState"] != "loaded":
-        found.append(Trouble(unit, "failed", f"cannot be read, got {state['LoadState']}. Run `fab build-and-deploy`"))
+        found.append(Trouble(unit, "failed", f"cannot be read: {state['LoadState']}. Run `fab build-and-deploy`"))
     if unit == TARGET and state["UnitFileState"] == "disabled":
         found.append(Trouble(unit, "disabled", "disabled by hand: nothing starts at the next boot"))
     if state["ActiveState"] == "failed" or (unit == "gateway.service" and state["SubState"] == "auto-restart"):
@@ -63,7 +63,7 @@ def failed(unit: str, state: dict[str, str]) -> list[Trouble]:
     if unit == "gateway.socket" and (taken := [each for each in socket_addresses() if refusal(each) == "EADDRINUSE"]):
         then = ": the gateway then opens its address by itself within seconds"
         return [Trouble(unit, "failed", in_use(address, then)) for address in taken]
-    return [Trouble(unit, "failed", f"failed, got {state['Result']}. `journalctl -u {unit}` there says more")]
+    return [Trouble(unit, "failed", f"failed: {state['Result']}. `journalctl -u {unit}` there says more")]
 
 
 def in_use(address: str, then: str) -> str:

@@ -30,7 +30,7 @@ def gateway_problems(release: Path) -> Iterator[str]:
     done = run(*words, PYTHONPATH=str(release / "lib"), PYTHONDONTWRITEBYTECODE="1")
     if done.returncode:
         said = done.stderr.strip().splitlines() or ["nothing"]
-        yield f"gateway.json: the gateway does not accept it, got {said[-1]}"
+        yield f"gateway.json: the gateway does not accept it: {said[-1]}"
 
 
 def file_problems(release: Path) -> Iterator[str]:
@@ -41,7 +41,7 @@ def file_problems(release: Path) -> Iterator[str]:
             if hashlib.sha256((release / path).read_bytes()).hexdigest() != digest:
                 yield f"{path}: not as it was put there, got other content"
         except OSError as error:
-            yield f"{path}: not as it was put there, got {error.strerror}"
+            yield f"{path}: not as it was put there: {error.strerror}"
 
 
 def unit_problems(release: Path) -> Iterator[str]:
@@ -79,5 +79,5 @@ def main() -> None:
         if not broken:
             problems += [*gateway_problems(release), *unit_problems(release)]
     except (OSError, ValueError, LookupError, subprocess.SubprocessError) as error:
-        broken.append(f"release: cannot be looked at, got {error}")
+        broken.append(f"release: cannot be looked at: {error}")
     print(ValidateAnswer(tuple(problems), tuple(broken)).to_json())

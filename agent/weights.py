@@ -80,7 +80,7 @@ class BucketSource:
             try:
                 known = CheckpointManifest.from_json(gcloud(folder, "cat", f"{folder}/{MANIFEST}")).files
             except MessageError as error:
-                raise PullError(f"{folder}/{MANIFEST}: not understood, got {error}. {HOW_TO_FILL} {folder}`.") from None
+                raise PullError(f"{folder}/{MANIFEST}: not understood: {error}. {HOW_TO_FILL} {folder}`.") from None
         return revision, _listed({path: size for path, size in sizes.items() if path != MANIFEST}, known)
 
     def read(self, hub: str, commit: str, file: ListedFile, start: int, count: int) -> bytes:
@@ -104,10 +104,10 @@ def gcloud_bytes(what: str, *words: str) -> bytes:
         asked = ("gcloud", "storage", *words, "--quiet")
         done = subprocess.run(asked, capture_output=True, check=False, timeout=COPY_TIMEOUT_S)
     except OSError as error:
-        raise PullError(f"{what}: cannot be copied, got {error}. Install gcloud on the host.") from None
+        raise PullError(f"{what}: cannot be copied: {error}. Install gcloud on the host.") from None
     if done.returncode:
         last = (done.stderr.decode(errors="replace").strip().splitlines() or ["nothing said"])[-1]
-        raise PullError(f"{what}: cannot be copied, got {last}. Let the host's account read the bucket.")
+        raise PullError(f"{what}: cannot be copied: {last}. Let the host's account read the bucket.")
     return done.stdout
 
 

@@ -128,11 +128,9 @@ def load_pins(path: Path) -> Pins:
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise DeployError(
-            f"{path.name}: cannot be read, got {error.strerror}. Restore {path} from the checkout."
-        ) from None
+        raise DeployError(f"{path.name}: cannot be read: {error.strerror}. Restore {path} from the checkout.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DeployError(f"{path.name}: is not TOML, got {error}. Correct that line.") from None
+        raise DeployError(f"{path.name}: is not TOML: {error}. Correct that line.") from None
     try:
         return Pins.model_validate_json(json.dumps(document, default=str))
     except ValidationError as error:

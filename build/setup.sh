@@ -18,7 +18,7 @@ install_packages() {
     fi
     if [ "$(id -u)" != 0 ]; then
         if ! sudo -n true 2>/dev/null; then
-            echo "system packages: missing, got no right to install them. Run: sudo apt-get install $*" >&2
+            echo "system packages: missing, and no right to install them. Run: sudo apt-get install $*" >&2
             exit 1
         fi
         sudo=(sudo -n)
@@ -48,7 +48,7 @@ fi
 proxy=${https_proxy:-${HTTPS_PROXY:-${all_proxy:-${ALL_PROXY:-}}}}
 case $proxy in
 socks*)
-    echo "proxy: pip cannot download through SOCKS, got ${proxy%%:*}. Give an HTTP proxy in HTTPS_PROXY, or unset it." >&2
+    echo "proxy: pip cannot download through SOCKS: ${proxy%%:*}. Give an HTTP proxy in HTTPS_PROXY, or unset it." >&2
     exit 1
     ;;
 esac

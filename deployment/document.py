@@ -43,9 +43,9 @@ def parse_document(text: str, file: str) -> Document:
         return _parsed(yaml.SafeLoader(text), file)
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ConfigError([f"{file}{line}: not YAML, got {error.problem}. Correct the line."]) from None
+        raise ConfigError([f"{file}{line}: not YAML: {error.problem}. Correct the line."]) from None
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise ConfigError([f"{file}: not YAML, got {error}. Correct it."]) from None
+        raise ConfigError([f"{file}: not YAML: {error}. Correct it."]) from None
 
 
 def _parsed(loader: yaml.SafeLoader, file: str) -> Document:

@@ -42,7 +42,7 @@ def load_config(path: Path) -> LoadedConfig:
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise ConfigError((f"{path}: cannot be read, got {error.strerror}. Give a readable file.",)) from error
+        raise ConfigError((f"{path}: cannot be read: {error.strerror}. Give a readable file.",)) from error
     return parse_config(raw, where=path.name)
 
 

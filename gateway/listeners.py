@@ -47,7 +47,7 @@ def _bound(address: Listen) -> list[socket.socket]:
         return [_bind(family, place) for family, _, _, _, place in found]
     except OSError as error:
         advice = "Free the address or choose another one."
-        raise ListenError(f"{where}: cannot be listened on, got {error.strerror or error}. {advice}") from error
+        raise ListenError(f"{where}: cannot be listened on: {error.strerror or error}. {advice}") from error
 
 
 def _bind(family: socket.AddressFamily, place: tuple[object, ...]) -> socket.socket:

@@ -10,7 +10,7 @@ if [ "${#missing[@]}" = 0 ]; then
     exit 0
 fi
 if [ "$(id -u)" != 0 ]; then
-    echo "packages: missing, got no right to install them. Run: sudo apt-get install ${missing[*]}" >&2
+    echo "packages: missing, and no right to install them. Run: sudo apt-get install ${missing[*]}" >&2
     exit 1
 fi
 apt-get update -qq

@@ -89,7 +89,7 @@ def checkpoint_of(said: CheckpointDescription, where: str) -> Checkpoint:
     """Judge a description. Raises ConfigError, each sentence beginning with `where`."""
     problems: Iterable[str] = said.problems
     if not problems and not TOKENIZERS & set(said.files):
-        problems = [f"no tokenizer, got none of {', '.join(sorted(TOKENIZERS))}. Take a repository that has one."]
+        problems = [f"no tokenizer: none of {', '.join(sorted(TOKENIZERS))}. Take a repository that has one."]
     if not problems:
         tensors = {name: Tensor(each.dtype, each.shape) for name, each in said.tensors.items()}
         try:

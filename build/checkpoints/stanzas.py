@@ -72,4 +72,4 @@ def save(file: Path, text: str, lock: ModelLock) -> None:
         if real.read_bytes() != text.encode():
             replace_file(real, text, mode=stat.S_IMODE(real.stat().st_mode))
     except OSError as error:
-        raise ConfigError([f"{file}: cannot be written, got {error}. Free some disk, or get the right to."]) from None
+        raise ConfigError([f"{file}: cannot be written: {error}. Free some disk, or get the right to."]) from None

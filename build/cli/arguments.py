@@ -159,7 +159,7 @@ def problems_are_messages(body: Body) -> Body:
                 raise
             where = error.filename or "this computer"
             step = "Make room here, then run the same command again: what was done on hosts is not done twice"
-            terminal(stderr=True).print(f"{where}: cannot be written, got {error.strerror}. {step}.", markup=False)
+            terminal(stderr=True).print(f"{where}: cannot be written: {error.strerror}. {step}.", markup=False)
             raise Exit(code=1) from None
         except KeyboardInterrupt:
             print("Interrupted. What serves goes on serving; the same command finishes the job.", file=sys.stderr)

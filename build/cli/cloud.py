@@ -191,12 +191,12 @@ def explain(log: str | None) -> None:
     try:
         text = Path(log).read_text(encoding="utf-8", errors="replace") if log else sys.stdin.read()
     except OSError as error:
-        raise ConfigError([f"--log: cannot read {log}, got {error.strerror}. Name the file with the output."]) from None
+        raise ConfigError([f"--log: cannot read {log}: {error.strerror}. Name the file with the output."]) from None
     lines = explained(text)
     if not lines:
         raise ConfigError(
             [
-                f"{log or 'standard input'}: no failed resource, got {len(text)} characters. "
+                f"{log or 'standard input'}: no failed resource: {len(text)} characters. "
                 "Give all that `pulumi` printed, to the end of its Diagnostics."
             ]
         )

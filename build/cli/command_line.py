@@ -34,7 +34,7 @@ def _explained(program: Any, step: Callable[[Any], None]) -> None:
         raise Exit(sentence(str(error), error.context.name if error.context else None), code=1) from None
     except (OSError, UnknownFileType) as error:
         raise Exit(
-            f"--config, --ssh-config: cannot be read, got {error}. Leave it out: no task needs it.", code=1
+            f"--config, --ssh-config: cannot be read: {error}. Leave it out: no task needs it.", code=1
         ) from None
 
 

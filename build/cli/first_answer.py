@@ -31,7 +31,7 @@ def ask(reporter: Reporter, base_url: str, question: str, *, model: str = "smoll
             answer += piece
         console.print()
     except OpenAIError as error:
-        raise DeployError(f"{base_url}: no answer, got {error}. Read `fab logs {model}`.") from None
+        raise DeployError(f"{base_url}: no answer: {error}. Read `fab logs {model}`.") from None
     if not is_printable(answer):
         raise DeployError(f"{model}: an answer that nobody can read, got {answer!r}. Run `fab verify`.")
 
@@ -45,7 +45,7 @@ def show_pictures(reporter: Reporter, base_url: str, *, model: str = "tiny_gemma
             answers[colour] = ask_about(base_url, png(pixel), model=model)
             reporter.say(f"A {colour} one: {answers[colour].strip()}")
     except OpenAIError as error:
-        raise DeployError(f"{base_url}: no answer to a picture, got {error}. Read `fab logs {model}`.") from None
+        raise DeployError(f"{base_url}: no answer to a picture: {error}. Read `fab logs {model}`.") from None
     if unreadable := [answer for answer in answers.values() if not is_printable(answer)]:
         raise DeployError(f"{model}: an answer that nobody can read, got {unreadable[0]!r}. Run `fab verify`.")
     if len(set(answers.values())) < len(answers):

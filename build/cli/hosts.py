@@ -102,7 +102,7 @@ def inventory_file(path: Path) -> Inventory:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         step = "Write one (docs/operations.md), or `pulumi stack output inventory --json > FILE`"
-        raise ConfigError([f"{path}: cannot read the inventory, got {error}. {step}."]) from None
+        raise ConfigError([f"{path}: cannot read the inventory: {error}. {step}."]) from None
     return parse_inventory(text, str(path))
 
 

@@ -78,7 +78,7 @@ def _start(host: Host, gcloud: Gcloud, written: GoogleHost, words: str) -> str:
     if state in ("RUNNING", "PROVISIONING", "STAGING", "REPAIRING"):
         return f"already {state.lower()}"
     if state not in STARTS:  # STOPPING and SUSPENDING end by themselves, minutes later where something drains
-        raise DeployError(f"{written.name}: cannot be started yet, got {state}. Run `fab start {words}` in a minute.")
+        raise DeployError(f"{written.name}: cannot be started yet: {state}. Run `fab start {words}` in a minute.")
     verb = STARTS[state]
     with host.reporter.phase(f"Start {written.name}"):
         try:

@@ -63,7 +63,7 @@ def _page(project: str, token: str, page: str) -> Any:
     except urllib.error.HTTPError as error:
         raise GcloudError(WHAT, classify(error.read().decode(errors="replace"))) from None
     except (OSError, ValueError) as error:
-        raise DeployError(f"price list: not read, got {error}. Run it again; nothing was written.") from None
+        raise DeployError(f"price list: not read: {error}. Run it again; nothing was written.") from None
     if not isinstance(parsed, dict):
         raise DeployError("price list: half an answer. Run it again; nothing was written.")
     return parsed

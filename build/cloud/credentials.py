@@ -167,7 +167,7 @@ def _read(source: str, path: Path) -> Credentials:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        return Credentials(source=source, problem=f"cannot be read, got {path}: {error}. Correct it")
+        return Credentials(source=source, problem=f"cannot be read: {path}: {error}. Correct it")
     otherwise = f"not JSON, got {len(text)} characters. {LOGIN}, or name a credentials file"
     return replace(_parsed(f"{source}: {path}" if source else str(path), text, otherwise), file=path)
 

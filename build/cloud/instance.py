@@ -154,9 +154,9 @@ def state_problem(host: GoogleHost, words: str, described: Mapping[str, Any]) ->
     if problem := another_instance(host, described):
         return problem
     if state in STARTS:
-        return f"{host.name}: does not run, got {state}. Start it: `fab start {words}`."
+        return f"{host.name}: does not run: {state}. Start it: `fab start {words}`."
     if state not in COMING_UP:
-        return f"{host.name}: does not run, got {state}. Wait a minute, then run the same command again."
+        return f"{host.name}: does not run: {state}. Wait a minute, then run the same command again."
     return None
 
 

@@ -51,7 +51,7 @@ def parse_lock(text: str, place: str) -> Lock:
             timestamp=datetime.fromisoformat(str(data["timestamp"])),
         )
     except (ValueError, KeyError, TypeError) as error:
-        raise DeployError(f"{place}: not a lock of Pulumi's, got {error!r}. Look at it by hand.") from None
+        raise DeployError(f"{place}: not a lock of Pulumi's: {error!r}. Look at it by hand.") from None
 
 
 def read_locks(pulumi: Pulumi, gcloud: Gcloud) -> list[Lock]:
@@ -67,7 +67,7 @@ def read_locks(pulumi: Pulumi, gcloud: Gcloud) -> list[Lock]:
         places = [f"gs://{each['bucket']}/{each['name']}" for each in listed]
         return [parse_lock(json.dumps(gcloud.ask("read a lock", "storage", "cat", place)), place) for place in places]
     raise DeployError(
-        f"{backend}: its locks cannot be read from here, got a backend that is neither file:// nor gs://. Make sure "
+        f"{backend}: its locks cannot be read from here: a backend that is neither file:// nor gs://. Make sure "
         f"that nobody runs Pulumi on {pulumi.stack}, then run `pulumi cancel --stack {pulumi.stack}`."
     )
 

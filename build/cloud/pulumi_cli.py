@@ -56,7 +56,7 @@ class Pulumi:
         try:
             return str(yaml.safe_load(path.read_text(encoding="utf-8"))["name"])
         except (OSError, yaml.YAMLError, TypeError, KeyError) as error:
-            raise DeployError(f"{path}: no Pulumi project, got {error!r}. Run it in the checkout.") from None
+            raise DeployError(f"{path}: no Pulumi project: {error!r}. Run it in the checkout.") from None
 
     def backend(self) -> str:
         """The address of the backend that holds the stack's state."""
@@ -157,7 +157,7 @@ class Pulumi:
                 errors="replace",
             )
         except OSError as error:
-            raise DeployError(f"pulumi {words[0]}: cannot start, got {error}. Run `fab doctor`.") from None
+            raise DeployError(f"pulumi {words[0]}: cannot start: {error}. Run `fab doctor`.") from None
         said: list[str] = []
         assert process.stdout is not None, "it is a pipe"
         try:

@@ -129,7 +129,7 @@ def _step(operation: Operation, present: Collection[str], gcloud: Gcloud, place:
     if known is None:
         if not resource.is_custom:
             return Step(urn=urn, operation=kind, verdict="clear", why="a component; the cloud knows nothing of it")
-        why = f"of a kind that cannot be asked for, got {creation.type}. Look in the console, then `pulumi refresh`."
+        why = f"of a kind that cannot be asked for: {creation.type}. Look in the console, then `pulumi refresh`."
         return Step(urn=urn, operation=kind, verdict="wait", why=why)
     return _asked(urn, kind, creation, known, gcloud)
 

@@ -101,7 +101,7 @@ def _post(path: str, body: Mapping[str, Any], token: str) -> Mapping[str, Any]:
         text = error.read().decode(errors="replace")
         raise GcloudError("ask for permissions", classify(f"Error {error.code}: {text}")) from None
     except (OSError, ValueError) as error:
-        raise DeployError(f"ask for permissions: no answer, got {error}. Check the network.") from None
+        raise DeployError(f"ask for permissions: no answer: {error}. Check the network.") from None
 
 
 def _gcloud_token(gcloud: Gcloud, *, env: Mapping[str, str] | None = None, words: tuple[str, ...] = ("auth",)) -> str:
@@ -127,7 +127,7 @@ def _pulumi_token(around: Surroundings, gcloud: Gcloud) -> str:
     if found.token and not impersonated:
         return found.token
     if found.is_hidden or found.token or impersonated is True:
-        raise DeployError(f"{found.source}: gcloud cannot act with it, got no file. Ask with the same in a file.")
+        raise DeployError(f"{found.source}: gcloud cannot act with it: no file. Ask with the same in a file.")
     acting = (f"--impersonate-service-account={impersonated}",) if impersonated else ()
     env = {"GOOGLE_APPLICATION_CREDENTIALS": str(found.file)} if found.file else {}
     return _gcloud_token(gcloud, env=env, words=("auth", "application-default", *acting))

@@ -122,7 +122,7 @@ def _is_empty(pulumi: Pulumi, gcloud: Gcloud, host: str) -> bool:
 def _kept(pulumi: Pulumi, host: str, disk: StateDisk, zone: str | None) -> str:
     if zone is None:
         return (
-            f"{disk.name}: holds data of a host that is no longer in the stack's file, got no {host}. Put it back, or "
+            f"{disk.name}: holds data of a host that is no longer in the stack's file: no {host}. Put it back, or "
             f"let the disk go: name it in axion:deleteData, and run `fab up --stack {pulumi.stack} --yes`."
         )
     return (

@@ -141,7 +141,7 @@ def _outcome(result: Result) -> ReadyOutcome:
         return ReadyOutcome.from_json(result.stdout.strip().rpartition("\n")[2])
     except MessageError:
         tail = result.stderr.strip()[-500:]
-        raise DeployError(f"wait-ready: no answer from the host, got {tail!r}. Run `fab doctor`.") from None
+        raise DeployError(f"wait-ready: no answer from the host: {tail!r}. Run `fab doctor`.") from None
 
 
 def _problem(host: Host, name: str, text: str, release: str, mark: AttemptMark | None) -> str:

@@ -45,7 +45,7 @@ def models_path(named: str | None, hosts: Sequence[Host]) -> Path:
     files = models_files(named, hosts)
     if len(set(files.values())) > 1:
         got = ", ".join(f"{shown(file)} of {name}" for name, file in files.items())
-        raise DeployError(f"models: the hosts do not serve the same file, got {got}. Add --host NAME or --models FILE.")
+        raise DeployError(f"models: the hosts do not serve the same file: {got}. Add --host NAME or --models FILE.")
     return next(iter(files.values()))
 
 

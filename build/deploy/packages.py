@@ -29,7 +29,7 @@ def missing_problem(needs: Needs, system: System, *, name: str) -> str | None:
     step = f"Run {install} there as root." if system.has_apt else f"Install them; on Debian and Ubuntu: {install}."
     if needs.is_compiling and needs.compiler in lacking:
         step += f" If {system.distribution} has no such compiler: {WITHOUT_COMPILING}."
-    return f"{name}: the system lacks what the engine needs, got no {', '.join(lacking)}. {step}"
+    return f"{name}: the system lacks what the engine needs: {', '.join(lacking)}. {step}"
 
 
 def install_packages(host: Host, needs: Needs, system: System) -> None:
@@ -42,7 +42,7 @@ def install_packages(host: Host, needs: Needs, system: System) -> None:
         return
     if unread and not offered:
         raise DeployError(
-            f"{host.target.name}: the distribution's package lists cannot be read, got {unread}. "
+            f"{host.target.name}: the distribution's package lists cannot be read: {unread}. "
             "Let the host reach its package mirror, or install what is missing there by hand."
         )
     packages = chosen_packages(needs, system, offered, name=host.target.name)
@@ -58,7 +58,7 @@ def refuse_lacking(host: Host, needs: Needs, system: System) -> None:
     """Raise DeployError where something is missing although apt said that all went well."""
     if lacking := needs.lacking(system):
         raise DeployError(
-            f"{host.target.name}: the packages are installed and bring not all of it, got no {', '.join(lacking)}. "
+            f"{host.target.name}: the packages are installed and bring not all of it: {', '.join(lacking)}. "
             f"Look there with `apt-cache policy {' '.join(needs.packages(system))}`, and install what brings it."
         )
 

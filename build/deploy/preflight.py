@@ -76,7 +76,7 @@ def build_problems(facts: Facts, origin: Origin, *, is_compiling: bool, name: st
     """Report what a build there would fail on, whatever is installed."""
     if missing := missing_features(facts.machine, origin, facts.system.features):
         yield (
-            f"{name}: its processor lacks what the engine is built for, got no {', '.join(missing)}. "
+            f"{name}: its processor lacks what the engine is built for: {', '.join(missing)}. "
             f"Use an Axion machine (C4A or N4A){_or_a_wheel(facts, origin)}."
         )
     problem = memory_problem(facts.system, name=name) if is_compiling else None
@@ -202,7 +202,7 @@ def _inodes(facts: Facts, *, is_build: bool, name: str) -> Iterator[str]:
 
 def _small(room: Room, name: str) -> str:
     lacking = lack(room, SMALL_BYTES, SMALL_INODES)
-    return f"{name}: {room.place} is full, got {lacking}. Make room there: a deployment writes a little to it."
+    return f"{name}: {room.place} is full: {lacking}. Make room there: a deployment writes a little to it."
 
 
 def refuse_place(target: Target, facts: Facts) -> None:
@@ -225,7 +225,7 @@ def place_problems(target: Target, facts: Facts) -> Iterator[str]:
         yield f"{target.name}: data_mount leads elsewhere: {why}, got {target.root} -> {facts.real_root}. Give {KIND}."
     elif facts.closed is not None:
         yield (
-            f"{target.name}: the account that serves cannot pass {facts.closed}, got a directory that not everybody "
+            f"{target.name}: the account that serves cannot pass {facts.closed}: a directory that not everybody "
             f"may enter. Run `chmod o+x {facts.closed}` there, or give another data_mount."
         )
     for trouble in facts.troubles:

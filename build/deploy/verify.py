@@ -46,7 +46,7 @@ def sealed_proofs(host: Host, digest: str) -> Iterator[Check]:
     try:
         proven = EnvironmentManifest.from_json(check(host.executor, read).stdout).proofs
     except (DeployError, MessageError) as error:
-        yield _check("proofs", [f"{build.manifest}: cannot be read, got {error}. Deploy anew"], "")
+        yield _check("proofs", [f"{build.manifest}: cannot be read: {error}. Deploy anew"], "")
         return
     for proof in proven:
         yield Check(f"proof: {proof.name}", proof.verdict, proof.evidence)

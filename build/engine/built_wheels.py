@@ -31,7 +31,7 @@ def read(build: BuildDirectory, executor: Executor) -> Built:
     try:
         return Built.from_json(check(executor, Command(argv=("cat", "--", str(file)), what=READ)).stdout)
     except MessageError as error:
-        raise DeployError(f"{file}: not understood, got {error}. Remove {build.path}, and deploy again.") from None
+        raise DeployError(f"{file}: not understood: {error}. Remove {build.path}, and deploy again.") from None
 
 
 def install_wheels(

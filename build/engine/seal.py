@@ -25,13 +25,13 @@ def judge_proofs(stdout: str, pins: Pins) -> list[str]:
     try:
         look = EnvironmentLook.from_last_line(stdout)
     except MessageError:
-        return [f"proofs: no answer from the environment, got {stdout[-200:]!r}. Read the build's log."]
+        return [f"proofs: no answer from the environment: {stdout[-200:]!r}. Read the build's log."]
     problems = [*_package_problems(look.packages, pins), *_kernel_problems(look.kernels)]
     expected, said = f"{pins.vllm.version}+cpu", look.command_version
     if said != expected:
         got = said.error if isinstance(said, Failure) else said
         problems.append(
-            f"proofs.command_version: `vllm --version` does not say {expected}, got {got}. "
+            f"proofs.command_version: `vllm --version` does not say {expected}: {got}. "
             "Build again; read the build's log if it persists."
         )
     return problems
@@ -59,7 +59,7 @@ def _matches(version: str, allowed: Sequence[str]) -> bool:
 
 def _kernel_problems(kernels: LoadedKernels | Failure) -> list[str]:
     if isinstance(kernels, Failure):
-        return [f"proofs.kernels: vLLM's kernels do not load, got {kernels.error}. Build again on this machine."]
+        return [f"proofs.kernels: vLLM's kernels do not load: {kernels.error}. Build again on this machine."]
     problems = []
     if kernels.device_type != "cpu":
         problems.append(

@@ -57,7 +57,7 @@ def stored(sources: Sources, digest: str, executor: Executor) -> Mapping[str, st
         return stored_wheels(found.stdout, digest, store)
     if not is_absent(found.stderr):  # an hour later the wheels could not be left there either
         got = (found.stderr.strip().splitlines() or [f"exit status {found.status}"])[-1]
-        raise DeployError(f"--wheels: {store} cannot be read, got {got}. Let the host read it, or deploy without it.")
+        raise DeployError(f"--wheels: {store} cannot be read: {got}. Let the host read it, or deploy without it.")
     return {}
 
 

@@ -60,7 +60,7 @@ def check(executor: Executor, command: Command, on_line: OnLine | None = None) -
     result = executor.run(command, on_line)
     if not result.succeeded:
         tail = "\n    ".join((result.stderr or result.stdout).strip().splitlines()[-15:])
-        raise DeployError(f"{command.what}: failed, got exit status {result.status}. Read its last lines:\n    {tail}")
+        raise DeployError(f"{command.what}: failed with exit status {result.status}. Read its last lines:\n    {tail}")
     return result
 
 
@@ -71,7 +71,7 @@ def ask(executor: Executor, command: Command, kind: type[Answer], on_line: OnLin
         return kind.from_last_line(printed)
     except MessageError as error:
         advice = "Run the task again, and tell us of it if it persists."
-        raise DeployError(f"{command.what}: the answer is not understood, got {error}. {advice}") from None
+        raise DeployError(f"{command.what}: the answer is not understood: {error}. {advice}") from None
 
 
 class LocalExecutor:
@@ -97,7 +97,7 @@ class LocalExecutor:
                 preexec_fn=DIE_WITH_PARENT,  # noqa: PLW1509 - it calls one C function, which needs no lock
             )
         except OSError as error:
-            raise DeployError(f"{command.what}: cannot start, got {error}. Run `fab doctor`.") from None
+            raise DeployError(f"{command.what}: cannot start: {error}. Run `fab doctor`.") from None
         return _collect(process, command, on_line)
 
     def open(self, command: Command) -> "LocalSession":
@@ -120,7 +120,7 @@ class LocalSession:
                 start_new_session=True,
             )
         except OSError as error:
-            raise DeployError(f"{command.what}: cannot start, got {error}. Run `fab doctor`.") from None
+            raise DeployError(f"{command.what}: cannot start: {error}. Run `fab doctor`.") from None
         threading.Thread(target=self._read, daemon=True).start()
         with suppress(ConnectionLostError):  # it ended without reading it: nothing comes from it either
             self._write(command.stdin or b"")

@@ -50,7 +50,7 @@ class StepFailedError(DeployError):
 
     def __init__(self, what: str, result: Result) -> None:
         tail = "\n    ".join((result.stderr or result.stdout).strip().splitlines()[-TAIL_LINES:])
-        super().__init__(f"{what}: failed, got exit status {result.status}. Read its last lines:\n    {tail}")
+        super().__init__(f"{what}: failed with exit status {result.status}. Read its last lines:\n    {tail}")
         self.result = result
 
 
@@ -262,7 +262,7 @@ class _Follower:
         if not isinstance(end, JobEnded):
             unit, why = unit_of(self.job.name), end.why if isinstance(end, JobLost) else "no word of its end"
             raise DeployError(
-                f"{self.host.target.name}: {unit} ended without a result, got {why}. Run the same command "
+                f"{self.host.target.name}: {unit} ended without a result: {why}. Run the same command "
                 f"again; `journalctl -u {unit}` there has the rest."
             )
         results = tuple(Result(status=each.status, stdout=each.stdout, stderr=each.stderr) for each in end.results)

@@ -77,7 +77,7 @@ class HeldLock:
             raise DeployError(held_problem(target, answer.holder))
         refuse_unfit(self._host.executor, target.python, target.name)
         got = answer.why if answer is not None else "no answer"
-        raise DeployError(f"{target.name}: cannot be locked, got {got}. Run `fab doctor`.")
+        raise DeployError(f"{target.name}: cannot be locked: {got}. Run `fab doctor`.")
 
     def _beat(self) -> None:
         """Give signs of life until the end; what is lost is taken again, or this task ends."""

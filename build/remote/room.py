@@ -42,9 +42,9 @@ def full_disks(host: Host, *, is_said: bool) -> list[str]:
     said = {each.place: lacking for each in rooms if (lacking := lack(each)) is not None}
     name = host.target.name
     if said or not is_said:
-        return [f"{name}: {place} is full, got {lacking}. Make room there, {AGAIN}." for place, lacking in said.items()]
+        return [f"{name}: {place} is full: {lacking}. Make room there, {AGAIN}." for place, lacking in said.items()]
     now = ", ".join(f"{amount(each.free_bytes)} at {each.place}" for each in rooms)
-    return [f"{name}: a disk was full, got {NO_ROOM[0]}, and now {now or 'no answer'} free. Make room there, {AGAIN}."]
+    return [f"{name}: a disk was full: {NO_ROOM[0]}, and now {now or 'no answer'} free. Make room there, {AGAIN}."]
 
 
 def _look(host: Host) -> tuple[Room, ...]:

@@ -23,7 +23,7 @@ def why(target: Target, executor: Executor, name: str, mark: AttemptMark | None,
     try:
         told = AttemptAnswer.from_json(check(executor, attempt_command(target, order)).stdout)
     except (DeployError, ValueError) as error:
-        return "", [f"its log cannot be read, got {error}"]
+        return "", [f"its log cannot be read: {error}"]
     return told.reason, last_words("\n".join(told.lines), release)
 
 

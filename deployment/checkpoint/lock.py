@@ -95,9 +95,7 @@ def read_lock(path: Path) -> ModelLock:
             raise ConfigError([f"{path.name}: {what}, got axion.models.lock/1. To go on, {ANEW}"]) from None
         said = str(error).splitlines()
         got = ": ".join(each.strip() for each in said[1:3]) if isinstance(error, ValidationError) else said[-1]
-        raise ConfigError(
-            [f"{path.name}: cannot be read, got {got}. Restore it from version control, or {ANEW}"]
-        ) from None
+        raise ConfigError([f"{path.name}: cannot be read: {got}. Restore it from version control, or {ANEW}"]) from None
 
 
 ANEW = "remove it and run `fab models-update all`."

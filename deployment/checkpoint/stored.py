@@ -36,14 +36,14 @@ def stored_problems(tensors: Mapping[str, Tensor], shape: Shape, quantization: Q
         halves += _halves(layer, modules)
     missing += _ends(modules, shape, quantization, sizes)
     if missing:
-        yield f"tensors that each layer needs are missing, got no {few(missing)}. {TAKE}."
+        yield f"tensors that each layer needs are missing: {few(missing)}. {TAKE}."
     for module, said, wanted in sizes[:1]:
         yield (
             f"{module}: {wanted[0]} outputs of {wanted[1]} inputs by config.json, got {said[0]} of {said[1]}. {TAKE}, "
             "or correct config.json."
         )
     if kinds:
-        yield f"layers that config.json calls quantized and the files do not, got {few(kinds)}. {TAKE}."
+        yield f"layers that config.json calls quantized and the files do not: {few(kinds)}. {TAKE}."
     if halves:
         yield f"layers that vLLM computes as one are quantized in part, got {few(halves)} in 16 bits. {TAKE}."
 

@@ -32,6 +32,6 @@ def read_chat_template(path: Path, said: str) -> str:
         raise ValueError(f"not a template that Jinja can read, got {got}. Correct it.") from None
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        what = f'cannot be read, got "{said}": {reason}'
+        what = f'cannot be read: "{said}": {reason}'
         raise ValueError(f"{what}. Give a file, relative to the models file.") from None
     return text

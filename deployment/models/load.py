@@ -32,7 +32,7 @@ def read_models_text(file: FilePath) -> str:
     except FileNotFoundError:
         raise ConfigError([f"{file}: not found. Name a models file, such as models.yaml."]) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError([f"{file}: cannot be read, got {error}. Give a readable UTF-8 file."]) from None
+        raise ConfigError([f"{file}: cannot be read: {error}. Give a readable UTF-8 file."]) from None
 
 
 def parse_deployment(text: str, file: str, lock: ModelLock, directory: FilePath | None = None) -> Deployment:

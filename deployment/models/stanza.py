@@ -83,7 +83,7 @@ def _checked(changed: str, expected: Mapping[str, Any], name: str) -> str:
     if not is_right:
         raise ConfigError(
             [
-                f"models.{name}: the file repeats lines by anchors, or ends a model in a form of its own, got no place "
+                f"models.{name}: the file repeats lines by anchors, or ends a model in a form of its own: no place "
                 "to write at without changing more. Write the lines out, or edit it by hand."
             ]
         )

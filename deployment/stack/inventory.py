@@ -164,7 +164,7 @@ def parse_inventory(text: str, source: str = "inventory") -> Inventory:
     try:
         data = json.loads(text)
     except ValueError as error:
-        raise ConfigError([f"{source}: not JSON, got {error}. Write it by `pulumi stack output inventory`."]) from None
+        raise ConfigError([f"{source}: not JSON: {error}. Write it by `pulumi stack output inventory`."]) from None
     return inventory_from(data, source)
 
 

@@ -55,7 +55,7 @@ def series_from(answer: Any, series: Sequence[str], dated: str) -> dict[str, Loc
     offered = [_item(item) for item in answer if not item.get("deprecated")]
     missing = sorted(set(series) - {item.series for item in offered})
     if missing:
-        raise ConfigError([f"{WHERE}: half an answer, got no {each} machine in any zone. {AGAIN}." for each in missing])
+        raise ConfigError([f"{WHERE}: half an answer: no {each} machine in any zone. {AGAIN}." for each in missing])
     return {name: _series([item for item in offered if item.series == name], dated) for name in sorted(series)}
 
 

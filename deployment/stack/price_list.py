@@ -118,7 +118,7 @@ def _machines(
         if purchase is not None:
             parts.setdefault((region, name, purchase), {})[part] = price
     missing = sorted(set(series) - {name for _, name, _ in parts})
-    problems = [f"{WHERE}: half an answer, got no price of {name} in any region. {AGAIN}." for name in missing]
+    problems = [f"{WHERE}: half an answer: no price of {name} in any region. {AGAIN}." for name in missing]
     tables: dict[str, dict[str, dict[Purchase, MachinePrice]]] = {}
     for (region, name, purchase), priced in sorted(parts.items()):
         lacking = {"per_vcpu", "per_gib"} - set(priced)

@@ -24,4 +24,4 @@ def host_directory() -> Iterator[Path]:
                 return
             finally:
                 shutil.rmtree(made)
-    pytest.skip(f"no directory for a host here, got none of {', '.join(map(str, PARENTS))} to write to")
+    pytest.skip(f"no directory for a host here: none of {', '.join(map(str, PARENTS))} to write to")

@@ -20,11 +20,11 @@ def ends(got: str) -> str:
 
 
 NO_ROOT = (
-    "{name} cannot become root there, got sudo: a password is required. Grant the account roles/compute.osAdminLogin, "
+    "{name} cannot become root there: sudo: a password is required. Grant the account roles/compute.osAdminLogin, "
     "or, without OS Login, give the user NOPASSWD in sudoers."
 )
 NO_TERMINAL = (
-    "{name} cannot become root there, got sudo: sorry, you must have a tty to run sudo. Let it do without a terminal: "
+    "{name} cannot become root there: sudo: sorry, you must have a tty to run sudo. Let it do without a terminal: "
     "`Defaults:{name} !requiretty` in a file of /etc/sudoers.d."
 )
 MANY_KEYS = (

@@ -169,7 +169,7 @@ def explain(route: Route, error: BaseException, said: str = "", heard: str = "")
         return explain_tunnel(route, said)
     if hangs_up(error):
         return NotYet(
-            f"{route.place}: hangs up on whoever connects, got {heard or _said(error.__context__ or error)}. Its sshd "
+            f"{route.place}: hangs up on whoever connects: {heard or _said(error.__context__ or error)}. Its sshd "
             "has too many that are logging in (MaxStartups), or keeps this address out, or it is no SSH server."
         )
     if isinstance(error, (paramiko.SSHException, OSError, EOFError)):
@@ -189,7 +189,7 @@ def not_allowed(route: Route, error: BaseException, heard: str) -> str:
             f"takes the key of {route.user} and then ends the login, got {heard or 'no word'}. Look whether the "
             f"account is locked or expired there: `chage -l {route.user}`."
         )
-    return f"does not let {route.user} in, got {_said(error)}. {route.if_refused}"
+    return f"does not let {route.user} in: {_said(error)}. {route.if_refused}"
 
 
 def explain_tunnel(route: Route, said: str) -> DeployError:

@@ -102,7 +102,7 @@ def keys_in_file(path: Path, name: str) -> tuple[HostKey, ...]:
                     found.add(host, words[1], entry.key)
     except (OSError, UnicodeDecodeError) as error:
         raise DeployError(
-            f"{path}: cannot read the known hosts, got {error}. Name a file that ssh-keyscan wrote."
+            f"{path}: cannot read the known hosts: {error}. Name a file that ssh-keyscan wrote."
         ) from None
     listed = found.lookup(name) or {}
     return _ordered(HostKey(type=type_, blob=listed[type_].asbytes()) for type_ in listed)

@@ -61,7 +61,7 @@ def _unlocked(path: Path, data: bytes) -> paramiko.PKey:
     for key in paramiko.Agent().get_keys():
         if key.asbytes() == public:
             return key
-    what = f"{path}: the key is locked by a passphrase, got none of that kind from an agent"
+    what = f"{path}: the key is locked by a passphrase: none of that kind from an agent"
     raise DeployError(f"{what}. Unlock it for an agent: `ssh-add {path}`.")
 
 

@@ -88,13 +88,13 @@ class Login:
         """Say why the user does not become root: refused, or None when there is still no answer. Pure."""
         if status is None:
             return (
-                f"{self.place}: sudo does not come to an end, got {_last(said) or 'nothing'} within {SUDO_TIMEOUT_S:g} "
+                f"{self.place}: sudo does not come to an end: {_last(said) or 'nothing'} within {SUDO_TIMEOUT_S:g} "
                 "s. Look what it waits for with `time sudo -n true`: a directory service, or a name that does not "
                 "resolve."
             )
         known = [(each, step) for each in _lines(said) for pattern, step in STEPS if re.search(pattern, each)]
         line, step = known[-1] if known else (_last(said) or f"exit status {status}", GRANT)
-        return f"{self.place}: {self.user} cannot become root there, got {line}. {step.format(user=self.user)}."
+        return f"{self.place}: {self.user} cannot become root there: {line}. {step.format(user=self.user)}."
 
     def python_problem(self, said: str) -> str:
         """Say that there is no interpreter to run anything with. Pure."""

@@ -33,7 +33,7 @@ class Relay:
                 start_new_session=True,  # an interrupt at the terminal is for the task, which closes this in order
             )
         except OSError as error:
-            raise DeployError(f"{argv[0]}: cannot start, got {error}. {how_to_get_it}") from None
+            raise DeployError(f"{argv[0]}: cannot start: {error}. {how_to_get_it}") from None
         assert self._process.stdin and self._process.stdout and self._process.stderr, "all three are pipes"
         self._in, self._out, self._err = self._process.stdin, self._process.stdout, self._process.stderr
         self._timeout_s: float | None = None

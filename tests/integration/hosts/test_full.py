@@ -92,7 +92,7 @@ def filled_before(host: OnOwnDisk, kind: Kind, number: int, before: int) -> Row 
     if said:
         lacking = {"bytes": " MB free", "inodes": "inodes (one for each file) free"}[kind]
         # First, or, where the way back used the room that was kept for it, by what had none.
-        named = [line for line in said.splitlines() if "/opt/axion is full, got " in line and lacking in line]
+        named = [line for line in said.splitlines() if "/opt/axion is full: " in line and lacking in line]
         assert named, f"{what}: {said}"
     served = "old" if runs == old else "new"
     assert new == runs or said, what

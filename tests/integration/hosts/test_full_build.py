@@ -65,7 +65,7 @@ def test_a_build_on_a_disk_that_becomes_full_ends_with_the_reason_and_the_same_t
             if said:
                 # The place that was kept for the result is free again when it is written.
                 lacking = {"bytes": r"(0\.0|1\.0) MB of", "inodes": r"\d of \d+ inodes"}[kind]
-                assert re.search(rf"/opt/axion is full, got {lacking}", said), said
+                assert re.search(rf"/opt/axion is full: {lacking}", said), said
             took_s = time.monotonic() - began
             what = filling.sent[before - 1]
             rows.append(Row(kind=kind, before=what, said=said, ran="-", whole=clients.whole, next_s=took_s))

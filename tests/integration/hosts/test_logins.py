@@ -164,7 +164,7 @@ def test_a_host_with_too_many_logins_is_waited_for_or_told(host: HostDeployment,
             waiting = socket.create_connection(("127.0.0.1", host.machine.access.port))
         ran = run(host, "releases", "--inventory", inventory)
         assert ran.status == 1
-        assert "hangs up on whoever connects, got Exceeded MaxStartups. " in ran.stderr
+        assert "hangs up on whoever connects: Exceeded MaxStartups. " in ran.stderr
         process = super(HostDeployment, host).popen("releases", "--inventory", inventory)
         time.sleep(4)
         waiting.close()
@@ -173,4 +173,4 @@ def test_a_host_with_too_many_logins_is_waited_for_or_told(host: HostDeployment,
         waiting.close()
         setting.unlink()
         host.machine.output("systemctl", "reload", "ssh")
-    table.append(("MaxStartups 1", "waited for 10 s, then: hangs up ..., got Exceeded MaxStartups", "works or told"))
+    table.append(("MaxStartups 1", "waited for 10 s, then: hangs up ...: Exceeded MaxStartups", "works or told"))

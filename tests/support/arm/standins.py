@@ -69,9 +69,7 @@ def write_standins(site: Path, root: Path) -> tuple[str, ...]:
     wanted = {name for library in libraries.values() for name in library.needed}
     missing = sorted(wanted - libraries.keys() - system.keys())
     if unknown := [name for name in missing if not name.startswith(NVIDIA)]:
-        raise DeployError(
-            f"out/arm/root: torch needs more of the system, got no {', '.join(unknown)}. Add the package."
-        )
+        raise DeployError(f"out/arm/root: torch needs more of the system: no {', '.join(unknown)}. Add the package.")
     offered = symbols(libraries.values(), "defined") | system_symbols(wanted & system.keys(), system, root)
     unversioned = symbols(libraries.values(), "undefined") - offered
     for name in missing:

@@ -44,7 +44,7 @@ def mirror_problems(mirror: str, pins: Pins) -> Iterator[str]:
             yield f"{repository}: a commit is missing, got neither {pinned} nor a HEAD. Fetch the first there."
         elif not _offers_any_commit(repository):
             yield (
-                f"{repository}: a commit cannot be fetched by its name, got no uploadpack.allowAnySHA1InWant. "
+                f"{repository}: a commit cannot be fetched by its name: no uploadpack.allowAnySHA1InWant. "
                 f"Run `git -C {repository} config uploadpack.allowAnySHA1InWant true`."
             )
 

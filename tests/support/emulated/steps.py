@@ -93,7 +93,7 @@ class Rehearsal(Transcript):
                 self.say(f"{proof['verdict']:4} {proof['name']}: {proof['evidence']}")
             passed = {proof["name"] for proof in manifest["proofs"] if proof["verdict"] == "pass"}
             if missed := sorted(asked - passed):
-                raise StepError(f"proofs: not passed, got no {', '.join(missed)}.")
+                raise StepError(f"proofs: not passed: no {', '.join(missed)}.")
 
     def question(self, name: str, asked: dict[str, Any]) -> None:
         with self.step(f"Ask {name}"):
@@ -121,7 +121,7 @@ class Rehearsal(Transcript):
             response = connection.getresponse()
             said = response.read()
         except OSError as error:
-            raise StepError(f"{name}: no answer, got {error}.") from None
+            raise StepError(f"{name}: no answer: {error}.") from None
         finally:
             connection.close()
         if response.status != 200:

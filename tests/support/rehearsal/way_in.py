@@ -97,7 +97,7 @@ def ask(port: int, model: str, question: str, within_s: float = ANSWER_S) -> str
         if problem is None:
             return answer
         if time.monotonic() > deadline:
-            raise AssertionError(f"{model}: no answer within {within_s:g} s, got {problem}")
+            raise AssertionError(f"{model}: no answer within {within_s:g} s: {problem}")
         time.sleep(0.5)
 
 

@@ -44,12 +44,12 @@ def refusal(packages: Sequence[str], rights: Rights) -> str | None:
     """Say why these cannot be installed, and what to do; None where they can."""
     if not rights.has_apt:
         return (
-            f"packages: some are missing, and this is not Debian or Ubuntu, got none of {', '.join(packages)}. "
+            f"packages: some are missing, and this is not Debian or Ubuntu: none of {', '.join(packages)}. "
             "Install what your system calls them."
         )
     if not rights.is_root and not rights.may_sudo:
         return (
-            f"packages: some are missing, got no right to install {', '.join(packages)}. "
+            f"packages: some are missing: right to install {', '.join(packages)}. "
             f"Run: sudo apt-get install {' '.join(packages)}"
         )
     return None
@@ -79,5 +79,5 @@ def install(packages: Sequence[str], rights: Rights) -> list[str]:
             done = subprocess.run(whole, capture_output=True, text=True, check=False, timeout=LIMIT_S)
         if done.returncode != 0:
             said = " ".join(line.strip() for line in done.stderr.splitlines()[-3:])
-            return [f"packages: {' '.join(command)} failed, got exit {done.returncode}: {said}. Run it by hand."]
+            return [f"packages: {' '.join(command)} failed: exit {done.returncode}: {said}. Run it by hand."]
     return []

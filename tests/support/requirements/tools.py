@@ -123,7 +123,7 @@ def unpack(archive: Path, kept: Path) -> Path:
         except (OSError, EOFError, tarfile.TarError, zlib.error, lzma.LZMAError) as error:
             shutil.rmtree(partial, ignore_errors=True)
             if not home.is_dir():  # else another run was faster
-                raise ToolError(f"{archive}: cannot be unpacked, got {error}. Remove it, and run this again.") from None
+                raise ToolError(f"{archive}: cannot be unpacked: {error}. Remove it, and run this again.") from None
     return home
 
 
@@ -142,7 +142,7 @@ def bring(tool: Tool, environment: Mapping[str, str] = os.environ, kept: Path = 
         try:
             download(release, kept / release.file)
         except (OSError, http.client.HTTPException) as error:
-            raise ToolError(f"{tool.name}: not found, and no download, got {error}. {tool.advice}") from None
+            raise ToolError(f"{tool.name}: not found, and no download: {error}. {tool.advice}") from None
     return require(tool, environment, kept)
 
 

@@ -77,12 +77,12 @@ BROKEN: dict[str, tuple[Files, str]] = {
     ),
     "an index that names what is not there": (
         MISSING_THIRD,
-        f"{INDEX} names what is not there, got no {THREE}. {REMEDY}",
+        f"{INDEX} names what is not there: {THREE}. {REMEDY}",
     ),
     "a file for the image tower in a folder": (
         {"config.json": config(4), "a/x.safetensors": safetensors(FOUR), INDEX: index({"a/x.safetensors": FOUR}),
          "y.safetensors": b""},
-        f"{INDEX} names what is not there, got no a/x.safetensors. {REMEDY}",
+        f"{INDEX} names what is not there: a/x.safetensors. {REMEDY}",
     ),
     "files without numbers that lack layers": (
         whole([name for name in FOUR if "layers.2" not in name and "layers.3" not in name]),
@@ -102,11 +102,11 @@ BROKEN: dict[str, tuple[Files, str]] = {
     ),
     "half a layer": (
         whole([name for name in names(range(4), parts=AWQ) if name != "model.layers.2.mlp.down_proj.qzeros"]),
-        f"model.layers.2 lacks what the other layers have, got no mlp.down_proj.qzeros (1 in all). {REMEDY}",
+        f"model.layers.2 lacks what the other layers have: mlp.down_proj.qzeros (1 in all). {REMEDY}",
     ),
     "half a layer of two": (
         whole([name for name in names(range(2)) if name != "model.layers.1.mlp.down_proj.weight"], 2),
-        f"model.layers.1 lacks what the other layers have, got no mlp.down_proj.weight (1 in all). {REMEDY}",
+        f"model.layers.1 lacks what the other layers have: mlp.down_proj.weight (1 in all). {REMEDY}",
     ),
     "a layer without a single tensor that is said to be there": (
         whole(["model.embed_tokens.weight"]),
@@ -119,11 +119,11 @@ BROKEN: dict[str, tuple[Files, str]] = {
     ),
     "a tensor that the index names": (
         sharded(PARTS[0], PARTS[1], PARTS[2], **{TWO: safetensors(PARTS[1][:-1])}),
-        f"{TWO} lacks what {INDEX} names in it, got no {PARTS[1][-1]}. {REMEDY}",
+        f"{TWO} lacks what {INDEX} names in it: {PARTS[1][-1]}. {REMEDY}",
     ),
     "a tensor that the index does not name": (
         sharded(PARTS[0], PARTS[1], PARTS[2], **{TWO: safetensors([*PARTS[1], "stray"])}),
-        f"{TWO} holds what {INDEX} does not name in it, got stray. {REMEDY}",
+        f"{TWO} holds what {INDEX} does not name in it: stray. {REMEDY}",
     ),
     "the end of a file": (
         {**whole(), "model.safetensors": whole()["model.safetensors"][:-1]},
@@ -171,7 +171,7 @@ BROKEN: dict[str, tuple[Files, str]] = {
     ),
     "a pipeline for pictures": (
         {"model_index.json": b"{}", "transformer/config.json": b"{}", "transformer/a.safetensors": b""},
-        "weights in folders alone, which vLLM does not read, got transformer/a.safetensors. "
+        "weights in folders alone, which vLLM does not read: transformer/a.safetensors. "
         "Take a repository with config.json and *.safetensors beside each other.",
     ),
     "no weights at all": (

@@ -15,9 +15,9 @@ def test_half_an_adapter_is_told_by_its_files(tmp_path: Path) -> None:
     def seen() -> Any:
         return probe(tmp_path, checkpoints={"alpha/sql": str(directory)}).checkpoints["alpha/sql"]
 
-    assert seen().problems == ("no adapter, got no adapter_model.safetensors. Put a whole adapter there.",)
+    assert seen().problems == ("no adapter: no adapter_model.safetensors. Put a whole adapter there.",)
     (directory / "adapter_config.json").rename(directory / "adapter_model.safetensors")
-    assert seen().problems == ("no adapter, got no adapter_config.json. Put a whole adapter there.",)
+    assert seen().problems == ("no adapter: no adapter_config.json. Put a whole adapter there.",)
     write(directory / "adapter_config.json", {})
     assert seen().problems == ()
 

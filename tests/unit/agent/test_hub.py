@@ -53,7 +53,7 @@ def test_a_cdn_that_goes_on_refusing_is_not_called_gated_or_missing(hub: FakeHub
     with pytest.raises(PullError) as caught:
         Asked(hub).fetched(tmp_path)
     assert str(caught.value) == (
-        f"org/tiny: model.safetensors cannot be downloaded from {hub.url}, got 403 Forbidden of 127.0.0.1 8 times. "
+        f"org/tiny: model.safetensors cannot be downloaded from {hub.url}: 403 Forbidden of 127.0.0.1 8 times. "
         "Run the same command again: it goes on where it stopped."
     )
 
@@ -112,8 +112,8 @@ LISTINGS: list[tuple[object, str]] = [
     ("<html><body>Sign in</body></html>", "no list of files from URL, got Expecting value: line 1 column 1 (char 0)."),
     ([], "no list of files from URL, got "),
     ({"error": "?"}, "no list of files from URL, got 'id'."),
-    ({"id": "a"}, "no list of files from URL, got none of its files (siblings)."),
-    ({"id": "a", "siblings": []}, "no list of files from URL, got none of its commit (sha)."),
+    ({"id": "a"}, "no list of files from URL: none of its files (siblings)."),
+    ({"id": "a", "siblings": []}, "no list of files from URL: none of its commit (sha)."),
     ({"id": "a", "sha": COMMIT, "siblings": [{}]}, "no list of files from URL, got 'rfilename'."),
     ({"id": "a", "sha": COMMIT, "siblings": [SIBLING]}, "no size of config.json from URL, got a list without."),
 ]

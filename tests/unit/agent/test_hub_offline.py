@@ -125,10 +125,10 @@ def test_a_hub_that_cannot_be_reached_is_given_up_on_and_why_is_told(way: str, m
         assert time.monotonic() - began < 0.1, "it is asked for no other model"
     assert again.value.problems == caught.value.problems
     (problem,) = caught.value.problems
-    assert problem.startswith(f"models: cannot reach {endpoint}, got {got}")
+    assert problem.startswith(f"models: cannot reach {endpoint}: {got}")
     assert problem.endswith(f" s. {ADVICE}")
     assert said[0] == f"asking {endpoint}"
-    assert said[1].startswith(f"{endpoint} does not answer, got {got}")
+    assert said[1].startswith(f"{endpoint} does not answer: {got}")
 
 
 def test_the_bounds_are_those_that_are_stated() -> None:

@@ -52,7 +52,7 @@ def test_a_disk_that_fills_up_after_any_file_is_a_sentence_and_the_next_download
                 failures += 1
                 (said,) = problems
                 lacking = {"bytes": " of 8.4 MB free)", "inodes": " of 100 inodes (one for each file) free)"}[kind]
-                assert said.startswith(f"{disk.path}/models: cannot be written, got [Errno 28] No space left on device")
+                assert said.startswith(f"{disk.path}/models: cannot be written: [Errno 28] No space left on device")
                 assert lacking in said
                 assert said.endswith(". Free some disk, then run the same command again: it goes on where it stopped.")
                 assert not (disk.path / "models" / "alpha" / COMMIT).exists()

@@ -60,8 +60,8 @@ def test_what_can_be_imported_is_left_as_it_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("extension", "said"),
     [
-        ("import numpy.absent\n", "torchvision: cannot be imported, got ModuleNotFoundError: No module named 'numpy"),
-        ("raise OSError('libtorch.so')\n", "torchvision: cannot be imported, got OSError: libtorch.so\n"),
+        ("import numpy.absent\n", "torchvision: cannot be imported: ModuleNotFoundError: No module named 'numpy"),
+        ("raise OSError('libtorch.so')\n", "torchvision: cannot be imported: OSError: libtorch.so\n"),
     ],
 )
 def test_another_cause_is_told_and_nothing_is_emptied(tmp_path: Path, extension: str, said: str) -> None:
@@ -76,4 +76,4 @@ def test_another_cause_is_told_and_nothing_is_emptied(tmp_path: Path, extension:
 def test_an_environment_without_it_says_so(tmp_path: Path) -> None:
     done = run(tmp_path)
     assert done.returncode == 1
-    assert "torchvision: cannot be imported, got ModuleNotFoundError: No module named 'torchvision'" in done.stderr
+    assert "torchvision: cannot be imported: ModuleNotFoundError: No module named 'torchvision'" in done.stderr

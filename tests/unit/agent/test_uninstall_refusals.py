@@ -50,7 +50,7 @@ def test_what_cannot_be_removed_is_a_sentence(
 
     monkeypatch.setattr(program, "remove", refuse)
     assert ended(root, "remove", capsys) == (
-        f"{root}: cannot be removed, got [Errno 30] Read-only file system: '{root}/current'. "
+        f"{root}: cannot be removed: [Errno 30] Read-only file system: '{root}/current'. "
         "Correct that, and run `fab uninstall` again."
     )
 
@@ -62,7 +62,7 @@ def test_a_process_that_does_not_end_is_named(
     monkeypatch.setattr(uninstall_system, "supervised", lambda root: [999999999])
     monkeypatch.setattr(uninstall_system, "END_S", 0.3)
     said = ended(tmp_path, "remove", capsys)
-    assert said == f"{tmp_path}: its processes do not end, got [999999999] after 0.3 s. Look at them with `ps`."
+    assert said == f"{tmp_path}: its processes do not end: [999999999] after 0.3 s. Look at them with `ps`."
 
 
 def test_an_account_that_is_in_use_or_a_persons_is_not_removed(
@@ -81,7 +81,7 @@ def test_an_account_that_is_in_use_or_a_persons_is_not_removed(
     with pytest.raises(SystemExit) as end:
         uninstall_system.remove_account("axion")
     assert str(end.value) == (
-        "userdel axion: failed, got userdel: user axion is currently used by process 7. "
+        "userdel axion: failed: userdel: user axion is currently used by process 7. "
         "End its processes, and run `fab uninstall` again."
     )
     for home, uid in (("/home/axion", 998), ("/nonexistent", 1000)):

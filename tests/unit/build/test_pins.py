@@ -63,7 +63,7 @@ def test_a_mistake_names_its_place(tmp_path: Path, old: str, new: str, problem: 
 
 
 def test_an_absent_file_is_a_problem_for_a_person(tmp_path: Path) -> None:
-    with pytest.raises(DeployError, match="cannot be read, got No such file or directory"):
+    with pytest.raises(DeployError, match="cannot be read: No such file or directory"):
         load_pins(tmp_path / "pins.toml")
 
 

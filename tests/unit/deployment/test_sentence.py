@@ -27,9 +27,9 @@ KEPT = {"three...": "three...", "who?": "who?", "no!": "no!", "an ellipsis…": 
 @pytest.mark.parametrize("kind", [DeployError, ConnectionLostError, lambda *problems: ConfigError(problems)])
 @pytest.mark.parametrize("quoted", [*ENDS, *KEPT])
 def test_a_sentence_ends_once_whatever_it_quotes(kind: type[DeployError], quoted: str) -> None:
-    error = kind(f"file.yaml: cannot be read, got {quoted}. Give another.", "second: wrong, got 1. Do Y.")
+    error = kind(f"file.yaml: cannot be read: {quoted}. Give another.", "second: wrong, got 1. Do Y.")
     end = KEPT[quoted] if quoted in KEPT else f"{ENDS[quoted]}."
-    assert error.problems == (f"file.yaml: cannot be read, got {end} Give another.", "second: wrong, got 1. Do Y.")
+    assert error.problems == (f"file.yaml: cannot be read: {end} Give another.", "second: wrong, got 1. Do Y.")
     assert str(error) == "\n".join(error.problems)
 
 
@@ -38,7 +38,7 @@ def test_a_sentence_ends_once_whatever_it_quotes(kind: type[DeployError], quoted
     [
         "paths: ../.. and . and .. and /a/.. are paths, got 1.5 and a..b and x.y. Do `pip install . --upgrade`.",
         "models.yaml:3 a.b: gone from vLLM: preempted sequences are recomputed. ...",
-        "x: failed, got exit status 1. Read its last lines:\n    . /etc/profile; . ./env\n    Loading... done",
+        "x: failed with exit status 1. Read its last lines:\n    . /etc/profile; . ./env\n    Loading... done",
         "three dots... in the middle, e.g. i.e. and so on.",
     ],
 )
@@ -48,8 +48,6 @@ def test_what_is_no_end_of_a_sentence_is_left_alone(text: str) -> None:
 
 def test_it_holds_where_errors_are_made_of_errors() -> None:
     inner = DeployError("b: no, got c. Do d.")
-    assert (
-        str(DeployError(f"a: failed as well, got {inner}. Look.")) == "a: failed as well, got b: no, got c. Do d. Look."
-    )
+    assert str(DeployError(f"a: failed as well: {inner}. Look.")) == "a: failed as well: b: no, got c. Do d. Look."
     step = StepFailedError("unpack.", Result(status=1, stdout="", stderr="tar: no.\n"))
     assert ".." not in str(step)

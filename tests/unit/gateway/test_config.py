@@ -65,7 +65,7 @@ def test_a_file_that_is_not_json_is_reported_with_its_place() -> None:
 
 def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "none.json"
-    with pytest.raises(ConfigError, match=r"none.json: cannot be read, got No such file or directory\. Give a"):
+    with pytest.raises(ConfigError, match=r"none.json: cannot be read: No such file or directory\. Give a"):
         load_config(path)
 
 

@@ -182,7 +182,7 @@ async def test_a_port_in_use_ends_the_start_with_its_address(tmp_path: Path) -> 
         process = await spawn("--config", str(write_config(tmp_path, "a")), "--port", str(port))
         assert await process.ended() == 1
     assert process.log == [
-        f"listen: 127.0.0.1:{port}: cannot be listened on, got Address already in use. "
+        f"listen: 127.0.0.1:{port}: cannot be listened on: Address already in use. "
         "Free the address or choose another one.\n"
     ]
 

@@ -181,7 +181,7 @@ def test_missing_tools_are_named_with_the_command_that_installs_them(bare_machin
     done = subprocess.run(command, env=bare_machine, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (
-        "bench-kernels: packages: missing, got no right to install them. Run: sudo apt-get install "
+        "bench-kernels: packages: missing, and no right to install them. Run: sudo apt-get install "
         "clang-19 cmake g++-12-aarch64-linux-gnu gcc lld-19 llvm-19 ninja-build qemu-user"
     )
 

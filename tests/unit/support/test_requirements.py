@@ -66,12 +66,12 @@ def test_each_kind_is_looked_for_where_it_is_used(need: needs.Need, is_there: bo
         (apt.Rights(has_apt=True, is_root=False, may_sudo=True), None),
         (
             apt.Rights(has_apt=True, is_root=False, may_sudo=False),
-            "packages: some are missing, got no right to install openssh-server, systemd. "
+            "packages: some are missing: right to install openssh-server, systemd. "
             "Run: sudo apt-get install openssh-server systemd",
         ),
         (
             apt.Rights(has_apt=False, is_root=True, may_sudo=False),
-            "packages: some are missing, and this is not Debian or Ubuntu, got none of openssh-server, systemd. "
+            "packages: some are missing, and this is not Debian or Ubuntu: none of openssh-server, systemd. "
             "Install what your system calls them.",
         ),
     ],
@@ -171,7 +171,7 @@ def test_a_package_that_does_not_bring_it_is_said(bare: Path) -> None:
 def test_what_apt_says_is_passed_on(bare: Path) -> None:
     for said in ("E: no network", "E: no network."):
         script(bare / "apt-get", f"echo '{said}' >&2; exit 100")
-        assert prepare([FROB]) == [f"packages: {APT} update failed, got exit 100: E: no network. Run it by hand."]
+        assert prepare([FROB]) == [f"packages: {APT} update failed: exit 100: E: no network. Run it by hand."]
 
 
 def test_one_line_names_all_where_nothing_may_be_installed(bare: Path) -> None:
@@ -180,9 +180,7 @@ def test_one_line_names_all_where_nothing_may_be_installed(bare: Path) -> None:
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stdout) == (1, "")
     (line,) = done.stderr.splitlines()
-    assert line.startswith(
-        "packages: some are missing, and this is not Debian or Ubuntu, got none of clang-19, cmake, "
-    )
+    assert line.startswith("packages: some are missing, and this is not Debian or Ubuntu: none of clang-19, cmake, ")
     assert bare.is_dir()
 
 

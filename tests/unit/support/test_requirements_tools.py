@@ -91,7 +91,7 @@ def test_a_name_that_leads_nowhere_is_a_mistake(tmp_path: Path, kept: Path) -> N
 
 def test_a_broken_archive_is_said_and_leaves_nothing(kept: Path) -> None:
     written(kept / FILE, WHOLE[:40])
-    with pytest.raises(ToolError, match=r"cannot be unpacked, got .* Remove it, and run this again."):
+    with pytest.raises(ToolError, match=r"cannot be unpacked: .* Remove it, and run this again."):
         find(PULUMI, NOWHERE, kept)
     assert [path.name for path in kept.iterdir()] == [FILE]
 

@@ -46,6 +46,6 @@ def problems(kind: Kind, news: Json, defaults: Defaults) -> list[tuple[str, str]
         if name in shape and not placed[name]
     ]
     if "name" in shape and "name" not in news:
-        reason = "the real provider would add random characters to the resource's name, got no name. Give it one."
+        reason = "the real provider would add random characters to the resource's name: no name. Give it one."
         found.append(("name", reason))
     return found

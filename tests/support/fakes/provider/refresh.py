@@ -99,7 +99,7 @@ def described(token: str) -> Json:
             own = classes(path)
             outputs = [wire for _, wire, _, _ in properties(own[name])]
             return {"inputs": inputs_of(own[f"{name}Args"], path.with_name("_inputs.py")), "outputs": sorted(outputs)}
-    raise AssertionError(f"{token}: not in the SDK, got no class. Correct the token.")
+    raise AssertionError(f"{token}: not in the SDK: no class. Correct the token.")
 
 
 def main() -> None:

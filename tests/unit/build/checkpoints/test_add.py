@@ -195,7 +195,7 @@ REFUSED = {
     ),
     "org/mute": (
         {name: each for name, each in repository_files(TINY).items() if name != "tokenizer.json"},
-        "no tokenizer, got none of spiece.model, tekken.json, tokenizer.json, tokenizer.model, vocab.json.",
+        "no tokenizer: none of spiece.model, tekken.json, tokenizer.json, tokenizer.model, vocab.json.",
     ),
     "org/mamba": (repository_files(TINY) | {"config.json": b'{"architectures": ["MambaForCausalLM"]}'}, "Mamba"),
     "org/fp8": (

@@ -16,7 +16,7 @@ def test_a_disk_that_fills_up_on_the_way_is_a_sentence_and_the_next_run_goes_on(
     full.parent.mkdir(parents=True)
     full.symlink_to("/dev/full")
     assert refusal(tmp_path) == (
-        f"{tmp_path}/root/models: cannot be written, got [Errno 28] No space left on device. "
+        f"{tmp_path}/root/models: cannot be written: [Errno 28] No space left on device. "
         "Free some disk, then run the same command again: it goes on where it stopped."
     )
     full.unlink()
@@ -42,7 +42,7 @@ def test_a_bucket_that_may_not_be_read_says_whose_right_is_missing(
     place = f"gs://b/weights/org/tiny/{COMMIT}"
     source = choose_source("gs://b/weights")
     assert refusal(tmp_path, source=source) == (
-        f"{place}: cannot be copied, got {said} Let the host's account read the bucket."
+        f"{place}: cannot be copied: {said} Let the host's account read the bucket."
     )
     gcloud.unlink()
     assert refusal(tmp_path, source=source).endswith("No such file or directory: 'gcloud'. Install gcloud on the host.")

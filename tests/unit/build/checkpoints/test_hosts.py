@@ -54,7 +54,7 @@ def test_a_task_that_changes_one_file_refuses_hosts_of_several(project: Path) ->
     with pytest.raises(DeployError) as caught:
         models_path(None, hosts(one="small.yaml", two="large.yaml"))
     assert str(caught.value) == (
-        "models: the hosts do not serve the same file, got small.yaml of one, large.yaml of two. "
+        "models: the hosts do not serve the same file: small.yaml of one, large.yaml of two. "
         "Add --host NAME or --models FILE."
     )
 

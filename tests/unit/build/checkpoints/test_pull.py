@@ -151,7 +151,7 @@ def test_a_hub_that_does_not_answer_is_named_after_bounded_tries(tmp_path: Path)
     done = run_agent(agent_file(tmp_path), "pull", order.to_json())
     assert done.returncode == 1
     (problem,) = json.loads(done.stdout.splitlines()[-1])["problems"]
-    assert problem.startswith("org/tiny: its list of files cannot be downloaded from http://127.0.0.1:9, got ")
+    assert problem.startswith("org/tiny: its list of files cannot be downloaded from http://127.0.0.1:9: ")
     assert problem.endswith(" 8 times. Run the same command again: it goes on where it stopped.")
 
 

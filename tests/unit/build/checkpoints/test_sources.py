@@ -32,7 +32,7 @@ def test_another_content_than_the_locked_one_is_refused_before_it_is_downloaded(
 
 def test_a_lock_file_that_is_broken_is_a_sentence(hub: FakeHub, tmp_path: Path) -> None:
     (tmp_path / "models.lock.json").write_text("{")
-    with pytest.raises(ConfigError, match=r"models.lock.json: cannot be read, got "):
+    with pytest.raises(ConfigError, match=r"models.lock.json: cannot be read: "):
         pull(tmp_path)
 
 

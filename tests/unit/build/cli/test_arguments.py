@@ -107,7 +107,7 @@ def test_all_that_is_wrong_with_a_command_line_is_said_at_once(capsys: pytest.Ca
         '--models: empty, got "". Give a directory, a file or an address.',
         "--timeout-s: not a number of seconds from 1 to 86400, got abc. Give one, such as 600.",
         "--engine: not compiled or wheel, got gpu. Give one of them, or leave the option out.",
-        '--host: with characters that cannot be printed, got "a\\tb". Give a name.',
+        '--host: with characters that cannot be printed: "a\\tb". Give a name.',
     ]
 
 
@@ -139,7 +139,7 @@ def test_a_value_that_is_missing_is_asked_for(task: str, option: Argument, capsy
         ("-F table --list", "--list-format: not flat or nested or json, got table. Give one of them."),
         (
             "-S /no/file plan",
-            "--config, --ssh-config: cannot be read, got [Errno 2] No such file or directory: '/no/file'. "
+            "--config, --ssh-config: cannot be read: [Errno 2] No such file or directory: '/no/file'. "
             "Leave it out: no task needs it.",
         ),
     ],

@@ -56,5 +56,5 @@ def test_both_answers_are_shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
 
 
 def test_no_answer_is_a_failure_that_names_the_address() -> None:
-    with pytest.raises(DeployError, match=r"^http://127\.0\.0\.1:1/v1: no answer to a picture, got Connection error"):
+    with pytest.raises(DeployError, match=r"^http://127\.0\.0\.1:1/v1: no answer to a picture: Connection error"):
         show_pictures(Reporter(), "http://127.0.0.1:1/v1")

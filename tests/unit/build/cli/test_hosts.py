@@ -62,7 +62,7 @@ def test_a_stacks_output_is_read_and_kept(tmp_path: Path, capsys: pytest.Capture
 @pytest.mark.parametrize(
     ("says", "reason"),
     [
-        (NoPulumi(0), "read the stack's outputs: cannot start, got "),
+        (NoPulumi(0), "read the stack's outputs: cannot start: "),
         (
             PulumiSays(255, stderr="error: could not load the backend: dial tcp: connection refused\n"),
             "read the stack's outputs: Google did not answer, got could not load the backend",
@@ -115,7 +115,7 @@ def test_a_file_names_hosts_in_its_order_and_one_can_be_chosen(tmp_path: Path) -
         chosen(inventory=file, stack="dev")
     with pytest.raises(ConfigError, match=r"^--host: nowhere to look it up, got a\. Add --stack NAME or --inventory"):
         chosen(host="a")
-    with pytest.raises(ConfigError, match=r"none\.json: cannot read the inventory, got .*No such file"):
+    with pytest.raises(ConfigError, match=r"none\.json: cannot read the inventory: .*No such file"):
         chosen(inventory=str(tmp_path / "none.json"))
 
 
@@ -164,13 +164,13 @@ def test_hosts_are_changed_in_order_and_the_first_failure_stops(capsys: pytest.C
     def act(host: Host) -> None:
         visited.append(host.target.name)
         if host.target.name == "b":
-            raise DeployError("b: does not answer, got nothing. Look.")
+            raise DeployError("b: does not answer: nothing. Look.")
 
     with pytest.raises(DeployError) as caught:
         one_after_another(fakes("a", "b", "c"), act)
     assert visited == ["a", "b"]
     assert caught.value.problems == (
-        "b: does not answer, got nothing. Look.",
+        "b: does not answer: nothing. Look.",
         "Stopped at b: see the error above. Done before it: a; not begun: c. Correct it and run this again.",
     )
     assert capsys.readouterr().err == "a (1 of 3)\nb (2 of 3)\n"

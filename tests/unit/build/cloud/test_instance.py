@@ -89,7 +89,7 @@ def test_a_task_finds_the_host_of_a_stack_and_looks_at_it_through_the_tunnel(goo
     ran = fab("status", "--stack", "dev", project=google.folder, environment={})
     assert (ran.returncode, ran.stderr) == (
         1,
-        "axion-dev-main: does not run, got TERMINATED. Start it: `fab start --stack dev --host main`.\n",
+        "axion-dev-main: does not run: TERMINATED. Start it: `fab start --stack dev --host main`.\n",
     )
 
 
@@ -158,7 +158,7 @@ def test_a_host_without_keys_still_boots_and_is_waited_for(google: Google) -> No
 def test_a_boot_that_ends_in_a_stop_ends_the_wait(google: Google) -> None:
     google.answers(NO_KEYS)
     stopped = says("instances describe", {**RUNNING, "status": "TERMINATED"})
-    with pytest.raises(DeployError, match="does not run, got TERMINATED"):
+    with pytest.raises(DeployError, match="does not run: TERMINATED"):
         Way(name="x", route=google.host().route, patience_s=30).reach(
             Reporter(), pause=lambda _: google.answers(stopped)
         )
@@ -200,7 +200,7 @@ def test_a_refused_login_says_how_to_register_a_key(google: Google) -> None:
     google.answers(says("describe-profile", {"posixAccounts": [{"username": "nobody-of-that-name"}]}))
     with pytest.raises(DeployError) as caught:
         connect(google.host().route())
-    assert "axion-dev-main (port 22 through IAP): does not let nobody-of-that-name in, got " in str(caught.value)
+    assert "axion-dev-main (port 22 through IAP): does not let nobody-of-that-name in: " in str(caught.value)
     assert f"`gcloud compute os-login ssh-keys add --key-file={google.server.identity}.pub`" in str(caught.value)
 
 

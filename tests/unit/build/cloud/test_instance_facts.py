@@ -26,6 +26,6 @@ def test_only_a_young_start_is_fresh() -> None:
 def test_a_state_of_no_name_is_said() -> None:
     host = GoogleHost.model_validate(host_entry())
     assert state_problem(host, "p", {"id": INSTANCE}) == (
-        "axion-dev-main: does not run, got UNKNOWN. Wait a minute, then run the same command again."
+        "axion-dev-main: does not run: UNKNOWN. Wait a minute, then run the same command again."
     )
     assert [state_problem(host, "p", {**RUNNING, "status": each}) for each in ("STAGING", "RUNNING")] == [None, None]

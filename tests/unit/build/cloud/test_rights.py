@@ -116,7 +116,7 @@ def test_credentials_that_only_the_provider_reads_are_said_to_be_so(
     monkeypatch.setenv("GOOGLE_CREDENTIALS", json.dumps({"type": "service_account", "client_email": "x@y"}))
     assert found(gcloud)["permissions of Pulumi's"] == (
         "warn",
-        "not asked: GOOGLE_CREDENTIALS: gcloud cannot act with it, got no file. Ask with the same in a file.",
+        "not asked: GOOGLE_CREDENTIALS: gcloud cannot act with it: no file. Ask with the same in a file.",
     )
 
 

@@ -113,7 +113,7 @@ def test_a_stopped_host_is_started_by_the_command_that_a_task_names(stopped: Sto
     stopped.stop()
     words = f"--inventory {stopped.inventory} --host main"
     assert stopped.fab("status") == (
-        1, f"axion-prod-main: does not run, got TERMINATED. Start it: `fab start {words}`.\n"
+        1, f"axion-prod-main: does not run: TERMINATED. Start it: `fab start {words}`.\n"
     )  # fmt: skip
     zones = stopped.stack.cloud.state.settings.stockout_zones
     zones.add("us-central1-a") if isinstance(zones, set) else zones.append("us-central1-a")
@@ -146,7 +146,7 @@ def test_each_state_has_its_way_back(
     host = Host(local_target(tmp_path / "root"), LocalExecutor(), Reporter())
     words = "--stack dev --host main"
     if verb is None:
-        with pytest.raises(DeployError, match=f"cannot be started yet, got STOPPING. Run `fab start {words}` in a min"):
+        with pytest.raises(DeployError, match=f"cannot be started yet: STOPPING. Run `fab start {words}` in a min"):
             wake(host, read.hosts["main"], words, read, 30)
     else:
         wake(host, read.hosts["main"], words, read, 30)

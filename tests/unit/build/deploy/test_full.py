@@ -57,7 +57,7 @@ def test_what_fails_on_a_full_disk_names_it_and_what_it_lacks(host: Host, disk: 
     disk.fill(kind)
     with pytest.raises(DeployError) as caught, host_lock(host, "fab build-and-deploy"):
         check(host.executor, release)
-    assert caught.value.problems[0] == f"main: {disk.path} is full, got {LACKS[kind]}. {AGAIN} began."
+    assert caught.value.problems[0] == f"main: {disk.path} is full: {LACKS[kind]}. {AGAIN} began."
     assert "No space left on device" in caught.value.problems[1]
     disk.make_room()
     with host_lock(host, "fab build-and-deploy"):
@@ -75,7 +75,7 @@ def test_a_failure_that_is_no_disks_is_told_as_it_is(host: Host) -> None:
 def test_a_disk_that_has_room_again_is_told_of_all_the_same(host: Host) -> None:
     with pytest.raises(DeployError) as caught, host_lock(host, "fab stop"):
         check(host.executor, Command(argv=("sh", "-c", "echo 'x: No space left on device' >&2; exit 1"), what="do it"))
-    assert caught.value.problems[0].startswith("main: a disk was full, got No space left on device, and now ")
+    assert caught.value.problems[0].startswith("main: a disk was full: No space left on device, and now ")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -170,7 +170,7 @@ def test_no_engine_is_ended_on_a_full_disk(disk: SmallDisk, kind: Kind) -> None:
     with pytest.raises(SystemExit) as caught:
         units.restart(disk.path, "tiny")
     assert str(caught.value) == (
-        f"{disk.path} is full, got {LACKS[kind]}. No process is restarted there, it might not come up: make room first."
+        f"{disk.path} is full: {LACKS[kind]}. No process is restarted there, it might not come up: make room first."
     )
 
 
@@ -188,7 +188,7 @@ def test_a_full_disk_of_ones_own_is_a_sentence_too(
     assert caught.value.code == 1
     said = capsys.readouterr().err.strip()
     assert said.endswith(
-        "cannot be written, got No space left on device. Make room here, then run the same command again: "
+        "cannot be written: No space left on device. Make room here, then run the same command again: "
         "what was done on hosts is not done twice."
     )
     disk.make_room()

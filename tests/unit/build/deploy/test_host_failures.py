@@ -48,7 +48,7 @@ def a_host(result: Result | DeployError) -> Host:
 
 
 def test_a_step_that_finds_the_disk_full_shows_the_systems_own_words() -> None:
-    with pytest.raises(DeployError, match=r"^write full: failed, got exit status 1\. Read") as caught:
+    with pytest.raises(DeployError, match=r"^write full: failed with exit status 1\. Read") as caught:
         check(LocalExecutor(), write_file(PurePosixPath("/dev/full"), "text"))
     assert "No space left on device" in str(caught.value)
 
@@ -57,7 +57,7 @@ def test_a_lock_that_cannot_be_written_says_why(tmp_path: Path) -> None:
     (tmp_path / "root").write_text("a file where the host's directory belongs")
     target = Target(name="main", root=str(tmp_path / "root"), runner="supervisor", python=sys.executable)
     held = host_lock(Host(target, LocalExecutor(), Reporter()), "fab stop")
-    with pytest.raises(DeployError, match=r"^main: cannot be locked, got \[Errno 17\] File exists: .*fab doctor"):
+    with pytest.raises(DeployError, match=r"^main: cannot be locked: \[Errno 17\] File exists: .*fab doctor"):
         held.__enter__()
 
 
@@ -81,7 +81,7 @@ def test_a_secret_on_a_machine_that_is_not_googles_is_a_sentence() -> None:
     argv, root = [sys.executable, "-c", code], Path(__file__).parents[4]
     done = subprocess.run(argv, cwd=root, capture_output=True, text=True, check=False, timeout=30)
     assert done.returncode == 1
-    assert done.stderr.startswith("projects/p/secrets/s: the secret cannot be read from this host, got ")
+    assert done.stderr.startswith("projects/p/secrets/s: the secret cannot be read from this host: ")
     assert done.stderr.endswith(". Is it a Google Cloud instance?\n")
 
 
@@ -97,7 +97,7 @@ def install(root: Path, path: Path) -> "subprocess.CompletedProcess[str]":
 def test_a_release_without_its_description_is_not_installed(tmp_path: Path) -> None:
     done = install(tmp_path, tmp_path)
     assert done.returncode == 1
-    assert done.stderr.startswith("systemd: does not do as told, got [Errno 2] No such file or directory: ")
+    assert done.stderr.startswith("systemd: does not do as told: [Errno 2] No such file or directory: ")
 
 
 def test_an_account_that_cannot_be_made_is_named(tmp_path: Path) -> None:
@@ -109,14 +109,14 @@ def test_an_account_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     done = install(tmp_path, tmp_path)
     assert done.returncode == 1
     assert done.stderr == (
-        "useradd axion-no-such: failed, got useradd: cannot lock /etc/passwd. Make that system account by hand.\n"
+        "useradd axion-no-such: failed: useradd: cannot lock /etc/passwd. Make that system account by hand.\n"
     )
 
 
 def test_a_way_back_that_is_cut_is_told_together_with_the_failure() -> None:
-    host = a_host(ConnectionLostError("main: the connection broke, got its end."))
+    host = a_host(ConnectionLostError("main: the connection broke: its end."))
     said = go_back(host, facts(), failed="20260201T120000-bbbbbbbb")
-    assert said == f"Returning to {RELEASE} failed as well: main: the connection broke, got its end."
+    assert said == f"Returning to {RELEASE} failed as well: main: the connection broke: its end."
 
 
 def test_a_release_whose_environment_was_removed_is_not_switched_to() -> None:
@@ -129,5 +129,5 @@ def test_a_release_whose_environment_was_removed_is_not_switched_to() -> None:
 def test_a_host_that_cannot_run_the_health_gate_is_not_taken_for_healthy() -> None:
     desired = Desired.described(RELEASE, DESCRIPTION)
     host = a_host(Result(status=137, stdout="", stderr="Killed\n"))
-    with pytest.raises(DeployError, match=r"^wait-ready: no answer from the host, got 'Killed'\. Run `fab doctor`\.$"):
+    with pytest.raises(DeployError, match=r"^wait-ready: no answer from the host: 'Killed'\. Run `fab doctor`\.$"):
         wait_ready(host, desired, ["alpha"], timeout_s=1.0)

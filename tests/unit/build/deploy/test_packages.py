@@ -72,14 +72,13 @@ def test_all_that_is_missing_is_one_sentence_where_the_deployment_may_not_instal
     assert missing_problem(needs, host_system(), name="main") is None
     lacks = host_system(without_root(["ccache", "g++", "libtcmalloc_minimal.so.4"]))
     assert missing_problem(needs, lacks, name="main") == (
-        "main: the system lacks what the engine needs, got no ccache, libtcmalloc_minimal.so.4, g++ 12.3 or newer. "
+        "main: the system lacks what the engine needs: ccache, libtcmalloc_minimal.so.4, g++ 12.3 or newer. "
         "Run `apt-get install ccache libtcmalloc-minimal4 g++` there as root. If Ubuntu 24.04.3 LTS has no such "
         "compiler: take the engine from a wheel (--engine wheel), or the wheels of another host (--wheels)."
     )
     elsewhere = host_system({**without_root(["git"]), "has_apt": False})
     assert missing_problem(needs, elsewhere, name="main") == (
-        "main: the system lacks what the engine needs, got no git. "
-        "Install them; on Debian and Ubuntu: `apt-get install git`."
+        "main: the system lacks what the engine needs: git. Install them; on Debian and Ubuntu: `apt-get install git`."
     )
 
 

@@ -71,7 +71,7 @@ def test_packages_that_do_not_bring_what_they_should_are_named(tmp_path: Path) -
     with pytest.raises(DeployError) as caught:
         refuse_lacking(host, asked("wheel"), host_system(system(without=["ensurepip"])))
     assert str(caught.value) == (
-        "main: the packages are installed and bring not all of it, got no venv. "
+        "main: the packages are installed and bring not all of it: venv. "
         "Look there with `apt-cache policy python3.12-venv`, and install what brings it."
     )
 
@@ -91,7 +91,7 @@ def test_a_distribution_that_cannot_be_reached_is_told_and_nothing_is_installed(
     with pytest.raises(DeployError) as caught:
         install_packages(on(apt, tmp_path), asked("wheel"), host_system(FRESH))
     assert str(caught.value) == (
-        f"main: the distribution's package lists cannot be read, got {said}. Let the host reach its package mirror, or "
+        f"main: the distribution's package lists cannot be read: {said}. Let the host reach its package mirror, or "
         "install what is missing there by hand."
     )
     assert len(apt.ran) == 2

@@ -56,9 +56,7 @@ def test_a_processor_that_an_engine_would_die_on_is_refused(
     origin: Origin, features: list[str], missing: str | None
 ) -> None:
     host = fresh(system=system(features=features))
-    said = (
-        f"main: its processor lacks what the engine is built for, got no {missing}. Use an Axion machine (C4A or N4A)."
-    )
+    said = f"main: its processor lacks what the engine is built for: {missing}. Use an Axion machine (C4A or N4A)."
     assert list(build_problems(host, origin, is_compiling=False, name="main")) == ([said] if missing else [])
 
 
@@ -265,8 +263,8 @@ def test_every_other_place_that_is_written_to_is_asked_for_room_too() -> None:
     )
     step = "Make room there: a deployment writes a little to it."
     assert problems(host) == [
-        f"this computer: /tmp is full, got 0.1 MB of 300.0 MB free. {step}",
-        f"this computer: /etc/systemd/system is full, got 3 of 10000000 inodes (one for each file) free. {step}",
+        f"this computer: /tmp is full: 0.1 MB of 300.0 MB free. {step}",
+        f"this computer: /etc/systemd/system is full: 3 of 10000000 inodes (one for each file) free. {step}",
     ]
 
 

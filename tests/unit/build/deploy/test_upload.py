@@ -114,7 +114,7 @@ def test_what_cannot_be_written_is_told_in_a_sentence(tmp_path: Path) -> None:
     carried = carrying(command)
     done = subprocess.run(carried.argv, input=carried.stdin, capture_output=True, check=False, timeout=30)
     assert (done.returncode, done.stderr.decode()) == (
-        1, f"{tmp_path}/file: cannot receive {NEW}, got [Errno 17] File exists: '{tmp_path}/file'\n",
+        1, f"{tmp_path}/file: cannot receive {NEW}: [Errno 17] File exists: '{tmp_path}/file'\n",
     )  # fmt: skip
 
 

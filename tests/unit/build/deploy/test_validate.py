@@ -87,14 +87,14 @@ def test_a_configuration_that_the_gateway_refuses_is_noticed_before_the_switch(h
     config = file(host, "gateway.json")
     config.write_text(config.read_text().replace('"default_model"', '"default_modell"'))
     (told,) = problems(host)
-    assert told.startswith("gateway.json: the gateway does not accept it, got ")
+    assert told.startswith("gateway.json: the gateway does not accept it: ")
     assert "default_model" in told
 
 
 def test_a_release_without_its_environment_is_one_problem_and_no_traceback(host: Host) -> None:
     file(host, "build/venv/bin/python").unlink()
     (told,) = problems(host)
-    assert told.startswith("release: cannot be looked at, got [Errno 2] No such file or directory")
+    assert told.startswith("release: cannot be looked at: [Errno 2] No such file or directory")
     assert told.endswith(f"Nothing was switched; {AT_THE_HOST}.")
 
 

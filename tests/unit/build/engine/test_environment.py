@@ -188,7 +188,7 @@ NO_KERNELS = {"device_type": "", "extension": None, "operators": ["_C::rms_norm"
         ),
         (
             proofs(kernels={"error": "ImportError: libtorch.so"}),
-            ["proofs.kernels: vLLM's kernels do not load, got ImportError: libtorch.so."],
+            ["proofs.kernels: vLLM's kernels do not load: ImportError: libtorch.so."],
         ),
         (
             proofs(kernels=NO_KERNELS),
@@ -200,10 +200,10 @@ NO_KERNELS = {"device_type": "", "extension": None, "operators": ["_C::rms_norm"
         ),
         (
             proofs(command_version={"error": "exit status 1"}),
-            ["proofs.command_version: `vllm --version` does not say 0.32.0+cpu, got exit status 1."],
+            ["proofs.command_version: `vllm --version` does not say 0.32.0+cpu: exit status 1."],
         ),
-        ("Segmentation fault", ["proofs: no answer from the environment, got 'Segmentation fault'."]),
-        ("", ["proofs: no answer from the environment, got ''."]),
+        ("Segmentation fault", ["proofs: no answer from the environment: 'Segmentation fault'."]),
+        ("", ["proofs: no answer from the environment: ''."]),
     ],
 )
 def test_proofs_are_judged(stdout: str, starts: list[str]) -> None:

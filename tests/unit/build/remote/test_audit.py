@@ -111,7 +111,7 @@ def test_a_log_that_cannot_be_read_is_told_and_what_to_do(tmp_path: Path) -> Non
     path.mkdir(parents=True)
     with pytest.raises(DeployError) as caught:
         history(host_at(tmp_path))
-    assert f"{path}: cannot be read, got Is a directory. Move it away; the next change begins" in str(caught.value)
+    assert f"{path}: cannot be read: Is a directory. Move it away; the next change begins" in str(caught.value)
     assert "Traceback" not in str(caught.value)
 
 
@@ -130,7 +130,7 @@ def test_history_prints_what_there_is_and_how_much_is_not(
 
 
 def test_an_outcome_that_quotes_brackets_is_printed_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
-    _print_history([replace(LINE, outcome="failed: restart: not deployed, got [/x]")])
+    _print_history([replace(LINE, outcome="failed: restart: not deployed: [/x]")])
     assert "got [/x]" in capsys.readouterr().out
 
 

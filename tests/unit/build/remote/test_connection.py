@@ -74,7 +74,7 @@ def test_an_unknown_host_is_refused(server: SshServer) -> None:
 
 def test_a_login_that_the_host_does_not_take_says_whose(server: SshServer) -> None:
     said = refused(server.route(user="nobody-of-that-name", if_refused="Do this."), NotAllowed)
-    assert said.startswith(f"main (127.0.0.1:{server.port}): does not let nobody-of-that-name in, got ")
+    assert said.startswith(f"main (127.0.0.1:{server.port}): does not let nobody-of-that-name in: ")
     assert said.endswith(". Do this.")
     make_key(server.folder / "other_key")
     assert "does not let" in refused(server.route(identity_file=server.folder / "other_key"), NotAllowed)
@@ -202,7 +202,7 @@ def test_what_gcloud_says_becomes_what_to_do(
 
 def test_without_gcloud_there_is_a_sentence(server: SshServer) -> None:
     said = refused(replace(server.route(), tunnel=("no-such-gcloud", "x")))
-    assert said.startswith("no-such-gcloud: cannot start, got [Errno 2] No such file or directory")
+    assert said.startswith("no-such-gcloud: cannot start: [Errno 2] No such file or directory")
     assert said.endswith("Install it: https://cloud.google.com/sdk/docs/install")
 
 

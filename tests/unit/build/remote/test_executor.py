@@ -128,9 +128,7 @@ def test_the_bound_holds_for_a_command_that_does_not_read_its_input() -> None:
 
 
 def test_a_program_that_does_not_exist_is_a_sentence() -> None:
-    with pytest.raises(
-        DeployError, match=r"^look: cannot start, got \[Errno 2\].*no-such-program.*Run `fab doctor`\.$"
-    ):
+    with pytest.raises(DeployError, match=r"^look: cannot start: \[Errno 2\].*no-such-program.*Run `fab doctor`\.$"):
         LocalExecutor().run(Command(argv=("no-such-program",), what="look"))
 
 
@@ -168,7 +166,7 @@ def test_a_command_that_must_succeed_fails_with_the_end_of_what_it_said() -> Non
     with pytest.raises(DeployError) as caught:
         check(LocalExecutor(), python(code))
     (problem,) = caught.value.problems
-    assert problem.startswith("run a test's code: failed, got exit status 2. Read its last lines:\n    line 85\n")
+    assert problem.startswith("run a test's code: failed with exit status 2. Read its last lines:\n    line 85\n")
     assert problem.endswith("\n    line 99")
 
 

@@ -86,7 +86,7 @@ def test_a_known_hosts_file_with_a_mistake_or_none_at_all_is_named(encoded: str,
     assert str(caught.value) == (
         f"{path}:2: not a host key, got 'main ssh-ed25519 nonsense'. Give `address type base64`."
     )
-    with pytest.raises(DeployError, match=r"no: cannot read the known hosts, got .*No such file.*ssh-keyscan wrote"):
+    with pytest.raises(DeployError, match=r"no: cannot read the known hosts: .*No such file.*ssh-keyscan wrote"):
         keys_in_file(tmp_path / "no", "main")
 
 

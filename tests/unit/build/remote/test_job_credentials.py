@@ -63,6 +63,6 @@ def test_a_secret_is_read_on_the_host_as_its_service_account() -> None:
     assert (found.stdout, found.stderr) == ("planted\n", "")
     assert missing.returncode == 1
     assert missing.stderr == (
-        "projects/p/secrets/none: the secret cannot be read, got 404 Not Found. "
+        "projects/p/secrets/none: the secret cannot be read: 404 Not Found. "
         "Add its value: `gcloud secrets versions add` with that name.\n"
     )

@@ -66,7 +66,7 @@ def test_a_step_that_fails_for_want_of_room_says_which_disk_lacks_what(
     said = str(caught.value).splitlines()[-1].strip()
     lacking = {"bytes": "0.0 MB of 8.4 MB free", "inodes": "0 of 60 inodes (one for each file) free"}[kind]
     assert "No space left on device" in str(caught.value)
-    assert said == f"this host: {disk.path}/test is full, got {lacking}"
+    assert said == f"this host: {disk.path}/test is full: {lacking}"
     disk.make_room()
     assert run_job(systemd_host, a_job(step("print('again')")))[0].stdout == "again\n"
 

@@ -112,7 +112,7 @@ def test_a_step_that_fails_ends_the_job_and_is_tried_again_by_the_next_task(syst
     job = a_job(failing, slow(tmp_path, 0.0))
     with pytest.raises(StepFailedError) as caught:
         run_job(systemd_host, job)
-    assert str(caught.value) == "do it: failed, got exit status 7. Read its last lines:\n    xxxxxxxxx"
+    assert str(caught.value) == "do it: failed with exit status 7. Read its last lines:\n    xxxxxxxxx"
     assert (caught.value.result.status, begun(tmp_path)) == (7, 0)
     assert not is_underway(systemd_host.target, systemd_host.executor, "test", job.identity)
     (tmp_path / "ok").touch()
@@ -120,9 +120,9 @@ def test_a_step_that_fails_ends_the_job_and_is_tried_again_by_the_next_task(syst
 
 
 def test_a_step_beyond_its_bound_and_a_program_that_is_not_there_are_failures(systemd_host: Host) -> None:
-    with pytest.raises(DeployError, match=r"do it: failed, got exit status 124\..*\n    timed out after 0\.5 s"):
+    with pytest.raises(DeployError, match=r"do it: failed with exit status 124\..*\n    timed out after 0\.5 s"):
         run_job(systemd_host, a_job(step("import time; time.sleep(60)", timeout_s=0.5)))
-    with pytest.raises(DeployError, match=r"look: failed, got exit status 127\..*\n    cannot start, got .*no-such"):
+    with pytest.raises(DeployError, match=r"look: failed with exit status 127\..*\n    cannot start: .*no-such"):
         run_job(systemd_host, a_job(Command(argv=("no-such-program",), what="look")))
 
 
@@ -203,7 +203,7 @@ def test_a_job_that_was_stopped_or_killed_says_so_and_is_done_again_by_the_next_
     with pytest.raises(DeployError) as caught:
         run_job(systemd_host, job)
     assert str(caught.value) == (
-        f"main: {UNIT} ended without a result, got signal (status 9). Run the same command again; "
+        f"main: {UNIT} ended without a result: signal (status 9). Run the same command again; "
         f"`journalctl -u {UNIT}` there has the rest."
     )
     assert run_job(systemd_host, a_job(step("print('again')"), key=job.identity))[0].stdout == "again\n"
@@ -264,7 +264,7 @@ def test_on_this_computer_the_steps_simply_run(tmp_path: Path) -> None:
     heard: list[str] = []
     (result,) = run_job(here, a_job(step("print('x')")), collecting(heard))
     assert (result.stdout, heard, is_underway(here.target, here.executor, "test", "k")) == ("x\n", ["x"], False)
-    with pytest.raises(StepFailedError, match="do it: failed, got exit status 3"):
+    with pytest.raises(StepFailedError, match="do it: failed with exit status 3"):
         run_job(here, a_job(step("raise SystemExit(3)")))
     forget_job(here, "test")
     assert list(tmp_path.iterdir()) == []

@@ -119,13 +119,13 @@ def test_unlock_names_the_holder_and_ends_it_only_when_told_to(tmp_path: Path) -
 def test_a_failure_is_logged_with_its_first_line_and_what_changed_nothing_is_not_logged(tmp_path: Path) -> None:
     host = host_at(tmp_path)
     with pytest.raises(DeployError), host_lock(host, "fab restart alpha"):
-        raise DeployError("alpha: does not answer, got nothing.\nmore")
+        raise DeployError("alpha: does not answer: nothing.\nmore")
     with host_lock(host, "fab build-and-deploy") as held:
         held.note(is_change=False)
     with pytest.raises(KeyboardInterrupt), host_lock(host, "fab stop"):
         raise KeyboardInterrupt
     assert [(line.what, line.outcome) for line in history(host).lines] == [
-        ("fab restart alpha", "failed: alpha: does not answer, got nothing."),
+        ("fab restart alpha", "failed: alpha: does not answer: nothing."),
         ("fab stop", "interrupted"),
     ]
 

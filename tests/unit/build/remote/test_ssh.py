@@ -152,7 +152,7 @@ def test_a_long_command_ends_when_its_connection_does(server: SshServer) -> None
         executor.run(python(SLEEPER, timeout_s=300), cut)
     assert time.monotonic() - began < 5
     assert str(caught.value) == (
-        f"main (127.0.0.1:{server.port}): the connection broke, got its end by the other side while it was to run a "
+        f"main (127.0.0.1:{server.port}): the connection broke: its end by the other side while it was to run a "
         "test's code. What serves there goes on serving; run the same command again: it goes on where this ended."
     )
     assert until(lambda: not is_alive(pids[0]))

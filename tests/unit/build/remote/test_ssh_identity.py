@@ -102,7 +102,7 @@ def test_a_key_that_may_not_be_read_says_so(tmp_path: Path, mode: int) -> None:
     os.close(writer)
     with os.fdopen(reader) as said:
         assert said.read() == (
-            "KEY: no key to log in with, got no right to read it. Own it: `ls -l KEY` shows whose it is."
+            "KEY: no key to log in with: no right to read it. Own it: `ls -l KEY` shows whose it is."
         )
 
 
@@ -146,7 +146,7 @@ def test_a_locked_key_logs_in_through_an_agent_that_holds_it(
 ) -> None:
     key = keygen(tmp_path / "key", "-t", "ecdsa", "-N", SECRET, *form)
     locked = (
-        "KEY: the key is locked by a passphrase, got none of that kind from an agent. "
+        "KEY: the key is locked by a passphrase: none of that kind from an agent. "
         "Unlock it for an agent: `ssh-add KEY`."
     )
     assert problem(key) == locked
@@ -194,7 +194,7 @@ def test_a_server_with_too_many_logins_is_tried_again_and_told_by_its_word(serve
     while waiting.recv(4) != b"SSH-":  # sshd has not noticed yet that the fixture's look at it is over
         waiting = socket.create_connection(("127.0.0.1", server.port))
     wanted = (
-        f"main (127.0.0.1:{server.port}): hangs up on whoever connects, got Exceeded MaxStartups. Its sshd has too "
+        f"main (127.0.0.1:{server.port}): hangs up on whoever connects: Exceeded MaxStartups. Its sshd has too "
         "many that are logging in (MaxStartups), or keeps this address out, or it is no SSH server."
     )
     with pytest.raises(NotYet) as caught:
@@ -230,5 +230,5 @@ def test_what_is_no_ssh_server_or_keeps_us_out_is_told_by_its_word(server: SshSe
             connection.close()  # unread input makes it a reset
 
         threading.Thread(target=answer, daemon=True).start()
-        with pytest.raises(NotYet, match=f"hangs up on whoever connects, got .*{got}"):
+        with pytest.raises(NotYet, match=f"hangs up on whoever connects: .*{got}"):
             connect(server.route(port=other.getsockname()[1]))

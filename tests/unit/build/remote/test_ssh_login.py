@@ -200,18 +200,18 @@ def test_a_refusal_of_sudo_is_told_with_its_cure(server: SshServer, words: str) 
     executor = sudo(server, f"cat {server.folder}/words >&2; exit 1")
     cause = [each for each in words.splitlines() if "incident" not in each][-1].rstrip(".")
     end = "" if cause.endswith("?") else "."
-    assert says(server, executor) == f"deploy cannot become root there, got {cause}{end} {REFUSALS[words]}"
+    assert says(server, executor) == f"deploy cannot become root there: {cause}{end} {REFUSALS[words]}"
 
 
 def test_sudo_is_told_to_speak_english_and_never_asks(server: SshServer) -> None:
     executor = sudo(server, 'echo "$LC_ALL $1 $2" >&2; exit 1')
-    assert says(server, executor) == f"deploy cannot become root there, got C -n --. {GRANT}"
+    assert says(server, executor) == f"deploy cannot become root there: C -n --. {GRANT}"
 
 
 def test_a_sudo_that_takes_its_time_is_told(server: SshServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("build.remote.ssh.wire.SUDO_TIMEOUT_S", 3.0)
     assert says(server, sudo(server, "echo 'sudo: ldap: waiting' >&2; exec sleep 30")) == (
-        "sudo does not come to an end, got sudo: ldap: waiting within 90 s. Look what it waits for with "
+        "sudo does not come to an end: sudo: ldap: waiting within 90 s. Look what it waits for with "
         "`time sudo -n true`: a directory service, or a name that does not resolve."
     )
 
@@ -220,7 +220,7 @@ def test_a_host_without_sudo_is_told(server: SshServer, tmp_path: Path, monkeypa
     monkeypatch.setattr("build.remote.ssh.login.BECOME", ("no-such-sudo", "no-such-doas"))
     server.login_shell("")
     said = says(server, Told(server, user="deploy"))
-    assert said == f"deploy cannot become root there, got neither no-such-sudo nor no-such-doas is there. {GRANT}"
+    assert said == f"deploy cannot become root there: neither no-such-sudo nor no-such-doas is there. {GRANT}"
 
 
 def test_a_host_without_python_is_told(server: SshServer) -> None:

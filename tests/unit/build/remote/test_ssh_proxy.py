@@ -60,7 +60,7 @@ def test_a_proxy_command_of_the_inventory_is_the_way_to_the_host(server: SshServ
 def test_a_proxy_command_that_fails_is_told_by_its_last_line(server: SshServer) -> None:
     said = refused(written(server, ssh_proxy_command="echo no route to %h:%p as %r >&2; exit 1"), NotYet)
     assert said == (
-        f"main (127.0.0.1:{server.port} by its ssh_proxy_command): no way there, got no route to "
+        f"main (127.0.0.1:{server.port} by its ssh_proxy_command): no way there: no route to "
         f"127.0.0.1:{server.port} as {server.user}. Try that command of the inventory in a shell."
     )
 

@@ -49,7 +49,7 @@ def test_a_lock_without_facts_is_told_how_to_get_them(tmp_path: Path) -> None:
 def test_a_lock_that_is_broken_is_a_sentence(text: str, tmp_path: Path) -> None:
     path = tmp_path / "models.lock.json"
     path.write_text(text)
-    with pytest.raises(ConfigError, match=r"models.lock.json: cannot be read, got .*\. Restore it from version"):
+    with pytest.raises(ConfigError, match=r"models.lock.json: cannot be read: .*\. Restore it from version"):
         read_lock(path)
 
 

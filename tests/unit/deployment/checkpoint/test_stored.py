@@ -31,19 +31,19 @@ def without(end: str) -> Callable[[Tensors], Tensors]:
     ("config", "bend", "expected"),
     [
         (TINY, without("o_proj.weight"), "got no model.layers.0.self_attn.o_proj, model.layers.1.self_attn.o_proj."),
-        (TINY, without("model.norm.weight"), "tensors that each layer needs are missing, got no norm."),
+        (TINY, without("model.norm.weight"), "tensors that each layer needs are missing: norm."),
         (TINY, without("embed_tokens.weight"), "got no embed_tokens."),
         (TINY, without("1.input_layernorm.weight"), "got no model.layers.1.input_layernorm."),
         (UNTIED, without("lm_head.weight"), "got no lm_head."),
         (
             {**TINY, "quantization_config": {**AWQ, "group_size": 32}},
             without("scales"),
-            "missing, got no model",
+            "missing: model",
         ),
         (
             {**TINY, "quantization_config": {**AWQ, "group_size": 32}},
             without("qzeros"),
-            "missing, got no model",
+            "missing: model",
         ),
     ],
 )
@@ -95,7 +95,7 @@ def test_a_layer_that_awq_left_out_without_saying_so_is_served() -> None:
 def test_a_promised_head_that_is_not_packed_is_refused() -> None:
     config = {**UNTIED, "quantization_config": {**GPTQ, "lm_head": True}}
     stored = tensors_of({**UNTIED, "quantization_config": GPTQ})
-    assert "the output head is 4-bit, but none is packed, got no lm_head." in said(config, stored)[0]
+    assert "the output head is 4-bit, but none is packed: lm_head." in said(config, stored)[0]
 
 
 def test_weights_in_8_bits_without_a_word_about_them_are_refused() -> None:

@@ -118,7 +118,7 @@ RATE = (0, "pricingInfo", 0, "pricingExpression")
 @pytest.mark.parametrize(
     ("machine_types", "skus", "said"),
     [
-        ([], SKUS, "machine types: half an answer, got no c4a machine in any zone."),
+        ([], SKUS, "machine types: half an answer: no c4a machine in any zone."),
         ([each for each in MACHINE_TYPES if each["name"][0] == "c"], SKUS, "got no n4a machine in any zone."),
         ([*MACHINE_TYPES, {"zone": "us-central1-a"}], SKUS, "got an item without a name"),
         ([*MACHINE_TYPES, {"name": "c4a-standard-2", "zone": "us-central1-a"}], SKUS, "with guestCpus null"),
@@ -127,7 +127,7 @@ RATE = (0, "pricingInfo", 0, "pricingExpression")
         (MACHINE_TYPES, without("C4A Arm Instance Ram running in Hong Kong"), "in asia-east2 without per_gib."),
         (
             MACHINE_TYPES, [sku for sku in SKUS if "N4A" not in sku["description"]],
-            "price list: half an answer, got no price of n4a in any region.",
+            "price list: half an answer: no price of n4a in any region.",
         ),
         (MACHINE_TYPES, broken((0, "pricingInfo"), []), '"C4A Arm Instance Core running in Americas" without'),
         (MACHINE_TYPES, broken((*RATE, "usageUnit"), "fortnight"), "without a unit that is known (fortnight)."),
