@@ -117,8 +117,8 @@ def wait_for_notice(metadata: str) -> None:
 def main(metadata: str, cut_s: float, margin_s: float) -> int:
     """Wait and drain. A stop without a notice, as for another text of this program, drains nothing."""
     signal.signal(signal.SIGTERM, on_stop)
-    left_s = notice_s(metadata)
     try:
+        left_s = notice_s(metadata)
         wait_for_notice(metadata)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     except StoppedError:

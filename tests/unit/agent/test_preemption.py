@@ -11,6 +11,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from agent import preemption
 from agent.preemption import drain_s
 from tests.support.fakes.engine import FakeEngine, running
 from tests.support.pulumi_program import config_of, run_program
@@ -121,6 +122,19 @@ def test_the_power_button_begins_the_drain_too(host: Host) -> None:
     assert watcher.wait(10) == 0
     assert "draining for 20 s" in watcher.communicate()[0]
     assert done(host) == [FIRST, *LAST]
+
+
+def test_a_stop_while_the_notice_is_asked_for_begins_the_drain_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(_metadata: str) -> float:
+        raise preemption.StoppedError
+
+    drained: list[float] = []
+    monkeypatch.setattr(preemption, "notice_s", stopped)
+    monkeypatch.setattr(preemption, "is_preempted", lambda *_: True)
+    monkeypatch.setattr(preemption, "drain", drained.append)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    assert preemption.main("http://metadata", 30, 10) == 0
+    assert drained == [20]
 
 
 def test_a_stop_that_is_no_preemption_drains_nothing(host: Host) -> None:
