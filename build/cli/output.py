@@ -39,7 +39,7 @@ def sizes(prepared: Prepared) -> Table:
     """Show what each engine gets."""
     table = new_table("model", "cores", "threads", "weights", "KV cache", "expected", "limit", "sequences")
     for engine in prepared.plan.engines.values():
-        memory = engine.footprint
+        memory = engine.memory
         amounts = [shown_bytes(size) for size in (memory.weights, memory.kv_cache, memory.total, memory.limit)]
         table.add_row(
             engine.name, engine.core_list, str(engine.compute_threads), *amounts, str(engine.full_length_sequences)
@@ -146,7 +146,7 @@ def planned_change(prepared: Prepared) -> PlannedChange:
         repair=diff.repair,
         unchecked={name: model.engine.extra_args for name, model in prepared.deployment.models.items()},
         engines={
-            name: PlannedEngine(cores=engine.core_list, memory_bytes=engine.footprint.total, socket=engine.socket)
+            name: PlannedEngine(cores=engine.core_list, memory_bytes=engine.memory.total, socket=engine.socket)
             for name, engine in prepared.plan.engines.items()
         },
         free_bytes=prepared.plan.free_bytes,

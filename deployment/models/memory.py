@@ -15,7 +15,7 @@ HEADROOM = 0.15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Footprint:
+class MemoryEstimate:
     """Bytes of one engine. `total` is what it is expected to hold, `limit` where it is stopped."""
 
     weights: int
@@ -43,7 +43,7 @@ class Footprint:
         return ", ".join(f"{name} {shown_bytes(size)}" for name, size in terms.items())
 
 
-def footprint(model: Served) -> Footprint:
+def estimate_memory(model: Served) -> MemoryEstimate:
     """Count what one engine will hold."""
     checkpoint, engine, shape = model.checkpoint, model.engine, model.checkpoint.shape
     element = ELEMENT_BYTES[engine.dtype]
@@ -55,7 +55,7 @@ def footprint(model: Served) -> Footprint:
     # One layer's live tensors for a full step, and fp32 logits with one working copy. Estimated.
     step = engine.max_num_batched_tokens * (4 * shape.hidden_size + 3 * shape.intermediate_size) * element
     logits = engine.max_num_seqs * shape.vocab_size * 4 * 2
-    return Footprint(
+    return MemoryEstimate(
         weights=checkpoint.tensors.loaded_bytes(element, is_online_int4=is_online_int4),
         output_head_copy=head,
         kv_cache=int(engine.kv_cache_memory_bytes),

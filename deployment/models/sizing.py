@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from deployment.checkpoint.kv_cache import sequences_at_once
 from deployment.errors import ConfigError
-from deployment.models.memory import Footprint, footprint
+from deployment.models.memory import MemoryEstimate, estimate_memory
 from deployment.models.spec import Deployment, Served
 from deployment.problems import joined
 from deployment.quantities import shown_bytes
@@ -35,7 +35,7 @@ class EnginePlan:
     is_shared: bool
     """Whether others run on them as well."""
     socket: str
-    footprint: Footprint
+    memory: MemoryEstimate
 
     @property
     def name(self) -> str:
@@ -82,10 +82,10 @@ class Plan:
 
 def plan(deployment: Deployment, host: HostFacts, root: str) -> Plan:
     """Give every engine its cores, socket and memory. Raises ConfigError naming each term when it does not fit."""
-    footprints = {name: footprint(model) for name, model in deployment.models.items()}
+    estimates = {name: estimate_memory(model) for name, model in deployment.models.items()}
     problems = [
         *_cores_problems(deployment, host),
-        *_memory_problems(deployment, host, footprints),
+        *_memory_problems(deployment, host, estimates),
         *_socket_problems(deployment, root),
     ]
     if problems:
@@ -98,11 +98,11 @@ def plan(deployment: Deployment, host: HostFacts, root: str) -> Plan:
             cores=cores[name],
             is_shared=is_shared,
             socket=socket_path(root, name),
-            footprint=footprints[name],
+            memory=estimates[name],
         )
         for name, model in deployment.models.items()
     }
-    used = sum(each.total for each in footprints.values())
+    used = sum(each.total for each in estimates.values())
     return Plan(
         host=host,
         engines=engines,
@@ -152,13 +152,13 @@ def _cores_problems(deployment: Deployment, host: HostFacts) -> Iterator[str]:
         )
 
 
-def _memory_problems(deployment: Deployment, host: HostFacts, footprints: Mapping[str, Footprint]) -> Iterator[str]:
+def _memory_problems(deployment: Deployment, host: HostFacts, estimates: Mapping[str, MemoryEstimate]) -> Iterator[str]:
     reserved = int(deployment.host.reserved_memory)
-    wanted = reserved + sum(each.total for each in footprints.values())
+    wanted = reserved + sum(each.total for each in estimates.values())
     if wanted <= host.memory_bytes:
         return
-    terms = "".join(f"\n    {name} {shown_bytes(each.total)}: {each}" for name, each in footprints.items())
-    largest = max(footprints, key=lambda name: footprints[name].kv_cache)
+    terms = "".join(f"\n    {name} {shown_bytes(each.total)}: {each}" for name, each in estimates.items())
+    largest = max(estimates, key=lambda name: estimates[name].kv_cache)
     yield (
         f"models: {host.name} has {shown_bytes(host.memory_bytes)} of memory, got {shown_bytes(wanted)} "
         f"(host.reserved_memory {shown_bytes(reserved)} and the engines below). Free "

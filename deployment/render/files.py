@@ -166,8 +166,8 @@ def _drop_ins(plan: Plan) -> list[RenderedFile]:
     for engine in plan.engines.values():
         own = {
             "cores": engine.core_list,
-            "memory_high_bytes": engine.footprint.total,
-            "memory_max_bytes": engine.footprint.limit,
+            "memory_high_bytes": engine.memory.total,
+            "memory_max_bytes": engine.memory.limit,
             "cpu_weight": 100,
             "watchdog_s": engine.model.watchdog_s,
             "stop_s": RUNNER_STOP_S,

@@ -7,7 +7,7 @@ import pytest
 
 from deployment.errors import ConfigError
 from deployment.models.load import load_deployment
-from deployment.models.memory import footprint
+from deployment.models.memory import estimate_memory
 from deployment.models.sizing import HostFacts, Plan, plan
 from deployment.models.spec import Deployment
 from deployment.quantities import GIB, MIB
@@ -19,8 +19,8 @@ PRODUCTION = load_deployment(REPOSITORY / "models.yaml")
 C4A_STANDARD_32 = HostFacts(name="c4a-standard-32", cores=32, memory_bytes=125 * GIB)
 
 
-def test_every_term_of_a_footprint_is_in_its_total() -> None:
-    one = footprint(PRODUCTION.models["phi4_fast"])
+def test_every_term_of_an_estimate_is_in_its_total() -> None:
+    one = estimate_memory(PRODUCTION.models["phi4_fast"])
     assert one.total == one.weights + one.output_head_copy + one.kv_cache + one.activations + one.runtime
     assert one.kv_cache == 3 * GIB
     assert one.output_head_copy == 200064 * 3072 * 2
@@ -50,7 +50,7 @@ def test_one_core_of_each_set_is_left_to_the_engines_scheduler() -> None:
 
 def test_memory_limits_leave_headroom_over_the_expected_total() -> None:
     for each in production_plan().engines.values():
-        assert each.footprint.total * 1.15 <= each.footprint.limit <= each.footprint.total * 1.15 + MIB
+        assert each.memory.total * 1.15 <= each.memory.limit <= each.memory.total * 1.15 + MIB
 
 
 def test_each_engine_listens_on_its_own_socket() -> None:
@@ -119,13 +119,13 @@ def test_the_kv_cache_is_told_in_sequences_of_full_length() -> None:
 def test_a_head_that_is_quantized_like_the_rest_has_no_second_copy() -> None:
     packed = quantized(lm_head=True)
     plain = quantized()
-    assert footprint(packed.models["a"]).output_head_copy == 0
-    assert footprint(plain.models["a"]).output_head_copy == 512 * 128 * 2
+    assert estimate_memory(packed.models["a"]).output_head_copy == 0
+    assert estimate_memory(plain.models["a"]).output_head_copy == 512 * 128 * 2
 
 
 def test_an_int8_head_has_a_copy_of_a_byte_for_each_weight() -> None:
     served = deployment({"a": model(kernels={"lm_head": True})})
-    assert footprint(served.models["a"]).output_head_copy == 512 * 64
+    assert estimate_memory(served.models["a"]).output_head_copy == 512 * 64
 
 
 GPTQ = {"quant_method": "gptq", "bits": 4, "group_size": 128, "sym": True, "desc_act": False}
