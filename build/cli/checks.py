@@ -7,7 +7,6 @@ from invoke.exceptions import Exit
 
 from build.check import Check
 from build.cli import output
-from build.cli.cloud import doctor_checks
 from build.cli.hosts import Selection
 from build.cli.tasking import from_each
 from build.deploy.doctor import host_checks
@@ -43,7 +42,11 @@ def doctor(stack: str | None, inventory: str | None, host: str | None, *, json: 
 
 
 def _stack_checks(stack: str | None) -> list[Check]:
-    return doctor_checks(stack) if stack else []
+    if stack is None:
+        return []
+    from build.cli.cloud import doctor_checks
+
+    return doctor_checks(stack)
 
 
 def _host_rows(selection: Selection) -> list[Check]:

@@ -18,13 +18,14 @@ from build.cloud.doctor import stack_checks
 from build.cloud.gcloud import Gcloud
 from build.cloud.idle import idle_statuses, instances_of
 from build.cloud.pending import Place
-from build.cloud.pulumi_cli import Pulumi, project_directory
+from build.cloud.pulumi_cli import Pulumi
 from build.cloud.recover import plan_recovery
 from build.cloud.recover import recover as carry_out
 from build.cloud.subject import Subject
 from build.errors import DeployError
 from build.progress import Reporter
 from build.remote.executor import LocalExecutor
+from build.remote.target import project_directory
 from deployment.errors import ConfigError
 from deployment.refusals.diagnostics import explained
 from deployment.stack.catalog import load_catalog

@@ -5,12 +5,13 @@ from datetime import UTC, datetime
 from build.cli.cloud import place_of, settings_of
 from build.cloud.gcloud import Gcloud
 from build.cloud.move import Move, carry_out, decide
-from build.cloud.pulumi_cli import Pulumi, project_directory
+from build.cloud.pulumi_cli import Pulumi
 from build.cloud.up import up as bring_up
 from build.cloud.whereabouts import look
 from build.errors import DeployError
 from build.progress import Reporter
 from build.remote.executor import LocalExecutor
+from build.remote.target import project_directory
 from deployment.errors import ConfigError
 from deployment.refusals.diagnostics import explained
 from deployment.stack.file import read_file

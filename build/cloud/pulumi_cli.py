@@ -16,7 +16,6 @@ from build.cloud.checkpoint import Checkpoint, Resource
 from build.errors import DeployError
 from build.remote.command import Command, Result
 from build.remote.executor import Executor
-from build.remote.target import REPOSITORY
 from deployment.refusals.cloud_errors import CloudError, classify
 
 QUICK_TIMEOUT_S = 60.0
@@ -25,11 +24,6 @@ ENDING_TIMEOUT_S = 60.0
 # To the next empty line or warning.
 ERROR = re.compile(r"^\s*error:.*(?:\n(?!\s*$|\s*warning:|\s*error:).*)*", re.MULTILINE)
 ENVIRONMENT = {"PULUMI_SKIP_UPDATE_CHECK": "1", "PULUMI_SKIP_CONFIRMATIONS": "true"}
-
-
-def project_directory() -> Path:
-    """Where Pulumi.yaml and the stacks' files are: AXION_PROJECT, else the checkout."""
-    return Path(os.environ.get("AXION_PROJECT") or REPOSITORY)
 
 
 class PulumiError(DeployError):

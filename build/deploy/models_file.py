@@ -14,10 +14,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from build.cloud.pulumi_cli import project_directory
 from build.errors import DeployError
 from build.remote.host import Host
-from build.remote.target import REPOSITORY, Target
+from build.remote.target import REPOSITORY, Target, project_directory
 from deployment.stack.settings import DEFAULT_MODELS
 
 DEFAULT = REPOSITORY / DEFAULT_MODELS

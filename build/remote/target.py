@@ -22,6 +22,11 @@ DEMO_STORE = REPOSITORY / "out" / "demo"
 """Where the demonstration's models are made."""
 
 
+def project_directory() -> Path:
+    """Where Pulumi.yaml and the stacks' files are: AXION_PROJECT, else the checkout."""
+    return Path(os.environ.get("AXION_PROJECT") or REPOSITORY)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """A host as the toolkit sees it; `root` holds everything that it puts there."""

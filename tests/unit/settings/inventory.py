@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from build.cli.hosts import inventory_file, written_route
+from build.cli.inventory import inventory_file, written_route
 from build.remote.target import remote_target
 from deployment.stack.inventory import SshHost
 from tests.support.ssh_inventory import inventory, write

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from build.cli.hosts import Selection, stack_inventory
+from build.cli.hosts import Selection
+from build.cli.inventory import stack_inventory
 from build.cli.tasking import from_each, one_after_another
 from build.cloud.pulumi_cli import Pulumi
 from build.errors import DeployError

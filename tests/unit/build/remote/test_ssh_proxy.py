@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from build.cli.hosts import written_route
+from build.cli.inventory import written_route
 from build.errors import DeployError
 from build.remote.command import Command
 from build.remote.ssh.connection import NotYet, Route, connect

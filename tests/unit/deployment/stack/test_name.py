@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from build.cli.hosts import cache_of
+from build.cli.inventory import cache_of
 from deployment.errors import ConfigError
 from deployment.stack.file import read_file
 from deployment.stack.name import StackName

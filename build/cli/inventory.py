@@ -1,0 +1,110 @@
+"""The hosts of an inventory: where it is read from, and how each of them is connected to."""
+
+import os
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+
+from build.cloud.gcloud import Gcloud
+from build.cloud.instance import Instance, identity_file, proxy
+from build.cloud.pulumi_cli import Pulumi, PulumiError
+from build.errors import DeployError
+from build.progress import Reporter
+from build.remote.executor import LocalExecutor
+from build.remote.ssh.connection import IF_ABSENT, Route
+from build.remote.ssh.executor import SshExecutor
+from build.remote.ssh.host_keys import KnownKeys, keys_in_file
+from build.remote.ssh.reach import BOOT_PATIENCE_S, RESTART_PATIENCE_S, Way
+from build.remote.target import project_directory
+from deployment.errors import ConfigError
+from deployment.refusals.cloud_errors import Kind
+from deployment.stack.inventory import GoogleHost, Inventory, InventoryHost, SshHost, inventory_from, parse_inventory
+from deployment.stack.name import StackName
+
+PROXIES = ("ALL_PROXY", "all_proxy", "HTTPS_PROXY", "https_proxy")
+PROXIED = (
+    f"{IF_ABSENT} SSH goes through no proxy of the environment: name one in ssh_proxy_command of the inventory, such "
+    "as `nc -X connect -x PROXY:PORT %h %p`."
+)
+# Then the last inventory that was read is still the best guess; anything else that Pulumi says is about the stack.
+UNREACHABLE = (Kind.UNREACHABLE, Kind.NOT_LOGGED_IN)
+
+
+def inventory_file(path: Path) -> Inventory:
+    """Read an inventory that somebody wrote, or kept."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        step = "Write one (docs/operations.md), or `pulumi stack output inventory --json > FILE`"
+        raise ConfigError([f"{path}: cannot read the inventory: {error}. {step}."]) from None
+    return parse_inventory(text, str(path))
+
+
+def cache_of(stack: str) -> Path:
+    """Where the inventory that was read last is kept."""
+    return project_directory() / "out" / "inventory" / f"{StackName(stack).short}.json"
+
+
+def stack_inventory(pulumi: Pulumi, cache: Path, reporter: Reporter) -> Inventory:
+    """Read the stack's output and keep it; where Pulumi cannot be asked, take what was kept and say so."""
+    try:
+        output = pulumi.output("inventory")
+    except DeployError as error:
+        if isinstance(error, PulumiError) and error.error.kind not in UNREACHABLE:
+            raise
+        return _cached(cache, error, reporter)
+    if output is None:
+        what = f"{pulumi.stack}: no hosts yet, got a stack without the output `inventory`"
+        raise DeployError(f"{what}. Run `pulumi up --stack {pulumi.stack}`.")
+    inventory = inventory_from(output, f"{pulumi.stack} inventory")
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    draft = cache.with_name(f".{cache.name}.new")
+    draft.write_text(inventory.dump(), encoding="utf-8")
+    draft.replace(cache)
+    return inventory
+
+
+def _cached(cache: Path, error: DeployError, reporter: Reporter) -> Inventory:
+    if not cache.is_file():
+        raise DeployError(*error.problems) from None
+    inventory = inventory_file(cache)
+    read = datetime.fromtimestamp(cache.stat().st_mtime).astimezone()
+    reporter.say(f"{error}\nUsing {cache}, read {read:%Y-%m-%d %H:%M}: hosts may have changed since.", style="yellow")
+    return inventory
+
+
+def ssh_executor(inventory: Inventory, host: InventoryHost, reporter: Reporter, words: str) -> SshExecutor:
+    """Commands on a host of an inventory, which `words` name. Nothing is asked or connected before the first one."""
+    if isinstance(host, GoogleHost):
+        google = Instance(
+            gcloud=Gcloud(LocalExecutor(), inventory.project),
+            host=host,
+            key_directory=project_directory() / "out" / "inventory" / "host_keys",
+            words=words,
+        )
+        way = Way(name=host.name, route=google.route, patience_s=BOOT_PATIENCE_S)
+    else:
+        way = Way(name=host.name, route=lambda: written_route(host), patience_s=RESTART_PATIENCE_S)
+    return SshExecutor(lambda: way.reach(reporter), say=partial(reporter.say, style="yellow"))
+
+
+def written_route(host: SshHost) -> Route:
+    """The way to a host whose address and keys somebody wrote down."""
+    path = Path(host.known_hosts).expanduser()
+    name = host.ssh_address if host.ssh_port == 22 else f"[{host.ssh_address}]:{host.ssh_port}"
+    scan = f"`ssh-keyscan -p {host.ssh_port} {host.ssh_address}`, compared with `ssh-keygen -lf` on the host itself"
+    step = f"If you know that this is the host's key, correct {path}: {scan}."
+    is_in_environment = any(os.environ.get(name) for name in PROXIES)
+    return Route(
+        name=host.name,
+        address=host.ssh_address,
+        tunnel=proxy(host, host.ssh_address, host.ssh_user),
+        is_proxy=host.ssh_proxy_command is not None,
+        if_absent=PROXIED if is_in_environment and host.ssh_proxy_command is None else IF_ABSENT,
+        port=host.ssh_port,
+        user=host.ssh_user,
+        known=KnownKeys(keys=keys_in_file(path, name), source=str(path), if_changed=step),
+        identity_file=identity_file(host),
+        has_other_keys=host.identity_file is None,
+        if_refused="Put your public key into the authorized_keys of that user, or correct ssh_user and identity_file.",
+    )
