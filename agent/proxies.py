@@ -46,7 +46,7 @@ def wrong(value: str) -> "Iterator[str]":
     except ValueError:
         parts, is_address = urlsplit(""), False
     if parts.scheme.startswith("socks"):
-        yield f"downloads cannot go through SOCKS: {shown}. {ADVICE}"
+        yield f"downloads cannot go through SOCKS, got {shown}. {ADVICE}"
     elif not is_address or parts.scheme not in ("http", "https"):
         yield f"not a proxy's address, got {shown}. {ADVICE}"
 

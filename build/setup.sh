@@ -48,7 +48,7 @@ fi
 proxy=${https_proxy:-${HTTPS_PROXY:-${all_proxy:-${ALL_PROXY:-}}}}
 case $proxy in
 socks*)
-    echo "proxy: pip cannot download through SOCKS: ${proxy%%:*}. Give an HTTP proxy in HTTPS_PROXY, or unset it." >&2
+    echo "proxy: pip cannot download through SOCKS, got ${proxy%%:*}. Give an HTTP proxy in HTTPS_PROXY, or unset it." >&2
     exit 1
     ;;
 esac

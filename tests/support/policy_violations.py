@@ -106,7 +106,7 @@ VIOLATIONS = (
     ),
     Violation(
         "snapshot-schedule", ATTACHMENT, "disk", "axion-dev-another",
-        "disk: no snapshot schedule: no attached policy. Attach one by a DiskResourcePolicyAttachment.", DISK,
+        "disk: no snapshot schedule, got no attached policy. Attach one by a DiskResourcePolicyAttachment.", DISK,
     ),
     Violation(
         "no-secrets-in-metadata", INSTANCE, "metadata/hub-token", "abc",

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import pytest
 
 from agent.message import Message, MessageError
-from agent.protocol import EngineRecord, ReleaseDescription
+from agent.protocol import ReleaseDescription, RunningEngine
 
 
 @dataclass(frozen=True)
@@ -95,15 +95,15 @@ def test_a_release_from_before_schemas_had_names_is_read() -> None:
 
 def test_of_what_others_write_as_well_only_what_is_needed_is_read() -> None:
     text = '{"pid": 7, "unit_digest": "u", "boot_id": "b", "session": [1]}'
-    assert EngineRecord.from_json(text) == EngineRecord(unit_digest="u", pid=7)
+    assert RunningEngine.from_json(text) == RunningEngine(unit_digest="u", pid=7)
     with pytest.raises(MessageError, match=r"^excerpt: unit_digest is missing; pid is no whole number, got 'x'$"):
-        EngineRecord.from_json('{"pid": "x"}')
+        RunningEngine.from_json('{"pid": "x"}')
 
 
 def test_a_file_without_such_a_document_is_none(tmp_path: Path) -> None:
-    assert EngineRecord.of_file(tmp_path / "gone.json") is None
+    assert RunningEngine.of_file(tmp_path / "gone.json") is None
     (tmp_path / "cut.json").write_bytes(b"\0\0\xff")
-    assert EngineRecord.of_file(tmp_path / "cut.json") is None
+    assert RunningEngine.of_file(tmp_path / "cut.json") is None
 
 
 def test_a_name_that_is_no_text_is_still_json_that_everybody_reads() -> None:

@@ -77,7 +77,7 @@ def test_what_no_download_can_go_through_is_said_in_a_sentence(name: str, kind: 
     found = proxies.problems({name: value})
     step = "Give an HTTP proxy such as http://proxy.example:3128, or unset it."
     if kind.startswith("SOCKS"):
-        assert found == [f"{name}: downloads cannot go through SOCKS: {value}. {step}"]
+        assert found == [f"{name}: downloads cannot go through SOCKS, got {value}. {step}"]
     elif kind in MALFORMED:
         assert found == [f"{name}: not a proxy's address, got {value}. {step}"]
     else:

@@ -162,7 +162,7 @@ def test_a_publisher_that_cannot_be_reached_is_a_sentence(
 ) -> None:
     monkeypatch.setattr(Release, "pinned", lambda _tool: release)
     Publisher.files.clear()
-    with pytest.raises(ToolError, match=r"^pulumi: not found, and no download, got HTTP Error 404: .* Install it: "):
+    with pytest.raises(ToolError, match=r"^pulumi: not found, and no download: HTTP Error 404: .* Install it: "):
         bring(PULUMI, NOWHERE, kept)
 
 

@@ -60,10 +60,10 @@ def test_a_file_keeps_its_mode_its_line_ends_and_its_being_a_link(tmp_path: Path
 @pytest.mark.parametrize("words", [("models-add", "tiny"), ("models-update", "all"), ("models-remove", "tiny")])
 def test_a_file_that_is_not_yaml_is_a_sentence(file: Path, four: FakeHub, words: tuple[str, ...], text: str) -> None:
     file.write_text(text)
-    assert "not YAML, got" in fab(file, four, *words, status=1)
+    assert "not YAML:" in fab(file, four, *words, status=1)
 
 
 def test_a_lock_that_cannot_be_written_is_a_sentence(file: Path, four: FakeHub) -> None:
     (file.parent / ".models.lock.json.new").mkdir()
-    assert "cannot be written, got" in fab(file, four, "models-update", "all", status=1)
+    assert "cannot be written:" in fab(file, four, "models-update", "all", status=1)
     assert file.read_text() == FIRST

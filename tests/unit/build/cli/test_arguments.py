@@ -107,7 +107,7 @@ def test_all_that_is_wrong_with_a_command_line_is_said_at_once(capsys: pytest.Ca
         '--models: empty, got "". Give a directory, a file or an address.',
         "--timeout-s: not a number of seconds from 1 to 86400, got abc. Give one, such as 600.",
         "--engine: not compiled or wheel, got gpu. Give one of them, or leave the option out.",
-        '--host: with characters that cannot be printed: "a\\tb". Give a name.',
+        '--host: with characters that cannot be printed, got "a\\tb". Give a name.',
     ]
 
 

@@ -131,7 +131,7 @@ def test_a_persons_calls_are_counted_somewhere(
 MISTAKES = {
     "not JSON": ("{half", "not JSON, got 5 characters. "),
     "another JSON": ({"type": "oauth"}, "no credentials of Google's, got oauth. "),
-    "a list": ("[]", "no credentials of Google's: no type. "),
+    "a list": ("[]", "no credentials of Google's, got no type. "),
     "workload identity whose token is gone": (
         {"type": "external_account", "credential_source": {"file": "/gone/token"}},
         "the token that it names is not there, got /gone/token. ",

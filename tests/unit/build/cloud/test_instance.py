@@ -134,9 +134,9 @@ def test_a_replaced_instance_has_keys_of_its_own(google: Google) -> None:
 @pytest.mark.parametrize(
     ("status", "said"),
     [
-        ("TERMINATED", "got TERMINATED. Start it: `fab start --stack dev --host main`."),
-        ("SUSPENDED", "got SUSPENDED. Start it: `fab start --stack dev --host main`."),
-        ("STOPPING", "got STOPPING. Wait a minute, then run the same command again."),
+        ("TERMINATED", "TERMINATED. Start it: `fab start --stack dev --host main`."),
+        ("SUSPENDED", "SUSPENDED. Start it: `fab start --stack dev --host main`."),
+        ("STOPPING", "STOPPING. Wait a minute, then run the same command again."),
     ],
 )
 def test_a_host_that_does_not_run_is_not_waited_for(google: Google, status: str, said: str) -> None:

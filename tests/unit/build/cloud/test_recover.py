@@ -208,7 +208,7 @@ def test_a_bucket_s_lock_is_read_and_released_through_gcloud(tmp_path: Path, mon
 def test_pulumi_s_own_error_is_found_among_what_it_prints() -> None:
     stderr = "warning: using a plugin from $PATH\nerror: no stack named 'nope' found\n"
     assert pulumi_error(stderr, "").problem("export the stack's state") == (
-        "export the stack's state: no such stack: no stack named 'nope' found. `pulumi stack ls` tells those "
+        "export the stack's state: no such stack, got no stack named 'nope' found. `pulumi stack ls` tells those "
         "there are; `pulumi stack init` makes one."
     )
     urn = "urn:pulumi:dev::axion::axion:infra:ModelStore$gcp:compute/disk:Disk::models-data-main"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agent.message import data_of
-from build.cli.tasks import _look_for_status, _print_plan, _print_status, _status_data
+from build.cli.tasks import _look_for_status, _print_plan, _print_status, _status
 from build.deploy.facts import Facts, gather, probe_command
 from build.deploy.state import current
 from build.deploy.verify import verify
@@ -67,7 +67,7 @@ def test_status_says_so_in_one_sentence_and_shows_what_serves(capsys: pytest.Cap
     printed = capsys.readouterr().out
     assert SAID in " ".join(printed.split())
     assert f"release {RELEASE} (all models answered)" in printed
-    assert _status_data(there)["unread"] == {OTHER: WORDS}
+    assert _status(there).unread == {OTHER: WORDS}
 
 
 def test_plan_says_so_in_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

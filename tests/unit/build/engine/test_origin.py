@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.protocol import JobState
 from build.deploy.prepare import PINS as FILE
 from build.deploy.prepare import prepare
 from build.engine.commands import BuildDirectory
@@ -78,7 +79,7 @@ class Asked(LocalExecutor):
 
     def run(self, command: Command, on_line: OnLine | None = None) -> Result:
         bare = empty_facts(checkpoints={"alpha": GOOD}, system=system(without=["ensurepip", "git"]))
-        answers = {"look at the host": bare.to_json(), "look for environment at work": '{"state": "idle"}'}
+        answers = {"look at the host": bare.to_json(), "look for the job environment": JobState("none").to_json()}
         return Result(status=0, stdout=answers.get(command.what, "Available versions: 2.13.0+cpu"), stderr="")
 
 

@@ -102,7 +102,7 @@ def test_a_key_that_may_not_be_read_says_so(tmp_path: Path, mode: int) -> None:
     os.close(writer)
     with os.fdopen(reader) as said:
         assert said.read() == (
-            "KEY: no key to log in with: no right to read it. Own it: `ls -l KEY` shows whose it is."
+            "KEY: no key to log in with, got no right to read it. Own it: `ls -l KEY` shows whose it is."
         )
 
 

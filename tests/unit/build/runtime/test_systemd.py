@@ -233,7 +233,7 @@ def test_the_gateway_is_handed_over_unless_its_addresses_change(
 
 def test_a_refusal_of_systemd_is_told_in_its_own_words(systemctl: Systemctl) -> None:
     systemctl.fail("stop")
-    with pytest.raises(SystemExit, match=r"^systemctl stop gateway\.socket .*: failed with exit status 1\. Look at"):
+    with pytest.raises(SystemExit, match=r"^systemctl stop gateway\.socket .*: failed: exit status 1\. Look at"):
         systemd.shutdown()
 
 

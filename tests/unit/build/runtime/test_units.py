@@ -139,7 +139,7 @@ def test_a_directory_is_judged_by_where_it_leads_and_by_who_may_enter() -> None:
     assert problems() == problems(real_root="/opt/axion") == problems(real_root="/mnt/disk-1/axion") == []
     (told,) = problems(real_root="/home/me/axion")
     assert told.startswith(
-        "main: data_mount leads elsewhere: below a home, which services do not see: /opt/axion -> /home/me/axion."
+        "main: data_mount leads elsewhere: below a home, which services do not see, got /opt/axion -> /home/me/axion."
     )
     assert problems(closed="/opt/axion") == [
         "main: the account that serves cannot pass /opt/axion: a directory that not everybody may enter. "

@@ -111,7 +111,7 @@ def test_what_vllm_could_not_read_either_is_a_sentence(malformed: dict[str, obje
 @pytest.mark.parametrize(
     ("weights", "said"),
     [
-        ({"invented": 1}, "invented: vLLM does not know it: 1."),
+        ({"invented": 1}, "invented: vLLM does not know it, got 1."),
         ({"strategy": "channel"}, 'strategy: it contradicts group_size, got "channel".'),
         ({"group_size": -1}, 'strategy: it contradicts group_size, got "group".'),
         ({"symmetric": None}, "symmetric: vLLM must be told whether there are zero points, got nothing."),

@@ -30,11 +30,11 @@ def without(end: str) -> Callable[[Tensors], Tensors]:
 @pytest.mark.parametrize(
     ("config", "bend", "expected"),
     [
-        (TINY, without("o_proj.weight"), "got no model.layers.0.self_attn.o_proj, model.layers.1.self_attn.o_proj."),
+        (TINY, without("o_proj.weight"), "missing: model.layers.0.self_attn.o_proj, model.layers.1.self_attn.o_proj."),
         (TINY, without("model.norm.weight"), "tensors that each layer needs are missing: norm."),
-        (TINY, without("embed_tokens.weight"), "got no embed_tokens."),
-        (TINY, without("1.input_layernorm.weight"), "got no model.layers.1.input_layernorm."),
-        (UNTIED, without("lm_head.weight"), "got no lm_head."),
+        (TINY, without("embed_tokens.weight"), "missing: embed_tokens."),
+        (TINY, without("1.input_layernorm.weight"), "missing: model.layers.1.input_layernorm."),
+        (UNTIED, without("lm_head.weight"), "missing: lm_head."),
         (
             {**TINY, "quantization_config": {**AWQ, "group_size": 32}},
             without("scales"),

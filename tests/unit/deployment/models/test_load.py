@@ -153,7 +153,7 @@ def bent(changes: dict[str, Any]) -> dict[str, Any]:
         (document(gateway={"listen": ["127.0.0.1:80"] * 2}), "gateway.listen: the same address twice, got"),
         (document(default_model=3), "default_model: not text, got 3."),
         (document(host={"core_policy": "all"}), 'core_policy: not one of disjoint or shared, got "all".'),
-        ("models: [", "models.yaml:1: not YAML, got"),
+        ("models: [", "models.yaml:1: not YAML:"),
         ("just text", 'models.yaml: not a mapping, got "just text".'),
         ("", "models.yaml: not a mapping, got null."),
     ],

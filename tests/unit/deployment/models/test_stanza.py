@@ -119,7 +119,7 @@ def test_a_stanza_stands_after_the_last_model_or_nowhere(last: str) -> None:
     try:
         added = yaml.safe_load(add_stanza(text, "three", STANZA))
     except ConfigError as error:
-        assert "got no place to write at" in str(error)
+        assert "no place to write at" in str(error)
     else:
         assert added == {**before, "models": {**before["models"], "three": STANZA}}
 

@@ -119,7 +119,7 @@ RATE = (0, "pricingInfo", 0, "pricingExpression")
     ("machine_types", "skus", "said"),
     [
         ([], SKUS, "machine types: half an answer: no c4a machine in any zone."),
-        ([each for each in MACHINE_TYPES if each["name"][0] == "c"], SKUS, "got no n4a machine in any zone."),
+        ([each for each in MACHINE_TYPES if each["name"][0] == "c"], SKUS, "no n4a machine in any zone."),
         ([*MACHINE_TYPES, {"zone": "us-central1-a"}], SKUS, "got an item without a name"),
         ([*MACHINE_TYPES, {"name": "c4a-standard-2", "zone": "us-central1-a"}], SKUS, "with guestCpus null"),
         ({"error": 1}, SKUS, 'machine types: not a list, got {"error": 1}.'),

@@ -86,7 +86,7 @@ def test_what_the_cloud_would_refuse_is_refused_here(tmp_path: Path, host: dict[
 def test_n4a_takes_fewer_disk_types(tmp_path: Path) -> None:
     host = {"machineType": "n4a-standard-8", "dataDiskType": "hyperdisk-extreme"}
     (found,) = problems(tmp_path, host=host, axion__allowUnknown=True)
-    assert "n4a does not take this disk type: hyperdisk-extreme" in found
+    assert "n4a does not take this disk type, got hyperdisk-extreme" in found
     assert checked(tmp_path, host={"machineType": "n4a-standard-8"}).hosts["main"].shape.memory_gib == 32
 
 

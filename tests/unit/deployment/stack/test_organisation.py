@@ -67,7 +67,7 @@ def key_in(location: str) -> str:
         (
             {"axion__stopRole": "projects/another/roles/stopper"},
             [
-                "config.axion:stopRole: a project's role cannot be granted in another project: "
+                "config.axion:stopRole: a project's role cannot be granted in another project, got "
                 "projects/another/roles/stopper. Make it in a-project, or in the organisation."
             ],
         ),

@@ -192,7 +192,7 @@ def test_empty_mappings_mean_that_nothing_is_wanted(tmp_path: Path) -> None:
     ("text", "said"),
     [
         (None, "Pulumi.test.yaml: not found. There are other."),
-        ("a: [", "Pulumi.test.yaml:1: not YAML, got"),
+        ("a: [", "Pulumi.test.yaml:1: not YAML:"),
         ("encryptionsalt: v1\n", "Pulumi.test.yaml: no config, got null."),
         ("config: 3\n", "Pulumi.test.yaml: no config, got 3."),
     ],
