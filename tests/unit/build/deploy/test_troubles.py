@@ -12,6 +12,7 @@ import pytest
 from agent import units
 from agent.protocol import Process
 from build.check import Check, Verdict
+from build.cli.output import print_json
 from build.cli.tasks import _print_status, _status
 from build.deploy.doctor import host_checks
 from build.deploy.facts import Facts
@@ -72,8 +73,9 @@ def test_doctor_and_verify_have_a_row_for_each_and_the_runner_does_not_pass_besi
 def test_status_tells_it_in_words_and_to_programs(capsys: pytest.CaptureFixture[str]) -> None:
     _print_status(troubled())
     assert f"gateway.socket: {TAKEN}." in capsys.readouterr().out.splitlines()
-    assert _status(troubled()).troubles == [{"unit": "gateway.socket", "kind": "failed", "what": TAKEN}]
-    assert _status(facts()).troubles == []
+    for look, told in ((troubled(), [{"unit": "gateway.socket", "kind": "failed", "what": TAKEN}]), (facts(), [])):
+        print_json(_status(look))
+        assert json.loads(capsys.readouterr().out)["troubles"] == told
 
 
 def test_a_look_at_a_host_finds_the_address_that_was_taken(
