@@ -116,4 +116,4 @@ def main() -> None:
                 refuse_full(root)
             verbs[step.do](*step.names)
     except (OSError, xmlrpc.client.Error) as error:
-        sys.exit(f"supervisord: does not do as told: {error}. Look at {root}/logs/supervisord.log.")
+        sys.exit(f"supervisord: cannot be controlled: {error}. Look at {root}/logs/supervisord.log.")

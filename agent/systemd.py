@@ -220,4 +220,4 @@ def main() -> None:
         for step in order.steps:
             verbs[step.do](*step.names)
     except (OSError, subprocess.SubprocessError, LookupError, ValueError) as error:
-        sys.exit(f"systemd: does not do as told: {error}. Look at `systemctl status axion.target`.")
+        sys.exit(f"systemd: cannot be controlled: {error}. Look at `systemctl status axion.target`.")

@@ -162,7 +162,7 @@ def problems_are_messages(body: Body) -> Body:
             terminal(stderr=True).print(f"{where}: cannot be written: {error.strerror}. {step}.", markup=False)
             raise Exit(code=1) from None
         except KeyboardInterrupt:
-            print("Interrupted. What serves goes on serving; the same command finishes the job.", file=sys.stderr)
+            print("Interrupted. Models keep serving; run the same command again to finish.", file=sys.stderr)
             raise Exit(code=130) from None
 
     return wrapped  # type: ignore[return-value] # functools.wraps keeps the signature that Fabric reads

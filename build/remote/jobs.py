@@ -233,9 +233,9 @@ class _Follower:
     def _wait_for_connection(self, error: ConnectionLostError) -> None:
         self.failures += 1
         if self.failures > RECONNECTIONS:
-            advice = f"{_capital(self.job.what)}: goes on there; the same command follows it again."
+            advice = f"{_capital(self.job.what)}: it continues there. Run the same command again to follow it."
             raise ConnectionLostError(*error.problems, advice) from None
-        self.host.reporter.say("The connection broke; the job goes on there. Connecting again", style="yellow")
+        self.host.reporter.say("The connection broke; the job continues there. Connecting again", style="yellow")
         time.sleep(min(2.0**self.failures, 30.0))
 
     def _hear(self, line: str) -> None:

@@ -12,7 +12,7 @@ from build.remote.host import Host
 from build.remote.target import Target
 
 NO_ROOM = ("No space left on device", "Disk quota exceeded")
-AGAIN = "then run the same command again: what serves goes on serving, and it finishes what this one began"
+AGAIN = "then run the same command again: models keep serving, and it finishes what this one began"
 
 
 def places(target: Target) -> tuple[str, ...]:

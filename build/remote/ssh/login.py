@@ -73,7 +73,7 @@ class Login:
         files = "its start files (such as ~/.bashrc)"
         if status is None:
             return (
-                f"{self.place}: the login shell of {self.user} does not come to run a command, got "
+                f"{self.place}: the login shell of {self.user} never runs a command, got "
                 f"{_last(said) or 'nothing'} within {SHELL_TIMEOUT_S:g} s. Look in {files} for what waits for input or "
                 "starts another program, and let it do so in a terminal only."
             )
@@ -88,7 +88,7 @@ class Login:
         """Say why the user does not become root: refused, or None when there is still no answer. Pure."""
         if status is None:
             return (
-                f"{self.place}: sudo does not come to an end: {_last(said) or 'nothing'} within {SUDO_TIMEOUT_S:g} "
+                f"{self.place}: sudo does not finish: {_last(said) or 'nothing'} within {SUDO_TIMEOUT_S:g} "
                 "s. Look what it waits for with `time sudo -n true`: a directory service, or a name that does not "
                 "resolve."
             )

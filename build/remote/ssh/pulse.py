@@ -19,7 +19,7 @@ def lost(place: str, command: Command, got: str) -> ConnectionLostError:
     """Build the error of a connection that broke."""
     return ConnectionLostError(
         f"{place}: the connection broke: {got.rstrip('.')} while it was to {command.what}. "
-        "What serves there goes on serving; run the same command again: it goes on where this ended."
+        "Models there keep serving. Run the same command again: it continues where this one stopped."
     )
 
 

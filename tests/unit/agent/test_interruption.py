@@ -137,7 +137,7 @@ def test_an_interrupt_from_the_keyboard_is_not_a_failure_of_what_serves(host: Lo
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert "Interrupted. What serves goes on serving" in said
+    assert "Interrupted. Models keep serving" in said
     assert "Traceback" not in said
     eventually(host.answers, "what serves goes on serving")
     host.succeed("build-and-deploy")

@@ -32,7 +32,7 @@ from tests.support.fakes.host_root import add_release
 from tests.support.small_disk import KINDS, Kind, SmallDisk, small_disk
 from tests.unit.agent.test_engine_unit import unit_of
 
-AGAIN = "Make room there, then run the same command again: what serves goes on serving, and it finishes what this one"
+AGAIN = "Make room there, then run the same command again: models keep serving, and it finishes what this one"
 LACKS = {"bytes": "0.0 MB of 8.4 MB free", "inodes": "0 of 120 inodes (one for each file) free"}
 FILES = tuple(RenderedFile(path=f"lib/gateway/{n}.py", text="#" * 40_000) for n in range(20))
 

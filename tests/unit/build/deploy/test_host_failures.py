@@ -71,7 +71,7 @@ def test_who_is_cut_off_for_good_learns_that_the_work_goes_on(
         run_job(cut, a_job(slow(tmp_path, 1.0)))
     assert caught.value.problems == (
         "main: the connection broke",
-        "Test it: goes on there; the same command follows it again.",
+        "Test it: it continues there. Run the same command again to follow it.",
     )
     run_job(systemd_host, a_job(step("pass")))  # which ends the other
 
@@ -97,7 +97,7 @@ def install(root: Path, path: Path) -> "subprocess.CompletedProcess[str]":
 def test_a_release_without_its_description_is_not_installed(tmp_path: Path) -> None:
     done = install(tmp_path, tmp_path)
     assert done.returncode == 1
-    assert done.stderr.startswith("systemd: does not do as told: [Errno 2] No such file or directory: ")
+    assert done.stderr.startswith("systemd: cannot be controlled: [Errno 2] No such file or directory: ")
 
 
 def test_an_account_that_cannot_be_made_is_named(tmp_path: Path) -> None:

@@ -153,7 +153,7 @@ def test_a_long_command_ends_when_its_connection_does(server: SshServer) -> None
     assert time.monotonic() - began < 5
     assert str(caught.value) == (
         f"main (127.0.0.1:{server.port}): the connection broke: its end by the other side while it was to run a "
-        "test's code. What serves there goes on serving; run the same command again: it goes on where this ended."
+        "test's code. Models there keep serving. Run the same command again: it continues where this one stopped."
     )
     assert until(lambda: not is_alive(pids[0]))
     assert executor.run(python("print(1)")).stdout == "1\n", "the next command connects again"

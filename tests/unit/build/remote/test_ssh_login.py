@@ -135,7 +135,7 @@ def test_a_login_shell_that_waits_for_input_is_told(
     monkeypatch.setattr("build.remote.ssh.wire.SHELL_TIMEOUT_S", 3.0)
     server.login_shell(text)
     assert says(server, Told(server)) == (
-        f"the login shell of {server.user} does not come to run a command, got {got} within 30 s. Look in its start "
+        f"the login shell of {server.user} never runs a command, got {got} within 30 s. Look in its start "
         "files (such as ~/.bashrc) for what waits for input or starts another program, and let it do so in a terminal "
         "only."
     )
@@ -211,7 +211,7 @@ def test_sudo_is_told_to_speak_english_and_never_asks(server: SshServer) -> None
 def test_a_sudo_that_takes_its_time_is_told(server: SshServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("build.remote.ssh.wire.SUDO_TIMEOUT_S", 3.0)
     assert says(server, sudo(server, "echo 'sudo: ldap: waiting' >&2; exec sleep 30")) == (
-        "sudo does not come to an end: sudo: ldap: waiting within 90 s. Look what it waits for with "
+        "sudo does not finish: sudo: ldap: waiting within 90 s. Look what it waits for with "
         "`time sudo -n true`: a directory service, or a name that does not resolve."
     )
 
