@@ -26,6 +26,10 @@ class Excerpt:
 
     SCHEMA: ClassVar[str] = "excerpt"
 
+    def to_json(self, indent: int | None = None) -> str:
+        """Return it as ASCII, on one line unless it is indented for people."""
+        return json.dumps({"schema": self.SCHEMA, **data_of(self)}, indent=indent)
+
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
         """Read it. Raises MessageError."""
@@ -61,10 +65,6 @@ class Excerpt:
 @dataclasses.dataclass(frozen=True)
 class Message(Excerpt):
     """A document that is ours alone: all of it is known, or its schema is another."""
-
-    def to_json(self, indent: int | None = None) -> str:
-        """Return it as ASCII, on one line unless it is indented for people."""
-        return json.dumps({"schema": self.SCHEMA, **data_of(self)}, indent=indent)
 
     @classmethod
     def from_data(cls, document: object) -> Self:

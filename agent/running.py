@@ -2,22 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
-from agent.message import Message
+from agent.message import Excerpt
 
-
-class Report(Message):
-    """What a running process says. Before schemas had names, it named none."""
-
-    @classmethod
-    def from_data(cls, document: object) -> Self:
-        """Read one. Raises MessageError."""
-        return super().from_data({"schema": cls.SCHEMA, **document} if isinstance(document, dict) else document)
+# Processes of other releases write them too: what a reader does not know of one is passed over.
 
 
 @dataclass(frozen=True, kw_only=True)
-class EngineRecord(Report):
+class EngineRecord(Excerpt):
     """<root>/run/<engine>.json: what a launcher runs, and how the processes of its engine are recognised."""
 
     SCHEMA: ClassVar[str] = "axion.engine-record/1"
@@ -70,7 +63,7 @@ class ModelStats:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GatewayStats(Report):
+class GatewayStats(Excerpt):
     """GET /stats: a superset of what earlier servers showed."""
 
     SCHEMA: ClassVar[str] = "axion.gateway-stats/1"

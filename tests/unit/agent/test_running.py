@@ -9,6 +9,7 @@ import pytest
 from agent.leftovers import boot_id, read_record, traces
 from agent.message import MessageError
 from agent.process_tree import Traces
+from agent.protocol import GatewayState, RunningEngine
 from agent.running import EngineRecord, GatewayStats, ModelStats, Percentiles
 from tests.unit.agent.test_engine_unit import unit_of
 
@@ -35,14 +36,16 @@ def test_a_record_is_read_as_it_was_written_and_by_who_takes_it_for_plain_json(t
     unit.write_record(session=os.getpid())
     record = read_record(tmp_path, "tiny")
     assert record is not None
+    assert RunningEngine.of_file(unit.record) == RunningEngine(record.unit_digest, record.pid, record.start_ticks)
     assert (record.pid, record.session, record.unit_digest) == (os.getpid(), os.getpid(), "r1-tiny")
     plain = json.loads(unit.record.read_text())
     assert plain["schema"] == "axion.engine-record/1"
     assert (plain["pid"], plain["unit_digest"], plain["start_ticks"]) == (os.getpid(), "r1-tiny", record.start_ticks)
 
 
-def test_what_a_reader_does_not_know_of_a_record_is_named() -> None:
-    with pytest.raises(MessageError, match=r"axion\.engine-record/1: cores is unknown; boot_id is missing"):
+def test_what_a_later_release_adds_to_a_record_is_passed_over_and_what_it_lacks_is_named() -> None:
+    assert EngineRecord.from_data({**BEFORE, "boot_id": "b", "cores": 4}).session == 8
+    with pytest.raises(MessageError, match=r"axion\.engine-record/1: boot_id is missing"):
         EngineRecord.from_data({**BEFORE, "cores": 4})
 
 
@@ -60,5 +63,7 @@ def test_stats_are_read_with_and_without_the_name_of_their_schema() -> None:
     )  # fmt: skip
     document = json.loads(stats.to_json())
     assert GatewayStats.from_data(document) == stats
+    needed = GatewayState.from_json(stats.to_json())
+    assert (needed.unit_digest, needed.models["a"].requests_total, needed.pid) == ("u", 3, 1)
     assert document.pop("schema") == "axion.gateway-stats/1"
     assert GatewayStats.from_data(document) == stats
