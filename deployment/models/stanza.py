@@ -95,7 +95,7 @@ def _models(text: str) -> yaml.MappingNode:
         root = yaml.compose(text, yaml.SafeLoader)
     except yaml.YAMLError as error:
         got = getattr(error, "problem", None) or str(error)
-        raise ConfigError([f"models: not YAML, got {got}. Correct the file."]) from None
+        raise ConfigError([f"models: not YAML: {got}. Correct the file."]) from None
     found = [value for key, value in root.value if key.value == "models"] if isinstance(root, yaml.MappingNode) else []
     if not found or not isinstance(found[0], yaml.MappingNode) or found[0].flow_style or not found[0].value:
         raise ConfigError(["models: no mapping with a model on lines of its own to write beside. Write one."])

@@ -24,7 +24,7 @@ MOST = {
     ("cost", "--stack", "dev"): 140,
     ("explain",): 140,
     ("up", "--stack", "dev"): 145,
-    ("doctor", "--stack", "dev"): 150,
+    ("doctor", "--stack", "dev"): 152,
 }
 OF_OTHER_HOSTS = ("build.remote.ssh", "build.cloud", "build.cli.inventory", "deployment.refusals")
 

@@ -141,7 +141,7 @@ def test_a_replaced_instance_has_keys_of_its_own(google: Google) -> None:
 )
 def test_a_host_that_does_not_run_is_not_waited_for(google: Google, status: str, said: str) -> None:
     google.answers(says("instances describe", {**RUNNING, "status": status}))
-    assert refused(google.host()) == f"axion-dev-main: does not run, {said}"
+    assert refused(google.host()) == f"axion-dev-main: does not run: {said}"
 
 
 def test_a_host_without_keys_still_boots_and_is_waited_for(google: Google) -> None:

@@ -1,11 +1,11 @@
 """An environment that somebody has begun: what follows it or begins it again is not refused for what it takes."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agent.protocol import JobState
 from build.deploy.prepare import Prepared, prepare
 from build.errors import DeployError
 from build.remote.command import Command, Result
@@ -26,8 +26,8 @@ class Busy(LocalExecutor):
         self.facts = empty_facts(**found).to_json()
 
     def run(self, command: Command, on_line: OnLine | None = None) -> Result:
-        work = json.dumps({"state": "running" if self.running else "idle", "key": self.running})
-        answers = {"look at the host": self.facts, "look for environment at work": work}
+        job = JobState("running" if self.running else "none", self.running)
+        answers = {"look at the host": self.facts, "look for the job environment": job.to_json()}
         return Result(status=0, stdout=answers.get(command.what, ""), stderr="")
 
 

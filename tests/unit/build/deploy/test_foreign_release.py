@@ -94,7 +94,7 @@ def test_a_current_release_of_a_newer_checkout_is_told_and_nothing_is_disturbed(
     host = Answering(there)
     main = Host(Target(name="main", root="/opt/axion", runner="systemd", python="python3"), host, Reporter())
     said = (
-        f"main: /opt/axion/current points to {OTHER}, whose release.json cannot be read, {WORDS}: alpha, beta, "
+        f"main: /opt/axion/current points to {OTHER}, whose release.json cannot be read, {WORDS}, got alpha, beta, "
         "gateway running all the same. Run `fab build-and-deploy`, or `fab rollback` to return to the release that "
         "served last."
     )

@@ -1,6 +1,5 @@
 """How a host gets packages through apt: after others, after a power cut, and not at all."""
 
-import json
 import os
 import re
 import subprocess
@@ -10,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from agent.protocol import OffersAnswer
 from build.deploy import packages
 from build.deploy.packages import finish_command, install_command, install_packages, offers_command, refuse_lacking
 from build.errors import DeployError
@@ -39,7 +39,9 @@ class Apt(LocalExecutor):
                 self.locked -= 1
                 held = "E: Could not get lock /var/lib/apt/lists/lock. It is held by process 312 (apt-get)\n"
                 return Result(status=100, stdout="", stderr=held)
-        return Result(status=0, stdout=json.dumps(self.offered) if "offers" in command.what else "", stderr="")
+        return Result(
+            status=0, stdout=OffersAnswer(self.offered).to_json() if "offers" in command.what else "", stderr=""
+        )
 
 
 def on(apt: Apt, root: Path) -> Host:
@@ -137,7 +139,7 @@ def test_packages_that_apt_names_by_guessing_are_not_offers(tmp_path: Path) -> N
     command = carrying(offers_command(target(tmp_path)))
     environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
     done = subprocess.run(command.argv, input=command.stdin, env=environment, capture_output=True, check=True)
-    assert json.loads(done.stdout) == {"g++-12": "1:16.0.6-15"}
+    assert OffersAnswer.from_json(done.stdout).versions == {"g++-12": "1:16.0.6-15"}
 
 
 def test_no_command_of_apt_asks_a_person_anything() -> None:
