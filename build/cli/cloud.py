@@ -197,7 +197,7 @@ def explain(log: str | None) -> None:
     if not lines:
         raise ConfigError(
             [
-                f"{log or 'standard input'}: no failed resource: {len(text)} characters. "
+                f"{log or 'standard input'}: no failed resource, got {len(text)} characters. "
                 "Give all that `pulumi` printed, to the end of its Diagnostics."
             ]
         )

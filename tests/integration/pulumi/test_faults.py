@@ -93,4 +93,4 @@ def test_explain_refuses_what_has_no_failure_in_it(tmp_path: Path) -> None:
     log.write_text("Updating (prod):\n\nResources:\n    37 unchanged\n")
     said = fab("explain", "--log", str(log), project=tmp_path, environment={})
     assert (said.returncode, said.stdout) == (1, "")
-    assert ": no failed resource: 46 characters. Give all that `pulumi` printed" in said.stderr
+    assert ": no failed resource, got 46 characters. Give all that `pulumi` printed" in said.stderr
