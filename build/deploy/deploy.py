@@ -188,10 +188,12 @@ def prune(host: Host, before: Facts, desired: Desired) -> None:
     known = before.release(desired.release)
     stale = stale_releases(made, keep=(desired.release, before.confirmed, known.follows if known else None))
     used = {desired.build, *(release.build for name, release in before.releases.items() if name not in stale)}
+    # A release that cannot be read does not say which environment it runs on.
+    unused = stale_builds(before.builds, used) if before.unread.keys() <= set(stale) else []
     for command in (
         *remove_commands(host.target, "releases", stale),
         *remove_commands(host.target, "answered", stale),
-        *remove_commands(host.target, "builds", stale_builds(before.builds, used)),
+        *remove_commands(host.target, "builds", unused),
         prune_models_command(host.target),
     ):
         check(host.executor, command)

@@ -2,6 +2,8 @@
 
 import json
 import sys
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,8 @@ import pytest
 
 from agent.message import data_of
 from build.cli.tasks import _look_for_status, _print_plan, _print_status, _status
+from build.deploy.deploy import prune
+from build.deploy.diff import Desired
 from build.deploy.facts import Facts, gather, probe_command
 from build.deploy.state import current
 from build.deploy.verify import verify
@@ -87,6 +91,17 @@ class Answering:
 
     def open(self, command: Command) -> Any:
         raise AssertionError(f"nothing stays open here, got {command.what}")
+
+
+def test_no_environment_is_pruned_that_it_may_run_on() -> None:
+    """Which one that is, a release that cannot be read does not tell."""
+    cases: tuple[tuple[Mapping[str, str], bool], ...] = (({}, True), ({OTHER: WORDS}, False))
+    for unread, pruned in cases:
+        there = facts(unread=unread, builds=("b", "old"))
+        host = Answering(there)
+        main = Host(Target(name="main", root="/opt/axion", runner="systemd", python="python3"), host, Reporter())
+        prune(main, there, replace(Desired.described(RELEASE, DESCRIPTION), build="b"))
+        assert ("prune old builds" in host.asked) is pruned
 
 
 def test_a_current_release_of_a_newer_checkout_is_told_and_nothing_is_disturbed() -> None:
