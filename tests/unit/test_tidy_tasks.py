@@ -16,15 +16,8 @@ MOST = {
     ("--list",): 10,
     ("catalog-refresh", "--project", "p"): 47,
     ("status", "--stack", "dev"): 58,
-    ("start", "--stack", "dev"): 128,
     ("plan",): 112,
-    ("history",): 100,
-    ("doctor",): 107,
-    ("models-remove", "alpha"): 112,
-    ("cost", "--stack", "dev"): 140,
-    ("explain",): 140,
     ("up", "--stack", "dev"): 145,
-    ("doctor", "--stack", "dev"): 152,
 }
 OF_OTHER_HOSTS = ("build.remote.ssh", "build.cloud", "build.cli.inventory", "deployment.refusals")
 
