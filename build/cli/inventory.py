@@ -12,9 +12,9 @@ from build.errors import DeployError
 from build.progress import Reporter
 from build.remote.executor import LocalExecutor
 from build.remote.ssh.connection import IF_ABSENT, Route
+from build.remote.ssh.connector import BOOT_PATIENCE_S, RESTART_PATIENCE_S, Connector
 from build.remote.ssh.executor import SshExecutor
 from build.remote.ssh.host_keys import KnownKeys, keys_in_file
-from build.remote.ssh.reach import BOOT_PATIENCE_S, RESTART_PATIENCE_S, Way
 from build.remote.target import project_directory
 from deployment.errors import ConfigError
 from deployment.refusals.cloud_errors import Kind
@@ -82,10 +82,10 @@ def ssh_executor(inventory: Inventory, host: InventoryHost, reporter: Reporter, 
             key_directory=project_directory() / "out" / "inventory" / "host_keys",
             words=words,
         )
-        way = Way(name=host.name, route=google.route, patience_s=BOOT_PATIENCE_S)
+        connector = Connector(name=host.name, route=google.route, patience_s=BOOT_PATIENCE_S)
     else:
-        way = Way(name=host.name, route=lambda: written_route(host), patience_s=RESTART_PATIENCE_S)
-    return SshExecutor(lambda: way.reach(reporter), say=partial(reporter.say, style="yellow"))
+        connector = Connector(name=host.name, route=lambda: written_route(host), patience_s=RESTART_PATIENCE_S)
+    return SshExecutor(lambda: connector.connect(reporter), say=partial(reporter.say, style="yellow"))
 
 
 def written_route(host: SshHost) -> Route:

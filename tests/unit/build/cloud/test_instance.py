@@ -14,8 +14,8 @@ from build.errors import DeployError
 from build.progress import Reporter
 from build.remote.command import Command
 from build.remote.ssh.connection import NotYet, connect, tunnel_argv
+from build.remote.ssh.connector import Connector
 from build.remote.ssh.executor import SshExecutor
-from build.remote.ssh.reach import Way
 from tests.support.gcloud_on_cloud import fab, need_gcloud
 from tests.support.google_host import AT, NO_KEYS, RUNNING, Google
 from tests.support.host_directory import host_directory
@@ -151,15 +151,15 @@ def test_a_host_without_keys_still_boots_and_is_waited_for(google: Google) -> No
         "script publishes them at each boot: read `gcloud compute instances get-serial-port-output axion-dev-main "
         f"{AT}`."
     )
-    way = Way(name="axion-dev-main", route=google.host().route, patience_s=30)
-    way.reach(Reporter(), pause=lambda _: google.answers()).close()
+    connector = Connector(name="axion-dev-main", route=google.host().route, patience_s=30)
+    connector.connect(Reporter(), pause=lambda _: google.answers()).close()
 
 
 def test_a_boot_that_ends_in_a_stop_ends_the_wait(google: Google) -> None:
     google.answers(NO_KEYS)
     stopped = says("instances describe", {**RUNNING, "status": "TERMINATED"})
     with pytest.raises(DeployError, match="does not run: TERMINATED"):
-        Way(name="x", route=google.host().route, patience_s=30).reach(
+        Connector(name="x", route=google.host().route, patience_s=30).connect(
             Reporter(), pause=lambda _: google.answers(stopped)
         )
 

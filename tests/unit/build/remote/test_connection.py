@@ -16,8 +16,8 @@ from build.errors import DeployError
 from build.progress import Reporter
 from build.remote.command import Command
 from build.remote.ssh.connection import NotAllowed, NotYet, Route, connect, explain_tunnel, tunnel_argv
+from build.remote.ssh.connector import Connector
 from build.remote.ssh.executor import SshExecutor
-from build.remote.ssh.reach import Way
 from tests.support.ssh_server import SshServer, make_key, ssh_server
 
 WHO = Command(argv=("id", "-un"), what="ask who we are")
@@ -130,7 +130,7 @@ def test_a_host_that_comes_up_meanwhile_is_waited_for(server: SshServer) -> None
         if len(pauses) == 2:
             server.start()
 
-    connection = Way(name="main", route=server.route).reach(Reporter(), pause=pause)
+    connection = Connector(name="main", route=server.route).connect(Reporter(), pause=pause)
     assert pauses == [0.5, 0.75]
     connection.close()
 
@@ -138,15 +138,15 @@ def test_a_host_that_comes_up_meanwhile_is_waited_for(server: SshServer) -> None
 def test_a_host_that_does_not_come_up_is_given_up_with_the_last_reason(server: SshServer) -> None:
     server.stop()
     with pytest.raises(DeployError, match=r"main \(127.*no SSH server answers, got .*inventory\. \(For 0\.5 s\.\)$"):
-        Way(name="main", route=server.route, patience_s=0.5).reach(Reporter(), pause=lambda _: time.sleep(0.3))
+        Connector(name="main", route=server.route, patience_s=0.5).connect(Reporter(), pause=lambda _: time.sleep(0.3))
 
 
 def test_only_a_host_that_just_started_may_refuse_a_login_for_a_while(server: SshServer) -> None:
     """OS Login knows nobody until Google's agent has set it up."""
     routes = iter([server.route(user="nobody-of-that-name", is_fresh=True), server.route()])
-    Way(name="main", route=lambda: next(routes)).reach(Reporter(), pause=lambda _: None).close()
+    Connector(name="main", route=lambda: next(routes)).connect(Reporter(), pause=lambda _: None).close()
     with pytest.raises(NotAllowed):
-        Way(name="main", route=lambda: server.route(user="nobody-of-that-name")).reach(Reporter())
+        Connector(name="main", route=lambda: server.route(user="nobody-of-that-name")).connect(Reporter())
 
 
 def through(server: SshServer, *words: str) -> Route:

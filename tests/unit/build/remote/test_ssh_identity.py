@@ -14,8 +14,8 @@ import pytest
 from build.errors import DeployError
 from build.progress import Reporter
 from build.remote.ssh.connection import NotAllowed, NotYet, connect
+from build.remote.ssh.connector import Connector
 from build.remote.ssh.identity import load_key
-from build.remote.ssh.reach import Way
 from tests.support.ssh_agent import SECRET, agent
 from tests.support.ssh_server import SshServer, make_key, ssh_server
 
@@ -162,7 +162,7 @@ def test_nine_keys_of_an_agent_do_not_come_before_the_named_one(
     with agent(tmp_path, monkeypatch, count=9):
         connect(server.route()).close()
         with pytest.raises(NotAllowed) as caught:
-            Way(name="main", route=lambda: server.route(identity_file=None)).reach(Reporter())
+            Connector(name="main", route=lambda: server.route(identity_file=None)).connect(Reporter())
         assert str(caught.value) == (
             f"main (127.0.0.1:{server.port}): was offered more keys than it looks at, got Too many authentication "
             f"failures. Name the one that lets {server.user} in: identity_file in the inventory; then no other key of "
@@ -201,14 +201,14 @@ def test_a_server_with_too_many_logins_is_tried_again_and_told_by_its_word(serve
         connect(server.route())
     assert str(caught.value) == wanted
     with pytest.raises(DeployError) as given_up:
-        Way(name="main", route=server.route, patience_s=1.0).reach(Reporter())
+        Connector(name="main", route=server.route, patience_s=1.0).connect(Reporter())
     assert str(given_up.value) == f"{wanted} (For 1 s.)"
 
     def pause(_pause_s: float) -> None:
         waiting.close()
         time.sleep(0.3)
 
-    Way(name="main", route=server.route).reach(Reporter(), pause=pause).close()
+    Connector(name="main", route=server.route).connect(Reporter(), pause=pause).close()
     server.restart()
 
 

@@ -16,7 +16,7 @@ PAUSE_S, PAUSE_MAX_S = 0.5, 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Way:
+class Connector:
     """How to find a host, and for how long it may take."""
 
     name: str
@@ -24,7 +24,7 @@ class Way:
     """Raises DeployError where waiting does not help, NotYet where it may."""
     patience_s: float = RESTART_PATIENCE_S
 
-    def reach(self, reporter: Reporter, *, pause: Callable[[float], None] = time.sleep) -> HostConnection:
+    def connect(self, reporter: Reporter, *, pause: Callable[[float], None] = time.sleep) -> HostConnection:
         """Return an open connection. Raises DeployError with the last reason."""
         try:
             return self._try()
