@@ -7,8 +7,8 @@ from build.cloud.billing_catalog import compute_skus
 from build.cloud.gcloud import Gcloud
 from build.progress import Reporter
 from build.remote.executor import LocalExecutor
-from deployment.stack.catalog import LOCK, catalog_from, load_catalog
-from deployment.stack.catalog_lock import by_hand, changes, lock_from, lock_text
+from deployment.stack.catalog import LOCK, load_catalog
+from deployment.stack.catalog_lock import catalog_of, changes, lock_from, lock_text
 
 LIST_TIMEOUT_S = 180.0
 
@@ -20,7 +20,7 @@ def catalog_refresh(project: str) -> None:
     machine_types = gcloud.ask("list the machine types", *words, timeout_s=LIST_TIMEOUT_S)
     skus = compute_skus(gcloud)
     lock, untold = lock_from(machine_types, skus, datetime.now(UTC).date().isoformat())
-    said = list(changes(load_catalog(), catalog_from(by_hand(), lock)))
+    said = list(changes(load_catalog(), catalog_of(lock)))
     replace_file(LOCK, lock_text(lock), mode=0o644)
     for line in (*said, *(f"left out: {each}" for each in untold)):
         print(f"{line}.")

@@ -36,8 +36,13 @@ def lock_from(machine_types: Any, skus: Any, dated: str) -> tuple[Lock, tuple[st
     series = series_from(machine_types, names, dated)
     prices = prices_from(skus, names, included, dated)
     lock = Lock(series=series, prices=prices.machines, disk_prices=prices.disks)
-    catalog_from(by_hand(), _plain(lock))
+    catalog_of(lock)
     return lock, prices.untold
+
+
+def catalog_of(lock: Lock) -> Catalog:
+    """Return the catalog that this lock makes of the table. Raises ConfigError where they do not fit."""
+    return catalog_from(by_hand(), _plain(lock))
 
 
 def by_hand() -> Any:

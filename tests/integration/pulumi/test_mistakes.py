@@ -33,7 +33,7 @@ MADE_BY_THE_INSTANCE = (
 MISTAKES = [
     Mistake(
         name="a network card in the wrong case",
-        right="nic_type=args.shape.nic_type",
+        right="nic_type=args.machine.shape.nic_type",
         wrong='nic_type="gvnic"',
         says="Invalid value at 'resource.network_interfaces[0].nic_type' "
         '(type.googleapis.com/google.cloud.compute.NetworkInterface.NicType), "gvnic"',
@@ -53,7 +53,7 @@ MISTAKES = [
     ),
     Mistake(
         name="a provisioning model in the wrong case",
-        right="_scheduling(settings, args.shape)",
+        right="_scheduling(settings, args.machine.shape)",
         wrong='compute.InstanceSchedulingArgs(provisioning_model="spot", automatic_restart=False)',
         says="Invalid value at 'resource.scheduling.provisioning_model' "
         '(type.googleapis.com/google.cloud.compute.Scheduling.ProvisioningModel), "spot"',

@@ -91,7 +91,7 @@ def test_the_task_writes_the_lock_and_says_what_is_new(
     ("list_answer", "token_answer", "refusal", "said"),
     [
         (refuses("machine-types list", "WARNING: Some requests did not succeed:\n - a", 0), None, None, "not succeed"),
-        (says("machine-types list", []), None, None, "got no c4a machine in any zone"),
+        (says("machine-types list", []), None, None, "no c4a machine in any zone"),
         (None, refuses("print-access-token", "ERROR: You have no active account selected."), None, "active account"),
         (None, says("print-access-token", "other"), None, "missing required credential"),
         (

@@ -49,7 +49,7 @@ def test_only_a_host_that_has_the_unit_is_told_to_start_it(tmp_path: Path, monke
     systemd.bring_keys()
     assert systemctl.calls == ["restart gateway-keys.service"]
     systemctl.fail("restart")
-    with pytest.raises(SystemExit, match=r"systemctl restart gateway-keys\.service: failed with exit status 1"):
+    with pytest.raises(SystemExit, match=r"systemctl restart gateway-keys\.service: failed: exit status 1"):
         systemd.bring_keys()
 
 
