@@ -70,7 +70,7 @@ def test_a_host_is_as_it_was_before_its_first_deployment_and_serves_after_anothe
     deploy(host)
     assert host.answers()
     said = host.refuse("uninstall")
-    assert "uninstall: nothing was removed: no answer. Say yes, or add --yes." in said
+    assert "uninstall: nothing was removed, got no answer. Say yes, or add --yes." in said
     assert "axion.target, gateway-handover.service" in said
     assert "the system account axion" in said
     packages = re.findall(r"packages that a deployment installed: (.*); remove by apt-get what nobody needs", said)

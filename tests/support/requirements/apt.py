@@ -49,7 +49,7 @@ def refusal(packages: Sequence[str], rights: Rights) -> str | None:
         )
     if not rights.is_root and not rights.may_sudo:
         return (
-            f"packages: some are missing: right to install {', '.join(packages)}. "
+            f"packages: some are missing, and no right to install {', '.join(packages)}. "
             f"Run: sudo apt-get install {' '.join(packages)}"
         )
     return None

@@ -66,7 +66,7 @@ def test_each_kind_is_looked_for_where_it_is_used(need: needs.Need, is_there: bo
         (apt.Rights(has_apt=True, is_root=False, may_sudo=True), None),
         (
             apt.Rights(has_apt=True, is_root=False, may_sudo=False),
-            "packages: some are missing: right to install openssh-server, systemd. "
+            "packages: some are missing, and no right to install openssh-server, systemd. "
             "Run: sudo apt-get install openssh-server systemd",
         ),
         (

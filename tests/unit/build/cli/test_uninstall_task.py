@@ -28,7 +28,7 @@ def test_a_host_is_as_it_was_and_can_be_deployed_to_again(host: LocalDeployment)
 
     refused = host.fab("uninstall")
     assert refused.status == 1
-    assert "uninstall: nothing was removed: no answer. Say yes, or add --yes." in refused.stderr
+    assert "uninstall: nothing was removed, got no answer. Say yes, or add --yes." in refused.stderr
     assert "what serves now: alpha, beta, gamma, the gateway" in refused.said
     assert f"{host.root}/builds: not ours" in refused.said
     assert f"{host.root}/work/thesis.txt: not ours" in refused.said
