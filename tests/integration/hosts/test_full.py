@@ -128,7 +128,7 @@ def show(rows: list[Row], kind: Kind) -> None:
         title=f"No {kind} left before each command of a deployment",
     )  # fmt: skip
     for row in rows:
-        told = [line.strip() for line in row.said.splitlines() if " is full, got" in line] or ["done"]
+        told = [line.strip() for line in row.said.splitlines() if " is full: " in line] or ["done"]
         table.add_row(
             row.before[:33], str(int(bool(row.said))), told[0][:84], row.ran, str(row.whole), f"{row.next_s:.1f} s",
         )  # fmt: skip
