@@ -19,12 +19,12 @@ from build.deploy.verify import verify
 from build.errors import DeployError
 from build.pins import load_pins
 from build.progress import Reporter
-from build.remote.command import Command, Result
 from build.remote.executor import LocalExecutor
 from build.remote.host import Host
 from build.remote.target import Target
 from tests.support.hosts import DESCRIPTION, RELEASE, facts
 from tests.unit.build.deploy.test_begun import Busy, prepared_on
+from tests.unit.build.deploy.test_place import Answering
 
 OTHER = "20260202T120000-bbbbbbbb"
 NEWER = {**data_of(DESCRIPTION), "schema": "axion.release/2"}
@@ -77,20 +77,6 @@ def test_status_says_so_in_one_sentence_and_shows_what_serves(capsys: pytest.Cap
 def test_plan_says_so_in_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _print_plan(prepared_on(Busy(unread={OTHER: WORDS}), tmp_path))
     assert SAID in " ".join(capsys.readouterr().out.split())
-
-
-class Answering:
-    """A host that says what it is, and does nothing else."""
-
-    def __init__(self, found: Facts) -> None:
-        self.found, self.asked = found, list[str]()
-
-    def run(self, command: Command, on_line: Any = None) -> Result:
-        self.asked.append(command.what)
-        return Result(status=0, stdout=self.found.to_json(), stderr="")
-
-    def open(self, command: Command) -> Any:
-        raise AssertionError(f"nothing stays open here, got {command.what}")
 
 
 def test_no_environment_is_pruned_that_it_may_run_on() -> None:

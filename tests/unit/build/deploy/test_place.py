@@ -20,7 +20,7 @@ from tests.unit.build.deploy.test_begun import Busy, prepared_on
 
 MAIN = Target(name="main", root="/opt/axion", runner="systemd", python="/usr/bin/python3", user="axion")
 UNFIT: dict[str, dict[str, Any]] = {
-    "main: data_mount leads elsewhere: below a home, which services do not see: ": {"real_root": "/home/me/axion"},
+    "main: data_mount leads elsewhere: below a home, which services do not see, got ": {"real_root": "/home/me/axion"},
     "main: the account that serves cannot pass /opt/axion: a directory that not ": {"closed": "/opt/axion"},
     "main: /opt/axion/current is no link to a release, got something that somebody ": {"no_links": ["current"]},
     "main: gateway.socket: masked.": {"troubles": [{"unit": "gateway.socket", "kind": "masked", "what": "masked"}]},
