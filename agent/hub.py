@@ -153,7 +153,7 @@ class Hub:
             last = progress()
             if failures >= TRIES:
                 raise PullError(
-                    f"{repository}: {what} cannot be downloaded from {self.endpoint}: {failure} {TRIES} times. "
+                    f"{repository}: {what} cannot be downloaded from {self.endpoint} in {TRIES} tries: {failure}. "
                     "Run the same command again: it goes on where it stopped."
                 )
             wait_s = min(failure.wait_s, RETRY_AFTER_MAX_S)

@@ -41,7 +41,7 @@ class Patience:
         bound_s, elapsed_s = self._silence_s if is_silent else self._no_s, self._clock() - self._began
         if elapsed_s >= bound_s:
             self._over = UnreachableError(
-                f"models: cannot reach {self._endpoint}: {got} for {elapsed_s:.0f} s. Let this host reach it, "
+                f"models: cannot reach {self._endpoint} for {elapsed_s:.0f} s: {got}. Let this host reach it, "
                 "name a mirror (HF_ENDPOINT), or bring the files by hand (--source)."
             )
             raise self._over

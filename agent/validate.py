@@ -30,7 +30,7 @@ def gateway_problems(release: Path) -> Iterator[str]:
     done = run(*words, PYTHONPATH=str(release / "lib"), PYTHONDONTWRITEBYTECODE="1")
     if done.returncode:
         said = done.stderr.strip().splitlines() or ["nothing"]
-        yield f"gateway.json: the gateway does not accept it: {said[-1]}"
+        yield f"gateway.json: the gateway does not accept it: {said[-1].removeprefix('gateway.json: ')}"
 
 
 def file_problems(release: Path) -> Iterator[str]:

@@ -3,7 +3,9 @@
 Fabric reads its own options (`fab -T x`) before the fabfile: what is wrong with those it says in its own words.
 """
 
+import os
 import re
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -32,6 +34,9 @@ def _explained(program: Any, step: Callable[[Any], None]) -> None:
         step(program)
     except ParseError as error:
         raise Exit(sentence(str(error), error.context.name if error.context else None), code=1) from None
+    except BrokenPipeError:  # whoever reads what is printed has seen enough, as `head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise Exit(code=1) from None
     except (OSError, UnknownFileType) as error:
         raise Exit(
             f"--config, --ssh-config: cannot be read: {error}. Leave it out: no task needs it.", code=1

@@ -67,7 +67,7 @@ def up(pulumi: Pulumi, gcloud: Gcloud, settings: StackSettings) -> Iterator[str]
         result = pulumi.up()
         if result.succeeded:
             return
-        problems = explained(result.stdout) or (f"{pulumi.stack}: `pulumi up` failed, got the message above.",)
+        problems = explained(result.stdout) or (f"{pulumi.stack}: `pulumi up` failed: see the message above.",)
         exhausted = sorted(not_to_be_had(result.stdout, settings.hosts))
         again = [host for host in exhausted if left[host][1:] and _is_empty(pulumi, gcloud, host)]
         # What one host cannot have must not keep the others from trying.
@@ -122,7 +122,7 @@ def _is_empty(pulumi: Pulumi, gcloud: Gcloud, host: str) -> bool:
 def _kept(pulumi: Pulumi, host: str, disk: StateDisk, zone: str | None) -> str:
     if zone is None:
         return (
-            f"{disk.name}: holds data of a host that is no longer in the stack's file: no {host}. Put it back, or "
+            f"{disk.name}: holds data of {host}, a host that is no longer in the stack's file. Put it back, or "
             f"let the disk go: name it in axion:deleteData, and run `fab up --stack {pulumi.stack} --yes`."
         )
     return (

@@ -58,7 +58,7 @@ def refuse_lacking(host: Host, needs: Needs, system: System) -> None:
     """Raise DeployError where something is missing although apt said that all went well."""
     if lacking := needs.lacking(system):
         raise DeployError(
-            f"{host.target.name}: the packages are installed and bring not all of it: {', '.join(lacking)}. "
+            f"{host.target.name}: the packages are installed and do not bring all of it: {', '.join(lacking)}. "
             f"Look there with `apt-cache policy {' '.join(needs.packages(system))}`, and install what brings it."
         )
 

@@ -29,9 +29,9 @@ def judge_proofs(stdout: str, pins: Pins) -> list[str]:
     problems = [*_package_problems(look.packages, pins), *_kernel_problems(look.kernels)]
     expected, said = f"{pins.vllm.version}+cpu", look.command_version
     if said != expected:
-        got = said.error if isinstance(said, Failure) else said
+        got = f": {said.error}" if isinstance(said, Failure) else f", got {said}"
         problems.append(
-            f"proofs.command_version: `vllm --version` does not say {expected}: {got}. "
+            f"proofs.command_version: `vllm --version` does not say {expected}{got}. "
             "Build again; read the build's log if it persists."
         )
     return problems

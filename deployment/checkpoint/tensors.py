@@ -139,11 +139,12 @@ def tensor_problems(tensors: Mapping[str, Tensor], quantization: Quantization | 
     if left:
         yield f"4-bit tensors of layers that config.json leaves out, got {few(left)}. Take another export."
     if not any(wanted in names for names in modules.values()):
-        yield f"config.json says {quantization.method}, but no layer is packed: {wanted}. Take another export."
+        said = f"config.json says {quantization.method}, but no layer is packed"
+        yield f"{said}: none has {wanted}. Take another export."
         return
     if quantization.quantizes_head and not any(module.endswith("lm_head") for module in packed):
         # vLLM 0.32 would answer from memory that nobody filled.
-        yield "config.json says that the output head is 4-bit, but none is packed: lm_head. Take another export."
+        yield "config.json says that the output head is 4-bit, but lm_head is not packed. Take another export."
     yield from _group_problems(tensors, quantization)
 
 

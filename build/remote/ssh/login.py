@@ -88,8 +88,8 @@ class Login:
         """Say why the user does not become root: refused, or None when there is still no answer. Pure."""
         if status is None:
             return (
-                f"{self.place}: sudo does not finish: {_last(said) or 'nothing'} within {SUDO_TIMEOUT_S:g} "
-                "s. Look what it waits for with `time sudo -n true`: a directory service, or a name that does not "
+                f"{self.place}: sudo does not finish within {SUDO_TIMEOUT_S:g} s: {_last(said) or 'it says nothing'}. "
+                "Look what it waits for with `time sudo -n true`: a directory service, or a name that does not "
                 "resolve."
             )
         known = [(each, step) for each in _lines(said) for pattern, step in STEPS if re.search(pattern, each)]

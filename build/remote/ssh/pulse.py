@@ -18,7 +18,7 @@ END_S = 1.0
 def lost(place: str, command: Command, got: str) -> ConnectionLostError:
     """Build the error of a connection that broke."""
     return ConnectionLostError(
-        f"{place}: the connection broke: {got.rstrip('.')} while it was to {command.what}. "
+        f"{place}: the connection broke while it was to {command.what}: {got.rstrip('.')}. "
         "Models there keep serving. Run the same command again: it continues where this one stopped."
     )
 

@@ -61,7 +61,7 @@ def test_a_build_on_a_disk_that_becomes_full_ends_with_the_reason_and_the_same_t
             if len(filling.sent) < before:
                 break
             again, nothing = build(host, job, kind, 0)
-            assert (nothing, again.sent[-1]) == ("", "put the finished work away"), nothing
+            assert (nothing, again.sent[-1]) == ("", "put the finished job away"), nothing
             if said:
                 # The place that was kept for the result is free again when it is written.
                 lacking = {"bytes": r"(0\.0|1\.0) MB of", "inodes": r"\d of \d+ inodes"}[kind]

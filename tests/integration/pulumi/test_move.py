@@ -141,13 +141,13 @@ def test_a_renamed_host_is_no_dead_end_and_its_data_goes_by_name_alone(life: Lif
     assert life.stack.up(check=False).status != 0
     assert life.fab("up", "--stack", "dev", "--yes") == 1
     assert (
-        "axion-dev-data-main: holds data of a host that is no longer in the stack's file: no main. Put it back, or "
+        "axion-dev-data-main: holds data of main, a host that is no longer in the stack's file. Put it back, or "
         "let the disk go: name it in axion:deleteData, and run `fab up --stack dev --yes`."
     ) in life.said
     # Back again. The other name's machine ran meanwhile, so that something may be on its disk: it goes by its name.
     life.stack.config("hosts", {"main": host})
     assert life.fab("up", "--stack", "dev", "--yes") == 1
-    assert "axion-dev-data-other: holds data of a host that is no longer in the stack's file: no other." in life.said
+    assert "axion-dev-data-other: holds data of other, a host that is no longer in the stack's file." in life.said
     life.stack.config("deleteData", ["axion-dev-data-other"])
     assert life.fab("up", "--stack", "dev", "--yes") == 0, life.said
     disks = [path.rpartition("/")[2] for path, _ in life.cloud.state.under("projects/axion-test", "disks")]

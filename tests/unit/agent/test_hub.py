@@ -53,7 +53,7 @@ def test_a_cdn_that_goes_on_refusing_is_not_called_gated_or_missing(hub: FakeHub
     with pytest.raises(PullError) as caught:
         Asked(hub).fetched(tmp_path)
     assert str(caught.value) == (
-        f"org/tiny: model.safetensors cannot be downloaded from {hub.url}: 403 Forbidden of 127.0.0.1 8 times. "
+        f"org/tiny: model.safetensors cannot be downloaded from {hub.url} in 8 tries: 403 Forbidden of 127.0.0.1. "
         "Run the same command again: it goes on where it stopped."
     )
 

@@ -151,8 +151,8 @@ def test_a_hub_that_does_not_answer_is_named_after_bounded_tries(tmp_path: Path)
     done = run_agent(agent_file(tmp_path), "pull", order.to_json())
     assert done.returncode == 1
     (problem,) = json.loads(done.stdout.splitlines()[-1])["problems"]
-    assert problem.startswith("org/tiny: its list of files cannot be downloaded from http://127.0.0.1:9: ")
-    assert problem.endswith(" 8 times. Run the same command again: it goes on where it stopped.")
+    assert problem.startswith("org/tiny: its list of files cannot be downloaded from http://127.0.0.1:9 in 8 tries: ")
+    assert problem.endswith(". Run the same command again: it goes on where it stopped.")
 
 
 def test_too_little_disk_is_found_before_the_first_byte(hub: FakeHub, tmp_path: Path) -> None:

@@ -1,6 +1,9 @@
 """What people type after a task: every option of every task, as the task list itself names them."""
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -148,6 +151,17 @@ def test_a_command_line_that_fabric_does_not_understand_is_one_sentence(
     words: str, line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert said(capsys, *words.split()) == f"{line}\n"
+
+
+@pytest.mark.parametrize("words", [("--list",), ("--help", "logs")])
+def test_whoever_has_read_enough_of_a_list_is_told_nothing(words: tuple[str, ...]) -> None:
+    """As `fab --list | head -1` does."""
+    read, write = os.pipe()
+    os.close(read)
+    fab = str(Path(sys.executable).with_name("fab"))
+    done = subprocess.run([fab, *words], cwd=ROOT, stdout=write, stderr=subprocess.PIPE, check=False, timeout=60)
+    os.close(write)
+    assert done.stderr == b""
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def test_packages_that_do_not_bring_what_they_should_are_named(tmp_path: Path) -
     with pytest.raises(DeployError) as caught:
         refuse_lacking(host, asked("wheel"), host_system(system(without=["ensurepip"])))
     assert str(caught.value) == (
-        "main: the packages are installed and bring not all of it: venv. "
+        "main: the packages are installed and do not bring all of it: venv. "
         "Look there with `apt-cache policy python3.12-venv`, and install what brings it."
     )
 

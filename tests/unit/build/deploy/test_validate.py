@@ -114,6 +114,5 @@ def test_what_the_host_has_lost_is_not_laid_to_the_models_file(host: Host) -> No
     code.unlink()
     assert sorted(problems(host)) == [
         f"gateway.json: not as it was put there, got other content. Nothing was switched; {AT_THE_HOST}.",
-        "lib/gateway/app.py: not as it was put there: No such file or directory. "
-        f"Nothing was switched; {AT_THE_HOST}.",
+        f"lib/gateway/app.py: not as it was put there: No such file or directory. Nothing was switched; {AT_THE_HOST}.",
     ]

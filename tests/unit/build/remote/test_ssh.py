@@ -152,8 +152,9 @@ def test_a_long_command_ends_when_its_connection_does(server: SshServer) -> None
         executor.run(python(SLEEPER, timeout_s=300), cut)
     assert time.monotonic() - began < 5
     assert str(caught.value) == (
-        f"main (127.0.0.1:{server.port}): the connection broke: its end by the other side while it was to run a "
-        "test's code. Models there keep serving. Run the same command again: it continues where this one stopped."
+        f"main (127.0.0.1:{server.port}): the connection broke while it was to run a test's "
+        "code: its end by the other side. Models there keep serving. Run the same command again: it continues where "
+        "this one stopped."
     )
     assert until(lambda: not is_alive(pids[0]))
     assert executor.run(python("print(1)")).stdout == "1\n", "the next command connects again"

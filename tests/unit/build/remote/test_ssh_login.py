@@ -211,7 +211,7 @@ def test_sudo_is_told_to_speak_english_and_never_asks(server: SshServer) -> None
 def test_a_sudo_that_takes_its_time_is_told(server: SshServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("build.remote.ssh.wire.SUDO_TIMEOUT_S", 3.0)
     assert says(server, sudo(server, "echo 'sudo: ldap: waiting' >&2; exec sleep 30")) == (
-        "sudo does not finish: sudo: ldap: waiting within 90 s. Look what it waits for with "
+        "sudo does not finish within 90 s: sudo: ldap: waiting. Look what it waits for with "
         "`time sudo -n true`: a directory service, or a name that does not resolve."
     )
 

@@ -95,7 +95,7 @@ def test_a_layer_that_awq_left_out_without_saying_so_is_served() -> None:
 def test_a_promised_head_that_is_not_packed_is_refused() -> None:
     config = {**UNTIED, "quantization_config": {**GPTQ, "lm_head": True}}
     stored = tensors_of({**UNTIED, "quantization_config": GPTQ})
-    assert "the output head is 4-bit, but none is packed: lm_head." in said(config, stored)[0]
+    assert "the output head is 4-bit, but lm_head is not packed." in said(config, stored)[0]
 
 
 def test_weights_in_8_bits_without_a_word_about_them_are_refused() -> None:

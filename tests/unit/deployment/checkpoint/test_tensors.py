@@ -90,7 +90,7 @@ def quantized(**changes: Any) -> dict[str, Any]:
     ("config", "tensors", "sentence"),
     [
         (TINY, tensors_of(quantized()), "4-bit tensors, but config.json has no quantization_config, got model.layers"),
-        (quantized(), tensors_of(TINY), "config.json says awq, but no layer is packed: qweight."),
+        (quantized(), tensors_of(TINY), "config.json says awq, but no layer is packed: none has qweight."),
         (quantized(group_size=64), tensors_of(quantized()), "groups of 64 by config.json, got 128 by its tensors."),
         (
             quantized(modules_to_not_convert=["mlp"]),
@@ -100,7 +100,7 @@ def quantized(**changes: Any) -> dict[str, Any]:
         (
             quantized(lm_head=True),
             tensors_of(quantized()),
-            "config.json says that the output head is 4-bit, but none is packed: lm_head.",
+            "config.json says that the output head is 4-bit, but lm_head is not packed.",
         ),
         (TINY, {"model.norm.weight": Tensor("F4", (64,))}, "tensors of a type that no engine here loads, got F4."),
     ],
