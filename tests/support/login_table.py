@@ -28,11 +28,11 @@ NO_TERMINAL = (
     "`Defaults:{name} !requiretty` in a file of /etc/sudoers.d."
 )
 MANY_KEYS = (
-    "was offered more keys than it looks at, got Too many authentication failures. Name the one that lets {name} in: "
+    "was offered more keys than it looks at: Too many authentication failures. Name the one that lets {name} in: "
     "identity_file in the inventory; then no other key of an agent is offered."
 )
 EXPIRED = (
-    "takes the key of {name} and then ends the login, got Your account has expired; please contact your system "
+    "takes the key of {name} and then ends the login: Your account has expired; please contact your system "
     "administrator. Look whether the account is locked or expired there: `chage -l {name}`."
 )
 GERMAN = "export LC_ALL=de_DE.UTF-8 LANGUAGE=de\n"

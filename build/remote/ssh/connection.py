@@ -161,7 +161,7 @@ def explain(route: Route, error: BaseException, said: str = "", heard: str = "")
         return DeployError(refusal(route.name, shown, route.known))
     if isinstance(error, paramiko.PasswordRequiredException):
         return DeployError(
-            f"{route.place}: the key is locked by a passphrase, got a key of ~/.ssh. Unlock it for an agent: `ssh-add`."
+            f"{route.place}: a key of ~/.ssh is locked by a passphrase. Unlock it for an agent: `ssh-add`."
         )
     if isinstance(error, paramiko.AuthenticationException) or "authentication failures" in heard:
         return NotAllowed(f"{route.place}: {not_allowed(route, error, heard)}")
@@ -173,7 +173,7 @@ def explain(route: Route, error: BaseException, said: str = "", heard: str = "")
             "has too many that are logging in (MaxStartups), or keeps this address out, or it is no SSH server."
         )
     if isinstance(error, (paramiko.SSHException, OSError, EOFError)):
-        return NotYet(f"{route.place}: no SSH server answers, got {_said(error)}. {route.if_absent}")
+        return NotYet(f"{route.place}: no SSH server answers: {_said(error)}. {route.if_absent}")
     return None
 
 
@@ -181,12 +181,12 @@ def not_allowed(route: Route, error: BaseException, heard: str) -> str:
     """Say why a login is refused: of its keys, of its account, or of this key."""
     if "authentication failures" in heard:
         return (
-            f"was offered more keys than it looks at, got {heard}. Name the one that lets {route.user} in: "
+            f"was offered more keys than it looks at: {heard}. Name the one that lets {route.user} in: "
             "identity_file in the inventory; then no other key of an agent is offered."
         )
     if "saw EOF" in str(error):  # sshd took the key, asked PAM and hung up
         return (
-            f"takes the key of {route.user} and then ends the login, got {heard or 'no word'}. Look whether the "
+            f"takes the key of {route.user} and then ends the login: {heard or 'no word'}. Look whether the "
             f"account is locked or expired there: `chage -l {route.user}`."
         )
     return f"does not let {route.user} in: {_said(error)}. {route.if_refused}"
@@ -197,13 +197,13 @@ def explain_tunnel(route: Route, said: str) -> DeployError:
     lines = [line for line in said.splitlines() if "ERROR" in line] or said.splitlines()
     line = lines[-1].strip().rstrip(".")
     if route.is_proxy:
-        return NotYet(f"{route.place}: no way there, got {line}. Try that command of the inventory in a shell.")
+        return NotYet(f"{route.place}: no way there: {line}. Try that command of the inventory in a shell.")
     if "4033" in line or "not authorized" in line:
         step = "Have an owner of the project grant roles/iap.tunnelResourceAccessor to `gcloud config get account`."
-        return NotAllowed(f"{route.name}: Identity-Aware Proxy refuses the account, got {line}. {step}")
+        return NotAllowed(f"{route.name}: Identity-Aware Proxy refuses the account: {line}. {step}")
     if "auth login" in said:
-        return DeployError(f"{route.name}: not logged in, got {line}. Run `gcloud auth login`.")
-    return NotYet(f"{route.name}: no way through Identity-Aware Proxy, got {line}. {route.if_absent}")
+        return DeployError(f"{route.name}: not logged in: {line}. Run `gcloud auth login`.")
+    return NotYet(f"{route.name}: no way through Identity-Aware Proxy: {line}. {route.if_absent}")
 
 
 def _said(error: BaseException) -> str:

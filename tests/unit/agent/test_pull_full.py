@@ -18,9 +18,10 @@ UNASKED = {"pull.py": ("            check_disk(root, models)\n", "")}
 def run(edits: Edits, root: Path, store: Path) -> Any:
     """Download as a host does; returns what was told at the end."""
     order = {
+        "schema": "axion.pull-order/1",
         "root": str(root),
         "source": {"kind": "directory", "place": str(store)},
-        "models": {"alpha": {"hub": "org/tiny", "revision": COMMIT, "files": None}},
+        "models": {"alpha": {"hub": "org/tiny", "revision": COMMIT, "files": {}}},
         "is_thorough": True,
     }
     done = run_agent(agent_file(store, edits), "pull", json.dumps(order))

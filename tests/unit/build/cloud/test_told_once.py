@@ -56,7 +56,7 @@ def test_different_reasons_and_answers_all_stay(gcloud: ReplayedGcloud) -> None:
     assert str(answers["networks"]).startswith("list networks and 1 other question: not logged in, got You do not")
     # Who reads the kind of a refusal can still do so.
     assert [type(answers[name]) for name in ("routers", "networks")] == [GcloudError, GcloudError]
-    assert answers["networks"].error.kind == "NOT_LOGGED_IN"
+    assert answers["networks"].error.kind.name == "NOT_LOGGED_IN"
 
 
 def test_kinds_have_plurals_in_english() -> None:

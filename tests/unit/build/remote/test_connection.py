@@ -85,7 +85,7 @@ def test_nobody_at_the_port_is_said_at_once(server: SshServer) -> None:
     server.stop()
     began = time.monotonic()
     said = refused(route, NotYet)
-    assert said.startswith(f"main (127.0.0.1:{server.port}): no SSH server answers, got ")
+    assert said.startswith(f"main (127.0.0.1:{server.port}): no SSH server answers: ")
     assert said.endswith("Check that it runs, and its address and port in the inventory.")
     assert time.monotonic() - began < 3
 
@@ -137,7 +137,7 @@ def test_a_host_that_comes_up_meanwhile_is_waited_for(server: SshServer) -> None
 
 def test_a_host_that_does_not_come_up_is_given_up_with_the_last_reason(server: SshServer) -> None:
     server.stop()
-    with pytest.raises(DeployError, match=r"main \(127.*no SSH server answers, got .*inventory\. \(For 0\.5 s\.\)$"):
+    with pytest.raises(DeployError, match=r"main \(127.*no SSH server answers: .*inventory\. \(For 0\.5 s\.\)$"):
         Connector(name="main", route=server.route, patience_s=0.5).connect(Reporter(), pause=lambda _: time.sleep(0.3))
 
 
@@ -167,7 +167,7 @@ def test_a_connection_through_a_tunnel_carries_everything_and_ends_it(server: Ss
 def test_a_tunnel_that_ends_says_why(server: SshServer) -> None:
     said = "ERROR: (gcloud.compute.start-iap-tunnel) Error while connecting [4033: 'not authorized']."
     assert refused(through(server, "--fail", said), NotAllowed) == (
-        "main: Identity-Aware Proxy refuses the account, got "
+        "main: Identity-Aware Proxy refuses the account: "
         f"{said.rstrip('.')}. Have an owner of the project grant roles/iap.tunnelResourceAccessor to "
         "`gcloud config get account`."
     )
@@ -180,7 +180,7 @@ def test_a_tunnel_that_ends_says_why(server: SshServer) -> None:
             "WARNING: x\nERROR: (gcloud.compute.start-iap-tunnel) Error while connecting [4003: 'failed to connect to "
             "backend'].\n",
             NotYet,
-            "main: no way through Identity-Aware Proxy, got ERROR: (gcloud.compute.start-iap-tunnel) Error while "
+            "main: no way through Identity-Aware Proxy: ERROR: (gcloud.compute.start-iap-tunnel) Error while "
             "connecting [4003: 'failed to connect to backend']. Check that it runs, and its address and port in the "
             "inventory.",
         ),
@@ -188,7 +188,7 @@ def test_a_tunnel_that_ends_says_why(server: SshServer) -> None:
             "ERROR: (gcloud.compute.start-iap-tunnel) You do not currently have an active account selected.\n"
             "Please run:\n  $ gcloud auth login\n",
             DeployError,
-            "main: not logged in, got ERROR: (gcloud.compute.start-iap-tunnel) You do not currently have an active "
+            "main: not logged in: ERROR: (gcloud.compute.start-iap-tunnel) You do not currently have an active "
             "account selected. Run `gcloud auth login`.",
         ),
     ],

@@ -168,11 +168,11 @@ def test_a_host_that_nobody_reaches_is_waited_for_once(tmp_path: Path) -> None:
 
     def connect() -> HostConnection:
         tries.append("connect")
-        raise DeployError("main: no SSH server answers, got Connection refused. Check that it runs.")
+        raise DeployError("main: no SSH server answers: Connection refused. Check that it runs.")
 
     target = Target(name="main", root=str(tmp_path), runner="systemd", python=sys.executable)
     for act in (read_state, lambda host: host_lock(host, "fab stop").__enter__()):
         tries.clear()
-        with pytest.raises(DeployError, match=r"^main: no SSH server answers, got Connection refused\."):
+        with pytest.raises(DeployError, match=r"^main: no SSH server answers: Connection refused\."):
             act(Host(target, SshExecutor(connect), Reporter()))
         assert tries == ["connect"]

@@ -164,7 +164,7 @@ def test_nine_keys_of_an_agent_do_not_come_before_the_named_one(
         with pytest.raises(NotAllowed) as caught:
             Connector(name="main", route=lambda: server.route(identity_file=None)).connect(Reporter())
         assert str(caught.value) == (
-            f"main (127.0.0.1:{server.port}): was offered more keys than it looks at, got Too many authentication "
+            f"main (127.0.0.1:{server.port}): was offered more keys than it looks at: Too many authentication "
             f"failures. Name the one that lets {server.user} in: identity_file in the inventory; then no other key of "
             "an agent is offered."
         )
