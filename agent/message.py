@@ -9,15 +9,27 @@ have none of our dependencies.
 import dataclasses
 import functools
 import json
+import reprlib
 import types
 import typing
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+TOLD = 8
+"""So many differences of a document are named one by one."""
+
+_REPR = reprlib.Repr()
+_REPR.maxlevel = 3
+_REPR.maxstring = _REPR.maxlong = _REPR.maxother = 1000  # cut by _short, at the end and not in the middle
+
 
 class MessageError(ValueError):
-    """A document that is not what its reader knows. The text names every difference, without a full stop."""
+    """A document that is not what its reader knows. The text is one line that names the differences, no full stop."""
+
+
+class NotJsonError(MessageError):
+    """A document that nobody understands: half written, or damaged."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,11 +44,11 @@ class Excerpt:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
-        """Read it. Raises MessageError."""
+        """Read it. Raises MessageError, and of what is no JSON at all NotJsonError."""
         try:
             document = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise MessageError(f"{cls.SCHEMA}: no JSON, {error}") from None
+            raise NotJsonError(f"{cls.SCHEMA}: no JSON: {error}") from None
         return cls.from_data(document)
 
     @classmethod
@@ -46,7 +58,7 @@ class Excerpt:
 
     @classmethod
     def of_file(cls, path: Path) -> Self | None:
-        """Read a file; None where it is not there, not whole, or another version's."""
+        """Read a file; None where it is not there, not whole, or another version's. For what may be made anew."""
         try:
             return cls.from_json(path.read_bytes())
         except (OSError, MessageError):
@@ -58,7 +70,8 @@ class Excerpt:
         problems: list[str] = []
         read = _read(cls, document, "", problems)
         if problems:
-            raise MessageError(f"{cls.SCHEMA}: {'; '.join(problems)}")
+            told = problems[:TOLD] + [f"{len(problems) - TOLD} more"] * (len(problems) > TOLD)
+            raise MessageError(f"{cls.SCHEMA}: {'; '.join(told)}")
         return typing.cast("Self", read)
 
 
@@ -69,8 +82,10 @@ class Message(Excerpt):
     @classmethod
     def from_data(cls, document: object) -> Self:
         """Read a document that is parsed already. Raises MessageError."""
-        if not isinstance(document, dict) or document.get("schema") != cls.SCHEMA:
-            said = document.get("schema") if isinstance(document, dict) else document
+        if isinstance(document, dict) and "schema" not in document:
+            raise MessageError(f"{cls.SCHEMA} is understood here, and this names no schema")
+        if not isinstance(document, dict) or document["schema"] != cls.SCHEMA:
+            said = document["schema"] if isinstance(document, dict) else document
             raise MessageError(f"{cls.SCHEMA} is understood here, got {_short(said)}")
         return super().from_data({key: value for key, value in document.items() if key != "schema"})
 
@@ -153,7 +168,8 @@ def _read_union(kinds: tuple[Any, ...], value: Any, place: str, problems: list[s
 
 
 def _under(place: str, name: str) -> str:
-    return f"{place}.{name}" if place else name
+    shown = name if name.isprintable() and 0 < len(name) <= 60 else _short(name)
+    return f"{place}.{shown}" if place else shown
 
 
 def _name(kind: Any) -> str:
@@ -165,5 +181,5 @@ def _name(kind: Any) -> str:
 
 
 def _short(value: object) -> str:
-    text = repr(value)
+    text = _REPR.repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

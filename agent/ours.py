@@ -31,8 +31,18 @@ def units_of(release: Path) -> "list[str]":
     """Which units a release has, whatever version of ours rendered it, and however much of it is left."""
     try:
         return list(json.loads(release.read_text())["units"])
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return []
+
+
+def before_of(root: Path) -> "Before | None":
+    """What was there before us; None where nobody wrote it down. Raises OSError, and MessageError where it is written
+    and not understood: to take that for no record would remove what was there before.
+    """
+    try:
+        return Before.from_json((root / BEFORE).read_bytes())
+    except FileNotFoundError:
+        return None
 
 
 def entries(folder: Path) -> "list[Path]":
@@ -48,7 +58,7 @@ class Ours:
 
     def __init__(self, root: Path, user: str, *, keeps_models: bool) -> None:
         self.root, self.user, self.keeps_models = root, user, keeps_models
-        self.before = Before.of_file(root / BEFORE)
+        self.before = before_of(root)
         self.there = self.before.there if self.before else {}
         self.names = {*RUNNER, *self._engines()}
 

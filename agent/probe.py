@@ -9,9 +9,9 @@ from pathlib import Path
 from agent.checkpoints import judge
 from agent.gateway import ask
 from agent.listeners import refusal
-from agent.message import MessageError
+from agent.message import MessageError, NotJsonError
 from agent.processes import configured, runner_state, served_addresses
-from agent.protocol import ProbeOrder, ProbeResult, ReleaseDescription, RunningEngine
+from agent.protocol import ProbeOrder, ProbeResult, ReleaseDescription, ReleaseOutline, RunningEngine, UnreadRelease
 from agent.room import TEMPORARY, rooms
 from agent.seal import is_sealed
 from agent.system import look
@@ -57,18 +57,19 @@ def running(root: Path) -> dict[str, RunningEngine]:
     return {name: record for name, record in records.items() if record and is_alive(record)}
 
 
-def releases(root: Path) -> tuple[dict[str, ReleaseDescription], dict[str, str]]:
-    """Every finished release by name, and what is wrong with the description of those that are not understood.
+def releases(root: Path) -> tuple[dict[str, ReleaseDescription], dict[str, UnreadRelease]]:
+    """Every finished release by name, and those whose description is not understood.
 
     A release is uploaded under another name and renamed when complete.
     """
     found: dict[str, ReleaseDescription] = {}
-    unread: dict[str, str] = {}
+    unread: dict[str, UnreadRelease] = {}
     for path in sorted((root / "releases").glob("[!.]*/release.json")):
         try:
             found[path.parent.name] = ReleaseDescription.from_json(path.read_bytes())
         except (OSError, MessageError) as error:
-            unread[path.parent.name] = str(error)
+            is_damaged = isinstance(error, NotJsonError)
+            unread[path.parent.name] = UnreadRelease(str(error), ReleaseOutline.of_file(path), is_damaged)
     return found, unread
 
 

@@ -54,6 +54,25 @@ class ReleaseDescription(Message):
 
 
 @dataclass(frozen=True)
+class ReleaseOutline(Excerpt):
+    """What of every version's release.json keeps it in its place, and its engine environment with it."""
+
+    sequence: int
+    build: str
+
+
+@dataclass(frozen=True)
+class UnreadRelease:
+    """A release whose description is not understood."""
+
+    why: str
+    outline: ReleaseOutline | None
+    """None where not even that much of it is legible."""
+    is_damaged: bool
+    """Whether it is no JSON: nobody ever understands it."""
+
+
+@dataclass(frozen=True)
 class Address(Excerpt):
     """Where the gateway listens."""
 
@@ -242,8 +261,8 @@ class ProbeResult(Message):
     """Names of all releases whose models have all answered once."""
     releases: Mapping[str, ReleaseDescription]
     """Every finished release that is understood."""
-    unread: Mapping[str, str]
-    """What is wrong with the description of each other one."""
+    unread: Mapping[str, UnreadRelease]
+    """Each other one."""
     files: Mapping[str, str]
     """Digest of each file of the current release."""
     builds: tuple[str, ...]
@@ -476,8 +495,8 @@ class LockOrder(Message):
 
 
 @dataclass(frozen=True)
-class LockHolder(Message):
-    """Who holds a host's lock: what the lock's file says."""
+class LockHolder(Excerpt):
+    """Who holds a host's lock: what the lock's file says, whichever version wrote it."""
 
     SCHEMA: ClassVar[str] = "axion.lock-holder/1"
 
@@ -487,11 +506,6 @@ class LockHolder(Message):
     pid: int = 0
     silent_s: int = 0
     """How long ago it was last heard of, once somebody asks."""
-
-    @classmethod
-    def from_data(cls, document: object) -> Self:
-        """Read one. Before it was a document of its own it named no schema."""
-        return super().from_data(_named(cls, document))
 
 
 @dataclass(frozen=True)
@@ -520,8 +534,8 @@ class LockNote(Message):
 
 
 @dataclass(frozen=True)
-class AuditLine(Message):
-    """One line of the audit log: a change of a host. `at` is when it ended."""
+class AuditLine(Excerpt):
+    """One line of the audit log, whichever version wrote it: a change of a host. `at` is when it ended."""
 
     SCHEMA: ClassVar[str] = "axion.audit/1"
 
@@ -532,11 +546,6 @@ class AuditLine(Message):
     release: str | None = None
     began: str | None = None
 
-    @classmethod
-    def from_data(cls, document: object) -> Self:
-        """Read one. At first lines named no schema."""
-        return super().from_data(_named(cls, document))
-
 
 @dataclass(frozen=True)
 class AuditLog(Message):
@@ -546,7 +555,7 @@ class AuditLog(Message):
 
     lines: tuple[AuditLine, ...]
     torn: int
-    """Lines that a power cut, somebody's editor or a newer version left, which cannot be read."""
+    """Lines that a power cut or somebody's editor left, which cannot be read."""
 
 
 @dataclass(frozen=True)

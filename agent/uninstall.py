@@ -14,6 +14,7 @@ from pathlib import Path
 
 from agent.clear import refuse_mounts, remove
 from agent.lock import BEFORE, take
+from agent.message import MessageError
 from agent.ours import Ours
 from agent.protocol import Remains, UninstallOrder
 from agent.uninstall_system import (
@@ -98,10 +99,16 @@ def leave(ours: Ours, order: UninstallOrder) -> Remains:
 
 def main(argument: "str | None" = None) -> None:
     order = UninstallOrder.from_json(argument or sys.argv[1])
-    ours = Ours(Path(order.root), order.user, keeps_models=order.keep_models)
     try:
+        ours = Ours(Path(order.root), order.user, keeps_models=order.keep_models)
         if order.do != "leave":
             refuse_mounts(ours.all(), "`fab uninstall`")
         print({"look": look, "remove": remove_all, "leave": leave}[order.do](ours, order).to_json())
+    except MessageError as error:
+        sys.exit(
+            f"{order.root}/{BEFORE}: says what was there before us, and cannot be read: {error}. Nothing was removed. "
+            "Uninstall with a checkout as new as the one that deployed; or look yourself whether anything below "
+            f"{order.root} is somebody else's, and move that file away."
+        )
     except OSError as error:
-        sys.exit(f"{ours.root}: cannot be removed: {error}. Correct that, and run `fab uninstall` again.")
+        sys.exit(f"{order.root}: cannot be removed: {error}. Correct that, and run `fab uninstall` again.")

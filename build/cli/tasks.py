@@ -103,7 +103,7 @@ def _status(facts: Facts) -> Status:
         confirmed=facts.confirmed,
         models=output.status_rows(facts),
         troubles=facts.troubles,
-        unread=facts.unread,
+        unread={name: each.why for name, each in facts.unread.items()},
     )
 
 

@@ -153,6 +153,8 @@ def switch_to(host: Host, name: str) -> Mapping[str, str]:
     """Make a release that the host has the current one, and wait until its models answer."""
     facts = gather(host.executor, probe_command(host.target, {}, []), name=host.target.name)
     description = facts.release(name)
+    if name in facts.unread:
+        raise DeployError(f"{facts.unread_problem(name)} Name another one.")
     if description is None:
         known = ", ".join(facts.releases) or "none at all"
         raise DeployError(f"{name}: no such release on {host.target.name}, got {known}. Name one of them.")
@@ -186,10 +188,11 @@ def prune(host: Host, before: Facts, desired: Desired) -> None:
     """Forget old releases, and the environments and checkpoints that only they used."""
     made = list(before.ordered) if desired.release in before.releases else [*before.ordered, desired.release]
     known = before.release(desired.release)
-    stale = stale_releases(made, keep=(desired.release, before.confirmed, known.follows if known else None))
-    used = {desired.build, *(release.build for name, release in before.releases.items() if name not in stale)}
-    # A release that cannot be read does not say which environment it runs on.
-    unused = stale_builds(before.builds, used) if before.unread.keys() <= set(stale) else []
+    served = known.follows if known else None
+    stale = stale_releases(made, keep=(desired.release, before.confirmed, served, *before.ageless))
+    used = {desired.build, *(before.build_of(name) for name in before.ordered if name not in stale)}
+    # A release that does not even tell which environment it runs on may run on any.
+    unused = [] if None in used else stale_builds(before.builds, used)
     for command in (
         *remove_commands(host.target, "releases", stale),
         *remove_commands(host.target, "answered", stale),

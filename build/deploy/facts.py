@@ -34,17 +34,17 @@ class Facts(ProbeResult):
     def ordered(self) -> tuple[str, ...]:
         """Names of the releases, oldest first, by the host's own count. Names begin with somebody's clock.
 
-        Releases from before there was a count, and those that are not understood, come first, by name.
+        Releases from before there was a count come first, by name, as do those that do not even tell their number.
         """
         return tuple(sorted((*self.releases, *self.unread), key=lambda name: (self._sequence(name), name)))
 
     @property
     def next_sequence(self) -> int:
         """The number of the release that is made next. The newest ones are never pruned, so none is given twice."""
-        return max(map(self._sequence, self.releases), default=0) + 1
+        return max(map(self._sequence, self.ordered), default=0) + 1
 
     def _sequence(self, name: str) -> int:
-        release = self.release(name)
+        release = self.release(name) or self.unread[name].outline
         return release.sequence if release else 0
 
     def release(self, name: str | None) -> ReleaseDescription | None:
@@ -54,11 +54,23 @@ class Facts(ProbeResult):
     @property
     def unread_sentences(self) -> tuple[str, ...]:
         """Name each release that is not understood, and why."""
-        return tuple(
-            f"release {name}: its release.json cannot be read, {why}. It is passed over; a checkout as new as the one "
-            "that made it reads it."
-            for name, why in self.unread.items()
-        )
+        return tuple(f"release {self.unread_problem(name)}" for name in self.unread)
+
+    def unread_problem(self, name: str) -> str:
+        """Say why a release is passed over, and who can read it."""
+        unread = self.unread[name]
+        step = "nobody can" if unread.is_damaged else "a checkout as new as the one that made it can"
+        return f"{name}: its release.json cannot be read: {unread.why}. It is passed over; {step}."
+
+    @property
+    def ageless(self) -> tuple[str, ...]:
+        """Releases that a newer checkout can read and that do not tell us how old they are: not ours to forget."""
+        return tuple(name for name, each in self.unread.items() if each.outline is None and not each.is_damaged)
+
+    def build_of(self, name: str) -> str | None:
+        """The engine environment that a release runs on; None where it does not even tell that."""
+        known = self.release(name) or self.unread[name].outline
+        return known.build if known else None
 
 
 def probe_command(target: Target, checkpoints: Mapping[str, str], listen: Sequence[str]) -> Command:

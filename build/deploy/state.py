@@ -35,12 +35,12 @@ def current_problem(target: Target, facts: Facts) -> str | None:
     if facts.no_links:
         what = "is no link to a release"
     elif facts.current is not None:
-        why = facts.unread.get(facts.current)
-        said = f"whose release.json cannot be read, {why}" if why else "which is not there or not legible"
+        unread = facts.unread.get(facts.current)
+        said = f"whose release.json cannot be read: {unread.why}" if unread else "which is not there"
         what = f"points to {facts.current}, {said}"
-    told = f"{', '.join(running)} running all the same" if running else "nothing running"
+    told = f"still running: {', '.join(running)}" if running else "nothing is running"
     return (
-        f"{target.name}: {target.current} {what}, got {told}. Run `fab build-and-deploy`, or `fab rollback` to return "
+        f"{target.name}: {target.current} {what}; {told}. Run `fab build-and-deploy`, or `fab rollback` to return "
         "to the release that served last."
     )
 

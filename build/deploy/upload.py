@@ -36,7 +36,7 @@ def stale_releases(ordered: Sequence[str], keep: Sequence[str | None]) -> list[s
     return [name for name in ordered[:-KEPT_RELEASES] if name not in keep]
 
 
-def stale_builds(builds: Iterable[str], used: Iterable[str]) -> list[str]:
+def stale_builds(builds: Iterable[str], used: Iterable[str | None]) -> list[str]:
     """Name the engine environments that no remaining release links to."""
     return sorted(set(builds) - set(used))
 

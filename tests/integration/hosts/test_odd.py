@@ -83,9 +83,7 @@ def test_what_serves_without_a_current_release_is_told_and_nothing_is_disturbed(
     for words in (("status",), ("restart", "alpha"), ("verify",)):
         refused = host.fab(*words)
         assert refused.status == 1, words
-        assert "got alpha, beta, gateway running all the same. Run `fab build-and-deploy`" in " ".join(
-            refused.said.split()
-        )
+        assert "still running: alpha, beta, gateway. Run `fab build-and-deploy`" in " ".join(refused.said.split())
     assert "launch: alpha: release" in host.succeed("logs", "alpha").stdout
     assert host.invocations() == before
     assert host.ask("alpha")[0] == 200

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import pytest
 
@@ -55,9 +55,9 @@ def test_what_may_be_left_out_has_its_default() -> None:
             "axion.cart/1 is understood here, got 'axion.cart/2'",
         ),
         ("[1]", "axion.cart/1 is understood here, got [1]"),
-        ('{"wheels": []}', "axion.cart/1 is understood here, got None"),
-        ("{", "axion.cart/1: no JSON, Expecting property name"),
-        ("[" * 100_000, "axion.cart/1: no JSON, "),
+        ('{"wheels": []}', "axion.cart/1 is understood here, and this names no schema"),
+        ("{", "axion.cart/1: no JSON: Expecting property name"),
+        ("[" * 100_000, "axion.cart/1: no JSON: "),
     ],
 )
 def test_another_document_is_not_understood(text: str, said: str) -> None:
@@ -81,6 +81,39 @@ def test_every_difference_is_named() -> None:
         "wheels[0].size_bytes is no whole number, got True; wheels[1] is no mapping, got 'round'; "
         "load is no hay or none, got 'straw'; factor is no number, got '2'; first is none of what it may be, got 5"
     )
+
+
+def deep(depth: int) -> Any:
+    value: Any = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("place", ["schema", "load", "wheels", "by_name", "first", "it"])
+def test_a_deep_document_is_told_in_a_few_words(place: str) -> None:
+    """Deeper than Python follows it to print it."""
+    document = deep(100_000) if place == "it" else {"schema": "axion.cart/1", "wheels": [], "by_name": {}}
+    if place != "it":
+        document[place] = deep(100_000)
+    with pytest.raises(MessageError, match=r"^axion\.cart/1") as refused:
+        Cart.from_data(document)
+    assert str(refused.value).endswith("got [[[[...]]]]")
+
+
+def test_names_that_nobody_can_print_are_told_on_one_line_and_not_all_of_many() -> None:
+    odd = {"a\nb": 1, "\ud800": 2, "": 3, "n" * 100: 4, **{f"x{number}": number for number in range(50)}}
+    with pytest.raises(MessageError) as refused:
+        Cart.from_data({"schema": "axion.cart/1", "wheels": [], "by_name": {}, **odd})
+    assert str(refused.value) == (
+        "axion.cart/1: '' is unknown; 'a\\nb' is unknown; '"
+        + "n" * 56
+        + "... is unknown; x0 is unknown; x1 is unknown; "
+        "x10 is unknown; x11 is unknown; x12 is unknown; 46 more"
+    )
+    with pytest.raises(MessageError) as refused:
+        Cart.from_data({"schema": "axion.cart/1", "wheels": [], "by_name": {"\ud800": 1}})
+    str(refused.value).encode()
 
 
 def test_a_release_from_before_schemas_had_names_is_read() -> None:

@@ -130,6 +130,40 @@ def test_in_folders_that_were_there_only_what_is_known_by_its_name_goes(tmp_path
     assert sorted(path.name for path in root.iterdir()) == [*there, "x"]
 
 
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (
+            '{"schema": "axion.before/2", "made": [], "there": {}}',
+            "axion.before/1 is understood here, got 'axion.before/2'",
+        ),
+        ('{"made": [], "there": {}, "mounts": []}', "axion.before/1: mounts is unknown"),
+        (
+            '{"made": [], "there": {"bui',
+            "axion.before/1: no JSON: Unterminated string starting at: line 1 column 24 (char 23)",
+        ),
+        ('{"made": [], "there": []}', "axion.before/1: there is no mapping, got []"),
+        ("", "axion.before/1: no JSON: Expecting value: line 1 column 1 (char 0)"),
+    ],
+    ids=["newer", "another field", "half", "another type", "empty"],
+)
+def test_where_what_was_there_before_cannot_be_told_nothing_goes(tmp_path: Path, text: str, why: str) -> None:
+    """To take it for no record would remove what others had in folders of our names."""
+    root = tmp_path / "data"
+    lay_out(root)
+    (root / ".before-axion.json").write_text(text)
+    before = everything(root)
+    for step in ("look", "remove", "leave"):
+        with pytest.raises(SystemExit) as caught:
+            program.main(order(root, step))
+        assert str(caught.value) == (
+            f"{root}/.before-axion.json: says what was there before us, and cannot be read: {why}. Nothing was "
+            "removed. Uninstall with a checkout as new as the one that deployed; or look yourself whether anything "
+            f"below {root} is somebody else's, and move that file away."
+        )
+    assert everything(root) == before
+
+
 @pytest.mark.parametrize("is_recorded", [True, False])
 @pytest.mark.parametrize(
     "link", ["answered", "builds", "logs", "models", "releases", "run", "state", "work", "models/alpha", ".content"]

@@ -74,7 +74,7 @@ def test_status_shows_what_runs_and_that_no_release_is_current(root: Path, syste
     found, problem = _look_for_status(host(root))
     assert what_runs(found) == ["alpha", "gateway"]
     assert problem is not None
-    assert ", got alpha, gateway running all the same. Run `fab build-and-deploy`, or `fab rollback` to " in problem
+    assert "; still running: alpha, gateway. Run `fab build-and-deploy`, or `fab rollback` to " in problem
 
 
 @pytest.mark.parametrize(
@@ -104,9 +104,12 @@ def test_what_is_left_is_named_with_its_process_where_that_is_known(tmp_path: Pa
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"current": None}, "/opt/axion/current is missing, got alpha, beta, gateway running all the same. "),
-        ({"current": "r9"}, "/opt/axion/current points to r9, which is not there or not legible, got alpha, beta, "),
-        ({"current": None, "no_links": ["current"]}, "/opt/axion/current is no link to a release, got alpha, beta, "),
+        ({"current": None}, "/opt/axion/current is missing; still running: alpha, beta, gateway. "),
+        ({"current": "r9"}, "/opt/axion/current points to r9, which is not there; still running: alpha, beta, "),
+        (
+            {"current": None, "no_links": ["current"]},
+            "/opt/axion/current is no link to a release; still running: alpha, ",
+        ),
         (
             {"current": "r9", "runner": None, "engines": {}, "served_addresses": []},
             "/opt/axion/current points to r9, ",

@@ -85,10 +85,17 @@ def test_where_nothing_is_current_what_served_last_is_returned_to() -> None:
 
 def test_the_first_release_has_number_one_and_a_description_that_is_no_description_has_none() -> None:
     assert empty_facts().next_sequence == 1
-    there = facts(
-        releases={}, unread={"20260101T000000-x": "no JSON", "20260201T000000-y": "sequence is no whole number"}
-    )
+    damaged = {"why": "no JSON", "outline": None, "is_damaged": True}
+    strange = {"why": "sequence is no whole number", "outline": None, "is_damaged": False}
+    there = facts(releases={}, unread={"20260101T000000-x": damaged, "20260201T000000-y": strange})
     assert there.next_sequence == 1
+
+
+def test_a_release_of_a_newer_checkout_keeps_its_place_and_its_number() -> None:
+    newer = {"why": "axion.release/2", "outline": {"sequence": 9, "build": "b9"}, "is_damaged": False}
+    there = facts(releases={"20260301T000000-x": replace(DESCRIPTION, sequence=8)}, unread={"20260101T000000-y": newer})
+    assert there.ordered == ("20260301T000000-x", "20260101T000000-y")
+    assert there.next_sequence == 10
 
 
 def test_pruning_forgets_what_was_made_first_and_not_what_has_the_earliest_name() -> None:

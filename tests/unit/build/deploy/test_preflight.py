@@ -154,7 +154,7 @@ def test_an_address_of_ours_is_ours_whatever_became_of_the_release_that_asked_fo
     emptied: dict[str, Any] = {
         "gateway": None,
         "releases": {},
-        "unread": {RELEASE: "no JSON"},
+        "unread": {RELEASE: {"why": "no JSON", "outline": None, "is_damaged": True}},
         "files": {},
         "runner": None,
     }

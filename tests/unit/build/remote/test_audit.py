@@ -81,6 +81,13 @@ def test_a_torn_end_is_skipped_and_the_next_line_is_whole(end: bytes, torn: int,
     assert path.read_bytes().startswith(WHOLE + end)
 
 
+def test_a_line_of_a_newer_version_is_shown_for_what_is_known_of_it(tmp_path: Path) -> None:
+    newer = WHOLE.replace(b"axion.audit/1", b"axion.audit/2").replace(b"{", b'{"ticket": 7, ', 1)
+    assert newer != WHOLE
+    audit_log(tmp_path, WHOLE + newer)
+    assert history(host_at(tmp_path)) == AuditLog(lines=(LINE, LINE), torn=0)
+
+
 def test_a_torn_beginning_hides_nothing_that_follows(tmp_path: Path) -> None:
     audit_log(tmp_path, b"\0" * 700 + WHOLE + WHOLE[:50] + b"\n" + WHOLE)
     assert history(host_at(tmp_path)) == AuditLog(lines=(LINE, LINE), torn=1)

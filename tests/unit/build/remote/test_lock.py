@@ -116,6 +116,28 @@ def test_unlock_names_the_holder_and_ends_it_only_when_told_to(tmp_path: Path) -
     ]
 
 
+@pytest.mark.parametrize(
+    ("said", "what"),
+    [
+        (
+            '{"schema": "axion.lock-holder/2", "who": "a@b", "what": "fab up", "since": "then", "pid": 1, "of": []}',
+            "fab up",
+        ),
+        ("", "something unknown"),
+        ('{"who": "a@b", "wh', "something unknown"),
+    ],
+    ids=["newer", "empty", "half"],
+)
+def test_unlock_ends_whoever_has_the_lock_whatever_its_file_says(tmp_path: Path, said: str, what: str) -> None:
+    host = host_at(tmp_path)
+    with another_task(tmp_path) as task:
+        (tmp_path / "state" / "deploy.lock").write_text(said)
+        held = unlock(host, is_really=True)
+        assert (held and held.what) == what
+        assert task.receive(10) == LockAnswer("unlocked").to_json()
+    assert (history(host).lines[-1].what, history(host).lines[-1].outcome) == ("fab unlock", f"ended {what}")
+
+
 def test_a_failure_is_logged_with_its_first_line_and_what_changed_nothing_is_not_logged(tmp_path: Path) -> None:
     host = host_at(tmp_path)
     with pytest.raises(DeployError), host_lock(host, "fab restart alpha"):
