@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from deployment.sentence import ended_once
+from deployment.errors import ended_once
 
 
 class DeployError(Exception):

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-from deployment.sentence import ended_once
+from deployment.errors import ended_once
 
 NINJA = re.compile(r"\[(\d+)/(\d+)\] ")
 

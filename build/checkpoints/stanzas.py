@@ -13,7 +13,7 @@ from deployment.checkpoint.kv_cache import sequence_bytes
 from deployment.checkpoint.lock import ModelLock, lock_path, write_lock
 from deployment.errors import ConfigError
 from deployment.models.load import parse_deployment
-from deployment.models.spec import Engine
+from deployment.models.step import step_tokens
 from deployment.quantities import GIB, MIB
 
 NAME_LENGTH = 31
@@ -41,17 +41,17 @@ def new_stanza(found: Found, *, cores: int, taken: Collection[str] = ()) -> Mapp
         **aliases,
         "weights": weights,
         "cores": cores,
-        "engine": engine_for(checkpoint),
+        "engine": engine_for(checkpoint, cores),
     }
 
 
-def engine_for(checkpoint: Checkpoint) -> Mapping[str, Any]:
+def engine_for(checkpoint: Checkpoint, cores: int) -> Mapping[str, Any]:
     """Choose arguments that vLLM starts with."""
     shape = checkpoint.shape
     tokens = min(CONTEXT, shape.max_position_embeddings)
     is_float32 = shape.dtype == "float32" and checkpoint.quantization is None
     dtype = "float32" if is_float32 else "bfloat16"
-    step = int(Engine.model_fields["max_num_batched_tokens"].default)
+    step = step_tokens(checkpoint, cores=cores, sequences=SEQUENCES)
     needed = SEQUENCES * sequence_bytes(shape.attention, dtype, tokens=tokens, step_tokens=step)
     unit, name = (GIB, "GiB") if needed > GIB else (MIB, "MiB")
     return {

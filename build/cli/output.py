@@ -14,8 +14,8 @@ from build.check import Check
 from build.deploy.facts import Facts
 from build.deploy.prepare import Prepared
 from build.progress import terminal
+from deployment.errors import ended_once
 from deployment.quantities import shown_bytes
-from deployment.sentence import ended_once
 
 # supervisord calls a process STARTING until it has lived for startsecs; whether it serves, the gateway knows.
 PROCESS_WORDS = {"STARTING": "running", "FATAL": "given up", "BACKOFF": "restarting"}

@@ -53,7 +53,7 @@ def estimate_memory(model: Served) -> MemoryEstimate:
     each = 0 if checkpoint.has_packed_head else 1 if model.kernels.lm_head else element
     head = shape.vocab_size * shape.hidden_size * each
     # One layer's live tensors for a full step, and fp32 logits with one working copy. Estimated.
-    step = engine.max_num_batched_tokens * (4 * shape.hidden_size + 3 * shape.intermediate_size) * element
+    step = model.step_tokens * (4 * shape.hidden_size + 3 * shape.intermediate_size) * element
     logits = engine.max_num_seqs * shape.vocab_size * 4 * 2
     return MemoryEstimate(
         weights=checkpoint.tensors.loaded_bytes(element, is_online_int4=is_online_int4),

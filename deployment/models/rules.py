@@ -15,6 +15,7 @@ from deployment.document import Document, Path
 from deployment.models.option_rules import option_findings
 from deployment.models.reserved import MEANT_BY_CLIENTS, why_reserved
 from deployment.models.spec import SIZE_ADAPTER, Engine
+from deployment.models.step import step_tokens
 from deployment.problems import joined, shown
 from deployment.quantities import shown_bytes
 
@@ -83,7 +84,7 @@ def _model(model: Mapping[str, Any], checkpoint: Checkpoint | None) -> Iterator[
     yield from option_findings(model, checkpoint)
     if checkpoint is not None:
         yield from _precision(checkpoint, engine)
-        yield from _context(checkpoint.shape, engine)
+        yield from _context(checkpoint, model)
         yield from _pictures(checkpoint.shape, engine)
 
 
@@ -99,8 +100,8 @@ def _source(weights: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _step(engine: Mapping[str, Any]) -> Iterator[Finding]:
-    tokens, sequences = _int_or_default(engine, "max_num_batched_tokens"), _int_or_default(engine, "max_num_seqs")
-    if 0 < tokens < sequences:
+    tokens, sequences = _int(engine, "max_num_batched_tokens"), _int_or_default(engine, "max_num_seqs")
+    if tokens and tokens < sequences:
         what = f"less than max_num_seqs {sequences}, got {tokens}. A step decodes one token of each: raise it."
         yield ("engine", "max_num_batched_tokens"), what
     longest, threshold = _int(engine, "max_model_len"), _int(engine, "long_prefill_token_threshold")
@@ -130,7 +131,8 @@ def _pictures(shape: Shape, engine: Mapping[str, Any]) -> Iterator[Finding]:
         yield ("engine", "limit_mm_per_prompt"), what
 
 
-def _context(shape: Shape, engine: Mapping[str, Any]) -> Iterator[Finding]:
+def _context(checkpoint: Checkpoint, model: Mapping[str, Any]) -> Iterator[Finding]:
+    shape, engine = checkpoint.shape, _mapping(model, "engine")
     tokens, longest = _int(engine, "max_model_len"), shape.max_position_embeddings
     if tokens is None:
         return
@@ -139,7 +141,9 @@ def _context(shape: Shape, engine: Mapping[str, Any]) -> Iterator[Finding]:
         yield ("engine", "max_model_len"), what
         return
     dtype = engine.get("dtype", Engine.model_fields["dtype"].default)
-    step = _int_or_default(engine, "max_num_batched_tokens")
+    step = _int(engine, "max_num_batched_tokens") or step_tokens(
+        checkpoint, cores=_int(model, "cores") or 1, sequences=_int_or_default(engine, "max_num_seqs")
+    )
     try:
         given = SIZE_ADAPTER.validate_python(engine.get("kv_cache_memory_bytes"))
     except ValidationError:

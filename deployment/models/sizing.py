@@ -65,7 +65,7 @@ class EnginePlan:
             self.model.checkpoint.shape.attention,
             engine.dtype,
             tokens=engine.max_model_len,
-            step_tokens=engine.max_num_batched_tokens,
+            step_tokens=self.model.step_tokens,
             kv_bytes=int(engine.kv_cache_memory_bytes),
         )
 

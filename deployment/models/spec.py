@@ -16,6 +16,7 @@ from deployment.models.engine_options import (
     Speculation,
     ToolCallParser,
 )
+from deployment.models.step import step_tokens
 from deployment.quantities import MAX_WAIT_S
 
 
@@ -107,11 +108,13 @@ class Engine(Frozen):
     """How many requests the engine works on at the same time. Further ones wait in its queue. More give more tokens a
     second in total, and fewer to each request.
     """
-    max_num_batched_tokens: Count = Field(
-        2048, description="tokens in one step; on a CPU a step of 16k blocks every decode for seconds"
+    max_num_batched_tokens: Count | None = Field(
+        None, description="tokens in one step, 128 to 2048 (default: what the cores compute in about 250 ms)"
     )
-    """How many tokens one step may process. Larger: long prompts are read faster (prefill). Smaller: running answers
-    pause less (decode). At least `max_num_seqs`.
+    """How many tokens one step may process. Larger: long prompts are read a little faster (prefill). Smaller: running
+    answers pause less while somebody's long prompt is read. At least `max_num_seqs`. Left out: as many as the model's
+    cores compute in a quarter of a second, but no fewer than 128, and no fewer than 512 for a model that takes
+    pictures.
     """
     kv_cache_memory_bytes: Size = Field(description=SIZE)
     """Memory for the KV cache of running requests. It decides how many long requests fit at once; `fab plan` says how
@@ -319,6 +322,14 @@ class Served(Model):
     """What its weights are, from models.lock.json."""
     template: str | None = None
     """The text of its chat template, where models.yaml names one."""
+
+    @property
+    def step_tokens(self) -> int:
+        """The most tokens of one step of its engine."""
+        engine = self.engine
+        return engine.max_num_batched_tokens or step_tokens(
+            self.checkpoint, cores=self.cores, sequences=engine.max_num_seqs
+        )
 
     @property
     def parsers(self) -> Family:

@@ -33,7 +33,7 @@ def engine_arguments(
         "quantization": engine.quantization or (checkpoint.quantization and checkpoint.quantization.argument),
         "max-model-len": engine.max_model_len,
         "max-num-seqs": engine.max_num_seqs,
-        "max-num-batched-tokens": engine.max_num_batched_tokens,
+        "max-num-batched-tokens": model.step_tokens,
         "kv-cache-memory-bytes": int(engine.kv_cache_memory_bytes),
         "long-prefill-token-threshold": engine.long_prefill_token_threshold,
         # vLLM 0.32 drops `enable-prefix-caching: false` without a word and keeps the default, true.

@@ -149,7 +149,7 @@ def test_production_engines_start_with_what_models_yaml_says(parsed: Parsed, nam
         "quantization": quantization,
         "max_model_len": context,
         "max_num_seqs": sequences,
-        "max_num_batched_tokens": 2048,
+        "max_num_batched_tokens": 512 if name == "gemma3_multimodal" else 128,
         "kv_cache_memory_bytes": cache,
         "enforce_eager": False,
         "generation_config": "auto",

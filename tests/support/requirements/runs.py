@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from deployment.sentence import ended_once
+from deployment.errors import ended_once
 from tests.support.requirements import apt, needs
 from tests.support.requirements.tools import GCLOUD, PULUMI, REPOSITORY, Tool, ToolError, bring, require
 

@@ -74,8 +74,8 @@ def test_too_few_cores_are_refused_with_every_term_and_the_difference() -> None:
 
 def test_too_little_memory_is_refused_with_every_term_of_every_engine() -> None:
     text = refusal(HostFacts(name="small", cores=32, memory_bytes=64 * GIB))
-    assert text.startswith("models: small has 64.0 GiB of memory, got 74.3 GiB (host.reserved_memory 6.0 GiB")
-    assert "Free 10.3 GiB: lower kv_cache_memory_bytes (largest: gemma3_multimodal)" in text
+    assert text.startswith("models: small has 64.0 GiB of memory, got 73.5 GiB (host.reserved_memory 6.0 GiB")
+    assert "Free 9.5 GiB: lower kv_cache_memory_bytes (largest: gemma3_multimodal)" in text
     for name in PRODUCTION.models:
         assert f"\n    {name} " in text
     assert "weights 18.3 GiB, packed copy of the output head 2.6 GiB, KV cache 12.0 GiB" in text

@@ -5,8 +5,7 @@ import pytest
 from build.errors import ConnectionLostError, DeployError
 from build.remote.command import Result
 from build.remote.jobs import StepFailedError
-from deployment.errors import ConfigError
-from deployment.sentence import ended_once
+from deployment.errors import ConfigError, ended_once
 
 ENDS = {
     "no end": "no end",
