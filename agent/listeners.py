@@ -20,7 +20,7 @@ def refusal(address: str) -> str | None:
         attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             attempt.bind((host, int(port)))
-        except (OSError, ValueError, OverflowError) as error:
+        except (OSError, TypeError, ValueError, OverflowError) as error:
             return errno.errorcode.get(getattr(error, "errno", None) or 0, str(error))
     return None
 
