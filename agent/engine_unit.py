@@ -79,7 +79,11 @@ class EngineUnit:
             raise LaunchError(f"{digests}: no units.{name} in it. Deploy the release again.")
         inherited = {key: value for key, value in os.environ.items() if not key.startswith(NOT_FOR_ENGINES)}
         inherited["PATH"] = f"{venv / 'bin'}:{inherited.get('PATH', os.defpath)}"
-        own = parse_environment(settings.read_text(), settings)
+        try:
+            own = parse_environment(settings.read_text(encoding="utf-8"), settings)
+        except UnicodeDecodeError as error:
+            odd = error.object[error.start : error.end]
+            raise LaunchError(f"{settings}: no UTF-8, got {odd!r} in it. Deploy the release again.") from None
         environment = inherited | own | {process_tree.MARKER: f"{root}:{name}"}
         return cls(
             name=name,

@@ -71,3 +71,10 @@ def test_a_release_that_does_not_name_the_engine_is_refused(tmp_path: Path, said
     (release / "release.json").write_bytes(said if isinstance(said, bytes) else said.encode())
     with pytest.raises(LaunchError, match=r"release\.json: no units\.tiny in it\. Deploy the release again\."):
         EngineUnit.read(root=tmp_path, release=release, name="tiny")
+
+
+def test_an_environment_that_is_no_text_is_refused_by_its_name(tmp_path: Path) -> None:
+    release = add_release(tmp_path, "r1", {"tiny": ""})
+    (release / "engines" / "tiny.env").write_bytes(b"A=\xff\n")
+    with pytest.raises(LaunchError, match=r"tiny\.env: no UTF-8, got b'\\xff' in it\. Deploy the release again\."):
+        EngineUnit.read(root=tmp_path, release=release, name="tiny")

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from agent.gateway import ask
-from agent.listeners import addresses_of
+from agent.listeners import addresses_of, holder
 from agent.processes import configured, served_addresses
 from agent.protocol import GatewayState, ModelState, Process, ReleaseDescription
 from agent.units import troubles
@@ -218,6 +218,21 @@ def test_addresses_are_free_until_somebody_listens(tmp_path: Path) -> None:
         taken = f"127.0.0.1:{server.getsockname()[1]}"
         assert probe(tmp_path, listen=(taken, "127.0.0.1:0")).refused_addresses == {taken: "EADDRINUSE"}
     assert probe(tmp_path, listen=(taken,)).refused_addresses == {}
+
+
+def test_a_program_that_has_an_address_may_have_any_name() -> None:
+    code = (
+        "import ctypes, socket, sys\n"
+        "server = socket.create_server(('127.0.0.1', 0))\n"
+        "ctypes.CDLL(None).prctl(15, b'caf\\xe9', 0, 0, 0)\n"
+        "print(server.getsockname()[1], flush=True)\nsys.stdin.read()"
+    )
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-I", "-c", code], stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdout is not None
+        port = process.stdout.readline().strip()
+        assert holder(f"127.0.0.1:{port}") == f"caf\ufffd (pid {process.pid})"
+        process.communicate()
 
 
 def test_an_address_of_another_host_is_not_in_use(tmp_path: Path) -> None:
