@@ -73,6 +73,25 @@ def test_a_process_restarts_if_and_only_if_something_changed_that_it_reads_once(
     assert restarted(changed) == expected
 
 
+@pytest.mark.parametrize(
+    ("unit", "expected"),
+    [
+        ("vllm@.service", {"alpha", "beta"}),
+        ("vllm@alpha.service.d/50-resources.conf", {"alpha"}),
+        ("vllm@alpha.service.d/20-order.conf", set()),  # it counts from the next start
+        ("gateway.service", {"gateway"}),
+        ("gateway.socket", {"gateway"}),
+        ("gateway-keys.service", {"gateway"}),
+        ("gateway-restart.service", set()),  # it starts no process of ours
+        ("axion.target", set()),
+        ("axion.slice", set()),
+    ],
+)
+def test_under_systemd_what_starts_a_process_counts_for_it(unit: str, expected: set[str]) -> None:
+    before, after = (release({f"systemd/{unit}": f"[Service]\nNice={number}\n"}) for number in (1, 2))
+    assert {name for name in after.units if after.units[name] != before.units[name]} == expected
+
+
 def test_a_changed_alias_is_a_reload_of_the_gateway() -> None:
     changed = release(gateway(models=[{"name": "alpha", "aliases": ["first"]}]))
     assert changed.gateway_config_digest != BASE.gateway_config_digest
