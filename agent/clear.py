@@ -10,6 +10,7 @@ from pathlib import Path
 from agent.protocol import ClearOrder
 from agent.weights import MANIFEST
 
+MOUNTS = Path("/proc/self/mountinfo")
 SEALS = ("release.json", "manifest.json", "config.json")
 
 
@@ -26,7 +27,7 @@ def refuse_mounts(paths: Iterable[Path], task: str) -> None:
 def mounts() -> list[str]:
     """Where something is mounted: proc(5), mountinfo, whose names have blanks in octal."""
     try:
-        lines = Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines()
+        lines = MOUNTS.read_text(errors="surrogateescape").rstrip("\n").split("\n")
     except OSError:
         return []
     return [re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), line.split(" ")[4]) for line in lines]
@@ -38,7 +39,7 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
         return
     for seal in SEALS:
-        (path / seal).unlink(missing_ok=True)
+        remove(path / seal)
     for each in path.iterdir():
         if each.name != MANIFEST:  # by which the rest of a checkpoint is known as a download, to the end
             remove(each)

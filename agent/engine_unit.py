@@ -2,7 +2,6 @@
 
 import errno
 import fcntl
-import json
 import os
 import re
 import stat
@@ -15,7 +14,7 @@ from typing import Self
 
 from agent import process_tree
 from agent.leftovers import boot_id, log, read_record
-from agent.running import EngineRecord
+from agent.running import EngineRecord, ReleaseUnits
 
 STOP_TIMEOUT_S = 60.0
 LOAD_TIMEOUT_S = 1800.0
@@ -75,19 +74,22 @@ class EngineUnit:
         needed = (settings, settings.with_suffix(".yaml"), digests, venv / "bin" / "vllm")
         if missing := [str(path) for path in needed if not path.is_file()]:
             raise LaunchError(f"{release}: incomplete release, no {', '.join(missing)}. Deploy it again.")
-        try:
-            digest = json.loads(digests.read_text())["units"][name]
-        except (ValueError, KeyError, TypeError):
-            raise LaunchError(f"{digests}: no units.{name} in it. Deploy the release again.") from None
+        described = ReleaseUnits.of_file(digests)
+        if described is None or name not in described.units:
+            raise LaunchError(f"{digests}: no units.{name} in it. Deploy the release again.")
         inherited = {key: value for key, value in os.environ.items() if not key.startswith(NOT_FOR_ENGINES)}
         inherited["PATH"] = f"{venv / 'bin'}:{inherited.get('PATH', os.defpath)}"
-        own = parse_environment(settings.read_text(), settings)
+        try:
+            own = parse_environment(settings.read_text(encoding="utf-8"), settings)
+        except UnicodeDecodeError as error:
+            odd = error.object[error.start : error.end]
+            raise LaunchError(f"{settings}: no UTF-8, got {odd!r} in it. Deploy the release again.") from None
         environment = inherited | own | {process_tree.MARKER: f"{root}:{name}"}
         return cls(
             name=name,
             root=root,
             release=release,
-            unit_digest=str(digest),
+            unit_digest=str(described.units[name]),
             environment=environment,
             stop_timeout_s=seconds(own, "AXION_STOP_TIMEOUT_S", STOP_TIMEOUT_S),
             load_timeout_s=seconds(own, "AXION_LOAD_TIMEOUT_S", LOAD_TIMEOUT_S),

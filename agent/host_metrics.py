@@ -6,6 +6,7 @@ minute on the system's Python: standard library only.
 
 import argparse
 import json
+import math
 import os
 import sys
 import time
@@ -26,10 +27,10 @@ def figures(root: Path, run: Path, meminfo: Path) -> dict[str, float]:
         space = os.statvfs(root)
         found["data_disk_used_ratio"] = round(1 - space.f_bavail / space.f_blocks, 4)
     try:
-        found["idle_minutes"] = float(json.loads((run / "idle.json").read_text(encoding="utf-8"))["idle_minutes"])
-    except (OSError, ValueError, KeyError):
+        idle_minutes = float(json.loads((run / "idle.json").read_text(encoding="utf-8"))["idle_minutes"])
+    except (OSError, ValueError, LookupError, TypeError, OverflowError, RecursionError):
         return found
-    return found
+    return found | ({"idle_minutes": idle_minutes} if math.isfinite(idle_minutes) else {})
 
 
 def memory_used(meminfo: str) -> float:

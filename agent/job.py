@@ -199,7 +199,7 @@ def follow(order: JobOrder) -> None:
             is_alive, looked = still_running(order.unit, looked)
             result = result_of(directory)
             while (line := log.readline()).endswith(b"\n"):
-                print(line.decode("ascii"), end="")
+                print(line.decode("ascii", "replace").replace("\ufffd", "?"), end="")
             log.seek(-len(line), os.SEEK_CUR)
             if result is not None and result.key == order.key:
                 print(JobEvent(JobEnded(result.results)).to_json(), flush=True)

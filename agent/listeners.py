@@ -20,7 +20,7 @@ def refusal(address: str) -> str | None:
         attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             attempt.bind((host, int(port)))
-        except (OSError, ValueError, OverflowError) as error:
+        except (OSError, TypeError, ValueError, OverflowError) as error:
             return errno.errorcode.get(getattr(error, "errno", None) or 0, str(error))
     return None
 
@@ -80,6 +80,6 @@ def opened_as(link: Path) -> str:
 
 def name_of(pid: int) -> str:
     try:
-        return Path(f"/proc/{pid}/comm").read_text().strip()
+        return Path(f"/proc/{pid}/comm").read_text(errors="replace").strip()
     except OSError:
         return "a program"

@@ -6,7 +6,6 @@ than that record, ours is what is known by its name. A link is somebody's who wa
 looked for behind it, for what is there may be another checkout's.
 """
 
-import json
 import os
 import pwd
 import re
@@ -16,6 +15,7 @@ from pathlib import Path
 from agent.content import downloaded
 from agent.lock import BEFORE, FOLDERS
 from agent.protocol import Before
+from agent.running import ReleaseUnits
 
 LINKS = ("current", "confirmed", ".current.new", ".confirmed.new")
 RELEASE = re.compile(r"\d[\w-]*-[0-9a-f]{8}")
@@ -29,10 +29,8 @@ RUNNER = ("supervisord", "supervisor", "gateway")
 
 def units_of(release: Path) -> "list[str]":
     """Which units a release has, whatever version of ours rendered it, and however much of it is left."""
-    try:
-        return list(json.loads(release.read_text())["units"])
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
-        return []
+    read = ReleaseUnits.of_file(release)
+    return list(read.units) if read else []
 
 
 def before_of(root: Path) -> "Before | None":
@@ -115,7 +113,8 @@ class Ours:
 
     def made_roots(self) -> "list[Path]":
         """The root and those above it that we made, innermost first."""
-        return [Path(path) for path in self.before.made] if self.before else []
+        made = self.before.made if self.before else ()
+        return [path for path in (self.root, *self.root.parents) if str(path) in made]
 
     def _of(self, name: str) -> Iterator[Path]:
         folder = self.root / name

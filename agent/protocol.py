@@ -1056,7 +1056,7 @@ class Built(Message):
 
     @classmethod
     def from_data(cls, document: object) -> Self:
-        """Read one, or the file itself, which names no schema and has the facts beside the rest."""
+        """Read one. At first the file named no schema, and had the facts beside the rest."""
         if isinstance(document, dict) and "schema" not in document:
             known = {"commits": {}, "wheels": {}} | {key: document[key] for key in _BUILT if key in document}
             facts = {key: value for key, value in document.items() if key not in _BUILT}

@@ -1,13 +1,12 @@
 """Write down in built.json what a build was made from: the commits that were checked out and the wheels it gave."""
 
 import hashlib
-import json
 import subprocess
 import sys
 from pathlib import Path
 
 from agent.durable import replace_file, settle
-from agent.protocol import RecordOrder
+from agent.protocol import Built, RecordOrder
 
 
 def head(repository: Path) -> str:
@@ -21,10 +20,8 @@ def main() -> None:
     order = RecordOrder.from_json(sys.argv[1])
     build = Path(order.directory)
     wheels = sorted((build / "wheels").glob("*.whl"))
-    told = {
-        **order.facts,
-        "commits": {name: head(build / "src" / name) for name in order.repositories},
-        "wheels": {wheel.name: hashlib.sha256(wheel.read_bytes()).hexdigest() for wheel in wheels},
-    }
+    commits = {name: head(build / "src" / name) for name in order.repositories}
+    sums = {wheel.name: hashlib.sha256(wheel.read_bytes()).hexdigest() for wheel in wheels}
+    built = Built.from_data({**order.facts, "commits": commits, "wheels": sums})
     settle(build)  # what it tells of is on the disk before it is
-    replace_file(build / "built.json", json.dumps(told, indent=1, sort_keys=True) + "\n", mode=0o644)
+    replace_file(build / "built.json", built.to_json(indent=1) + "\n", mode=0o644)

@@ -9,6 +9,14 @@ from agent.message import Excerpt
 # Processes of other releases write them too: what a reader does not know of one is passed over.
 
 
+@dataclass(frozen=True)
+class ReleaseUnits(Excerpt):
+    """release.json of any version of ours, as far as it names what the release runs."""
+
+    units: Mapping[str, Any]
+    """A digest of each engine, and of the gateway."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class EngineRecord(Excerpt):
     """<root>/run/<engine>.json: what a launcher runs, and how the processes of its engine are recognised."""

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -217,7 +218,10 @@ def installed_packages() -> "list[str]":
     """Those that a deployment asked apt for and that are still there, by apt's own log."""
     found: set[str] = set()
     for path in sorted(APT_LOG.glob("history.log*")):
-        text = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        try:
+            text = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        except (OSError, EOFError, zlib.error):
+            continue  # a log that cannot be read tells of none
         for line in re.findall(r"^Commandline: (.*)$", text.decode(errors="replace"), re.MULTILINE):
             found |= set(line.partition(OUR_APT)[2].split())
     return sorted(name for name in found if is_installed(name))

@@ -4,7 +4,6 @@ Reads only; what systemd is shown is a copy.
 """
 
 import hashlib
-import json
 import os
 import shutil
 import subprocess
@@ -13,7 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from agent.protocol import ValidateAnswer, ValidateOrder
+from agent.protocol import ReleaseDescription, ValidateAnswer, ValidateOrder
 
 TIMEOUT_S = 300
 
@@ -33,10 +32,9 @@ def gateway_problems(release: Path) -> Iterator[str]:
         yield f"gateway.json: the gateway does not accept it: {said[-1].removeprefix('gateway.json: ')}"
 
 
-def file_problems(release: Path) -> Iterator[str]:
+def file_problems(release: Path, described: ReleaseDescription) -> Iterator[str]:
     """A release that was put there whole may have lost something since."""
-    files = json.loads((release / "release.json").read_text()).get("files", {})
-    for path, digest in files.items():
+    for path, digest in described.files.items():
         try:
             if hashlib.sha256((release / path).read_bytes()).hexdigest() != digest:
                 yield f"{path}: not as it was put there, got other content"
@@ -44,12 +42,12 @@ def file_problems(release: Path) -> Iterator[str]:
             yield f"{path}: not as it was put there: {error.strerror}"
 
 
-def unit_problems(release: Path) -> Iterator[str]:
+def unit_problems(release: Path, described: ReleaseDescription) -> Iterator[str]:
     """Have systemd read the units as they will be, but with the programs of this release."""
     source, analyze = release / "systemd", shutil.which("systemd-analyze")
     if not source.is_dir() or analyze is None:
         return
-    current, engines = f"{release.parents[1]}/current", json.loads((release / "release.json").read_text())["units"]
+    current = f"{release.parents[1]}/current"
     with tempfile.TemporaryDirectory() as scratch:
         units = Path(scratch)
         for path in source.rglob("*"):
@@ -58,7 +56,7 @@ def unit_problems(release: Path) -> Iterator[str]:
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 copy.write_text(path.read_text().replace(current, str(release)))
         names = [path.name for path in units.iterdir() if path.is_file() and "@" not in path.name]
-        names += [f"vllm@{name}.service" for name in engines if name != "gateway"]
+        names += [f"vllm@{name}.service" for name in described.engines]
         # The colon keeps the host's own units in the search path.
         words = (analyze, "verify", "--man=no", "--recursive-errors=no", *sorted(names))
         done = run(*words, SYSTEMD_UNIT_PATH=f"{units}:", SYSTEMD_LOG_LEVEL="warning")
@@ -75,9 +73,10 @@ def main() -> None:
     problems: list[str] = []
     broken: list[str] = []
     try:
-        broken += file_problems(release)
+        described = ReleaseDescription.from_json((release / "release.json").read_bytes())
+        broken += file_problems(release, described)
         if not broken:
-            problems += [*gateway_problems(release), *unit_problems(release)]
-    except (OSError, ValueError, LookupError, subprocess.SubprocessError) as error:
+            problems += [*gateway_problems(release), *unit_problems(release, described)]
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
         broken.append(f"release: cannot be looked at: {error}")
     print(ValidateAnswer(tuple(problems), tuple(broken)).to_json())

@@ -6,7 +6,6 @@ An engine counts only when its launcher says that it runs the digest asked for, 
 restart the old one still answers. Processes that the order calls ended do not count, whatever they say.
 """
 
-import http.client
 import sys
 import time
 from collections.abc import Mapping
@@ -18,7 +17,7 @@ from agent.clock import Clock
 from agent.message import Message
 from agent.processes import runner_state
 from agent.protocol import ReadyEvent, ReadyOrder, ReadyOutcome, RunnerKind, RunningEngine, State
-from agent.unix_http import UnixConnection, call
+from agent.unix_http import TcpConnection, UnixConnection, call
 
 POLL_S = 0.5
 ANSWER_TIMEOUT_S = 300
@@ -30,7 +29,7 @@ def first_key(file: str | None) -> str | None:
     """A key that the gateway takes; None where it asks for none, or has none yet."""
     try:
         return next(line.strip() for line in Path(file).read_text().splitlines() if line.strip()) if file else None
-    except (OSError, StopIteration):
+    except (OSError, ValueError, StopIteration):
         return None
 
 
@@ -113,7 +112,7 @@ class Engine:
 
     def ask(self) -> None:
         status, body = call(
-            http.client.HTTPConnection(self.order.gateway, timeout=ANSWER_TIMEOUT_S),
+            TcpConnection(self.order.gateway, ANSWER_TIMEOUT_S),
             "POST",
             "/v1/chat/completions",
             {**QUESTION, "model": self.name},

@@ -20,6 +20,7 @@ from axion_policy.resource import (
     Config,
     Finding,
     Resource,
+    is_given,
     rule,
     shown,
 )
@@ -67,16 +68,19 @@ def labels(resource: Resource, _config: Config) -> Iterator[str]:
 def _is_made_elsewhere(resource: Resource, path: tuple[str, ...]) -> bool:
     """A boot disk that the instance only attaches has labels of its own, and a policy need be no schedule."""
     if path[0] == "bootDisk":
-        return resource.at("bootDisk", "source") is not None
+        return is_given(resource.at("bootDisk", "source"))
     return path[0] == "snapshotSchedulePolicy" and resource.at(path[0]) is None
 
 
 @rule(STACK_RULES, "snapshot-schedule", "Every data disk has a snapshot schedule.")
 def snapshots(resources: Sequence[Resource]) -> Iterator[Finding]:
-    """A data disk without a schedule is one mistake away from a day of downloads; one made from an image is none."""
+    """A data disk without a schedule is one mistake away from a day of downloads; one made from an image is none.
+
+    While a preview does not know the image, nobody can tell: such a disk is judged by `pulumi up`.
+    """
     attachments = [each for each in resources if each.type == POLICY_ATTACHMENT]
     schedules = [each for each in resources if each.type == RESOURCE_POLICY and each.at("snapshotSchedulePolicy")]
-    for disk in (each for each in resources if each.type == DISK and each.at("image") is None):
+    for disk in (each for each in resources if each.type == DISK and not is_given(each.at("image"))):
         mine = [each for each in attachments if _refers(each, "disk", disk)]
         if not any(_refers(attachment, "name", schedule) for attachment in mine for schedule in schedules):
             got = "a policy without snapshotSchedulePolicy" if mine else "no attached policy"

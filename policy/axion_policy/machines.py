@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from axion_policy.resource import DISK, INSTANCE, RULES, UNKNOWN, Config, Resource, rule, shown
+from axion_policy.resource import DISK, INSTANCE, RULES, UNKNOWN, Config, Resource, is_given, rule, shown
 
 AXION_SERIES = ("c4a-", "n4a-")
 METAL_SUFFIX = "-metal"
@@ -22,7 +22,8 @@ ALLOWED = {
 def public_ip(instance: Resource, config: Config) -> Iterator[str]:
     """Nobody reaches a host from the internet unless a reviewer has put its name on the list."""
     name = instance.at("name") or instance.name
-    if name in (config.get("allow") or ()):
+    allowed = config.get("allow") or ()
+    if name in allowed or (name is UNKNOWN and allowed):
         return
     interfaces = instance.at("networkInterfaces")
     for index in range(len(interfaces) if isinstance(interfaces, list | tuple) else 0):
@@ -46,7 +47,7 @@ def hyperdisk(resource: Resource, _config: Config) -> Iterator[str]:
     series = _series(resource)
     found = resource.at("bootDisk", "initializeParams", "type")
     # A boot disk that already exists brings its own type.
-    if series is None or found is UNKNOWN or resource.at("bootDisk", "source") is not None:
+    if series is None or found is UNKNOWN or is_given(resource.at("bootDisk", "source")):
         return
     allowed = tuple(f"hyperdisk-{kind}" for kind in HYPERDISKS[series])
     if _last(found) not in allowed:

@@ -98,6 +98,11 @@ def rule(
     return entered
 
 
+def is_given(value: Any) -> bool:
+    """Whether there is a value, or may be one that is not known yet. Providers write down an empty text for none."""
+    return value is UNKNOWN or value not in (None, "")
+
+
 def shown(value: Any, nothing: str = "nothing") -> str:
     """A value for a message."""
     if value is None or value == "":

@@ -1,8 +1,10 @@
 """What the launcher reads from a release, and what it refuses."""
 
 import dataclasses
+import json
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,3 +56,25 @@ def test_only_a_socket_is_removed_as_stale(tmp_path: Path) -> None:
     other.socket.write_text("a file")
     other.remove_socket()
     assert other.socket.read_text() == "a file"
+
+
+@pytest.mark.parametrize("rest", [{}, {"schema": "axion.release/9", "units": {"tiny": "u", "more": [1]}, "files": 7}])
+def test_an_engine_starts_whatever_else_its_release_says(tmp_path: Path, rest: dict[str, Any]) -> None:
+    release = add_release(tmp_path, "r1", {"tiny": ""})
+    (release / "release.json").write_text(json.dumps({"units": {"tiny": "u"}, **rest}))
+    assert EngineUnit.read(root=tmp_path, release=release, name="tiny").unit_digest == "u"
+
+
+@pytest.mark.parametrize("said", ["", "[" * 100_000, "7", '{"units": []}', '{"units": {"other": "u"}}', b"\xff"])
+def test_a_release_that_does_not_name_the_engine_is_refused(tmp_path: Path, said: str | bytes) -> None:
+    release = add_release(tmp_path, "r1", {"tiny": ""})
+    (release / "release.json").write_bytes(said if isinstance(said, bytes) else said.encode())
+    with pytest.raises(LaunchError, match=r"release\.json: no units\.tiny in it\. Deploy the release again\."):
+        EngineUnit.read(root=tmp_path, release=release, name="tiny")
+
+
+def test_an_environment_that_is_no_text_is_refused_by_its_name(tmp_path: Path) -> None:
+    release = add_release(tmp_path, "r1", {"tiny": ""})
+    (release / "engines" / "tiny.env").write_bytes(b"A=\xff\n")
+    with pytest.raises(LaunchError, match=r"tiny\.env: no UTF-8, got b'\\xff' in it\. Deploy the release again\."):
+        EngineUnit.read(root=tmp_path, release=release, name="tiny")

@@ -241,3 +241,18 @@ def test_an_old_engine_that_finishes_its_requests_takes_no_time_of_the_new_one(
         host.health["alpha"] = 200
         outcome = Outcome(process)
     assert (outcome.status, outcome.problems) == (0, {})
+
+
+def test_a_gateway_at_what_is_no_address_does_not_answer(host: GateHost) -> None:
+    """A release's description may say anything."""
+    outcome = gate(host, gateway="a\0b:80000", timeout_s=0.3)
+    assert (outcome.status, outcome.stderr) == (1, "")
+    assert outcome.problems == {"gateway": "it does not serve the release's code and configuration after 0.3 s"}
+
+
+@pytest.mark.parametrize(("keys", "sent"), [(b"\xff\xfe\n", None), ("sk-\u20ac\n".encode(), "Bearer sk-\u20ac")])
+def test_a_key_that_is_no_ascii_is_sent_as_it_is_or_not_at_all(host: GateHost, keys: bytes, sent: str | None) -> None:
+    (host.root / "keys").write_bytes(keys)
+    outcome = gate(host, engines={"alpha": "u-alpha"}, keys=str(host.root / "keys"))
+    assert (outcome.status, outcome.stderr) == (0, "")
+    assert [given and given.encode("latin-1").decode() for given in host.authorizations] == [sent]

@@ -10,7 +10,7 @@ from threading import Thread
 
 import pytest
 
-from agent.host_metrics import memory_used, series
+from agent.host_metrics import figures, memory_used, series
 from agent.idle_stop import Look, Record, judge
 from tests.support.simulated_host import Host, simulated_host
 
@@ -127,6 +127,109 @@ def test_requests_are_counted_where_the_gateway_listens(host: Host) -> None:
         host.idle_stop()
         assert json.loads((host.root / "idle.json").read_text())["requests"] == 5
         server.shutdown()
+
+
+ODD = (
+    *("", "{", "[]", "7", "null", '{"used_s": []}', '{"used_s": "5"}', '{"used_s": NaN, "requests": 0}', "[" * 100_000),
+    *('{"used_s": 1e400, "requests": 0}', '{"used_s": 5, "requests": "0"}', '{"used_s": 5, "requests": [1]}', b"\xff"),
+)
+
+
+@pytest.mark.parametrize("record", ODD, ids=range(len(ODD)))
+def test_after_an_odd_record_it_counts_anew_and_says_so_once(host: Host, record: str | bytes) -> None:
+    host.metadata.values["instance/attributes/axion-idle-stop-minutes"] = "30"
+    (host.root / "idle.json").write_bytes(record if isinstance(record, bytes) else record.encode())
+    first, second = host.idle_stop(), host.idle_stop()
+    assert (first.returncode, first.stderr, second.returncode, second.stderr) == (0, "", 0, "")
+    assert (first.stdout, second.stdout) == (f"axion: {host.root}/idle.json cannot be read: counting anew\n", "")
+    assert host.commands == []
+    assert host.idle_minutes == pytest.approx(0, abs=0.2)
+
+
+def test_without_a_record_it_counts_from_the_boot_and_says_nothing(host: Host) -> None:
+    done = host.idle_stop()
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert host.idle_minutes == pytest.approx(time.clock_gettime(time.CLOCK_BOOTTIME) / 60, abs=0.2)
+
+
+def written(host: Host, config: str | bytes) -> Path:
+    (host.root / "current").mkdir(exist_ok=True)
+    file = host.root / "current" / "gateway.json"
+    file.write_bytes(config if isinstance(config, bytes) else config.encode())
+    return file
+
+
+ODD_CONFIGS = (
+    *("", "[]", "7", '{"listen": 7}', '{"listen": []}', '{"listen": [7]}', "[" * 100_000, b"\xff"),
+    *('{"listen": [{"host": 1, "port": 2}]}', '{"listen": [{"host": "127.0.0.1", "port": 1e30}]}'),
+    *('{"listen": [{"host": "a..b", "port": 1}]}', '{"listen": [{"host": "a\\u0000b", "port": 1}]}'),
+)
+
+
+@pytest.mark.parametrize("config", ODD_CONFIGS, ids=range(len(ODD_CONFIGS)))
+def test_an_odd_configuration_serves_nobody_and_is_told_once(host: Host, config: str | bytes) -> None:
+    """And the stop goes on: else a machine that nobody uses ran for ever."""
+    host.metadata.values["instance/attributes/axion-idle-stop-minutes"] = "30"
+    file = written(host, config)
+    host.was_used(20)
+    first, second = host.idle_stop(), host.idle_stop()
+    assert (first.returncode, first.stderr, second.returncode, second.stderr) == (0, "", 0, "")
+    assert first.stdout == f"axion: {file} cannot be read: the gateway's requests do not count\n"
+    assert second.stdout == ""
+    assert host.idle_minutes == pytest.approx(20, abs=0.2)
+    file.write_text('{"listen": [{"host": "127.0.0.1", "port": 1}]}')
+    assert host.idle_stop().stdout == ""
+    written(host, config)
+    assert host.idle_stop().stdout == first.stdout
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "",
+        "[]",
+        '{"models": []}',
+        '{"models": {"a": 7}}',
+        '{"models": {"a": {"requests_total": "1", "in_flight": 0}}}',
+        '{"models": {"a": {"requests_total": 1e400, "in_flight": 0}}}',
+    ],
+)
+def test_a_gateway_that_says_anything_is_one_whose_requests_do_not_count(host: Host, said: str) -> None:
+    class Gateway(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(said.encode())
+
+        def log_message(self, *_arguments: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Gateway) as server:
+        Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        port = server.server_address[1]
+        written(host, json.dumps({"listen": [{"host": "127.0.0.1", "port": port}]}))
+        host.was_used(20)
+        first, second = host.idle_stop(), host.idle_stop()
+        server.shutdown()
+    assert (first.returncode, first.stderr, second.stdout) == (0, "", "")
+    address = f"http://127.0.0.1:{port}/stats"
+    assert first.stdout == f"axion: {address} cannot be read: the gateway's requests do not count\n"
+    assert host.idle_minutes == pytest.approx(20, abs=0.2)
+
+
+@pytest.mark.parametrize("record", [*ODD, '{"idle_minutes": []}', '{"idle_minutes": NaN}'], ids=range(len(ODD) + 2))
+def test_an_odd_record_is_no_figure(tmp_path: Path, record: str | bytes) -> None:
+    (tmp_path / "idle.json").write_bytes(record if isinstance(record, bytes) else record.encode())
+    assert figures(tmp_path, tmp_path, Path("/proc/meminfo")).keys() == {"memory_used_ratio"}
+
+
+@pytest.mark.parametrize("token", ["[]", "7", '{"access_token": "a\\nb"}', "{}"])
+def test_a_token_that_is_none_shuts_the_machine_down(host: Host, token: str) -> None:
+    host.metadata.values["instance/attributes/axion-idle-stop-minutes"] = "30"
+    host.metadata.values["instance/service-accounts/default/token"] = token
+    host.was_used(31)
+    assert host.idle_stop().returncode == 0
+    assert host.commands == ["stop axion.target", "poweroff"]
 
 
 def test_figures_are_reported_under_the_names_that_the_alerts_ask_for(host: Host) -> None:

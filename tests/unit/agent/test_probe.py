@@ -17,9 +17,12 @@ from typing import Any
 
 import pytest
 
-from agent.listeners import addresses_of
-from agent.processes import served_addresses
+from agent.gateway import ask
+from agent.listeners import addresses_of, holder
+from agent.processes import configured, served_addresses
 from agent.protocol import GatewayState, ModelState, Process, ReleaseDescription
+from agent.units import troubles
+from agent.unix_http import TcpConnection, call
 from build.deploy.facts import Facts, gather, probe_command
 from build.remote.executor import LocalExecutor
 from build.remote.target import Target
@@ -179,10 +182,35 @@ def test_a_process_owns_what_it_listens_on_and_nothing_else() -> None:
     assert served_addresses({"gateway": Process("BACKOFF", 0)}, "supervisor") == ()
 
 
-@pytest.mark.parametrize("listen", [[], {"host": 1}, [{"host": "127.0.0.1", "port": 99999}], "x"])
+ODD_ADDRESSES = [
+    *({"host": host, "port": 8080} for host in ("a\0b", "\udcff", "a..b", "h" * 300, "[")),
+    *({"host": "127.0.0.1", "port": port} for port in (99999, -1, 10**30)),
+]
+
+
+@pytest.mark.parametrize("listen", [[], {"host": 1}, "x", [{"host": None, "port": "8080"}]])
 def test_a_gateway_configuration_edited_beyond_recognition_is_no_failure(root: Path, listen: Any) -> None:
     write(root / "current" / "gateway.json", {"listen": listen})
     assert probe(root).gateway is None
+
+
+def test_nobody_answers_and_nobody_could_listen_at_an_address_that_is_none(root: Path) -> None:
+    for listen in ODD_ADDRESSES:
+        write(root / "current" / "gateway.json", {"listen": [listen]})
+        (address,) = configured(root)
+        assert ask(address) is None, listen
+        assert troubles(root, "supervisor", {"gateway": Process("FATAL", 0)}) == (), listen
+    write(root / "current" / "gateway.json", {"listen": ODD_ADDRESSES[:1]})
+    assert probe(root, listen=("a\0b:8080",)).refused_addresses == {
+        "a\0b:8080": "host name must not contain null character"
+    }
+
+
+def test_no_model_answers_through_an_address_that_is_none() -> None:
+    for listen in ODD_ADDRESSES:
+        address = f"{listen['host']}:{listen['port']}"
+        assert call(TcpConnection(address, 1), "GET", "/")[0] == 0, address
+    assert call(TcpConnection("no address", 1), "GET", "/") == (0, b"no address: no address")
 
 
 def test_addresses_are_free_until_somebody_listens(tmp_path: Path) -> None:
@@ -190,6 +218,21 @@ def test_addresses_are_free_until_somebody_listens(tmp_path: Path) -> None:
         taken = f"127.0.0.1:{server.getsockname()[1]}"
         assert probe(tmp_path, listen=(taken, "127.0.0.1:0")).refused_addresses == {taken: "EADDRINUSE"}
     assert probe(tmp_path, listen=(taken,)).refused_addresses == {}
+
+
+def test_a_program_that_has_an_address_may_have_any_name() -> None:
+    code = (
+        "import ctypes, socket, sys\n"
+        "server = socket.create_server(('127.0.0.1', 0))\n"
+        "ctypes.CDLL(None).prctl(15, b'caf\\xe9', 0, 0, 0)\n"
+        "print(server.getsockname()[1], flush=True)\nsys.stdin.read()"
+    )
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-I", "-c", code], stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdout is not None
+        port = process.stdout.readline().strip()
+        assert holder(f"127.0.0.1:{port}") == f"caf\ufffd (pid {process.pid})"
+        process.communicate()
 
 
 def test_an_address_of_another_host_is_not_in_use(tmp_path: Path) -> None:

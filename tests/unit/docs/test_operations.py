@@ -1,6 +1,8 @@
-"""docs/operations.md: every error of its tables is one that a test provokes, every command one that there is."""
+"""docs/operations.md: every error of its tables is one that is printed, every command one that there is."""
 
+import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,11 @@ from fabfile import namespace
 
 REPOSITORY = Path(__file__).parents[3]
 PLACEHOLDER = re.compile(r"\b[A-Z]{2,}[A-Z_]*\b|\.\.\.|\bN\b")
+PRINTING = ("agent", "build", "deployment", "gateway", "infra", "plugin", "policy", "publishing")
+GAP = "\0"
+"""Where a text begins, ends, or has a value put in."""
+BETWEEN = ("", " ", ": ", ", ", ". ", " (", "(")
+PLACE = re.compile(r"^[\w.-]+: ")
 DOCUMENTS = ("README.md", "docs/operations.md")
 
 
@@ -34,6 +41,64 @@ def literals(message: str) -> list[str]:
     """The parts of a message that are the same for everybody. All of one in capitals, as pip's, is its own."""
     parts = [part.strip(" :,.") for part in PLACEHOLDER.split(message) if re.search(r"[a-z]", part)] or [message]
     return [part for part in parts if len(part) >= 8] or [max(parts, key=len)]
+
+
+@cache
+def printed() -> str:
+    """Every text of the code but the docstrings, with a gap before, after, and for each value that is put in."""
+    found: list[str] = []
+    for path in sorted(path for folder in PRINTING for path in (REPOSITORY / folder).rglob("*.py")):
+        nodes = list(ast.walk(ast.parse(path.read_text())))
+        docstrings = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+        found += [text_of(node) for node in nodes if id(node) not in docstrings]
+    return GAP + GAP.join(filter(None, found)) + GAP
+
+
+def text_of(node: ast.AST) -> str:
+    if isinstance(node, ast.JoinedStr):
+        return "".join(text_of(part) or GAP for part in node.values)
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+
+
+def is_printed(words: str, texts: str, *, starts: tuple[str, ...] = ("",)) -> bool:
+    """Whether words stand in one text, or in texts of which one is put into the other."""
+    if any(start + words in texts for start in starts):
+        return True
+    for blank in (place for place, character in enumerate(words) if character == " "):
+        head, rest = words[:blank].rstrip(" :,."), words[blank + 1 :]
+        is_head = any(f"{start}{head}{end}{GAP}" in texts for start in starts for end in BETWEEN)
+        if is_head and is_printed(rest, texts, starts=tuple(GAP + start for start in BETWEEN)):
+            return True
+    return False
+
+
+def unprinted(texts: str) -> list[str]:
+    """Messages of which a part is printed nowhere. A place may be the name of a file, a key or an option."""
+    return [
+        message
+        for message in messages()
+        for part in literals(message)
+        if re.search("[a-z]", part) and not (is_printed(part, texts) or is_printed(PLACE.sub("", part), texts))
+    ]
+
+
+def test_every_error_of_the_tables_is_one_that_the_code_prints() -> None:
+    assert unprinted(printed()) == []
+
+
+@pytest.mark.parametrize(
+    ("ours", "changed", "message"),
+    [
+        (" by another program", " by some other program", "gateway.listen[N]: in use on NAME by another program"),
+        ("it answers a prompt", "it replies", "MODEL: does not answer, got: it answers a prompt with STATUS"),
+        ("check the wheels", "look at the wheels", "check the wheels: failed"),
+        ("of an earlier version", "of another version", "models.lock.json: of an earlier version"),
+    ],
+)
+def test_a_message_that_changed_is_noticed(ours: str, changed: str, message: str) -> None:
+    texts = printed()
+    assert ours in texts
+    assert unprinted(texts.replace(ours, changed)) == [message]
 
 
 def test_every_error_of_the_tables_is_provoked_by_a_test() -> None:

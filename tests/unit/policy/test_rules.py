@@ -143,6 +143,39 @@ def test_what_a_preview_cannot_know_is_not_held_against_it() -> None:
             assert [rule for rule, _ in one(kind, name, UNKNOWN)] == [], (kind, name)
 
 
+@pytest.mark.parametrize(
+    ("image", "is_refused"),
+    [
+        (None, True),
+        ("", True),  # as a provider writes down what nobody gave: stack rules see what came out
+        ("debian-12-arm64", False),
+        (UNKNOWN, False),  # a preview cannot tell: `pulumi up` asks again, with one of the others
+    ],
+)
+def test_a_disk_needs_a_schedule_unless_it_is_made_from_an_image(image: object, is_refused: bool) -> None:
+    found = [rule for rule, _, _ in judged({DISK: changed(DISK, "image", image)})]
+    assert found == ["snapshot-schedule"] * is_refused
+
+
+def test_a_schedule_is_no_mistake_whatever_the_disk_is_made_from() -> None:
+    for image in (None, "", "debian-12-arm64", UNKNOWN):
+        assert one(DISK, "image", image) == [], image
+
+
+def test_an_address_is_refused_while_a_name_is_unknown_only_where_no_name_is_allowed() -> None:
+    props = changed(INSTANCE, "networkInterfaces/0/accessConfigs", [{}])
+    resources = {**GOOD, INSTANCE: {**props, "name": UNKNOWN}}
+    assert [rule for rule, _, _ in judged(resources)] == ["no-public-ip"]
+    assert list(judged(resources, ("axion-dev-main",))) == []
+
+
+def test_a_boot_disk_without_a_source_is_judged_by_what_makes_it() -> None:
+    assert [rule for rule, _ in one(INSTANCE, "bootDisk", {"source": "", "initializeParams": {"type": "pd-ssd"}})] == [
+        *("hyperdisk-only", "labels", "labels", "labels")
+    ]
+    assert one(INSTANCE, "bootDisk", {"source": UNKNOWN}) == []
+
+
 def test_a_schedule_counts_by_the_programs_own_references_while_names_are_unknown() -> None:
     policy = "gcp:compute/resourcePolicy:ResourcePolicy"
     (rule,) = (each for each in STACK_RULES if each.name == "snapshot-schedule")

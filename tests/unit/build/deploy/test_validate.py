@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from build.progress import Reporter
 from build.remote.executor import LocalExecutor
 from build.remote.host import Host
 from build.remote.target import Target
+from tests.support.hosts import DESCRIPTION
 
 REPOSITORY = Path(__file__).parents[4]
 GOLDEN = REPOSITORY / "tests" / "golden" / "vm"
@@ -31,7 +33,8 @@ def host(tmp_path: Path, systemd_analyze: str) -> Host:
             copy = release / path.relative_to(GOLDEN)
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_text(path.read_text().replace("/opt/axion", str(tmp_path)))
-    (release / "release.json").write_text(json.dumps({"units": dict.fromkeys(("gateway", *ENGINES), "digest")}))
+    described = replace(DESCRIPTION, units=dict.fromkeys(("gateway", *ENGINES), "digest"), files={})
+    (release / "release.json").write_text(described.to_json())
     for code in gateway_code():
         path = release / code.path
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -116,3 +119,21 @@ def test_what_the_host_has_lost_is_not_laid_to_the_models_file(host: Host) -> No
         f"gateway.json: not as it was put there, got other content. Nothing was switched; {AT_THE_HOST}.",
         f"lib/gateway/app.py: not as it was put there: No such file or directory. Nothing was switched; {AT_THE_HOST}.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"files": ["a"]}, "files is no mapping, got ['a']"),
+        ({"files": {"a\0b": "1"}}, "embedded null byte"),
+        ({"units": ["gateway"]}, "units is no mapping, got ['gateway']"),
+        ({"schema": "axion.release/9"}, "axion.release/1 is understood here, got 'axion.release/9'"),
+    ],
+)
+def test_a_description_that_is_none_is_a_sentence(host: Host, changes: dict[str, object], said: str) -> None:
+    described = file(host, "release.json")
+    described.write_text(json.dumps({**json.loads(described.read_text()), **changes}))
+    told = "\n".join(problems(host))
+    assert "release: cannot be looked at: " in told
+    assert said in told
+    assert "Traceback" not in told

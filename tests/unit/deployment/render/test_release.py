@@ -11,6 +11,10 @@ from hypothesis import strategies as st
 from deployment.render.release import Release, RenderedFile, compose, digest_of
 
 GATEWAY = {"listen": [{"host": "127.0.0.1", "port": 8080}], "models": [{"name": "alpha", "aliases": []}]}
+SUPERVISORD = "[supervisord]\n" + "".join(
+    f"[program:{name}]\n; why\ncommand = /py -m agent.launch --name {name}\npriority = 100\n"
+    for name in ("gateway", "alpha", "beta")
+)
 FILES = {
     "engines/alpha.yaml": "max-model-len: 1024\n",
     "engines/alpha.env": "OMP_NUM_THREADS=1\n",
@@ -18,7 +22,7 @@ FILES = {
     "engines/beta.env": "OMP_NUM_THREADS=2\n",
     "gateway.json": json.dumps(GATEWAY),
     "lib/gateway/app.py": "x = 1\n",
-    "supervisord.conf": "[supervisord]\n",
+    "supervisord.conf": SUPERVISORD,
 }
 CHECKPOINTS = {"alpha": "aaaa", "beta": "bbbb"}
 
@@ -55,13 +59,37 @@ def restarted(changed: Release) -> set[str]:
         (release({"lib/agent/launch.py": "\n"}), {"gateway"}),
         (release(gateway(listen=[{"host": "0.0.0.0", "port": 8080}])), {"gateway"}),
         (release(gateway(models=[{"name": "alpha", "aliases": ["first"]}])), set()),
-        (release({"supervisord.conf": "[supervisord]\nnodaemon = true\n"}), set()),
+        (release({"supervisord.conf": f"[supervisord]\nnodaemon = true\n{SUPERVISORD[14:]}"}), set()),
+        (release({"supervisord.conf": SUPERVISORD.replace("; why", "; another why")}), set()),
+        (release({"supervisord.conf": SUPERVISORD.replace("--name alpha", "--name alpha --new")}), {"alpha"}),
+        (release({"supervisord.conf": SUPERVISORD.replace("--name gateway", "--keys file")}), {"gateway"}),
+        (release({"supervisord.conf": SUPERVISORD.replace("/py", "/other/py")}), {"alpha", "beta", "gateway"}),
+        (release({"supervisord.conf": f"{SUPERVISORD}startsecs = 9\n"}), {"beta"}),
     ],
 )
 def test_a_process_restarts_if_and_only_if_something_changed_that_it_reads_once(
     changed: Release, expected: set[str]
 ) -> None:
     assert restarted(changed) == expected
+
+
+@pytest.mark.parametrize(
+    ("unit", "expected"),
+    [
+        ("vllm@.service", {"alpha", "beta"}),
+        ("vllm@alpha.service.d/50-resources.conf", {"alpha"}),
+        ("vllm@alpha.service.d/20-order.conf", set()),  # it counts from the next start
+        ("gateway.service", {"gateway"}),
+        ("gateway.socket", {"gateway"}),
+        ("gateway-keys.service", {"gateway"}),
+        ("gateway-restart.service", set()),  # it starts no process of ours
+        ("axion.target", set()),
+        ("axion.slice", set()),
+    ],
+)
+def test_under_systemd_what_starts_a_process_counts_for_it(unit: str, expected: set[str]) -> None:
+    before, after = (release({f"systemd/{unit}": f"[Service]\nNice={number}\n"}) for number in (1, 2))
+    assert {name for name in after.units if after.units[name] != before.units[name]} == expected
 
 
 def test_a_changed_alias_is_a_reload_of_the_gateway() -> None:
