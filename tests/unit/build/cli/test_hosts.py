@@ -112,7 +112,9 @@ def test_a_file_names_hosts_in_its_order_and_one_can_be_chosen(tmp_path: Path) -
     assert chosen(inventory=file, host="a") == chosen(inventory=file, host="axion-a") == ["axion-a"]
     with pytest.raises(ConfigError, match=r"^--host: not in the inventory, got c\. Use one of: b, a\.$"):
         chosen(inventory=file, host="c")
-    with pytest.raises(ConfigError, match=r"^--inventory: only one source, got --stack dev too\. Name one of them\.$"):
+    with pytest.raises(
+        ConfigError, match=r"^--stack, --inventory: two sources of hosts, got dev and \S+i\.json\. Give"
+    ):
         chosen(inventory=file, stack="dev")
     with pytest.raises(ConfigError, match=r"^--host: nowhere to look it up, got a\. Add --stack NAME or --inventory"):
         chosen(host="a")
