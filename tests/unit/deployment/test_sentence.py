@@ -46,6 +46,20 @@ def test_what_is_no_end_of_a_sentence_is_left_alone(text: str) -> None:
     assert ended_once(text) == text
 
 
+@pytest.mark.parametrize(
+    ("quoted", "shown"),
+    [
+        ("\x1b]0;title\x07", "\\u001b]0;title\\u0007"),
+        ("\x9b31m\x7f\r", "\\u009b31m\\u007f\\r"),
+        ("\ud800 \u202e \u2028", "\\ud800 \\u202e \\u2028"),
+        ("two\nlines\tand größe 漢字 🙂", "two\nlines\tand größe 漢字 🙂"),
+    ],
+)
+def test_no_sentence_commands_a_terminal(quoted: str, shown: str) -> None:
+    assert DeployError(f"a: wrong, got {quoted} here.").problems == (f"a: wrong, got {shown} here.",)
+    assert ConfigError([f"a: wrong, got {quoted} here."]).problems == (f"a: wrong, got {shown} here.",)
+
+
 def test_it_holds_where_errors_are_made_of_errors() -> None:
     inner = DeployError("b: no, got c. Do d.")
     assert str(DeployError(f"a: failed as well: {inner}. Look.")) == "a: failed as well: b: no, got c. Do d. Look."
