@@ -32,6 +32,15 @@ def describe(error: ValidationError, at: Path, document: Document, model: type[B
     return [_sentence(item, at, document, model) for item in kept]
 
 
+def flaw(error: ValidationError) -> str:
+    """What is wrong first, and where, in a file that `fab` writes: it has no lines to correct by hand."""
+    item: Any = error.errors(include_url=False)[0]
+    what = {"missing": "missing", "extra_forbidden": "unknown key"}.get(item["type"]) or _what(item)
+    got = "" if item["type"] == "missing" else f", got {shown(item['input'])}"
+    place = ".".join(str(step) for step in item["loc"] if step not in NOT_KEYS)
+    return f"{place}: {what}{got}" if place else f"{what}{got}"
+
+
 def unknown_key(document: Document, path: Path, value: Any, known: Iterable[str]) -> str:
     """Say that a key is none of those that are known there, and which may be meant."""
     return f"{document.where(path)}: unknown key, got {shown(value)}. {_instead(path, known)}."

@@ -28,8 +28,9 @@ def printable(text: str) -> str:
     return UNPRINTABLE.sub(lambda found: json.dumps(found[0])[1:-1], text)
 
 
-def why(error: OSError | UnicodeDecodeError) -> str:
-    """Why a file cannot be read or written, where its path is said already."""
+def why(error: Exception) -> str:
+    """Why a file or an address cannot be read or written, where it is named already."""
     if isinstance(error, UnicodeDecodeError):
         return f"not UTF-8 at byte {error.start + 1}"
-    return error.strerror or str(error)
+    cause = getattr(error, "reason", error)  # urllib puts what happened into an error of its own
+    return getattr(cause, "strerror", None) or str(cause)

@@ -15,6 +15,7 @@ from deployment.errors import ConfigError
 from deployment.models.load import parse_deployment
 from deployment.models.spec import Engine
 from deployment.quantities import GIB, MIB
+from deployment.sentence import why
 
 NAME_LENGTH = 31
 CONTEXT, SEQUENCES = 8192, 4
@@ -72,4 +73,4 @@ def save(file: Path, text: str, lock: ModelLock) -> None:
         if real.read_bytes() != text.encode():
             replace_file(real, text, mode=stat.S_IMODE(real.stat().st_mode))
     except OSError as error:
-        raise ConfigError([f"{file}: cannot be written: {error}. Free some disk, or get the right to."]) from None
+        raise ConfigError([f"{file}: cannot be written: {why(error)}. Free some disk, or get the right to."]) from None

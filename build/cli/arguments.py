@@ -22,6 +22,7 @@ from invoke.exceptions import Exit
 from build.errors import DeployError
 from deployment.errors import ConfigError
 from deployment.quantities import MAX_WAIT_S
+from deployment.sentence import why
 
 NAME_BYTES = 255
 """Of one file's name (limits.h: NAME_MAX); of a whole path 4096."""
@@ -159,7 +160,7 @@ def problems_are_messages(body: Body) -> Body:
                 raise
             where = error.filename or "this computer"
             step = "Make room here, then run the same command again: what was done on hosts is not done twice"
-            terminal(stderr=True).print(f"{where}: cannot be written: {error.strerror}. {step}.", markup=False)
+            terminal(stderr=True).print(f"{where}: cannot be written: {why(error)}. {step}.", markup=False)
             raise Exit(code=1) from None
         except KeyboardInterrupt:
             print("Interrupted. Models keep serving; run the same command again to finish.", file=sys.stderr)

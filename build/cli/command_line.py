@@ -15,6 +15,7 @@ from typing import Any
 from invoke.exceptions import Exit, ParseError
 
 from build.cli.arguments import shown
+from deployment.sentence import why
 
 LIST_FORMATS = ("flat", "nested", "json")
 NO_IDEA = re.compile(r"""No idea what (['"])(.*)\1 is!""", re.DOTALL)
@@ -82,7 +83,7 @@ def _update_config(program: Any) -> None:
     try:
         type(program).update_config(program)
     except Exception as error:  # whatever the format, and whatever it holds
-        said = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else " ".join(str(error).split())
+        said = f"{error.filename}: {why(error)}" if isinstance(error, OSError) else " ".join(why(error).split())
         raise Exit(f"--config, --ssh-config: cannot be read: {said}. Leave it out: no task needs it.", code=1) from None
 
 

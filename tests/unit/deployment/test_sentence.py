@@ -1,12 +1,14 @@
 """No sentence has two full stops, however what it quotes ends: the classes that carry sentences see to it."""
 
+import urllib.error
+
 import pytest
 
 from build.errors import ConnectionLostError, DeployError
 from build.remote.command import Result
 from build.remote.jobs import StepFailedError
 from deployment.errors import ConfigError
-from deployment.sentence import ended_once
+from deployment.sentence import ended_once, why
 
 ENDS = {
     "no end": "no end",
@@ -65,3 +67,17 @@ def test_it_holds_where_errors_are_made_of_errors() -> None:
     assert str(DeployError(f"a: failed as well: {inner}. Look.")) == "a: failed as well: b: no, got c. Do d. Look."
     step = StepFailedError("unpack.", Result(status=1, stdout="", stderr="tar: no.\n"))
     assert ".." not in str(step)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (FileNotFoundError(2, "No such file or directory", "/x"), "No such file or directory"),
+        (urllib.error.URLError(ConnectionRefusedError(111, "Connection refused")), "Connection refused"),
+        (urllib.error.URLError("unknown url type: x"), "unknown url type: x"),
+        (TimeoutError("timed out"), "timed out"),
+        (UnicodeDecodeError("utf-8", b"ab\xff", 2, 3, "invalid start byte"), "not UTF-8 at byte 3"),
+    ],
+)
+def test_why_is_said_without_a_number_and_without_the_path_again(error: Exception, said: str) -> None:
+    assert why(error) == said

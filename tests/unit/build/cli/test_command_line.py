@@ -75,7 +75,7 @@ def test_what_follows_a_task_is_refused_in_a_sentence(words: str, line: str, sai
         ("-f", "a.json", b"{", "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
         ("-f", "a.yaml", b"- a\n", "'list' object has no attribute 'items'"),
         ("-f", "a.py", b"1/0\n", "division by zero"),
-        ("-S", "a", b"\xff\xfe", "'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"),
+        ("-S", "a", b"\xff\xfe", "not UTF-8 at byte 1"),
         ("-S", "a", b"Match foo\n", "Missing parameter to Match 'foo' keyword"),
     ],
 )
@@ -102,3 +102,30 @@ def test_settings_of_ssh_that_fabric_cannot_read_stop_no_task(
 def test_two_sources_of_hosts_are_refused_before_either_is_read(task: str, said: Callable[..., str]) -> None:
     line = "--stack, --inventory: two sources of hosts, got nope and /no/file. Give one of them.\n"
     assert said(task, "--stack", "nope", "--inventory", "/no/file") == line
+
+
+OUTPUTS = "read the stack's outputs"
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        ("status", OUTPUTS),
+        ("plan", OUTPUTS),
+        ("build-and-deploy", OUTPUTS),
+        ("logs gateway", OUTPUTS),
+        ("unlock", OUTPUTS),
+        ("start", OUTPUTS),
+        ("up", "run `pulumi preview`"),
+        ("up --yes", "export the stack's state"),
+        ("recover", "ask for Pulumi's backend"),
+        ("move --zone us-central1-b", "ask for Pulumi's backend"),
+    ],
+)
+def test_every_task_without_pulumi_says_how_to_get_it(
+    words: str, what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: Callable[..., str]
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("build.cli.inventory.cache_of", lambda _stack: tmp_path / "none.json")
+    line = f"{what}: pulumi is not on PATH. Install it: https://www.pulumi.com/docs/install.\n"
+    assert said(*words.split(), "--stack", "dev") == line
