@@ -11,6 +11,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from build.errors import DeployError
+from deployment.errors import why
 
 RECIPE = 4
 """Raise it when environment.py or stub_dist.py installs something different from the same pins."""
@@ -128,7 +129,7 @@ def load_pins(path: Path) -> Pins:
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise DeployError(f"{path.name}: cannot be read: {error.strerror}. Restore {path} from the checkout.") from None
+        raise DeployError(f"{path.name}: cannot be read: {why(error)}. Restore {path} from the checkout.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise DeployError(f"{path.name}: is not TOML: {error}. Correct that line.") from None
     try:

@@ -2,9 +2,11 @@
 
 Problems are built as `where: what, got {text}. Do Y.`, and the text is often another program's, which ends as it likes:
 with a full stop, with three, with a colon or a line break. Here a sentence gets its end; nobody who builds one has to
-know.
+know. Nor may a terminal obey what a file or a host put into one: characters that cannot be printed are shown as JSON
+writes them.
 """
 
+import json
 import re
 from collections.abc import Sequence
 
@@ -12,11 +14,26 @@ from collections.abc import Sequence
 ENDED = re.compile(r"(?<=[^\s./])(\.\.\.|[.!?…])[ \n]*\.(?=\s|$)")
 OPEN = re.compile(r"(?<=[^\s./])[:;,]\n*\.(?=\s|$)")
 BROKEN = re.compile(r"(?<=\w)\n+\.(?=\s|$)")
+UNPRINTABLE = re.compile(r"[^\n\t\x20-\x7e\xa0-\ud7ff\ue000-\U0010ffff]|[\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""Control characters, halves of characters, and what turns the direction in which a line is read."""
 
 
 def ended_once(text: str) -> str:
-    """A text in which no sentence has two ends. Idempotent."""
-    return BROKEN.sub(".", OPEN.sub(".", ENDED.sub(r"\1", text)))
+    """A text in which no sentence has two ends, and nothing commands a terminal. Idempotent."""
+    return BROKEN.sub(".", OPEN.sub(".", ENDED.sub(r"\1", printable(text))))
+
+
+def printable(text: str) -> str:
+    """A text as a terminal may get it."""
+    return UNPRINTABLE.sub(lambda found: json.dumps(found[0])[1:-1], text)
+
+
+def why(error: Exception) -> str:
+    """Why a file or an address cannot be read or written, where it is named already."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"not UTF-8 at byte {error.start + 1}"
+    cause = getattr(error, "reason", error)  # urllib puts what happened into an error of its own
+    return getattr(cause, "strerror", None) or str(cause)
 
 
 class ConfigError(Exception):

@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 
 from deployment.document import Document, Path
 from deployment.documented import kinds_within
+from deployment.errors import printable
 
 OBSOLETE: Mapping[str, Mapping[str, str]] = tomllib.loads(
     FilePath(__file__).with_name("obsolete.toml").read_text(encoding="utf-8")
@@ -31,9 +32,23 @@ def describe(error: ValidationError, at: Path, document: Document, model: type[B
     return [_sentence(item, at, document, model) for item in kept]
 
 
-def unknown_key(document: Document, path: Path, value: Any, model: type[BaseModel]) -> str:
-    """Say that a key is not one of the model's fields, and which may be meant."""
-    return f"{document.where(path)}: unknown key, got {shown(value)}. {_instead(path, model)}."
+def flaw(error: ValidationError) -> str:
+    """What is wrong first, and where, in a file that `fab` writes: it has no lines to correct by hand."""
+    item: Any = error.errors(include_url=False)[0]
+    what = {"missing": "missing", "extra_forbidden": "unknown key"}.get(item["type"]) or _what(item)
+    got = "" if item["type"] == "missing" else f", got {shown(item['input'])}"
+    place = ".".join(str(step) for step in item["loc"] if step not in NOT_KEYS)
+    return f"{place}: {what}{got}" if place else f"{what}{got}"
+
+
+def unknown_key(document: Document, path: Path, value: Any, known: Iterable[str]) -> str:
+    """Say that a key is none of those that are known there, and which may be meant."""
+    return f"{document.where(path)}: unknown key, got {shown(value)}. {_instead(path, known)}."
+
+
+def keys_of(model: type[BaseModel]) -> list[str]:
+    """What a file may have in the place of a model."""
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def _sentence(item: Any, at: Path, document: Document, model: type[BaseModel]) -> str:
@@ -42,7 +57,7 @@ def _sentence(item: Any, at: Path, document: Document, model: type[BaseModel]) -
     path, within, wanted = (*at, *spot.path), spot.path, spot.wanted
     place = document.where(path)
     if item["type"] == "extra_forbidden":
-        return f"{place}: unknown key, got {shown(item['input'])}. {_instead(path, spot.parent)}."
+        return unknown_key(document, path, item["input"], keys_of(spot.parent) if spot.parent else ())
     if item["type"] == "missing":
         return f"{place}: missing. Give {wanted}."
     if "[key]" in item["loc"]:
@@ -79,6 +94,7 @@ WORDS = {
     "less_than_equal": "too large",
     "bool_type": "not true or false",
     "string_type": "not text",
+    "string_unicode": "not text",
     "string_too_short": "empty",
     "too_short": "empty",
     "dict_type": "not a mapping",
@@ -104,11 +120,11 @@ def _what(item: Any) -> str:
     return WORDS.get(item["type"], str(item["msg"]).lower())
 
 
-def _instead(path: Path, parent: type[BaseModel] | None) -> str:
+def _instead(path: Path, known_keys: Iterable[str]) -> str:
     place = ".".join("NAME" if step == 1 and path[0] == "models" else str(part) for step, part in enumerate(path[:-1]))
     if known := OBSOLETE.get(place, {}).get(str(path[-1])):
         return known
-    fields = [field.alias or name for name, field in parent.model_fields.items()] if parent else []
+    fields = list(known_keys)
     # A namespace in front, as in axion:hosts, would make all names alike.
     bare = {field.rpartition(":")[2]: field for field in fields}
     near = difflib.get_close_matches(str(path[-1]).rpartition(":")[2], bare, n=1)
@@ -168,6 +184,7 @@ def shown(value: Any, limit: int = 60) -> str:
         text = json.dumps(value, ensure_ascii=False, default=str)
     except ValueError:
         text = repr(value)
+    text = printable(text)
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 

@@ -11,7 +11,7 @@ from build.checkpoints.described import Found
 from deployment.checkpoint.facts import Checkpoint
 from deployment.checkpoint.kv_cache import sequence_bytes
 from deployment.checkpoint.lock import ModelLock, lock_path, write_lock
-from deployment.errors import ConfigError
+from deployment.errors import ConfigError, why
 from deployment.models.load import parse_deployment
 from deployment.models.step import step_tokens
 from deployment.quantities import GIB, MIB
@@ -72,4 +72,4 @@ def save(file: Path, text: str, lock: ModelLock) -> None:
         if real.read_bytes() != text.encode():
             replace_file(real, text, mode=stat.S_IMODE(real.stat().st_mode))
     except OSError as error:
-        raise ConfigError([f"{file}: cannot be written: {error}. Free some disk, or get the right to."]) from None
+        raise ConfigError([f"{file}: cannot be written: {why(error)}. Free some disk, or get the right to."]) from None

@@ -20,7 +20,7 @@ import fabric
 from invoke.exceptions import Exit
 
 from build.errors import DeployError
-from deployment.errors import ConfigError
+from deployment.errors import ConfigError, why
 from deployment.quantities import MAX_WAIT_S
 
 NAME_BYTES = 255
@@ -159,7 +159,7 @@ def problems_are_messages(body: Body) -> Body:
                 raise
             where = error.filename or "this computer"
             step = "Make room here, then run the same command again: what was done on hosts is not done twice"
-            terminal(stderr=True).print(f"{where}: cannot be written: {error.strerror}. {step}.", markup=False)
+            terminal(stderr=True).print(f"{where}: cannot be written: {why(error)}. {step}.", markup=False)
             raise Exit(code=1) from None
         except KeyboardInterrupt:
             print("Interrupted. Models keep serving; run the same command again to finish.", file=sys.stderr)

@@ -26,7 +26,7 @@ from build.errors import DeployError
 from build.progress import Reporter
 from build.remote.executor import LocalExecutor
 from build.remote.target import project_directory
-from deployment.errors import ConfigError
+from deployment.errors import ConfigError, why
 from deployment.refusals.diagnostics import explained
 from deployment.stack.catalog import load_catalog
 from deployment.stack.file import read_file
@@ -192,7 +192,7 @@ def explain(log: str | None) -> None:
     try:
         text = Path(log).read_text(encoding="utf-8", errors="replace") if log else sys.stdin.read()
     except OSError as error:
-        raise ConfigError([f"--log: cannot read {log}: {error.strerror}. Name the file with the output."]) from None
+        raise ConfigError([f"--log: cannot read {log}: {why(error)}. Name the file with the output."]) from None
     lines = explained(text)
     if not lines:
         raise ConfigError(

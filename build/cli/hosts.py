@@ -22,6 +22,11 @@ class Selection:
     inventory: str | None = None
     host: str | None = None
 
+    def __post_init__(self) -> None:
+        if self.stack is not None and self.inventory is not None:
+            what = f"two sources of hosts, got {self.stack} and {self.inventory}"
+            raise ConfigError([f"--stack, --inventory: {what}. Give one of them."])
+
     def words(self, host: str) -> str:
         """What names one of these hosts on a command line."""
         source = f"--stack {self.stack}" if self.stack is not None else f"--inventory {self.inventory}"
@@ -59,8 +64,6 @@ class Selection:
 
     def read(self, reporter: Reporter, executor: Executor) -> Inventory:
         """Read the inventory of the stack or of the file."""
-        if self.stack is not None and self.inventory is not None:
-            raise ConfigError([f"--inventory: only one source, got --stack {self.stack} too. Name one of them."])
         from build.cli.inventory import cache_of, inventory_file, stack_inventory
         from build.cloud.pulumi_cli import Pulumi
 

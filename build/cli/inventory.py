@@ -15,8 +15,8 @@ from build.remote.ssh.connection import IF_ABSENT, Route
 from build.remote.ssh.connector import BOOT_PATIENCE_S, RESTART_PATIENCE_S, Connector
 from build.remote.ssh.executor import SshExecutor
 from build.remote.ssh.host_keys import KnownKeys, keys_in_file
-from build.remote.target import project_directory
-from deployment.errors import ConfigError
+from build.remote.target import expanded, project_directory
+from deployment.errors import ConfigError, why
 from deployment.refusals.cloud_errors import Kind
 from deployment.stack.inventory import GoogleHost, Inventory, InventoryHost, SshHost, inventory_from, parse_inventory
 from deployment.stack.name import StackName
@@ -36,7 +36,7 @@ def inventory_file(path: Path) -> Inventory:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         step = "Write one (docs/operations.md), or `pulumi stack output inventory --json > FILE`"
-        raise ConfigError([f"{path}: cannot read the inventory: {error}. {step}."]) from None
+        raise ConfigError([f"{path}: cannot read the inventory: {why(error)}. {step}."]) from None
     return parse_inventory(text, str(path))
 
 
@@ -90,7 +90,7 @@ def ssh_executor(inventory: Inventory, host: InventoryHost, reporter: Reporter, 
 
 def written_route(host: SshHost) -> Route:
     """The way to a host whose address and keys somebody wrote down."""
-    path = Path(host.known_hosts).expanduser()
+    path = expanded(host.known_hosts)
     name = host.ssh_address if host.ssh_port == 22 else f"[{host.ssh_address}]:{host.ssh_port}"
     scan = f"`ssh-keyscan -p {host.ssh_port} {host.ssh_address}`, compared with `ssh-keygen -lf` on the host itself"
     step = f"If you know that this is the host's key, correct {path}: {scan}."

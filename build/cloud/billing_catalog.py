@@ -12,6 +12,7 @@ from typing import Any
 
 from build.cloud.gcloud import Gcloud, GcloudError, gcloud_command
 from build.errors import DeployError
+from deployment.errors import why
 from deployment.refusals.cloud_errors import classify
 
 ENDPOINT = "https://cloudbilling.googleapis.com/"
@@ -63,7 +64,7 @@ def _page(project: str, token: str, page: str) -> Any:
     except urllib.error.HTTPError as error:
         raise GcloudError(WHAT, classify(error.read().decode(errors="replace"))) from None
     except (OSError, ValueError) as error:
-        raise DeployError(f"price list: not read: {error}. Run it again; nothing was written.") from None
+        raise DeployError(f"price list: not read: {why(error)}. Run it again; nothing was written.") from None
     if not isinstance(parsed, dict):
         raise DeployError("price list: half an answer. Run it again; nothing was written.")
     return parsed

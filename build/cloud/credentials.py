@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from build.check import Check, Verdict
+from build.remote.target import expanded
+from deployment.errors import why
 
 NAME = "application login"
 KEYS = ("GOOGLE_CREDENTIALS", "GOOGLE_CLOUD_KEYFILE_JSON", "GCLOUD_KEYFILE_JSON")
@@ -125,7 +127,7 @@ def _token(source: str, given: object) -> Credentials:
 def _default(around: Surroundings) -> Credentials:
     """Application Default Credentials: a file that is named, one that gcloud left, or the machine's own."""
     if named := around.environment.get("GOOGLE_APPLICATION_CREDENTIALS"):
-        path = Path(named).expanduser()
+        path = expanded(named)
         if not path.is_file():
             return Credentials(
                 source="GOOGLE_APPLICATION_CREDENTIALS", problem=f"no such file, got {named}. Correct it, or unset it"
@@ -157,9 +159,9 @@ def _path_or_contents(source: str, given: str) -> Credentials:
 def _existing(given: str) -> Path | None:
     """The file of that name, if there is one."""
     try:
-        path = Path(given).expanduser()
+        path = expanded(given)
         return path if path.is_file() else None
-    except (OSError, RuntimeError, ValueError):  # too long for a path, as JSON and tokens may be
+    except (OSError, ValueError):  # too long for a path, as JSON and tokens may be
         return None
 
 
@@ -167,7 +169,7 @@ def _read(source: str, path: Path) -> Credentials:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        return Credentials(source=source, problem=f"cannot be read: {path}: {error}. Correct it")
+        return Credentials(source=source, problem=f"cannot be read: {path}: {why(error)}. Correct it")
     otherwise = f"not JSON, got {len(text)} characters. {LOGIN}, or name a credentials file"
     return replace(_parsed(f"{source}: {path}" if source else str(path), text, otherwise), file=path)
 

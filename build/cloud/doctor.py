@@ -17,6 +17,7 @@ from build.cloud.pulumi_cli import Pulumi
 from build.cloud.rights import rights_checks
 from build.cloud.subject import Subject
 from build.errors import DeployError
+from build.remote.command import PAGES
 from deployment.refusals.cloud_errors import Kind
 from deployment.stack.catalog import Shape
 from deployment.stack.disks import disk_uses
@@ -27,14 +28,12 @@ APIS = (
     "cloudresourcemanager.googleapis.com", "compute.googleapis.com", "iam.googleapis.com", "iap.googleapis.com",
     "oslogin.googleapis.com", "secretmanager.googleapis.com",
 )  # fmt: skip
-GCLOUD_PAGE = "https://cloud.google.com/sdk/docs/install"
-PULUMI_PAGE = "https://www.pulumi.com/docs/install"
 QUOTAS_PAGE = "https://console.cloud.google.com/iam-admin/quotas"
 
 
 def stack_checks(subject: Subject, gcloud: Gcloud, pulumi: Pulumi) -> list[Check]:
     """Ask everything. A question that fails is a finding, not the end."""
-    found = [_program("gcloud", GCLOUD_PAGE), _program("pulumi", PULUMI_PAGE)]
+    found = [_program("gcloud"), _program("pulumi")]
     questions: dict[str, Callable[[], list[Check]]] = {"price": partial(price_checks, subject)}
     if found[1].verdict == "pass":
         questions["pulumi stack"] = partial(_pulumi, subject.stack, pulumi)
@@ -120,9 +119,9 @@ def api_checks(settings: StackSettings, enabled: set[str], *, impersonates: bool
     return [Check("APIs", "pass", f"{len(wanted)} needed, all on")]
 
 
-def _program(name: str, page: str) -> Check:
+def _program(name: str) -> Check:
     path = shutil.which(name)
-    return Check(name, "pass", path) if path else Check(name, "fail", f"not on PATH. Install it: {page}")
+    return Check(name, "pass", path) if path else Check(name, "fail", f"not on PATH. Install it: {PAGES[name]}")
 
 
 def _pulumi(stack: str, pulumi: Pulumi) -> list[Check]:

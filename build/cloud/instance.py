@@ -10,8 +10,10 @@ from typing import Any
 
 from build.cloud.gcloud import Gcloud, GcloudError, in_parallel
 from build.errors import DeployError
-from build.remote.ssh.connection import INSTALL_GCLOUD, NotYet, Route, proxy_argv, tunnel_argv
+from build.remote.command import absent
+from build.remote.ssh.connection import NotYet, Route, proxy_argv, tunnel_argv
 from build.remote.ssh.host_keys import HostKey, KnownKeys, keys_in_file, read_guest_attributes, store_keys, stored_keys
+from build.remote.target import expanded
 from deployment.refusals.cloud_errors import Kind
 from deployment.stack.inventory import AnyHost, GoogleHost
 
@@ -36,7 +38,7 @@ class Instance:
     def route(self) -> Route:
         """Ask Google for everything at once. Raises DeployError, NotYet while the instance boots."""
         if shutil.which("gcloud") is None:
-            raise DeployError(f"gcloud is not on PATH. {INSTALL_GCLOUD}")
+            raise DeployError(f"{self.host.name}: {absent('gcloud')}")
         answers = in_parallel({"instance": self._describe, "user": self._user, "keys": self._known})
         for each in ("instance", "user", "keys"):
             answer = answers[each]
@@ -89,7 +91,7 @@ class Instance:
     def _known(self) -> KnownKeys:
         """Keys in the file that the inventory names, else those kept, else what the instance published."""
         if self.host.known_hosts is not None:
-            path = Path(self.host.known_hosts).expanduser()
+            path = expanded(self.host.known_hosts)
             name = self.host.name if self.host.ssh_port == 22 else f"[{self.host.name}]:{self.host.ssh_port}"
             step = f"If you know that the host's key changed, correct {path}."
             return KnownKeys(keys=keys_in_file(path, name), source=str(path), if_changed=step)
@@ -170,7 +172,7 @@ def login_name(profile: Any) -> str | None:
 def identity_file(host: AnyHost) -> Path | None:
     """The inventory's key, else the one that gcloud makes; None for an agent's keys and ssh's usual ones."""
     if host.identity_file is not None:
-        return Path(host.identity_file).expanduser()
+        return expanded(host.identity_file)
     usual = Path.home() / ".ssh" / GOOGLE_KEY
     return usual if usual.is_file() else None
 

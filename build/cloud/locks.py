@@ -16,10 +16,14 @@ from urllib.parse import unquote, urlsplit
 from build.cloud.gcloud import Gcloud
 from build.cloud.pulumi_cli import Pulumi
 from build.errors import DeployError
+from build.remote.target import expanded
+from deployment.document import read_text
+from deployment.problems import shown
 from deployment.stack.name import StackName
 
 # Clocks of the kernel and of the lock's author differ by less than this on one machine.
 CLOCK_SLACK_S = 2.0
+PID_END = 2**31  # of pid_t
 SIDECAR = ".attrs"
 """What the file backend writes beside each file."""
 
@@ -43,15 +47,18 @@ def parse_lock(text: str, place: str) -> Lock:
     """Read a lock. Raises DeployError for what is none."""
     try:
         data = json.loads(text)
-        return Lock(
-            place=place,
-            pid=int(data["pid"]),
-            username=str(data["username"]),
-            hostname=str(data["hostname"]),
-            timestamp=datetime.fromisoformat(str(data["timestamp"])),
-        )
-    except (ValueError, KeyError, TypeError) as error:
-        raise DeployError(f"{place}: not a lock of Pulumi's: {error!r}. Look at it by hand.") from None
+        pid, username, hostname, timestamp = (data[key] for key in ("pid", "username", "hostname", "timestamp"))
+    except (ValueError, RecursionError, KeyError, TypeError):
+        what = "no JSON object with pid, username, hostname and timestamp"
+        raise DeployError(f"{place}: not a lock of Pulumi's: {what}. Look at it by hand.") from None
+    try:
+        since = datetime.fromisoformat(str(timestamp))
+    except ValueError:
+        since = None
+    if since is None or not isinstance(pid, int) or not 0 < pid < PID_END:
+        what = f"no process and time, got {shown(pid)} and {shown(timestamp)}"
+        raise DeployError(f"{place}: not a lock of Pulumi's: {what}. Look at it by hand.")
+    return Lock(place=place, pid=pid, username=str(username), hostname=str(hostname), timestamp=since)
 
 
 def read_locks(pulumi: Pulumi, gcloud: Gcloud) -> list[Lock]:
@@ -60,7 +67,7 @@ def read_locks(pulumi: Pulumi, gcloud: Gcloud) -> list[Lock]:
     inside = f".pulumi/locks/organization/{pulumi.project}/{StackName(pulumi.stack).short}"
     if backend.startswith("file://"):
         folder = local_backend(backend, pulumi.directory) / inside
-        return [parse_lock(path.read_text(encoding="utf-8"), str(path)) for path in sorted(folder.glob("*.json"))]
+        return [parse_lock(read_text(path), str(path)) for path in sorted(folder.glob("*.json"))]
     if backend.startswith("gs://"):
         pattern = f"{backend.partition('?')[0].rstrip('/')}/{inside}/*.json"
         listed = gcloud.ask_or_none("list the stack's locks", "storage", "objects", "list", pattern) or ()
@@ -75,7 +82,7 @@ def read_locks(pulumi: Pulumi, gcloud: Gcloud) -> list[Lock]:
 def local_backend(url: str, directory: Path) -> Path:
     """The folder of a file backend. `file://~` is the home directory, and a relative path starts where Pulumi runs."""
     parts = urlsplit(url)
-    path = Path(unquote(f"{parts.netloc}{parts.path}")).expanduser()
+    path = expanded(unquote(f"{parts.netloc}{parts.path}"))
     return path if path.is_absolute() else directory / path
 
 

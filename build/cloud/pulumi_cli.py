@@ -10,12 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
-import yaml
-
 from build.cloud.checkpoint import Checkpoint, Resource
 from build.errors import DeployError
-from build.remote.command import Command, Result
+from build.remote.command import Command, Result, not_started
 from build.remote.executor import Executor
+from deployment.document import parse_document, read_text
 from deployment.refusals.cloud_errors import CloudError, classify
 
 QUICK_TIMEOUT_S = 60.0
@@ -45,12 +44,14 @@ class Pulumi:
 
     @property
     def project(self) -> str:
-        """The project's name. Raises DeployError where Pulumi.yaml is no project."""
+        """The project's name. Raises where Pulumi.yaml is none."""
         path = self.directory / "Pulumi.yaml"
-        try:
-            return str(yaml.safe_load(path.read_text(encoding="utf-8"))["name"])
-        except (OSError, yaml.YAMLError, TypeError, KeyError) as error:
-            raise DeployError(f"{path}: no Pulumi project: {error!r}. Run it in the checkout.") from None
+        data = parse_document(read_text(path), str(path)).data if path.exists() else {}
+        name = data.get("name") if isinstance(data, dict) else None
+        if not isinstance(name, str):
+            what = "names no project" if path.exists() else "not found"
+            raise DeployError(f"{path}: {what}. Run it in the checkout.")
+        return name
 
     def backend(self) -> str:
         """The address of the backend that holds the stack's state."""
@@ -151,7 +152,7 @@ class Pulumi:
                 errors="replace",
             )
         except OSError as error:
-            raise DeployError(f"pulumi {words[0]}: cannot start: {error}. Run `fab doctor`.") from None
+            raise not_started(f"run `pulumi {words[0]}`", "pulumi", error) from None
         said: list[str] = []
         assert process.stdout is not None, "it is a pipe"
         try:

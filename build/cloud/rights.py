@@ -20,6 +20,7 @@ from build.cloud.login import are_disabled, surroundings
 from build.cloud.permissions import FAB, PULUMI, Need, permissions_of, roles_for
 from build.cloud.subject import Subject
 from build.errors import DeployError
+from deployment.errors import why
 from deployment.refusals.cloud_errors import classify
 
 TIMEOUT_S = 30.0
@@ -101,7 +102,7 @@ def _post(path: str, body: Mapping[str, Any], token: str) -> Mapping[str, Any]:
         text = error.read().decode(errors="replace")
         raise GcloudError("ask for permissions", classify(f"Error {error.code}: {text}")) from None
     except (OSError, ValueError) as error:
-        raise DeployError(f"ask for permissions: no answer: {error}. Check the network.") from None
+        raise DeployError(f"ask for permissions: no answer: {why(error)}. Check the network.") from None
 
 
 def _gcloud_token(gcloud: Gcloud, *, env: Mapping[str, str] | None = None, words: tuple[str, ...] = ("auth",)) -> str:

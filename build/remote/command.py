@@ -5,6 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from build.errors import DeployError
+from deployment.errors import why
+
+PAGES = {"gcloud": "https://cloud.google.com/sdk/docs/install", "pulumi": "https://www.pulumi.com/docs/install"}
+"""Where to get programs of others that a task starts."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
@@ -36,3 +42,17 @@ class Result:
     @property
     def succeeded(self) -> bool:
         return self.status == 0
+
+
+def absent(name: str) -> str:
+    """Say that a program is not there, and what to do."""
+    step = f"Install it: {PAGES[name]}" if name in PAGES else "Run `fab doctor`"
+    return f"{name} is not {'there' if '/' in name else 'on PATH'}. {step}."
+
+
+def not_started(what: str, name: str, error: OSError) -> DeployError:
+    """Say why a program that was to do something did not start."""
+    if isinstance(error, FileNotFoundError) and error.filename == name:
+        return DeployError(f"{what}: {absent(name)}")
+    where = "" if error.filename in (None, name) else f"{error.filename}: "
+    return DeployError(f"{what}: {name} cannot start: {where}{why(error)}. Run `fab doctor`.")

@@ -15,7 +15,7 @@ from typing import IO, Protocol, TypeVar
 from agent.message import Message, MessageError
 from build.errors import ConnectionLostError, DeployError
 from build.remote.agent import Carriage, carrying
-from build.remote.command import Command, Result
+from build.remote.command import Command, Result, not_started
 
 LIBC = ctypes.CDLL(None)
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -97,7 +97,7 @@ class LocalExecutor:
                 preexec_fn=DIE_WITH_PARENT,  # noqa: PLW1509 - it calls one C function, which needs no lock
             )
         except OSError as error:
-            raise DeployError(f"{command.what}: cannot start: {error}. Run `fab doctor`.") from None
+            raise not_started(command.what, command.argv[0], error) from None
         return _collect(process, command, on_line)
 
     def open(self, command: Command) -> "LocalSession":
@@ -120,7 +120,7 @@ class LocalSession:
                 start_new_session=True,
             )
         except OSError as error:
-            raise DeployError(f"{command.what}: cannot start: {error}. Run `fab doctor`.") from None
+            raise not_started(command.what, command.argv[0], error) from None
         threading.Thread(target=self._read, daemon=True).start()
         with suppress(ConnectionLostError):  # it ended without reading it: nothing comes from it either
             self._write(command.stdin or b"")

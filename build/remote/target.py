@@ -104,6 +104,14 @@ def _boot_log(inventory: Inventory, host: InventoryHost) -> str | None:
     return f"gcloud compute instances get-serial-port-output {host.name} {at}"
 
 
+def expanded(given: str) -> Path:
+    """A path, with whose home its ~ means. That of a user whom nobody knows stays, and is then not found."""
+    try:
+        return Path(given).expanduser()
+    except RuntimeError:
+        return Path(given)
+
+
 def _chosen_root() -> Path:
     given = os.environ.get("AXION_LOCAL_ROOT")
     if not given:

@@ -13,8 +13,9 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from deployment.checkpoint.facts import Checkpoint
-from deployment.errors import ConfigError
+from deployment.errors import ConfigError, why
 from deployment.frozen import Frozen
+from deployment.problems import flaw
 
 
 class LockedFile(Frozen):
@@ -85,17 +86,22 @@ def lock_path(models_file: Path) -> Path:
 def read_lock(path: Path) -> ModelLock:
     """Read the lock file; nothing is locked where there is none. Raises ConfigError for one that is broken."""
     try:
-        text = path.read_text(encoding="utf-8")
-        return ModelLock.model_validate_json(text)
+        data = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(data, dict) and data.get("schema") == "axion.models.lock/1":
+            what = "of an earlier version, without the checkpoints' facts"
+            raise ConfigError([f"{path.name}: {what}, got axion.models.lock/1. To go on, {ANEW}"])
+        return ModelLock.model_validate(data)
     except FileNotFoundError:
         return ModelLock()
-    except (OSError, ValidationError, UnicodeDecodeError) as error:
-        if isinstance(error, ValidationError) and '"axion.models.lock/1"' in text:
-            what = "of an earlier version, without the checkpoints' facts"
-            raise ConfigError([f"{path.name}: {what}, got axion.models.lock/1. To go on, {ANEW}"]) from None
-        said = str(error).splitlines()
-        got = ": ".join(each.strip() for each in said[1:3]) if isinstance(error, ValidationError) else said[-1]
-        raise ConfigError([f"{path.name}: cannot be read: {got}. Restore it from version control, or {ANEW}"]) from None
+    except ValidationError as error:
+        wrong = flaw(error)
+    except json.JSONDecodeError as error:
+        wrong = f"not JSON: {error}"
+    except RecursionError:
+        wrong = "nested too deeply"
+    except (OSError, UnicodeDecodeError) as error:
+        wrong = why(error)
+    raise ConfigError([f"{path.name}: cannot be read: {wrong}. Restore it from version control, or {ANEW}"])
 
 
 ANEW = "remove it and run `fab models-update all`."

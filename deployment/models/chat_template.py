@@ -7,6 +7,8 @@ from jinja2 import nodes
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 
+from deployment.errors import why
+
 
 class Generation(Extension):
     """The block with which templates mark what a model has said: transformers knows it, Jinja does not."""
@@ -31,7 +33,6 @@ def read_chat_template(path: Path, said: str) -> str:
         got = f'"{said}" with line {error.lineno}: {error.message}'
         raise ValueError(f"not a template that Jinja can read, got {got}. Correct it.") from None
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        what = f'cannot be read: "{said}": {reason}'
+        what = f'cannot be read: "{said}": {why(error)}'
         raise ValueError(f"{what}. Give a file, relative to the models file.") from None
     return text

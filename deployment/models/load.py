@@ -8,14 +8,14 @@ from pydantic import BaseModel, ValidationError
 
 from deployment.checkpoint.facts import Checkpoint
 from deployment.checkpoint.lock import ModelLock, lock_path, read_lock
-from deployment.document import Document, Path, parse_document
+from deployment.document import Document, Path, parse_document, read_text
 from deployment.errors import ConfigError
 from deployment.frozen import MODEL_NAME
 from deployment.models.chat_template import read_chat_template
 from deployment.models.option_rules import parser_problems
 from deployment.models.rules import findings
 from deployment.models.spec import Deployment, Gateway, Host, Model, ModelsFile, Served, Weights
-from deployment.problems import NAME_RULE, describe, shown, unknown_key
+from deployment.problems import NAME_RULE, describe, keys_of, shown, unknown_key
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -26,13 +26,10 @@ def load_deployment(file: FilePath) -> Deployment:
 
 
 def read_models_text(file: FilePath) -> str:
-    """Read a models file, its line ends as they are. Raises ConfigError."""
-    try:
-        return file.read_bytes().decode("utf-8")
-    except FileNotFoundError:
-        raise ConfigError([f"{file}: not found. Name a models file, such as models.yaml."]) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError([f"{file}: cannot be read: {error}. Give a readable UTF-8 file."]) from None
+    """Read a models file. Raises ConfigError."""
+    if not file.exists():
+        raise ConfigError([f"{file}: not found. Name a models file, such as models.yaml."])
+    return read_text(file)
 
 
 def parse_deployment(text: str, file: str, lock: ModelLock, directory: FilePath | None = None) -> Deployment:
@@ -92,8 +89,12 @@ class _Reader:
 
     def _models(self, data: Any) -> dict[str, Model]:
         if not isinstance(data, dict) or not data:
-            what = "missing" if data is None else "not a mapping with at least one model"
-            self._problem(("models",), f"{what}, got {shown(data)}. Give a mapping from model name to model.")
+            what = (
+                f"not a mapping with at least one model, got {shown(data)}"
+                if "models" in self.document.data
+                else "missing"
+            )
+            self._problem(("models",), f"{what}. Give a mapping from model name to model.")
             return {}
         read: dict[str, Model] = {}
         for name, piece in data.items():
@@ -128,11 +129,11 @@ class _Reader:
     def _top(self, data: dict[str, Any]) -> None:
         """Unknown top-level keys, and the default model's own type; its meaning is a cross-check."""
         for key in [key for key in data if key not in ModelsFile.model_fields]:
-            self.problems.append(unknown_key(self.document, (str(key),), data[key], ModelsFile))
+            self.problems.append(unknown_key(self.document, (str(key),), data[key], keys_of(ModelsFile)))
         default = data.get("default_model")
         if not isinstance(default, str):
-            what = "missing" if default is None else "not text"
-            self._problem(("default_model",), f"{what}, got {shown(default)}. Give the key of one of the models.")
+            what = f"not text, got {shown(default)}" if "default_model" in data else "missing"
+            self._problem(("default_model",), f"{what}. Give the key of one of the models.")
 
     def _problem(self, path: Path, sentence: str) -> None:
         self.problems.append(f"{self.document.where(path)}: {sentence}")

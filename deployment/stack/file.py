@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from deployment.document import Document, Path, parse_document
+from deployment.document import Document, Path, parse_document, read_text
 from deployment.errors import ConfigError
 from deployment.problems import describe, shown
 from deployment.stack.name import StackName
@@ -57,7 +57,7 @@ def read_pulumi(stack: str, values: Mapping[str, str], secret_keys: frozenset[st
     file = directory / f"Pulumi.{stack}.yaml"
     document = Document(file.name, {})
     if file.is_file():
-        document = parse_document(file.read_text(encoding="utf-8"), file.name)
+        document = parse_document(read_text(file), file.name)
     return _read(stack, {key: _parsed(key, value) for key, value in values.items()}, document, secret_keys)
 
 
@@ -71,10 +71,11 @@ def read_file(given: str, directory: FilePath) -> Reading:
         )
         have = f"There are {', '.join(known)}" if known else "Write one, or run `pulumi stack init`"
         raise ConfigError([f"{file.name}: not found. {have}."])
-    document = parse_document(file.read_text(encoding="utf-8"), file.name)
+    document = parse_document(read_text(file), file.name)
     config = document.data.get("config") if isinstance(document.data, dict) else None
     if not isinstance(config, dict):
-        raise ConfigError([f"{file.name}: no config, got {shown(config)}. Give config: with axion:hosts below it."])
+        got = "missing" if config is None else f"not a mapping, got {shown(config)}"
+        raise ConfigError([f"{file.name} config: {got}. Give config: with axion:hosts below it."])
     secret_keys = {key for key, value in config.items() if isinstance(value, dict) and set(value) == {"secure"}}
     return _read(stack.short, config, document, frozenset(secret_keys))
 

@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError
 
-from deployment.document import Document
+from deployment.document import TOO_DEEP, Document, Path
 from deployment.errors import ConfigError
 from deployment.frozen import Frozen
-from deployment.problems import describe, shown
+from deployment.problems import describe, keys_of, shown, unknown_key
 from deployment.stack.addresses import client_range
 from deployment.stack.host_root import KIND as HOST_ROOT_KIND
 from deployment.stack.host_root import host_root
@@ -21,7 +21,6 @@ SCHEMA: Literal["axion.inventory/2"] = "axion.inventory/2"
 VERSION_1 = "axion.inventory/1"
 OF_GOOGLE = ("project", "zone", "secret_ids", "bucket")
 """What version 1 had at its top, for hosts of one's own too."""
-GOOGLE_ONLY = ("instance_id", "zone", "machine_type", "internal_ip", "external_ip", "device_paths")
 KINDS = "google for an instance of Google's, or ssh for any other host"
 
 
@@ -163,6 +162,8 @@ def parse_inventory(text: str, source: str = "inventory") -> Inventory:
     """Read an inventory. Raises ConfigError with every problem found."""
     try:
         data = json.loads(text)
+    except RecursionError:
+        raise ConfigError([f"{source}: {TOO_DEEP}."]) from None
     except ValueError as error:
         raise ConfigError([f"{source}: not JSON: {error}. Write it by `pulumi stack output inventory`."]) from None
     return inventory_from(data, source)
@@ -173,27 +174,51 @@ def inventory_from(data: Any, source: str = "inventory") -> Inventory:
     if not isinstance(data, dict):
         raise ConfigError([f"{source}: not a mapping, got {shown(data)}. Write it by `pulumi stack output inventory`."])
     if data.get("schema") not in (SCHEMA, VERSION_1):
-        what = f"not a version that is understood here, got {shown(data.get('schema'))}"
-        raise ConfigError([f"{source} schema: {what}. Give {SCHEMA}: run `pulumi up` of this checkout."])
-    data = of_version_2(data) if data["schema"] == VERSION_1 else data
+        got = f"not a version that is understood here, got {shown(data['schema'])}" if "schema" in data else "missing"
+        raise ConfigError([f"{source} schema: {got}. Give {SCHEMA}: run `pulumi up` of this checkout."])
+    document, problems = Document(source, data).checked(has_lines=False), []
+    if data["schema"] == VERSION_1:
+        document = _Version1(source, data)
+        problems, data = document.unknown(), of_version_2(data)
     try:
         inventory = Inventory.model_validate(data)
     except ValidationError as error:
-        raise ConfigError(describe(error, (), Document(source, data, {}, ()), Inventory)) from None
-    problems = [f"{source} {each}" for each in _disagreements(inventory)]
+        raise ConfigError([*problems, *describe(error, (), document, Inventory)]) from None
+    problems += [f"{source} {each}" for each in _disagreements(inventory)]
     if problems:
         raise ConfigError(problems)
     return inventory
 
 
+class _Version1(Document):
+    """A file of version 1, whose mistakes are told by the keys that it has."""
+
+    TOP = ("schema", "stack", *OF_GOOGLE, "hosts")
+    HOST = tuple(dict.fromkeys(key for kind in (SshHost, GoogleHost) for key in keys_of(kind) if key != "kind"))
+
+    def where(self, path: Path) -> str:
+        return Document.where(self, path[1:] if path[0] == "google" and len(path) > 1 else path)
+
+    def unknown(self) -> list[str]:
+        """Say which keys it has that version 1 had not: `of_version_2` leaves them out."""
+        hosts = self.data.get("hosts")
+        found = [unknown_key(self, (key,), value, self.TOP) for key, value in self.data.items() if key not in self.TOP]
+        for name, host in hosts.items() if isinstance(hosts, dict) else ():
+            for key, value in host.items() if isinstance(host, dict) else ():
+                if key not in self.HOST:
+                    found.append(unknown_key(self, ("hosts", name, key), value, self.HOST))
+        return found
+
+
 def of_version_2(old: Any) -> Any:
     """Turn plain data of version 1, whose hosts had every field, "none" in those of Google's too, into version 2.
 
-    A host that gave its address and its keys was one of one's own. What is wrong stays, to be found by version 2.
+    A host that gave its address and its keys was one of one's own. What version 1 knew and is wrong stays, to be found
+    by version 2.
     """
     hosts = old.get("hosts")
     kinds = {name: _kind_of(each) for name, each in hosts.items()} if isinstance(hosts, dict) else {}
-    new = {key: value for key, value in old.items() if key not in OF_GOOGLE} | {"schema": SCHEMA}
+    new = {key: old[key] for key in ("stack", "hosts") if key in old} | {"schema": SCHEMA}
     google = {key: old[key] for key in OF_GOOGLE if key in old}
     secrets = google.get("secret_ids")
     if (
@@ -202,7 +227,9 @@ def of_version_2(old: Any) -> Any:
         or (isinstance(secrets, dict) and secrets.get("hub_token"))
     ):
         new["google"] = google
-    return new | {"hosts": {name: _host_of_version_2(hosts[name], kind) for name, kind in kinds.items()} or hosts}
+    return new | (
+        {"hosts": {name: _host_of_version_2(hosts[name], kind) for name, kind in kinds.items()}} if kinds else {}
+    )
 
 
 def _kind_of(old: Any) -> str:
@@ -213,8 +240,8 @@ def _kind_of(old: Any) -> str:
 def _host_of_version_2(old: Any, kind: str) -> Any:
     if not isinstance(old, dict):
         return old
-    left_out = GOOGLE_ONLY if kind == "ssh" else ()
-    return {"kind": kind, **{key: value for key, value in old.items() if key not in left_out}}
+    known = keys_of(SshHost if kind == "ssh" else GoogleHost)
+    return {**{key: value for key, value in old.items() if key in known}, "kind": kind}
 
 
 def _disagreements(inventory: Inventory) -> Iterator[str]:

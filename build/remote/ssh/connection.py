@@ -23,7 +23,6 @@ CHANNEL_TIMEOUT_S = 15.0
 # A tunnel is there only after gcloud has started, taken a token and shaken hands twice.
 TUNNEL_TIMEOUT_S = 45
 IF_ABSENT = "Check that it runs, and its address and port in the inventory."
-INSTALL_GCLOUD = "Install it: https://cloud.google.com/sdk/docs/install"
 
 
 class NotYet(DeployError):  # noqa: N818 - it says what it is, as its parent's other children do
@@ -112,7 +111,7 @@ class HostConnection(fabric.Connection):  # type: ignore[misc] # Fabric ships no
 
     def open_gateway(self) -> Relay:
         """Start the tunnel."""
-        relay = Relay(self.route.tunnel, {"CLOUDSDK_CORE_DISABLE_PROMPTS": "1"}, how_to_get_it=INSTALL_GCLOUD)
+        relay = Relay(self.route.tunnel, {"CLOUDSDK_CORE_DISABLE_PROMPTS": "1"})
         self._set(relay=relay)
         return relay
 

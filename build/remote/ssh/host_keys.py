@@ -17,6 +17,8 @@ from typing import Any
 import paramiko
 
 from build.errors import DeployError
+from deployment.errors import why
+from deployment.problems import shown
 
 # What OpenSSH makes by itself, the best first: the order in which a server is asked to prove itself.
 KEY_TYPES = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa")
@@ -95,14 +97,14 @@ def keys_in_file(path: Path, name: str) -> tuple[HostKey, ...]:
             if not words or words[0].startswith("#"):
                 continue
             if len(words) < 3 or (words[1] in KEY_TYPES and parse_key(words[1], words[2]) is None):
-                raise DeployError(f"{path}:{number}: not a host key, got {line[:60]!r}. Give `address type base64`.")
+                raise DeployError(f"{path}:{number}: not a host key, got {shown(line)}. Give `address type base64`.")
             if words[1] in KEY_TYPES:
                 entry = paramiko.hostkeys.HostKeyEntry.from_line(line)
                 for host in entry.hostnames:
                     found.add(host, words[1], entry.key)
     except (OSError, UnicodeDecodeError) as error:
         raise DeployError(
-            f"{path}: cannot read the known hosts: {error}. Name a file that ssh-keyscan wrote."
+            f"{path}: cannot read the known hosts: {why(error)}. Name a file that ssh-keyscan wrote."
         ) from None
     listed = found.lookup(name) or {}
     return _ordered(HostKey(type=type_, blob=listed[type_].asbytes()) for type_ in listed)

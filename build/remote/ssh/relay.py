@@ -12,7 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
 
-from build.errors import DeployError
+from build.remote.command import not_started
 
 SAID_LINES_MAX = 20
 END_TIMEOUT_S = 2.0
@@ -21,7 +21,7 @@ END_TIMEOUT_S = 2.0
 class Relay:
     """Starts the program. Raises DeployError when there is none."""
 
-    def __init__(self, argv: Sequence[str], env: Mapping[str, str], *, how_to_get_it: str) -> None:
+    def __init__(self, argv: Sequence[str], env: Mapping[str, str]) -> None:
         try:
             self._process = subprocess.Popen(
                 argv,
@@ -33,7 +33,7 @@ class Relay:
                 start_new_session=True,  # an interrupt at the terminal is for the task, which closes this in order
             )
         except OSError as error:
-            raise DeployError(f"{argv[0]}: cannot start: {error}. {how_to_get_it}") from None
+            raise not_started("connect", argv[0], error) from None
         assert self._process.stdin and self._process.stdout and self._process.stderr, "all three are pipes"
         self._in, self._out, self._err = self._process.stdin, self._process.stdout, self._process.stderr
         self._timeout_s: float | None = None

@@ -1,11 +1,13 @@
 """No sentence has two full stops, however what it quotes ends: the classes that carry sentences see to it."""
 
+import urllib.error
+
 import pytest
 
 from build.errors import ConnectionLostError, DeployError
 from build.remote.command import Result
 from build.remote.jobs import StepFailedError
-from deployment.errors import ConfigError, ended_once
+from deployment.errors import ConfigError, ended_once, why
 
 ENDS = {
     "no end": "no end",
@@ -45,8 +47,36 @@ def test_what_is_no_end_of_a_sentence_is_left_alone(text: str) -> None:
     assert ended_once(text) == text
 
 
+@pytest.mark.parametrize(
+    ("quoted", "shown"),
+    [
+        ("\x1b]0;title\x07", "\\u001b]0;title\\u0007"),
+        ("\x9b31m\x7f\r", "\\u009b31m\\u007f\\r"),
+        ("\ud800 \u202e \u2028", "\\ud800 \\u202e \\u2028"),
+        ("two\nlines\tand größe 漢字 🙂", "two\nlines\tand größe 漢字 🙂"),
+    ],
+)
+def test_no_sentence_commands_a_terminal(quoted: str, shown: str) -> None:
+    assert DeployError(f"a: wrong, got {quoted} here.").problems == (f"a: wrong, got {shown} here.",)
+    assert ConfigError([f"a: wrong, got {quoted} here."]).problems == (f"a: wrong, got {shown} here.",)
+
+
 def test_it_holds_where_errors_are_made_of_errors() -> None:
     inner = DeployError("b: no, got c. Do d.")
     assert str(DeployError(f"a: failed as well: {inner}. Look.")) == "a: failed as well: b: no, got c. Do d. Look."
     step = StepFailedError("unpack.", Result(status=1, stdout="", stderr="tar: no.\n"))
     assert ".." not in str(step)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (FileNotFoundError(2, "No such file or directory", "/x"), "No such file or directory"),
+        (urllib.error.URLError(ConnectionRefusedError(111, "Connection refused")), "Connection refused"),
+        (urllib.error.URLError("unknown url type: x"), "unknown url type: x"),
+        (TimeoutError("timed out"), "timed out"),
+        (UnicodeDecodeError("utf-8", b"ab\xff", 2, 3, "invalid start byte"), "not UTF-8 at byte 3"),
+    ],
+)
+def test_why_is_said_without_a_number_and_without_the_path_again(error: Exception, said: str) -> None:
+    assert why(error) == said

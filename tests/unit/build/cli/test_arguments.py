@@ -142,7 +142,7 @@ def test_a_value_that_is_missing_is_asked_for(task: str, option: Argument, capsy
         ("-F table --list", "--list-format: not flat or nested or json, got table. Give one of them."),
         (
             "-S /no/file plan",
-            "--config, --ssh-config: cannot be read: [Errno 2] No such file or directory: '/no/file'. "
+            "--config, --ssh-config: cannot be read: /no/file: No such file or directory. "
             "Leave it out: no task needs it.",
         ),
     ],

@@ -3,13 +3,14 @@
 import json
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from build.cli.hosts import Selection
-from build.cli.inventory import stack_inventory
+from build.cli.inventory import stack_inventory, written_route
 from build.cli.tasking import from_each, one_after_another
 from build.cloud.pulumi_cli import Pulumi
 from build.errors import DeployError
@@ -19,7 +20,7 @@ from build.remote.executor import LocalExecutor, OnLine
 from build.remote.host import Host
 from build.remote.target import local_target
 from deployment.errors import ConfigError
-from deployment.stack.inventory import parse_inventory
+from deployment.stack.inventory import SshHost, parse_inventory
 from tests.support.ssh_inventory import host_entry, inventory, write
 
 REPOSITORY = Path(__file__).parents[4]
@@ -41,7 +42,7 @@ class PulumiSays:
 
 class NoPulumi(PulumiSays):
     def run(self, command: Command, on_line: OnLine | None = None) -> Result:
-        return LocalExecutor().run(Command(argv=("no-such-pulumi",), what=command.what))
+        return LocalExecutor().run(replace(command, cwd=None, env={"PATH": "/nowhere"}))
 
 
 def read(says: PulumiSays, folder: Path, capsys: pytest.CaptureFixture[str]) -> tuple[Any, str]:
@@ -63,7 +64,10 @@ def test_a_stacks_output_is_read_and_kept(tmp_path: Path, capsys: pytest.Capture
 @pytest.mark.parametrize(
     ("says", "reason"),
     [
-        (NoPulumi(0), "read the stack's outputs: cannot start: "),
+        (
+            NoPulumi(0),
+            "read the stack's outputs: pulumi is not on PATH. Install it: https://www.pulumi.com/docs/install.",
+        ),
         (
             PulumiSays(255, stderr="error: could not load the backend: dial tcp: connection refused\n"),
             "read the stack's outputs: Google did not answer, got could not load the backend",
@@ -112,12 +116,27 @@ def test_a_file_names_hosts_in_its_order_and_one_can_be_chosen(tmp_path: Path) -
     assert chosen(inventory=file, host="a") == chosen(inventory=file, host="axion-a") == ["axion-a"]
     with pytest.raises(ConfigError, match=r"^--host: not in the inventory, got c\. Use one of: b, a\.$"):
         chosen(inventory=file, host="c")
-    with pytest.raises(ConfigError, match=r"^--inventory: only one source, got --stack dev too\. Name one of them\.$"):
+    with pytest.raises(
+        ConfigError, match=r"^--stack, --inventory: two sources of hosts, got dev and \S+i\.json\. Give"
+    ):
         chosen(inventory=file, stack="dev")
     with pytest.raises(ConfigError, match=r"^--host: nowhere to look it up, got a\. Add --stack NAME or --inventory"):
         chosen(host="a")
-    with pytest.raises(ConfigError, match=r"none\.json: cannot read the inventory: .*No such file"):
+    with pytest.raises(ConfigError, match=r"none\.json: cannot read the inventory: No such file or directory\. Write"):
         chosen(inventory=str(tmp_path / "none.json"))
+
+
+def test_the_home_of_a_user_whom_nobody_knows_is_a_file_that_is_not_there() -> None:
+    host = SshHost(
+        kind="ssh",
+        name="main",
+        data_mount="/opt/axion",
+        ssh_address="127.0.0.1",
+        ssh_user="root",
+        known_hosts="~nobody-here/known_hosts",
+    )
+    with pytest.raises(DeployError, match=r"^~nobody-here/known_hosts: cannot read the known hosts: No such file"):
+        written_route(host)
 
 
 def test_no_choice_is_this_computer() -> None:

@@ -193,7 +193,9 @@ def test_what_google_refuses_is_said_with_the_next_step(google: Google, answer: 
 
 def test_without_gcloud_it_says_how_to_get_it(google: Google, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(google.folder))
-    assert refused(google.host()) == ("gcloud is not on PATH. Install it: https://cloud.google.com/sdk/docs/install")
+    assert refused(google.host()) == (
+        "axion-dev-main: gcloud is not on PATH. Install it: https://cloud.google.com/sdk/docs/install."
+    )
 
 
 def test_a_refused_login_says_how_to_register_a_key(google: Google) -> None:

@@ -18,6 +18,7 @@ from build.cloud.pulumi_cli import Pulumi, pulumi_error
 from build.cloud.recover import plan_recovery
 from build.errors import DeployError
 from build.remote.executor import LocalExecutor
+from deployment.errors import ConfigError
 from tests.support.pending_creates import CREATIONS
 from tests.support.replayed_gcloud import ReplayedGcloud, refuses, says
 
@@ -61,9 +62,48 @@ def test_a_lock_is_read_as_pulumi_writes_it() -> None:
     text = '{"pid":15546,"username":"root","hostname":"vm","timestamp":"2026-11-23T20:25:18.110155359Z"}'
     lock = parse_lock(text, "x")
     assert (lock.pid, lock.owner) == (15546, "root@vm, process 15546, since 2026-11-23 20:25:18 UTC")
-    for wrong in ("", "{}", "[]", '{"pid": "x"}'):
-        with pytest.raises(DeployError, match="not a lock of Pulumi's"):
-            parse_lock(wrong, "x")
+
+
+FIELDS = "no JSON object with pid, username, hostname and timestamp"
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        *((text, FIELDS) for text in ("", "{}", "[]", "3", '{"pid": 1, "username": "a"}', "[" * 100_000)),
+        *(
+            (
+                f'{{"pid": {pid}, "username": "a", "hostname": "b", "timestamp": {at}}}',
+                f"no process and time, got {got}",
+            )
+            for pid, at, got in (
+                ('"x"', '"2026-11-23T20:25:18Z"', '"x" and "2026-11-23T20:25:18Z"'),
+                (str(10**20), '"2026-11-23T20:25:18Z"', '100000000000000000000 and "2026-11-23T20:25:18Z"'),
+                ("7", '"noon"', '7 and "noon"'),
+            )
+        ),
+    ],
+)
+def test_what_is_no_lock_is_a_sentence(text: str, what: str) -> None:
+    with pytest.raises(DeployError) as caught:
+        parse_lock(text, "x")
+    assert str(caught.value) == f"x: not a lock of Pulumi's: {what}. Look at it by hand."
+
+
+def test_a_directory_without_a_project_is_a_sentence(tmp_path: Path) -> None:
+    pulumi = Pulumi(executor=LocalExecutor(), directory=tmp_path, stack="dev")
+    path = tmp_path / "Pulumi.yaml"
+    for text, said in (
+        (None, f"{path}: not found. Run it in the checkout."),
+        ("", f"{path}: names no project. Run it in the checkout."),
+        ("runtime: python\n", f"{path}: names no project. Run it in the checkout."),
+        ("a: [", f"{path}:1: not YAML: expected the node content, but found '<stream end>'. Correct the line."),
+    ):
+        if text is not None:
+            path.write_text(text)
+        with pytest.raises((ConfigError, DeployError)) as caught:
+            _ = pulumi.project
+        assert str(caught.value) == said
 
 
 def test_when_a_process_began_is_known_and_one_that_ended_is_gone() -> None:

@@ -35,7 +35,10 @@ def test_a_missing_gcloud_is_told_once(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(DeployError) as caught:
         taken()
     (problem,) = caught.value.problems
-    assert problem.startswith("list alert policies and 15 other questions: cannot start: ")
+    assert problem == (
+        "list alert policies and 15 other questions: gcloud is not on PATH. "
+        "Install it: https://cloud.google.com/sdk/docs/install."
+    )
 
 
 def test_different_reasons_and_answers_all_stay(gcloud: ReplayedGcloud) -> None:

@@ -200,10 +200,11 @@ def test_what_gcloud_says_becomes_what_to_do(
     assert (type(problem), str(problem)) == (kind, expected)
 
 
-def test_without_gcloud_there_is_a_sentence(server: SshServer) -> None:
-    said = refused(replace(server.route(), tunnel=("no-such-gcloud", "x")))
-    assert said.startswith("no-such-gcloud: cannot start: [Errno 2] No such file or directory")
-    assert said.endswith("Install it: https://cloud.google.com/sdk/docs/install")
+def test_without_gcloud_there_is_a_sentence(server: SshServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert refused(replace(server.route(), tunnel=("gcloud", "x"))) == (
+        "connect: gcloud is not on PATH. Install it: https://cloud.google.com/sdk/docs/install."
+    )
 
 
 def test_a_tunnel_whose_program_hangs_is_given_up(server: SshServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -128,7 +128,7 @@ def test_the_bound_holds_for_a_command_that_does_not_read_its_input() -> None:
 
 
 def test_a_program_that_does_not_exist_is_a_sentence() -> None:
-    with pytest.raises(DeployError, match=r"^look: cannot start: \[Errno 2\].*no-such-program.*Run `fab doctor`\.$"):
+    with pytest.raises(DeployError, match=r"^look: no-such-program is not on PATH\. Run `fab doctor`\.$"):
         LocalExecutor().run(Command(argv=("no-such-program",), what="look"))
 
 

@@ -45,12 +45,37 @@ def test_a_lock_without_facts_is_told_how_to_get_them(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"schema": "axion.models.lock/2", "more": 1}', "\0"])
-def test_a_lock_that_is_broken_is_a_sentence(text: str, tmp_path: Path) -> None:
+MODEL = '{"checkpoint": {}, "files": {"a": {"size": -1, "sha256": 3}}}'
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("", "not JSON: Expecting value: line 1 column 1 (char 0)"),
+        ("{", "not JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
+        ("[]", "not a mapping, got []"),
+        ('{"schema": "axion.models.lock/2", "more": 1}', "more: unknown key, got 1"),
+        ('{"schema": "axion.models.lock/3"}', 'schema: not axion.models.lock/2, got "axion.models.lock/3"'),
+        (f'{{"models": {{"x": {MODEL}}}}}', "models.x.files.a.size: too small, got -1"),
+        ('{"models": {"x": {}}}', "models.x.checkpoint: missing"),
+        ("\0", "not JSON: Expecting value: line 1 column 1 (char 0)"),
+        ("[" * 100_000, "nested too deeply"),
+    ],
+)
+def test_a_lock_that_is_broken_is_a_sentence(text: str, what: str, tmp_path: Path) -> None:
     path = tmp_path / "models.lock.json"
     path.write_text(text)
-    with pytest.raises(ConfigError, match=r"models.lock.json: cannot be read: .*\. Restore it from version"):
+    with pytest.raises(ConfigError) as caught:
         read_lock(path)
+    assert caught.value.problems == (
+        f"models.lock.json: cannot be read: {what}. Restore it from version control, or remove it and run "
+        "`fab models-update all`.",
+    )
+
+
+def test_a_lock_that_cannot_be_opened_says_why(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r": cannot be read: Is a directory\. Restore it from version control, or"):
+        read_lock(tmp_path)
 
 
 def test_a_file_without_a_digest_cannot_be_locked() -> None:

@@ -154,6 +154,13 @@ def bent(changes: dict[str, Any]) -> dict[str, Any]:
         (document(default_model=3), "default_model: not text, got 3."),
         (document(host={"core_policy": "all"}), 'core_policy: not one of disjoint or shared, got "all".'),
         ("models: [", "models.yaml:1: not YAML:"),
+        ("? [a]\n: b\n", "models.yaml:1: not YAML: found unhashable key. Correct the line."),
+        ("a: !!timestamp x", "models.yaml: not YAML: a value that its tag cannot have. Leave the tag out."),
+        ("a: !!float ''", "models.yaml: not YAML: a value that its tag cannot have. Leave the tag out."),
+        ("a: \x1b", 'models.yaml: not YAML: unacceptable character #x001b: special characters are not allowed in "'),
+        ('a: {b: "x\\0y"}', 'models.yaml:1 a.b: with a character that cannot be printed, got "\\u0000". Take it out.'),
+        ('"a\\eb": 1', 'models.yaml:1 a\\u001bb: with a character that cannot be printed, got "\\u001b". Take it out.'),
+        ('"a\\nb": 1', 'models.yaml:1 a\\nb: with a character that cannot be printed, got "\\n". Take it out.'),
         ("just text", 'models.yaml: not a mapping, got "just text".'),
         ("", "models.yaml: not a mapping, got null."),
     ],
@@ -225,8 +232,17 @@ def test_a_missing_file_is_a_sentence() -> None:
         load_deployment(Path("nowhere.yaml"))
 
 
+def test_what_is_not_there_was_not_given() -> None:
+    assert problems_of("host: {}")[:2] == [
+        "models.yaml:1 models: missing. Give a mapping from model name to model.",
+        "models.yaml:1 default_model: missing. Give the key of one of the models.",
+    ]
+
+
 def test_deep_nesting_is_a_sentence() -> None:
-    assert "not YAML" in only_problem("[" * 5000)
+    assert "models.yaml: nested deeper than 50 levels." in only_problem("[" * 5000)
+    assert "models.yaml: nested deeper than 50 levels." in only_problem("a: " + "[" * 60 + "]" * 60)
+    assert "models.yaml: nested deeper than 50 levels." in only_problem("a: &a [*a]")
 
 
 def test_values_cannot_be_changed_after_loading() -> None:

@@ -101,7 +101,7 @@ def test_one_mistake_gives_one_sentence(data: Any, expected: str) -> None:
             None,
             'engine.chat_template: cannot be read: "own.jinja": No such file or directory. Give a file, relative',
         ),
-        (b"\xff", 'cannot be read: "own.jinja": not UTF-8. Give a file, relative to the models file.'),
+        (b"\xff", 'cannot be read: "own.jinja": not UTF-8 at byte 1. Give a file, relative to the models file.'),
         (
             b"a\n{% for m in messages %}",
             'not a template that Jinja can read, got "own.jinja" with line 2: Unexpected end',

@@ -60,8 +60,6 @@ REFUSED = {
     "/opt/it's": CHARACTERS,
     '/opt/"axion"': CHARACTERS,
     "/opt/a\\b": CHARACTERS,
-    "/opt/a\nb": CHARACTERS,
-    "/opt/axion\n": CHARACTERS,
     "/opt/-axion": CHARACTERS,
     "/opt/a,b": CHARACTERS,
     "/opt/größe": CHARACTERS,
@@ -87,6 +85,15 @@ def test_a_directory_that_cannot_hold_a_deployment_is_refused_when_the_inventory
     got = got if len(got) <= 60 else f"{got[:57]}..."
     end = "" if got.endswith(".") else "."
     assert caught.value.problems == (f"i.json hosts.main.data_mount: {why}, got {got}{end} {KIND}",)
+
+
+@pytest.mark.parametrize("path", ["/opt/a\nb", "/opt/axion\n"])
+def test_a_directory_is_named_on_one_line(path: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(path)
+    assert caught.value.problems == (
+        'i.json hosts.main.data_mount: with a character that cannot be printed, got "\\n". Take it out.',
+    )
 
 
 @pytest.mark.parametrize(

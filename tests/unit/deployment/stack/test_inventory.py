@@ -109,16 +109,72 @@ def test_a_host_of_ones_own_reads_a_token_of_google_as_it_did_in_version_1() -> 
 def test_an_inventory_of_version_1_with_mistakes_is_told_of_each_of_them() -> None:
     host = {**LAB_1["hosts"]["main"], "ssh_user": None, "ssh_prot": 22}
     assert problems_of(json.dumps({**LAB_1, "hosts": {"main": host, "other": 7}})) == (
-        "inventory.json hosts.main.ssh_user: not text, got null. Give the user to log in as.",
         "inventory.json hosts.main.ssh_prot: unknown key, got 22. Write ssh_port, if that is meant.",
+        "inventory.json hosts.main.ssh_user: not text, got null. Give the user to log in as.",
         "inventory.json hosts.other: not a mapping, got 7. Give a mapping from host name to host.",
     )
     assert problems_of(json.dumps({"schema": "axion.inventory/1", "stack": "lab", "hosts": []})) == (
-        "inventory.json google.project: missing. Give the project's id.",
-        "inventory.json google.zone: missing. Give the stack's zone.",
-        "inventory.json google.secret_ids: missing. Give names of secrets.",
+        "inventory.json project: missing. Give the project's id.",
+        "inventory.json zone: missing. Give the stack's zone.",
+        "inventory.json secret_ids: missing. Give names of secrets.",
         "inventory.json hosts: not a mapping, got []. Give a mapping from host name to host.",
     )
+
+
+def test_an_inventory_of_version_1_is_told_of_no_key_that_it_could_not_have() -> None:
+    host = {**PROD_1["hosts"]["main"], "kind": "google", "colour": "red", "instance_di": "1"}
+    wrong = {**PROD_1, "google": {"project": "another"}, "hosts": {"main": host}, "bucket": 3}
+    assert problems_of(json.dumps(wrong)) == (
+        'inventory.json google: unknown key, got {"project": "another"}. Delete it; known here: schema, stack, '
+        "project, zone, secret_ids, bucket, hosts.",
+        'inventory.json hosts.main.kind: unknown key, got "google". Delete it; known here: name, data_mount, '
+        "gateway_clients, gateway_keys, models, ssh_port, identity_file, ssh_proxy_command, ssh_address, ssh_user, "
+        "known_hosts, instance_id, zone, machine_type, internal_ip, external_ip, device_paths.",
+        'inventory.json hosts.main.colour: unknown key, got "red". Delete it; known here: name, data_mount, '
+        "gateway_clients, gateway_keys, models, ssh_port, identity_file, ssh_proxy_command, ssh_address, ssh_user, "
+        "known_hosts, instance_id, zone, machine_type, internal_ip, external_ip, device_paths.",
+        'inventory.json hosts.main.instance_di: unknown key, got "1". Write instance_id, if that is meant.',
+        "inventory.json bucket: not text, got 3. Give the bucket for wheels and weights, or null.",
+    )
+
+
+@pytest.mark.parametrize("schema", ["axion.inventory/1", "axion.inventory/2"])
+def test_what_is_not_there_was_not_given(schema: str) -> None:
+    assert "inventory.json hosts: missing. Give a mapping from host name to host." in problems_of(
+        json.dumps({"schema": schema, "stack": "lab"})
+    )
+    assert problems_of("{}") == (
+        "inventory.json schema: missing. Give axion.inventory/2: run `pulumi up` of this checkout.",
+    )
+
+
+@pytest.mark.parametrize("depth", [52, 100_000])
+def test_what_is_nested_too_deeply_is_one_problem(depth: int) -> None:
+    deep = '{"schema": "axion.inventory/2", "hosts": ' + "[" * depth + "]" * depth + "}"
+    assert problems_of(deep) == (
+        "inventory.json: nested deeper than 50 levels. Nothing here is: look where a bracket is missing.",
+    )
+
+
+@pytest.mark.parametrize("written", [LAB, LAB_1], ids=["version 2", "version 1"])
+def test_nothing_of_a_host_reaches_a_terminal_or_a_program_that_is_more_than_a_line_of_text(
+    written: dict[str, Any],
+) -> None:
+    host = {**written["hosts"]["main"], "name": "a\nb", "known_hosts": "/a\0b", "identity_file": "\ud800"}
+    both = {"m\x1b[31m": {**host, "ssh_proxy_command": "nc\u202e"}, "b\nc": host}
+    lines = problems_of(json.dumps({**written, "hosts": both}))
+    what = "with a character that cannot be printed, got"
+    assert sorted(line.removeprefix("inventory.json hosts.") for line in lines) == [
+        f'b\\nc.identity_file: {what} "\\ud800". Take it out.',
+        f'b\\nc.known_hosts: {what} "\\u0000". Take it out.',
+        f'b\\nc.name: {what} "\\n". Take it out.',
+        f'b\\nc: {what} "\\n". Take it out.',
+        f'm\\u001b[31m.identity_file: {what} "\\ud800". Take it out.',
+        f'm\\u001b[31m.known_hosts: {what} "\\u0000". Take it out.',
+        f'm\\u001b[31m.name: {what} "\\n". Take it out.',
+        f'm\\u001b[31m.ssh_proxy_command: {what} "\\u202e". Take it out.',
+        f'm\\u001b[31m: {what} "\\u001b". Take it out.',
+    ]
 
 
 def test_a_host_says_of_which_kind_it_is() -> None:

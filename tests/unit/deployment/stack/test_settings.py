@@ -188,13 +188,24 @@ def test_empty_mappings_mean_that_nothing_is_wanted(tmp_path: Path) -> None:
     assert (reading.settings.budget, reading.settings.alerts) == (None, None)
 
 
+def test_a_file_in_another_encoding_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "Pulumi.test.yaml").write_bytes(b"config: \xff\n")
+    with pytest.raises(ConfigError, match=r"Pulumi\.test\.yaml: cannot be read: not UTF-8 at byte 9\. Give a readable"):
+        read_file("test", tmp_path)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         (None, "Pulumi.test.yaml: not found. There are other."),
         ("a: [", "Pulumi.test.yaml:1: not YAML:"),
-        ("encryptionsalt: v1\n", "Pulumi.test.yaml: no config, got null."),
-        ("config: 3\n", "Pulumi.test.yaml: no config, got 3."),
+        ("encryptionsalt: v1\n", "Pulumi.test.yaml config: missing."),
+        ("config: 3\n", "Pulumi.test.yaml config: not a mapping, got 3."),
+        ("a: " + "[" * 5000, "Pulumi.test.yaml: nested deeper than 50 levels."),
+        (
+            'config: {axion:gatewayApiKeys: "planted\\e"}\n',
+            'Pulumi.test.yaml:1 config.axion:gatewayApiKeys: with a character that cannot be printed, got "\\u001b".',
+        ),
     ],
 )
 def test_a_file_that_says_nothing_is_one_problem(tmp_path: Path, text: str | None, said: str) -> None:
