@@ -9,9 +9,9 @@ class LinearW4ScalesTest : public testing::TestWithParam<Isa<LinearW4Kernels>> {
 INSTANTIATE_TEST_SUITE_P(Isa, LinearW4ScalesTest, testing::ValuesIn(AXION_NEON_TABLES(linear_w4_kernels)),
                          isa_name<LinearW4Kernels>);
 
-/// Only in calls of more than 8 rows may a group count as zero, and only below 2^-64 of its column's largest scale.
+/// Only in calls of more than 16 rows may a group count as zero, and only below 2^-64 of its column's largest scale.
 TEST_P(LinearW4ScalesTest, ASmallScaleIsHeardWhereTheLargeOnesMeetZeros) {
-  for (std::size_t m : {1, 8, 9}) {
+  for (std::size_t m : {1, 8, 9, 17}) {
     for (float small : {0x1p-3f, 0x1p-20f, 0x1p-63f}) {
       for (std::size_t heard : {0u, 1u, 3u}) {
         W4Problem problem({m, 19, 128, 32});

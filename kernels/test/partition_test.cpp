@@ -21,12 +21,12 @@ TEST(RowChunks, AreConsecutiveAndBounded) {
   }
 }
 
-// Up to eight rows are computed another way: a remainder of a few rows would get other bits than a longer prompt's.
+// Up to sixteen rows are computed another way: a remainder of a few rows would get other bits than a longer prompt's.
 TEST(RowChunks, NoneIsShortUnlessAllRowsAre) {
   std::size_t shortest = 512;
-  for (std::size_t rows = 9; rows < 200000; rows += rows < 5000 ? 1 : 61) {
+  for (std::size_t rows = 17; rows < 200000; rows += rows < 5000 ? 1 : 61) {
     in_row_chunks(rows, kBlock, [&](Range part) {
-      ASSERT_GT(part.end - part.begin, 8u) << rows;
+      ASSERT_GT(part.end - part.begin, 16u) << rows;
       shortest = rows > 512 ? std::min(shortest, part.end - part.begin) : shortest;
     });
   }

@@ -31,7 +31,7 @@ TORCH_LIBRARY(axion, m) {
   m.def("linear_w4(Tensor x, Tensor packed, Tensor? bias, int n, int k, int group_size) -> Tensor");
   m.def("linear_w4a8(Tensor x, Tensor packed, Tensor? bias, int n, int k, int group_size) -> Tensor");
   // A gate_up layer with its activation: rows of the weight are the gates', then the factors'; the result has n / 2
-  // columns. In calls of up to 8 rows what lies between stays in float; in larger ones it is rounded to x's type, with
+  // columns. In calls of up to 16 rows what lies between stays in float; in larger ones it is rounded to x's type, with
   // the same bits as the two operators called one after the other.
   m.def("linear_w4_silu_and_mul(Tensor x, Tensor packed, Tensor? bias, int n, int k, int group_size) -> Tensor");
   m.def("linear_w4_gelu_tanh_and_mul(Tensor x, Tensor packed, Tensor? bias, int n, int k, int group_size) -> Tensor");

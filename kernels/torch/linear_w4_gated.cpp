@@ -104,7 +104,7 @@ at::Tensor gated(const char* op, const at::Tensor& x, const at::Tensor& packed, 
       run(whole, variant<T>(activations.f32, activations.bf16_variant), output<Out>(y),
           static_cast<std::size_t>(n / 2));
     };
-    if (rows.size(0) > static_cast<int64_t>(kW4RowBlock)) {
+    if (rows.size(0) > static_cast<int64_t>(kW4FewRows)) {
       call(rows, added, Out{});  // in float it would take twice as long, with bfloat16 activations
     } else if (rows.size(0) > 0) {
       call(rows.to(at::kFloat), added ? std::optional(added->to(at::kFloat)) : std::nullopt, float{});

@@ -7,8 +7,11 @@ namespace axion {
 
 /// Output columns of a packed panel, the unit of work. The last panel is padded with columns of scale 0.
 constexpr std::size_t kW4PanelColumns = 8;
-/// Rows whose activations are prepared together; up to this many rows one pass over the weights serves all of them.
+/// Rows whose activations are prepared together.
 constexpr std::size_t kW4RowBlock = 8;
+/// Up to this many rows are computed from the packed weights as they are, a block in one pass over them. Unpacking the
+/// weights first pays for more.
+constexpr std::size_t kW4FewRows = 16;
 
 /// The group that the packed weights hold: itself, or for a whole-K group the largest of 128, 64, 32 that divides k,
 /// with the scale repeated. 0 where the pair is not supported.
@@ -56,13 +59,13 @@ void pack_w4(const PackW4&, Range panels);
 /// them. packed, prepared and scratch: 16-byte aligned. prepared: filled by the prepare function, read by all
 /// threads; scratch: one per thread. Sizes: the table's functions.
 /// Error before the output is rounded: within 2^-13 * sum_k |w * x|, plus 2^-100 * sum_k |w| for tiny activations.
-/// In calls of up to 8 rows that is what tests see, not a worst case: there an activation is rounded by up to 1/61184
-/// of its group's largest, and weights that single out a group's small activations can make that weigh more.
-/// In a call of more than 8 rows a group whose scale is below 2^-64 of the largest in its column counts as zero.
+/// In calls of up to kW4FewRows rows that is what tests see, not a worst case: there an activation is rounded by up to
+/// 1/61184 of its group's largest, and weights that single out a group's small activations can make that weigh more.
+/// In a call of more rows a group whose scale is below 2^-64 of the largest in its column counts as zero.
 /// A row of x that holds NaN or infinity gives a row that is nowhere finite where w is not 0, and may be NaN
 /// elsewhere; other rows are not touched by it.
-/// A row has the same bits wherever the ranges split and whatever other rows are there, in all calls of up to 8 rows
-/// and in all calls of more; between these two the bits may differ.
+/// A row has the same bits wherever the ranges split and whatever other rows are there, in all calls of up to
+/// kW4FewRows rows and in all calls of more; between these two the bits may differ.
 template <typename T>
 struct LinearW4 {
   const T* x;
@@ -81,7 +84,9 @@ struct LinearW4 {
 
 /// One implementation of the family. prepare_* reads the rows of the blocks of `row_blocks` (kW4RowBlock rows each)
 /// and must have finished before the function after it, which computes all rows of the panels of `panels`.
-/// *_a8 rounds each row's activations to int8 with one scale a row: its error is up to max|x| / 254 * sum |w|.
+/// *_a8 rounds each row's activations to int8 with one scale a row: its error is up to max|x| / 254 * sum |w|. To this
+/// comes, for each group, up to max|x| / 80 times what its scale differs from that of the first
+/// group of its 1024 k.
 struct LinearW4Kernels {
   std::size_t (*prepared_size)(std::size_t m, std::size_t k);
   std::size_t (*scratch_size)(std::size_t m, std::size_t k);

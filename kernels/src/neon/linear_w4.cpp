@@ -8,10 +8,10 @@ namespace {
 constexpr std::size_t kGemvPanels = 3;
 
 std::size_t prepared_size(std::size_t m, std::size_t k) {
-  if (m <= kW4RowBlock) {  // up to two steps a group; a group is at least 32
-    const std::size_t steps = kStepsHeaderBytes + 2 * (k / 32) * step_bytes(m, 32);
-    const std::size_t int8_block = kW4RowBlock * (k + sizeof(float));
-    return steps > int8_block ? steps : int8_block;
+  if (m <= kW4FewRows) {
+    const std::size_t steps = m * row_steps_bytes(k);
+    const std::size_t int8_blocks = row_blocks(m) * kW4RowBlock * (k + sizeof(float));
+    return steps > int8_blocks ? steps : int8_blocks;
   }
   return row_blocks(m) * kW4RowBlock * k * 2 * kSlices<float>;
 }
@@ -20,12 +20,25 @@ std::size_t scratch_size(std::size_t m, std::size_t /*k*/) {
   return kScratchFixed + row_blocks(m) * kW4RowBlock * kW4PanelColumns * sizeof(float);
 }
 
+/// Call body with a call for each of the sets that the rows [begin, end) are in.
+template <typename T, typename Body>
+inline void in_row_sets(const LinearW4<T>& a, std::size_t begin, std::size_t end, const Body& body) {
+  LinearW4<T> set = a;
+  for (std::size_t row = begin; row < end && row < a.m; row += set.m) {
+    set.m = rows_together(a.m - row);
+    set.x = a.x + row * a.x_stride;
+    set.y = a.y + row * a.y_stride;
+    set.prepared = static_cast<std::uint8_t*>(a.prepared) + row * row_steps_bytes(a.k);
+    body(set);
+  }
+}
+
 template <typename T>
 void prepare(const LinearW4<T>& a, Range blocks) {
-  if (a.m > kW4RowBlock) {
+  if (a.m > kW4FewRows) {
     w4_prepare_blocks(a, blocks);
-  } else if (blocks.begin < blocks.end) {
-    w4_prepare_steps(a);
+  } else {
+    in_row_sets(a, blocks.begin * kW4RowBlock, blocks.end * kW4RowBlock, w4_prepare_steps<T>);
   }
 }
 
@@ -42,33 +55,39 @@ void finish_panel(const LinearW4<T>& a, std::size_t panel, const float* sums) {
   }
 }
 
+/// One set of rows and `count` panels, 1 or kGemvPanels.
+template <typename T>
+void multiply_set(const LinearW4<T>& set, std::size_t panel, std::size_t count) {
+  const std::size_t group = w4_group(set.k, set.group_size);
+  const std::size_t panel_bytes = w4_panel_bytes(set.k, group);
+  const std::uint8_t* packed = set.packed + panel * panel_bytes;
+  const auto* prepared = static_cast<const std::uint8_t*>(set.prepared);
+  float* sums = static_cast<float*>(set.scratch);
+  if (set.m == 1 && count == kGemvPanels) {
+    w4_gemv_three_panels(packed, prepared, set.k, group, sums);
+  }
+  for (std::size_t i = 0; i < count; ++i, packed += panel_bytes) {
+    if (set.m > 1) {
+      w4_rows_panel(packed, prepared, set.m, group, sums);
+    } else if (count < kGemvPanels) {
+      w4_gemv_panel(packed, prepared, set.k, group, sums);
+    }
+    finish_panel(set, panel + i, set.m > 1 ? sums : sums + i * kW4PanelColumns);
+  }
+}
+
 template <typename T>
 void linear_few_rows(const LinearW4<T>& a, Range panels) {
-  const std::size_t group = w4_group(a.k, a.group_size);
-  const std::size_t panel_bytes = w4_panel_bytes(a.k, group);
-  const auto* prepared = static_cast<const std::uint8_t*>(a.prepared);
-  float* sums = static_cast<float*>(a.scratch);
   for (std::size_t p = panels.begin; p < panels.end;) {
-    const std::uint8_t* packed = a.packed + p * panel_bytes;
-    std::size_t done = 1;
-    if (a.m > 1) {
-      w4_rows_panel(packed, prepared, a.m, group, sums);
-    } else if (panels.end - p >= kGemvPanels) {
-      done = kGemvPanels;
-      w4_gemv_three_panels(packed, prepared, a.k, group, sums);
-    } else {
-      w4_gemv_panel(packed, prepared, a.k, group, sums);
-    }
-    for (std::size_t i = 0; i < done; ++i) {
-      finish_panel(a, p + i, sums + i * kW4PanelColumns);
-    }
-    p += done;
+    const std::size_t count = panels.end - p >= kGemvPanels ? kGemvPanels : 1;
+    in_row_sets(a, 0, a.m, [&](const LinearW4<T>& set) { multiply_set(set, p, count); });
+    p += count;
   }
 }
 
 template <typename T>
 void linear_w4(const LinearW4<T>& a, Range panels) {
-  if (a.m > kW4RowBlock) {
+  if (a.m > kW4FewRows) {
     w4_gemm(a, panels);
   } else {
     linear_few_rows(a, panels);

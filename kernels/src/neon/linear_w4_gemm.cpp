@@ -1,4 +1,4 @@
-// More than 8 rows: a panel's weights become bf16 once per call, as the exact integers q - zero, and BFMMLA uses them
+// More than kW4FewRows rows: a panel's weights become bf16 once per call, as the exact integers q - zero, and BFMMLA uses them
 // for all rows. Scales enter by keeping the accumulators in units of the current group's scale: one multiplication by
 // scale[g - 1] / scale[g] per accumulator and group, instead of a second set of accumulators in memory.
 #include "linear_w4_unpack.h"

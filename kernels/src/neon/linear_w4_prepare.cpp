@@ -1,4 +1,4 @@
-// Activations of more than 8 rows in the order that the tiles read them.
+// Activations of more than kW4FewRows rows in the order that the tiles read them.
 #include "linear_w4_blocks.h"
 
 namespace axion {

@@ -1,5 +1,5 @@
-// Two to eight rows: USMMLA takes two columns' bytes by one slice of two rows, so that both slices of an output end
-// up in the same lane. 16 accumulators: 8 columns of up to 4 rows, or 4 columns of up to 8.
+// Two, four, six or eight rows: USMMLA takes two columns' bytes by one slice of two rows, so that both slices of an
+// output end up in the same lane. 16 accumulators: 8 columns of up to 4 rows, or 4 columns of up to 8.
 #include "linear_w4_tiles.h"
 
 #include <cstring>

@@ -1,4 +1,4 @@
-// How linear_w4 quantizes a group of a row's activations, for up to 8 rows.
+// How linear_w4 quantizes a group of a row's activations, for up to kW4FewRows rows.
 // Included by files with the neon flags only.
 #pragma once
 

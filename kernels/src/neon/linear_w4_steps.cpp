@@ -1,4 +1,4 @@
-// Activations of up to 8 rows to 16-bit fixed point; the layout and its reason are in linear_w4_tiles.h.
+// Activations of a set of rows to 16-bit fixed point; the layout and its reason are in linear_w4_tiles.h.
 #include <cstring>
 
 #include "linear_w4_scaling.h"
@@ -133,10 +133,6 @@ void w4_prepare_steps(const LinearW4<T>& a) {
     std::uint8_t* const second = step = first + bytes;
     ++count;
     begin_step(first, g);
-    if (a.m % 2 == 1 && a.m > 1) {  // the last pair's second row
-      const T nothing[kMaxGroup] = {};
-      quantize(nothing, group, {0.0f, 0.0f, false}, Place(first, a.m, a.m));
-    }
     for (std::size_t r = 0; r < a.m; ++r) {
       const T* const x = a.x + r * a.x_stride + g * group;
       const Scaling by = next;

@@ -13,8 +13,9 @@
 namespace axion {
 namespace neon {
 
-// Activations for up to 8 rows: a list of steps, each one pass over a group of weights. A group whose outliers take
-// its other activations' bits has a second step, for what the first one's rounding left over.
+// Activations for up to kW4FewRows rows: sets of rows that pass over the weights together, 8 or, of what is left, first
+// the pairs and then a single one. A set is a list of steps, each one pass over a group of weights. A group whose
+// outliers take its other activations' bits has a second step, for what the first one's rounding left over.
 //
 // A step holds 16-bit fixed-point numbers as two int8 slices, 256 * high + low. Per 16 k, q1 multiplies the weights
 // in high nibbles and q2 those in low ones. The kernel does not separate the nibbles: a packed byte is
@@ -29,13 +30,22 @@ constexpr std::size_t kStepsHeaderBytes = 16;  // the number of steps
 constexpr std::size_t kStepGroupBytes = 16;    // the step's group
 constexpr std::size_t kStepScaleBytes = 32;    // per pair of rows
 
+/// The set that begins where `left` rows are left.
+constexpr std::size_t rows_together(std::size_t left) {
+  return left >= kW4RowBlock ? kW4RowBlock : (left > 1 ? left / 2 * 2 : 1);
+}
+
 constexpr std::size_t row_pairs(std::size_t m) { return (m + 1) / 2; }
 
 constexpr std::size_t step_bytes(std::size_t m, std::size_t group) {
   return kStepGroupBytes + row_pairs(m) * kStepScaleBytes + group / 16 * (m == 1 ? 32 : 64 * row_pairs(m));
 }
 
-/// More than 8 rows. bf16: tiles of 12 rows and then of 8, see row_tile. In a tile, per 16 k, for each slice, for j of
+/// From a set's first row to the next one's, per row: up to two steps a group, and a group is at least 32. What a
+/// single row takes is more than enough for each of several.
+constexpr std::size_t row_steps_bytes(std::size_t k) { return kStepsHeaderBytes + 2 * (k / 32) * step_bytes(1, 32); }
+
+/// More rows. bf16: tiles of 12 rows and then of 8, see row_tile. In a tile, per 16 k, for each slice, for j of
 /// 0..3, for each pair of rows the 2 x 4 values at k of j, j + 8, j + 4, j + 12, as bytes j and j + 4 of packed weights
 /// hold them. float x is two bf16 slices, x and what the first left over.
 /// int8: blocks of 8 rows. Per 8 k, for each pair of rows, 2 x 8 values.
@@ -61,7 +71,7 @@ constexpr RowTile row_tile(std::size_t row, std::size_t blocks) {
   return row < blocks / 3 * 24 ? RowTile{row / 12 * 12, 6} : RowTile{row / 8 * 8, 4};
 }
 
-/// [rows][columns of these panels] floats for up to 8 rows, out of the packed panels from `packed` on.
+/// [rows][columns of these panels] floats for a set of rows, out of the packed panels from `packed` on.
 void w4_gemv_panel(const std::uint8_t* packed, const std::uint8_t* prepared, std::size_t k, std::size_t group,
                    float* sums);
 void w4_gemv_three_panels(const std::uint8_t* packed, const std::uint8_t* prepared, std::size_t k, std::size_t group,
