@@ -60,6 +60,7 @@ def check_vllm() -> None:
 def _install(switches: "Switches") -> None:
     from axion_kernels import eager, linear_w4, lm_head, online_w4, sampler
 
+    linear_w4.install_refusal()
     if "linear_w4" in switches.enabled:
         linear_w4.install()
     if "axion_w4" in switches.enabled:
