@@ -64,6 +64,12 @@ class Kernels(Frozen):
     """Makes and multiplies the 4-bit weights of `quantization: axion_w4`. On by default, and needed for it."""
     sampler: Switch | None = Field(None, description="true or false: sampling without sorting the vocabulary")
     """Chooses the next token. On by default."""
+    speculation: Switch | None = Field(
+        None, description="true or false: guesses are checked by drawing as without them"
+    )
+    """Decides which guessed tokens stay. On by default. Without it, vLLM 0.32 cannot serve `speculative_config` with
+    temperature, top_p or top_k.
+    """
     lm_head: Switch | None = Field(None, description="true or false: int8 weights for the output head (default: false)")
     """Makes the last layer smaller and faster. Off by default: it rounds weights that the checkpoint does not quantize.
     Only with bfloat16.

@@ -1,11 +1,13 @@
 """Int4 linear layers of AWQ, GPTQ and compressed-tensors checkpoints.
 
 vLLM's own kernel for CPUs accepts them on every architecture and was compiled for only some: on Arm the model loads
-and dies at its first forward (vllm#55613). Ours stands first in the list, which is the order of preference.
+and dies at its first forward (vllm#55613). Ours stands first in the list, which is the order of preference, and vLLM's
+refuses where it was not compiled: what neither can do ends the engine while it loads.
 """
 
 import torch
 from vllm.model_executor.kernels.linear import _POSSIBLE_KERNELS
+from vllm.model_executor.kernels.linear.mixed_precision.cpu import CPUWNA16LinearKernel
 from vllm.model_executor.kernels.linear.mixed_precision.MPLinearKernel import MPLinearKernel, MPLinearLayerConfig
 from vllm.model_executor.layers.quantization.utils import replace_parameter
 from vllm.platforms import PlatformEnum
@@ -17,11 +19,27 @@ from axion_kernels.packing import pack_layer
 GROUP_SIZES = (32, 64, 128)
 WEIGHT_TYPES = (scalar_types.uint4, scalar_types.uint4b8)
 ACTIVATION_TYPES = (torch.bfloat16, torch.float32)
+STOCK_OPERATOR = "cpu_gemm_wna16"
+
+_stock_can_implement = CPUWNA16LinearKernel.can_implement
 
 
 def install() -> None:
     """Put our kernel before vLLM's."""
     _POSSIBLE_KERNELS[PlatformEnum.CPU].insert(0, AxionW4LinearKernel)
+
+
+def install_refusal() -> None:
+    """Let vLLM's kernel say where it was not compiled, whether ours is there or switched off."""
+    CPUWNA16LinearKernel.can_implement = staticmethod(can_stock_implement)
+
+
+def can_stock_implement(c: MPLinearLayerConfig) -> tuple[bool, str | None]:
+    """Say whether vLLM's kernel can have this layer, or why not."""
+    if not hasattr(torch.ops._C, STOCK_OPERATOR):
+        return False, f"{STOCK_OPERATOR}: not compiled for this processor"
+    can: tuple[bool, str | None] = _stock_can_implement(c)
+    return can
 
 
 class AxionW4LinearKernel(MPLinearKernel):  # vLLM's classes have no types here

@@ -58,14 +58,17 @@ def check_vllm() -> None:
 
 
 def _install(switches: "Switches") -> None:
-    from axion_kernels import eager, linear_w4, lm_head, online_w4, sampler
+    from axion_kernels import eager, linear_w4, lm_head, online_w4, sampler, speculation
 
+    linear_w4.install_refusal()
     if "linear_w4" in switches.enabled:
         linear_w4.install()
     if "axion_w4" in switches.enabled:
         online_w4.install()
     if "sampler" in switches.enabled:
         sampler.install()
+    if "speculation" in switches.enabled:
+        speculation.install()
     if "lm_head" in switches.enabled:
         lm_head.install()
     eager.install(switches)

@@ -3,12 +3,16 @@
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from axion_kernels import linear_w4
 from axion_kernels.sampler import forward_cpu
 from vllm import SamplingParams
+from vllm.model_executor.kernels import linear
+from vllm.model_executor.kernels.linear.mixed_precision.cpu import CPUWNA16LinearKernel
 from vllm.model_executor.kernels.linear.mixed_precision.MPLinearKernel import MPLinearLayerConfig
+from vllm.platforms import PlatformEnum, current_platform
 from vllm.scalar_type import scalar_types
 from vllm.v1.sample.logits_processor import LogitsProcessors
 from vllm.v1.sample.logits_processor.builtin import MinPLogitsProcessor
@@ -30,12 +34,57 @@ def check_what_the_int4_kernel_cannot_do_is_left_to_others() -> None:
     assert accepted(k=256, group=16) == "group size 16: only 32, 64, 128 and whole rows"
 
 
-def accepted(*, k: int, group: int) -> str | None:
-    config = MPLinearLayerConfig(
+def check_what_no_compiled_kernel_can_do_is_refused_while_the_model_loads() -> None:
+    """vLLM chooses a kernel when it makes a layer. The control is vLLM's choice without us: a kernel that Arm lacks."""
+    current_platform.import_kernels()
+    kernels = list(linear._POSSIBLE_KERNELS[PlatformEnum.CPU])
+    with (
+        patch.dict(linear._POSSIBLE_KERNELS, {PlatformEnum.CPU: kernels}),
+        patch.object(CPUWNA16LinearKernel, "can_implement", staticmethod(linear_w4._stock_can_implement)),
+        patch.object(linear_w4, "STOCK_OPERATOR", "of_another_processor"),
+    ):
+        for group in (2, 16, 48, 256):
+            assert linear.choose_mp_linear_kernel(layer(k=768, group=group)) is CPUWNA16LinearKernel
+        linear_w4.install_refusal()
+        assert refused(group=128) == "CPUWNA16LinearKernel: of_another_processor: not compiled for this processor"
+        linear_w4.install()
+        for group in (32, 64, 128, 768, -1):
+            assert linear.choose_mp_linear_kernel(layer(k=768, group=group)) is linear_w4.AxionW4LinearKernel
+        for group in (2, 16, 48, 256):
+            assert refused(group=group) == (
+                f"AxionW4LinearKernel: group size {group}: only 32, 64, 128 and whole rows; "
+                "CPUWNA16LinearKernel: of_another_processor: not compiled for this processor"
+            )
+
+
+def check_where_vllms_kernel_was_compiled_it_keeps_what_ours_cannot_do() -> None:
+    with patch.object(linear_w4, "STOCK_OPERATOR", "greedy_argmax"):  # compiled for every processor
+        assert linear_w4.can_stock_implement(layer(k=768, group=16)) == (True, None)
+        assert linear_w4.can_stock_implement(layer(k=768, group=3)) == linear_w4._stock_can_implement(
+            layer(k=768, group=3)
+        )
+
+
+def refused(*, group: int) -> str:
+    """The reasons of both kernels, of those that vLLM lists."""
+    try:
+        linear.choose_mp_linear_kernel(layer(k=768, group=group))
+    except ValueError as error:
+        said = [line.strip().split(" cannot implement due to: ") for line in str(error).splitlines()[1:]]
+        ours = ("AxionW4LinearKernel", "CPUWNA16LinearKernel")
+        return "; ".join(f"{kernel}: {reason}" for kernel, reason in said if kernel in ours)
+    raise AssertionError(f"groups of {group}: a kernel was chosen")
+
+
+def layer(*, k: int, group: int) -> MPLinearLayerConfig:
+    return MPLinearLayerConfig(
         full_weight_shape=(k, 64), partition_weight_shape=(k, 64), weight_type=scalar_types.uint4b8,
         act_type=torch.bfloat16, group_size=group, zero_points=False,
     )  # fmt: skip
-    can, reason = linear_w4.AxionW4LinearKernel.can_implement(config)
+
+
+def accepted(*, k: int, group: int) -> str | None:
+    can, reason = linear_w4.AxionW4LinearKernel.can_implement(layer(k=k, group=group))
     assert can == (reason is None)
     return reason
 

@@ -12,7 +12,10 @@ from axion_kernels import plugin, report
 from axion_kernels.switches import Switches
 from prometheus_client import CollectorRegistry, generate_latest
 
-BY_DEFAULT = {"linear_w4", "axion_w4", "sampler", "rms_norm", "gemma_rms_norm", "silu_and_mul", "gelu_and_mul"}
+BY_DEFAULT = {
+    *("linear_w4", "axion_w4", "sampler", "speculation"),
+    *("rms_norm", "gemma_rms_norm", "silu_and_mul", "gelu_and_mul"),
+}
 
 
 @pytest.mark.parametrize("text", [None, "", "  "])

@@ -108,6 +108,17 @@ def test_what_vllm_could_not_read_either_is_a_sentence(malformed: dict[str, obje
     assert len(problems({**AWQ, **malformed})) == 1
 
 
+@pytest.mark.parametrize("size", [2, 16, 48, 256, 768])
+def test_groups_that_no_kernel_on_arm_takes_are_refused_in_one_sentence(size: int) -> None:
+    """`fab plan` says it; the plug-in refuses the same while the model loads (tests/support/kernels/hooks.py)."""
+    said = f"group_size: kernels are for groups of 32, 64 and 128, and for whole rows (-1), got {size}."
+    assert problems({**AWQ, "group_size": size}) == [f"quantization_config.{said}"]
+    assert problems({**GPTQ, "group_size": size}) == [f"quantization_config.{said}"]
+    groups = {"group_0": {"targets": ["Linear"], "weights": {**WEIGHTS, "group_size": size}}}
+    where = "quantization_config.config_groups.group_0.weights."
+    assert problems({**PACKED, "config_groups": groups}) == [where + said]
+
+
 @pytest.mark.parametrize(
     ("weights", "said"),
     [
