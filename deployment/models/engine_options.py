@@ -64,6 +64,8 @@ class Kernels(Frozen):
     """Makes and multiplies the 4-bit weights of `quantization: axion_w4`. On by default, and needed for it."""
     sampler: Switch | None = Field(None, description="true or false: sampling without sorting the vocabulary")
     """Chooses the next token. On by default."""
+    penalties: Switch | None = Field(None, description="true or false: penalties on the tokens that were said alone")
+    """Applies repetition, frequency and presence penalties. On by default."""
     speculation: Switch | None = Field(
         None, description="true or false: guesses are checked by drawing as without them"
     )

@@ -39,6 +39,10 @@ TORCH_LIBRARY(axion, m) {
   m.def("pack_w8(Tensor weight) -> Tensor");
   m.def("linear_w8(Tensor x, Tensor packed, Tensor? bias, int n) -> Tensor");
 
+  // vLLM's apply_penalties, in place; padding is any token outside the vocabulary.
+  m.def(
+      "penalize_(Tensor(a!) logits, Tensor prompts, Tensor outputs, Tensor presence, Tensor frequency,"
+      " Tensor repetition) -> ()");
   m.def(
       "sample(Tensor logits, Tensor temperature, Tensor? top_k, Tensor? top_p, Tensor? min_p, Tensor seeds)"
       " -> Tensor");

@@ -125,6 +125,14 @@ def linear_w8(x: Tensor, packed: Tensor, bias: Tensor | None, n: int) -> Tensor:
     return _columns(x, n)
 
 
+@register_fake("axion::penalize_")
+def penalize_(
+    logits: Tensor, prompts: Tensor, outputs: Tensor, presence: Tensor, frequency: Tensor, repetition: Tensor
+) -> None:
+    said = {"prompts": prompts, "outputs": outputs}
+    _same_device("penalize_", logits=logits, **said, presence=presence, frequency=frequency, repetition=repetition)
+
+
 @register_fake("axion::sample")
 def sample(
     logits: Tensor,

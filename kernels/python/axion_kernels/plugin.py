@@ -58,7 +58,7 @@ def check_vllm() -> None:
 
 
 def _install(switches: "Switches") -> None:
-    from axion_kernels import eager, linear_w4, lm_head, online_w4, sampler, speculation
+    from axion_kernels import eager, linear_w4, lm_head, online_w4, penalties, sampler, speculation
 
     linear_w4.install_refusal()
     if "linear_w4" in switches.enabled:
@@ -67,6 +67,8 @@ def _install(switches: "Switches") -> None:
         online_w4.install()
     if "sampler" in switches.enabled:
         sampler.install()
+    if "penalties" in switches.enabled:
+        penalties.install()
     if "speculation" in switches.enabled:
         speculation.install()
     if "lm_head" in switches.enabled:

@@ -174,6 +174,22 @@ def _linear_w8(_: torch.dtype) -> None:
         agree(axion.linear_w8(x, axion.pack_w8(weight), None, 33), x.double() @ rounded.T, 2.0**-13 * spread)
 
 
+@checks("penalize_")
+def _penalize(_: torch.dtype) -> None:
+    logits = drawn(2, 700, dtype=torch.float32) * 3
+    prompts, outputs = (
+        torch.randint(0, 701, (2, size), generator=torch.Generator().manual_seed(size)) for size in (90, 60)
+    )
+    presence, frequency, repetition = torch.tensor([0.5, 0.0]), torch.tensor([0.25, 0.0]), torch.tensor([1.5, 1.1])
+    counts = functional.one_hot(outputs, 701).sum(1)[:, :700]
+    said = (functional.one_hot(prompts, 701).sum(1)[:, :700] + counts).bool()
+    factor = torch.where(logits > 0, 1 / repetition[:, None].double(), repetition[:, None].double())
+    wanted = torch.where(said, logits * factor, logits.double())
+    wanted -= frequency[:, None] * counts + presence[:, None] * counts.bool()
+    axion.penalize_(logits, prompts, outputs, presence, frequency, repetition)
+    agree(logits, wanted, 2.0**-21 * (wanted.abs() + 10))
+
+
 @checks("sample")
 def _sample(_: torch.dtype) -> None:
     logits, seeds = drawn(4, 5000, dtype=torch.float32) * 3, torch.arange(4)

@@ -10,6 +10,7 @@ KERNELS = {
     "linear_w4": "AWQ, GPTQ and compressed-tensors W4A16 linear layers",
     "axion_w4": "the online quantization `axion_w4`",
     "sampler": "top-k, top-p and random sampling without sorting the vocabulary",
+    "penalties": "repetition, frequency and presence penalties without masks of the vocabulary",
     "speculation": "speculative decoding that draws what would be drawn without it",
     "lm_head": "int8 weights for the output projection",
     "rms_norm": "RMSNorm",

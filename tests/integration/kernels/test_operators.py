@@ -14,7 +14,7 @@ pytestmark = pytest.mark.kernels
 REPOSITORY = Path(__file__).parents[3]
 CHECKS = [
     node.name
-    for module in ("numerics", "gated", "contract", "hooks", "speculation")
+    for module in ("numerics", "gated", "contract", "hooks", "speculation", "penalties")
     for node in ast.parse((REPOSITORY / "tests" / "support" / "kernels" / f"{module}.py").read_text()).body
     if isinstance(node, ast.FunctionDef) and node.name.startswith("check_")
 ]

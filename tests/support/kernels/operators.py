@@ -16,7 +16,7 @@ import torch
 from axion_kernels import operators
 
 # vLLM, which `hooks` imports, brings a second OpenMP: `contract` counts them before.
-MODULES = ("numerics", "gated", "contract", "hooks", "speculation")
+MODULES = ("numerics", "gated", "contract", "hooks", "speculation", "penalties")
 
 
 def main() -> None:

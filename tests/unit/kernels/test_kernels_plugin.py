@@ -13,7 +13,7 @@ from axion_kernels.switches import Switches
 from prometheus_client import CollectorRegistry, generate_latest
 
 BY_DEFAULT = {
-    *("linear_w4", "axion_w4", "sampler", "speculation"),
+    *("linear_w4", "axion_w4", "sampler", "penalties", "speculation"),
     *("rms_norm", "gemma_rms_norm", "silu_and_mul", "gelu_and_mul"),
 }
 

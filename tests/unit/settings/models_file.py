@@ -128,7 +128,7 @@ ENGINE = (
 KERNELS = tuple(
     Setting(f"models.alpha.kernels.{name}", is_on, {f"{VARIABLES} AXION_KERNELS": f"{'+' if is_on else '-'}{name}"})
     for name in (
-        *("linear_w4", "axion_w4", "sampler", "speculation", "lm_head", "rms_norm", "gemma_rms_norm"),
+        *("linear_w4", "axion_w4", "sampler", "penalties", "speculation", "lm_head", "rms_norm", "gemma_rms_norm"),
         *("rotary_embedding", "silu_and_mul", "gelu_and_mul"),
     )
     for is_on in (True, False)
