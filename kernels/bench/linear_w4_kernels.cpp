@@ -80,8 +80,8 @@ int main(int argc, char** argv) {
                                              buffer<std::uint8_t>(kernels.prepared_size(m, k)),
                                              buffer<std::uint8_t>(kernels.scratch_size(m, k))};
   const bool a8 = std::strcmp(argv[5], "w4a8") == 0;
-  const axion::Range blocks{0, (m + axion::kW4RowBlock - 1) / axion::kW4RowBlock};
-  (a8 ? kernels.prepare_a8_bf16 : kernels.prepare_bf16)(args, blocks);
+  const axion::Range parts{0, a8 ? axion::w4_row_blocks(m) : axion::w4_parts(m, k)};
+  (a8 ? kernels.prepare_a8_bf16 : kernels.prepare_bf16)(args, parts);
   (a8 ? kernels.linear_w4a8_bf16 : kernels.linear_w4_bf16)(args, {0, axion::w4_panels(n)});
   std::printf("%.9g\n", static_cast<double>(axion::to_float(y[0])));
   return 0;

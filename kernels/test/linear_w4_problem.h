@@ -99,10 +99,10 @@ std::vector<T> run_w4(const LinearW4Kernels& kernels, const W4Problem& p, W4Run 
                             y_stride, prepared.data(), scratch.data()};
   constexpr bool kFloat = sizeof(T) == 4;
   const bool a8 = run.method == W4Method::kInt8Activations;
-  const std::size_t blocks = (m + kW4RowBlock - 1) / kW4RowBlock;
+  const std::size_t parts = a8 ? w4_row_blocks(m) : w4_parts(m, k);
   const std::size_t step = run.panels_at_once == 0 ? w4_panels(n) : run.panels_at_once;
-  for (std::size_t block = 0; block < blocks; ++block) {
-    const Range range{run.panels_at_once == 0 ? 0 : block, run.panels_at_once == 0 ? blocks : block + 1};
+  for (std::size_t part = parts; part-- > 0;) {  // in one call, or each alone, from the last to the first
+    const Range range{run.panels_at_once == 0 ? 0 : part, run.panels_at_once == 0 ? parts : part + 1};
     if constexpr (kFloat) {
       (a8 ? kernels.prepare_a8_f32 : kernels.prepare_f32)(args, range);
     } else {

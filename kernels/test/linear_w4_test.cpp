@@ -202,9 +202,11 @@ TEST_P(LinearW4Test, NotANumberStaysInItsRow) {
 }
 
 TEST_P(LinearW4Test, SplitsAndStridesDoNotChangeABit) {
-  for (std::size_t m : {1, 4, 8, 11, 17}) {
-    W4Problem problem({m, 85, 320, 64});
-    problem.x = outlier_values(m * 320, 2);
+  for (W4Shape shape : {W4Shape{1, 85, 320, 64}, W4Shape{4, 85, 320, 64}, W4Shape{8, 85, 320, 64},
+                        W4Shape{17, 85, 320, 64}, W4Shape{1, 29, 1664, 128}, W4Shape{11, 29, 1696, 32}}) {
+    const std::size_t m = shape.m;
+    W4Problem problem(shape);
+    problem.x = outlier_values(m * shape.k, 2);
     const std::vector<bf16> whole = run_w4<bf16>(*GetParam().kernels, problem);
     for (std::size_t panels : {1, 2, 3, 4, 7}) {
       const std::vector<bf16> split =

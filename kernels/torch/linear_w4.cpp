@@ -44,6 +44,7 @@ template <typename T>
 Steps<T> a8_steps() {
   const LinearW4Kernels& family = kernels().linear_w4;
   return {variant<T>(family.prepare_a8_f32, family.prepare_a8_bf16),
+          [](std::size_t m, std::size_t /*k*/) { return w4_row_blocks(m); },
           variant<T>(family.linear_w4a8_f32, family.linear_w4a8_bf16)};
 }
 

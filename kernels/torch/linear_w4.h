@@ -21,14 +21,15 @@ inline std::size_t checked_w4_size(const char* op, int64_t n, int64_t k, int64_t
 /// The functions that one call uses, for activations of type T.
 template <typename T>
 struct Steps {
-  void (*prepare)(const LinearW4<T>&, Range row_blocks);
+  void (*prepare)(const LinearW4<T>&, Range parts);
+  std::size_t (*parts)(std::size_t m, std::size_t k);
   void (*linear)(const LinearW4<T>&, Range panels);
 };
 
 template <typename T>
 Steps<T> exact_steps() {
   const LinearW4Kernels& family = kernels().linear_w4;
-  return {variant<T>(family.prepare_f32, family.prepare_bf16),
+  return {variant<T>(family.prepare_f32, family.prepare_bf16), w4_parts,
           variant<T>(family.linear_w4_f32, family.linear_w4_bf16)};
 }
 
@@ -44,7 +45,9 @@ void in_prepared_chunks(const LinearW4<T>& whole, const Steps<T>& steps, const B
     chunk.x += rows.begin * whole.x_stride;
     chunk.y += rows.begin * whole.y_stride;
     chunk.prepared = prepared.get();
-    parallel_for(ceil_div(chunk.m, kW4RowBlock), 1, [&](Range row_blocks) { steps.prepare(chunk, row_blocks); });
+    const std::size_t parts = steps.parts(chunk.m, chunk.k);
+    const std::size_t grain = ceil_div(parts * kElementsPerThread, chunk.m * chunk.k);
+    parallel_for(parts, grain, [&](Range some) { steps.prepare(chunk, some); });
     body(chunk, rows);
   });
 }

@@ -12,6 +12,15 @@ constexpr std::size_t kW4RowBlock = 8;
 /// Up to this many rows are computed from the packed weights as they are, a block in one pass over them. Unpacking the
 /// weights first pays for more.
 constexpr std::size_t kW4FewRows = 16;
+/// k of a part of their preparation, a multiple of every group. More rows are prepared block by block.
+constexpr std::size_t kW4PartK = 512;
+
+constexpr std::size_t w4_row_blocks(std::size_t m) { return (m + kW4RowBlock - 1) / kW4RowBlock; }
+
+/// Parts of the preparation of m rows of k.
+constexpr std::size_t w4_parts(std::size_t m, std::size_t k) {
+  return m > kW4FewRows ? w4_row_blocks(m) : (k + kW4PartK - 1) / kW4PartK;
+}
 
 /// The group that the packed weights hold: itself, or for a whole-K group the largest of 128, 64, 32 that divides k,
 /// with the scale repeated. 0 where the pair is not supported.
@@ -82,16 +91,17 @@ struct LinearW4 {
   void* scratch;
 };
 
-/// One implementation of the family. prepare_* reads the rows of the blocks of `row_blocks` (kW4RowBlock rows each)
-/// and must have finished before the function after it, which computes all rows of the panels of `panels`.
+/// One implementation of the family. prepare_* prepares some of the w4_parts parts, in any order and on any thread;
+/// prepare_a8_* the rows of some of the w4_row_blocks blocks. All must have finished before the function after it,
+/// which computes all rows of the panels of `panels`.
 /// *_a8 rounds each row's activations to int8 with one scale a row: its error is up to max|x| / 254 * sum |w|. To this
 /// comes, for each group, up to max|x| / 80 times what its scale differs from that of the first
 /// group of its 1024 k.
 struct LinearW4Kernels {
   std::size_t (*prepared_size)(std::size_t m, std::size_t k);
   std::size_t (*scratch_size)(std::size_t m, std::size_t k);
-  void (*prepare_f32)(const LinearW4<float>&, Range row_blocks);
-  void (*prepare_bf16)(const LinearW4<bf16>&, Range row_blocks);
+  void (*prepare_f32)(const LinearW4<float>&, Range parts);
+  void (*prepare_bf16)(const LinearW4<bf16>&, Range parts);
   void (*linear_w4_f32)(const LinearW4<float>&, Range panels);
   void (*linear_w4_bf16)(const LinearW4<bf16>&, Range panels);
   void (*prepare_a8_f32)(const LinearW4<float>&, Range row_blocks);

@@ -10,21 +10,21 @@ constexpr std::size_t kGemvPanels = 3;
 std::size_t prepared_size(std::size_t m, std::size_t k) {
   if (m <= kW4FewRows) {
     const std::size_t steps = m * row_steps_bytes(k);
-    const std::size_t int8_blocks = row_blocks(m) * kW4RowBlock * (k + sizeof(float));
+    const std::size_t int8_blocks = w4_row_blocks(m) * kW4RowBlock * (k + sizeof(float));
     return steps > int8_blocks ? steps : int8_blocks;
   }
-  return row_blocks(m) * kW4RowBlock * k * 2 * kSlices<float>;
+  return w4_row_blocks(m) * kW4RowBlock * k * 2 * kSlices<float>;
 }
 
 std::size_t scratch_size(std::size_t m, std::size_t /*k*/) {
-  return kScratchFixed + row_blocks(m) * kW4RowBlock * kW4PanelColumns * sizeof(float);
+  return kScratchFixed + w4_row_blocks(m) * kW4RowBlock * kW4PanelColumns * sizeof(float);
 }
 
-/// Call body with a call for each of the sets that the rows [begin, end) are in.
+/// Call body with a call for each set of rows.
 template <typename T, typename Body>
-inline void in_row_sets(const LinearW4<T>& a, std::size_t begin, std::size_t end, const Body& body) {
+inline void in_row_sets(const LinearW4<T>& a, const Body& body) {
   LinearW4<T> set = a;
-  for (std::size_t row = begin; row < end && row < a.m; row += set.m) {
+  for (std::size_t row = 0; row < a.m; row += set.m) {
     set.m = rows_together(a.m - row);
     set.x = a.x + row * a.x_stride;
     set.y = a.y + row * a.y_stride;
@@ -34,12 +34,15 @@ inline void in_row_sets(const LinearW4<T>& a, std::size_t begin, std::size_t end
 }
 
 template <typename T>
-void prepare(const LinearW4<T>& a, Range blocks) {
+void prepare(const LinearW4<T>& a, Range parts) {
   if (a.m > kW4FewRows) {
-    w4_prepare_blocks(a, blocks);
-  } else {
-    in_row_sets(a, blocks.begin * kW4RowBlock, blocks.end * kW4RowBlock, w4_prepare_steps<T>);
+    w4_prepare_blocks(a, parts);
+    return;
   }
+  const std::size_t group = w4_group(a.k, a.group_size);
+  const std::size_t end = parts.end * kW4PartK;
+  const Range groups{parts.begin * kW4PartK / group, (end < a.k ? end : a.k) / group};
+  in_row_sets(a, [&](const LinearW4<T>& set) { w4_prepare_steps(set, groups); });
 }
 
 /// sums: [rows][kW4PanelColumns]
@@ -80,7 +83,7 @@ template <typename T>
 void linear_few_rows(const LinearW4<T>& a, Range panels) {
   for (std::size_t p = panels.begin; p < panels.end;) {
     const std::size_t count = panels.end - p >= kGemvPanels ? kGemvPanels : 1;
-    in_row_sets(a, 0, a.m, [&](const LinearW4<T>& set) { multiply_set(set, p, count); });
+    in_row_sets(a, [&](const LinearW4<T>& set) { multiply_set(set, p, count); });
     p += count;
   }
 }

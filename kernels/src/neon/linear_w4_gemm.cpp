@@ -120,7 +120,7 @@ void w4_gemm(const LinearW4<T>& a, Range panels) {
     ahead.finish();
     const Block next = block.next(most);
     unpack_ahead(next, 1 - buffer);
-    const std::size_t blocks = row_blocks(a.m);
+    const std::size_t blocks = w4_row_blocks(a.m);
     for (RowTile tile = row_tile(0, blocks); tile.row < a.m; tile = row_tile(tile.row + 2 * tile.pairs, blocks)) {
       if (tile.pairs == 6) {
         multiply_block<T, 6>(a, tile.row, block, scratch.blocks[buffer], scratch.sums, &ahead);

@@ -2,8 +2,6 @@
 // panels hide its latency and share the loads of activations; columns come out the same one panel at a time.
 #include "linear_w4_tiles.h"
 
-#include <cstring>
-
 namespace axion {
 namespace neon {
 namespace {
@@ -37,14 +35,12 @@ inline void add_group(const uint32x4_t (&acc)[P][kPairs], const std::uint8_t* w,
 template <std::size_t P, std::size_t Group>
 inline void gemv(const std::uint8_t* packed, const std::uint8_t* prepared, std::size_t k, float* out) {
   const std::size_t panel_bytes = w4_panel_bytes(k, Group);
-  std::uint32_t steps;
-  std::memcpy(&steps, prepared, sizeof steps);
   float32x4_t sums[P][kVectors] = {};
-  const std::uint8_t* step = prepared + kStepsHeaderBytes;
-  for (; steps > 0; --steps, step += step_bytes(1, Group)) {
-    std::uint32_t g;
-    std::memcpy(&g, step, sizeof g);
-    const std::uint8_t* const w = packed + g * w4_group_bytes(Group);
+  const std::uint8_t* step = prepared;
+  std::int32_t next;
+  do {
+    next = step_header(step).next;
+    const std::uint8_t* const w = packed + step_header(step).group * w4_group_bytes(Group);
     const std::int8_t* a = reinterpret_cast<const std::int8_t*>(step + kStepGroupBytes + kStepScaleBytes);
     uint32x4_t acc[P][kPairs] = {};
     for (std::size_t i = 0; i < Group / 16; ++i, a += 32) {
@@ -60,7 +56,8 @@ inline void gemv(const std::uint8_t* packed, const std::uint8_t* prepared, std::
       }
     }
     add_group(acc, w, panel_bytes, step, sums);
-  }
+    step += next;
+  } while (next != 0);
   for (std::size_t p = 0; p < P; ++p) {
     for (std::size_t v = 0; v < kVectors; ++v) {
       vst1q_f32(out + p * kW4PanelColumns + 4 * v, sums[p][v]);

@@ -46,7 +46,7 @@ inline void store_pair(std::uint16_t* out, std::size_t stride, const Slices8 (&r
 /// Rows `row` and `row` + 1, of which `Rows` exist. The others are zeros.
 template <typename T, std::size_t Rows>
 void prepare_pair(const LinearW4<T>& a, std::size_t row) {
-  const RowTile tile = row_tile(row, row_blocks(a.m));
+  const RowTile tile = row_tile(row, w4_row_blocks(a.m));
   auto* out = static_cast<std::uint16_t*>(a.prepared) + tile.row * a.k * kSlices<T> + (row - tile.row) / 2 * kVector;
   const std::size_t stride = tile.pairs * kVector;
   const T* const x = a.x + row * a.x_stride;

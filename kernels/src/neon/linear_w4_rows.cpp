@@ -2,8 +2,6 @@
 // output end up in the same lane. 16 accumulators: 8 columns of up to 4 rows, or 4 columns of up to 8.
 #include "linear_w4_tiles.h"
 
-#include <cstring>
-
 namespace axion {
 namespace neon {
 namespace {
@@ -58,15 +56,12 @@ inline void add_group(const Slices<R, C>& acc, const std::uint8_t* words_at, con
 template <std::size_t R, std::size_t C>
 inline void rows(const std::uint8_t* packed, const std::uint8_t* prepared, std::size_t group, std::size_t first,
                  float* out) {
-  std::uint32_t steps;
-  std::memcpy(&steps, prepared, sizeof steps);
   float32x4_t sums[R][C] = {};
-  const std::uint8_t* step = prepared + kStepsHeaderBytes;
-  const std::size_t bytes = step_bytes(2 * R, group);
-  for (; steps > 0; --steps, step += bytes) {
-    std::uint32_t g;
-    std::memcpy(&g, step, sizeof g);
-    const std::uint8_t* const words = packed + g * w4_group_bytes(group);
+  const std::uint8_t* step = prepared;
+  std::int32_t next;
+  do {
+    next = step_header(step).next;
+    const std::uint8_t* const words = packed + step_header(step).group * w4_group_bytes(group);
     const std::uint8_t* w = words + kWordBytes + first * 8;
     const std::int8_t* a = reinterpret_cast<const std::int8_t*>(step + kStepGroupBytes + R * kStepScaleBytes);
     Slices<R, C> acc;
@@ -82,7 +77,8 @@ inline void rows(const std::uint8_t* packed, const std::uint8_t* prepared, std::
       multiply(&acc, b, a + 32 * R);
     }
     add_group(acc, words + first * sizeof(float), step, sums);
-  }
+    step += next;
+  } while (next != 0);
   for (std::size_t r = 0; r < R; ++r) {
     for (std::size_t c = 0; c < C; c += 2) {
       float* at = out + 2 * r * kW4PanelColumns + first + 2 * c;

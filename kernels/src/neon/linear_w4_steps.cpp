@@ -112,42 +112,41 @@ inline void quantize(const T* x, std::size_t group, const Scaling& by, const Pla
   place.store_words(by.scale * 0.0625f, -vaddvq_s32(sum));
 }
 
-inline void begin_step(std::uint8_t* step, std::size_t g) {
-  const auto index = static_cast<std::uint32_t>(g);
-  std::memcpy(step, &index, sizeof index);
+inline void begin_step(std::uint8_t* step, std::size_t g, const std::uint8_t* next) {
+  const StepHeader header{static_cast<std::uint32_t>(g), static_cast<std::int32_t>(next - step)};
+  std::memcpy(step, &header, sizeof header);
 }
 
 }  // namespace
 
 template <typename T>
-void w4_prepare_steps(const LinearW4<T>& a) {
+void w4_prepare_steps(const LinearW4<T>& call, Range groups) {
+  const LinearW4<T> a = call;  // what is stored might change the caller's, as far as the compiler knows
   const std::size_t group = w4_group(a.k, a.group_size);
-  const std::size_t groups = a.k / group;
   const std::size_t bytes = step_bytes(a.m, group);
-  auto* const begin = static_cast<std::uint8_t*>(a.prepared);
-  std::uint8_t* step = begin + kStepsHeaderBytes;
-  std::uint32_t count = 0;
-  Scaling next = scaling_of(a.x, group);
-  for (std::size_t g = 0; g < groups; ++g) {
-    std::uint8_t* const first = step;
-    std::uint8_t* const second = step = first + bytes;
-    ++count;
-    begin_step(first, g);
+  const std::size_t all = a.k / group;
+  std::uint8_t* first = static_cast<std::uint8_t*>(a.prepared) + groups.begin * bytes;
+  Scaling next = scaling_of(a.x + groups.begin * group, group);
+  for (std::size_t g = groups.begin; g < groups.end; ++g, first += bytes) {
+    std::uint8_t* const second = first + all * bytes;
+    const bool is_last = g + 1 == all;
+    bool again = false;
+    begin_step(first, g, is_last ? first : first + bytes);
     for (std::size_t r = 0; r < a.m; ++r) {
       const T* const x = a.x + r * a.x_stride + g * group;
       const Scaling by = next;
       if (r + 1 < a.m) {  // ahead, so that its latency is hidden
         next = scaling_of(x + a.x_stride, group);
-      } else if (g + 1 < groups) {
+      } else if (g + 1 < groups.end) {
         next = scaling_of(a.x + (g + 1) * group, group);
       }
       quantize(x, group, by, Place(first, r, a.m));
       if (by.again) {
-        if (step == second) {  // other rows are zeros in it
+        if (!again) {  // other rows are zeros in it
           std::memset(second, 0, bytes);
-          begin_step(second, g);
-          step += bytes;
-          ++count;
+          begin_step(first, g, second);
+          begin_step(second, g, is_last ? second : first + bytes);
+          again = true;
         }
         float rest[kMaxGroup];
         leftover(x, group, by, rest);
@@ -155,11 +154,10 @@ void w4_prepare_steps(const LinearW4<T>& a) {
       }
     }
   }
-  std::memcpy(begin, &count, sizeof count);
 }
 
-template void w4_prepare_steps(const LinearW4<float>&);
-template void w4_prepare_steps(const LinearW4<bf16>&);
+template void w4_prepare_steps(const LinearW4<float>&, Range);
+template void w4_prepare_steps(const LinearW4<bf16>&, Range);
 
 }  // namespace neon
 }  // namespace axion

@@ -14,8 +14,9 @@ namespace axion {
 namespace neon {
 
 // Activations for up to kW4FewRows rows: sets of rows that pass over the weights together, 8 or, of what is left, first
-// the pairs and then a single one. A set is a list of steps, each one pass over a group of weights. A group whose
-// outliers take its other activations' bits has a second step, for what the first one's rounding left over.
+// the pairs and then a single one. A set has a step for each group, one pass over its weights. A group whose outliers
+// take its other activations' bits has a second step, for what the first one's rounding left over; those stand behind
+// all first ones. So each step has its place, whoever prepares it.
 //
 // A step holds 16-bit fixed-point numbers as two int8 slices, 256 * high + low. Per 16 k, q1 multiplies the weights
 // in high nibbles and q2 those in low ones. The kernel does not separate the nibbles: a packed byte is
@@ -26,9 +27,13 @@ namespace neon {
 /// One row: scale / 16 and minus the sum above, four times each; then per 16 k [high q1 | low q1][high q2 | low q2].
 /// More rows: for each pair of rows the same two words as [a b a b]; then per 16 k first for q1 and then for q2, for
 /// each pair, [high a | high b][low a | low b].
-constexpr std::size_t kStepsHeaderBytes = 16;  // the number of steps
-constexpr std::size_t kStepGroupBytes = 16;    // the step's group
-constexpr std::size_t kStepScaleBytes = 32;    // per pair of rows
+constexpr std::size_t kStepGroupBytes = 16;  // StepHeader
+constexpr std::size_t kStepScaleBytes = 32;  // per pair of rows
+
+struct StepHeader {
+  std::uint32_t group;
+  std::int32_t next;  // bytes from this step to the next: its group's second or the next group's first; 0 at the end
+};
 
 /// The set that begins where `left` rows are left.
 constexpr std::size_t rows_together(std::size_t left) {
@@ -43,7 +48,7 @@ constexpr std::size_t step_bytes(std::size_t m, std::size_t group) {
 
 /// From a set's first row to the next one's, per row: up to two steps a group, and a group is at least 32. What a
 /// single row takes is more than enough for each of several.
-constexpr std::size_t row_steps_bytes(std::size_t k) { return kStepsHeaderBytes + 2 * (k / 32) * step_bytes(1, 32); }
+constexpr std::size_t row_steps_bytes(std::size_t k) { return 2 * (k / 32) * step_bytes(1, 32); }
 
 /// More rows. bf16: tiles of 12 rows and then of 8, see row_tile. In a tile, per 16 k, for each slice, for j of
 /// 0..3, for each pair of rows the 2 x 4 values at k of j, j + 8, j + 4, j + 12, as bytes j and j + 4 of packed weights
@@ -56,8 +61,6 @@ constexpr std::size_t kSlices = sizeof(T) == 4 ? 2 : 1;
 constexpr std::size_t kBf16BlockK = 512;
 constexpr std::size_t kInt8BlockK = 1024;
 constexpr std::size_t kTileVectors = 16;  // 8 x 8 accumulators as 2 x 2 blocks
-
-constexpr std::size_t row_blocks(std::size_t m) { return (m + kW4RowBlock - 1) / kW4RowBlock; }
 
 /// A tile of the bf16 kernel.
 struct RowTile {
@@ -80,7 +83,7 @@ void w4_rows_panel(const std::uint8_t* packed, const std::uint8_t* prepared, std
                    float* sums);
 
 template <typename T>
-void w4_prepare_steps(const LinearW4<T>& a);
+void w4_prepare_steps(const LinearW4<T>& a, Range groups);
 template <typename T>
 void w4_prepare_blocks(const LinearW4<T>& a, Range blocks);
 template <typename T>
@@ -120,6 +123,10 @@ inline void finish4(T* y, const T* bias, float32x4_t value, std::size_t count) {
   } else {
     store4(y, bias != nullptr ? vaddq_f32(value, load4(bias)) : value);
   }
+}
+
+inline const StepHeader& step_header(const std::uint8_t* step) {
+  return *reinterpret_cast<const StepHeader*>(step);
 }
 
 /// The columns of panel `panel` that exist.

@@ -143,7 +143,7 @@ __attribute__((always_inline)) inline void multiply_half(const std::int8_t* a, c
 
 /// Row scales stand behind the blocks of the rows.
 float* row_scales(void* prepared, std::size_t m, std::size_t k) {
-  return reinterpret_cast<float*>(static_cast<std::uint8_t*>(prepared) + row_blocks(m) * kW4RowBlock * k);
+  return reinterpret_cast<float*>(static_cast<std::uint8_t*>(prepared) + w4_row_blocks(m) * kW4RowBlock * k);
 }
 
 template <typename T>

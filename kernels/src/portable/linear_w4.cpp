@@ -29,24 +29,35 @@ Range block_rows(Range blocks, std::size_t m) {
 }
 
 template <typename T>
-void prepare(const LinearW4<T>& a, Range blocks) {
+void widen(const LinearW4<T>& a, Range rows, Range columns) {
   float* out = static_cast<float*>(a.prepared);
   float* scales = out + padded_rows(a.m) * a.k;
-  const Range rows = block_rows(blocks, a.m);
   for (std::size_t r = rows.begin; r < rows.end; ++r) {
-    scales[r] = 1.0f;
-    for (std::size_t i = 0; i < a.k; ++i) {
+    if (columns.begin == 0) {
+      scales[r] = 1.0f;
+    }
+    for (std::size_t i = columns.begin; i < columns.end; ++i) {
       out[r * a.k + i] = r < a.m ? to_float(a.x[r * a.x_stride + i]) : 0.0f;
     }
   }
 }
 
 template <typename T>
+void prepare(const LinearW4<T>& a, Range parts) {
+  if (a.m > kW4FewRows) {
+    widen(a, block_rows(parts, a.m), {0, a.k});
+  } else {
+    const std::size_t end = parts.end * kW4PartK;
+    widen(a, {0, padded_rows(a.m)}, {parts.begin * kW4PartK, end < a.k ? end : a.k});
+  }
+}
+
+template <typename T>
 void prepare_a8(const LinearW4<T>& a, Range blocks) {
-  prepare(a, blocks);
   float* out = static_cast<float*>(a.prepared);
   float* scales = out + padded_rows(a.m) * a.k;
   const Range rows = block_rows(blocks, a.m);
+  widen(a, rows, {0, a.k});
   for (std::size_t r = rows.begin; r < rows.end; ++r) {
     float* x = out + r * a.k;
     float largest = 0x1p-100f;
