@@ -11,7 +11,7 @@ against about 35. KV cache and everything but the linear layers are left out; co
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,13 +39,14 @@ class Kernels:
     """Modelled throughput of one core."""
 
     gemv_bytes_per_cycle: float
-    """4-bit weights without their scales, one row of activations, groups of 128."""
+    """4-bit weights without their scales, one row of activations."""
     gemm_macs_per_cycle: float
 
-    @classmethod
-    def of_file(cls, path: Path) -> "Kernels":
-        cases = json.loads(path.read_text())["cases"]
-        return cls(cases["linear_w4 NEON M=1 g128"]["figure"], cases["linear_w4 NEON M=128 g128"]["figure"])
+
+def kernels_of(path: Path, group: int) -> Kernels:
+    """The figures for weights of which so many share a scale; groups of 64 have those of 128."""
+    cases, name = json.loads(path.read_text())["cases"], "g32" if group == 32 else "g128"
+    return Kernels(*(cases[f"linear_w4 NEON M={rows} {name}"]["figure"] for rows in (1, 128)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +68,11 @@ class Expected:
     all_cores: Speed
 
 
-def expected(deployment: Deployment, kernels: Kernels) -> Iterator[Expected]:
+def expected(deployment: Deployment, baseline: Path) -> Iterator[Expected]:
     """Compute a row for each model, in the order of the file."""
     for name, model in deployment.models.items():
         weights, head, packed = read_per_token(model)
+        kernels = kernels_of(baseline, min(int4_of(model), default=128))
         # One core of a set schedules (deployment.models.sizing.EnginePlan.compute_threads).
         threads = [max(1, cores - 1) for cores in (model.cores, MOST_CORES)]
         speeds = [speed(weights, head, packed, kernels, cores=each) for each in threads]
@@ -79,13 +81,18 @@ def expected(deployment: Deployment, kernels: Kernels) -> Iterator[Expected]:
 
 def read_per_token(model: Served) -> tuple[int, int, int]:
     """Bytes of the linear layers and of the output head that a token reads, and how many weights are 4-bit."""
-    tensors = model.checkpoint.tensors
-    int4 = {**tensors.int4, **(tensors.convertible if model.engine.quantization == "axion_w4" else {})}
+    int4 = int4_of(model)
     packed = sum(int4.values())
-    linear = tensors.parts["linear"].parameters
+    linear = model.checkpoint.tensors.parts["linear"].parameters
     weights = sum(packed_bytes(count, group) for group, count in int4.items()) + 2 * (linear - packed)
     shape = model.checkpoint.shape
     return weights, shape.hidden_size * shape.vocab_size * (1 if model.kernels.lm_head else 2), packed
+
+
+def int4_of(model: Served) -> Mapping[int, int]:
+    """How many weights are 4-bit once they are loaded, by the group that shares a scale."""
+    tensors = model.checkpoint.tensors
+    return {**tensors.int4, **(tensors.convertible if model.engine.quantization == "axion_w4" else {})}
 
 
 def speed(weights: int, head: int, packed: int, kernels: Kernels, *, cores: int) -> Speed:
@@ -119,7 +126,7 @@ def main(arguments: list[str]) -> int:
         print(error, file=sys.stderr)
         return 1
     print("Computed, not measured: batch 1, short contexts, prompts of 512 tokens, assumptions in bench/expected.py.\n")
-    print(table(expected(deployment, Kernels.of_file(BASELINE))))
+    print(table(expected(deployment, BASELINE)))
     return 0
 
 
