@@ -76,6 +76,8 @@ def read_weights(post: Post, checkpoint: Path) -> None:
 def test_only_the_whole_checkpoint_is_ready_and_the_others_are_told_why(post: Post, checkpoints: Path) -> None:
     half = problem_of(*post("/v1/chat/completions", QUESTION))
     read_weights(post, checkpoints / "whole")
+    # Where the CPU has AVX512-BF16, vLLM 0.32 answers one more request with NaN after a request that had NaN.
+    post("/v1/chat/completions", QUESTION)
     status, body = post("/v1/chat/completions", QUESTION)
     read_weights(post, checkpoints / "nan")
     broken = problem_of(*post("/v1/chat/completions", QUESTION))
