@@ -18,6 +18,7 @@ from build.deploy.prepare import PINS
 from build.engine.needs import needs_of
 from build.errors import DeployError
 from build.pins import load_pins
+from build.remote.agent import carrying
 from build.remote.target import Target
 from tests.support.arm import wheels
 from tests.support.arm.host import REPOSITORY, arm_programs_run
@@ -60,7 +61,8 @@ def over_ssh(host: HostDeployment, *argv: str, stdin: bytes | None = None, timeo
 
 def test_what_the_host_could_compile_with_is_found_and_debians_compiler_is_too_old(host: HostDeployment) -> None:
     over_ssh(host, *update_command().argv)
-    look, ask, pins = probe_command(HOST, {}, []), offers_command(HOST), load_pins(PINS)
+    # No deployment has brought the agent here yet.
+    look, ask, pins = carrying(probe_command(HOST, {}, [])), carrying(offers_command(HOST)), load_pins(PINS)
     facts = Facts.from_json(over_ssh(host, *look.argv, stdin=look.stdin))
     system, offered = facts.system, OffersAnswer.from_json(over_ssh(host, *ask.argv, stdin=ask.stdin)).versions
     assert facts.machine == "aarch64"
