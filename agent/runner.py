@@ -6,8 +6,6 @@ reload NAME     SIGHUP if it runs; else start it
 restart NAME    SIGTERM, and wait until supervisord has another process in its place
 update          read the configuration again: stop what is gone from it, start what is new
 shutdown        stop everything and wait until supervisord itself is gone
-A process whose configuration changed gets the new one when it is started or restarted by name, and no sooner: that is
-what a plan announces (deployment/render/release.py).
 """
 
 import sys
@@ -42,21 +40,7 @@ def is_running(rpc: Any, name: str) -> bool:
     return rpc.getProcessInfo(name)["statename"] in ("STARTING", "RUNNING")
 
 
-def is_renewed(rpc: Any, name: str) -> bool:
-    """Have it run by its configuration as it is now, if supervisord knows another or none. Waits for its end."""
-    added, changed, _ = rpc.reloadConfig()[0]
-    if name in changed:
-        rpc.stopProcessGroup(name)
-        rpc.removeProcessGroup(name)
-    if name in added or name in changed:
-        rpc.addProcessGroup(name)  # which starts it
-        return True
-    return False
-
-
 def start(rpc: Any, name: str) -> None:
-    if is_renewed(rpc, name):
-        return
     if rpc.getProcessInfo(name)["statename"] == "BACKOFF":  # between two tries: do not sit out its pause
         rpc.stopProcess(name)
     try:
@@ -68,8 +52,6 @@ def start(rpc: Any, name: str) -> None:
 
 
 def send_signal(rpc: Any, number: str, name: str) -> None:
-    if is_renewed(rpc, name):
-        return
     if is_running(rpc, name):
         rpc.signalProcess(name, number)
     else:
@@ -81,8 +63,6 @@ def restart(rpc: Any, name: str) -> None:
 
     It takes an end within startsecs for a failed start and gives up after some: then start it all the same.
     """
-    if is_renewed(rpc, name):
-        return
     before = rpc.getProcessInfo(name)["pid"]
     send_signal(rpc, "TERM", name)
     deadline = time.monotonic() + CALL_TIMEOUT_S
@@ -96,11 +76,11 @@ def restart(rpc: Any, name: str) -> None:
 
 
 def update(rpc: Any) -> None:
-    added, _, removed = rpc.reloadConfig()[0]
-    for name in removed:
+    added, changed, removed = rpc.reloadConfig()[0]
+    for name in [*removed, *changed]:
         rpc.stopProcessGroup(name)
         rpc.removeProcessGroup(name)
-    for name in added:
+    for name in [*added, *changed]:
         rpc.addProcessGroup(name)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from agent.protocol import ReleaseDescription
 from build.deploy.facts import Facts
 from build.runtime.diff import GatewayStep, ProcessDiff
-from deployment.render.release import GATEWAY_CODE, GATEWAY_UNITS, SUPERVISORD, Release
+from deployment.render.release import GATEWAY_CODE, GATEWAY_UNITS, Release
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +112,7 @@ def decide(desired: Desired, facts: Facts) -> Diff:
 def _edited_engines(facts: Facts) -> frozenset[str]:
     """Name engines whose files were edited by hand: they may run the edited ones under the digest of the rendered."""
     units = _edited_units(facts)
-    if "vllm@.service" in units or SUPERVISORD in facts.edited_files:
+    if "vllm@.service" in units:
         return frozenset(facts.running)
     own = (unit[len("vllm@") : -len(".service")] for unit in units if unit.startswith("vllm@"))
     return frozenset((*own, *(Path(path).stem for path in facts.edited_files if path.startswith("engines/"))))
@@ -125,7 +125,7 @@ def _edited_units(facts: Facts) -> frozenset[str]:
 def _gateway_step(desired: Desired, facts: Facts) -> GatewayStep:
     if facts.gateway is None:
         return "start"
-    is_code_edited = any(path.startswith((GATEWAY_CODE, SUPERVISORD)) for path in facts.edited_files)
+    is_code_edited = any(path.startswith(GATEWAY_CODE) for path in facts.edited_files)
     is_code_edited |= not _edited_units(facts).isdisjoint(GATEWAY_UNITS)
     if facts.gateway.unit_digest != desired.gateway_unit or is_code_edited:
         return "restart"

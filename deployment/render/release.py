@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from configparser import RawConfigParser
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +12,6 @@ GATEWAY_CONFIG = "gateway.json"
 GATEWAY_CODE = "lib/"
 """It, and what launches engines: in no engine's digest, so that a change there counts from its next start."""
 DESCRIPTION = "release.json"
-SUPERVISORD = "supervisord.conf"
 # Of a host under systemd: these units are part of what a process runs, so that a change of them restarts it.
 ENGINE_UNIT = "systemd/vllm@.service"
 GATEWAY_UNITS = ("gateway.service", "gateway.socket", "gateway-handover.service", "gateway-keys.service")
@@ -99,7 +97,6 @@ def compose(
     """Put rendered files together. `fingerprints` stand for the checkpoints: other weights mean another engine."""
     ordered = tuple(sorted(files, key=lambda file: file.path))
     by_path = {file.path: file.digest for file in ordered}
-    programs = _programs(next((file.text for file in ordered if file.path == SUPERVISORD), ""))
     units = {
         name: digest_of(
             by_path[f"engines/{name}.yaml"],
@@ -107,27 +104,18 @@ def compose(
             build,
             fingerprints.get(name, ""),
             *_present(by_path, template_path(name), ENGINE_UNIT, resources_path(name)),
-            *programs.get(name, ()),
         )
         for name in engines
     }
     config = next(file.text for file in ordered if file.path == GATEWAY_CONFIG)
     code = {path: digest for path, digest in by_path.items() if path.startswith(GATEWAY_CODE)}
     runner = _present(by_path, *(f"systemd/{unit}" for unit in GATEWAY_UNITS))
-    units["gateway"] = digest_of(code, json.loads(config)["listen"], build, *runner, *programs.get("gateway", ()))
+    units["gateway"] = digest_of(code, json.loads(config)["listen"], build, *runner)
     return Release(files=ordered, build=build, units=units, gateway_config_digest=by_path[GATEWAY_CONFIG])
 
 
 def _present(by_path: Mapping[str, str], *paths: str) -> list[str]:
     return [by_path[path] for path in paths if path in by_path]
-
-
-def _programs(text: str) -> dict[str, list[dict[str, str]]]:
-    """What supervisord is told of each process, as it reads it: comments are nothing."""
-    read = RawConfigParser(inline_comment_prefixes=(";", "#"))
-    read.read_string(text)
-    ours = (section for section in read.sections() if section.startswith("program:"))
-    return {section.removeprefix("program:"): [dict(read[section])] for section in ours}
 
 
 def digest_of(*parts: Any) -> str:

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 from supervisor.xmlrpc import SupervisorTransport
 
-from agent import runner
 from agent.process_tree import read_process
 from tests.support.fakes.host_root import add_release
 from tests.unit.templates.test_units import render
@@ -70,12 +69,14 @@ class Supervised:
         assert all(read_process(pid) for pid in pids)
         return pids
 
-    def environment(self, name: str) -> dict[str, str]:
-        try:
-            text = Path(f"/proc/{self.rpc.getProcessInfo(name)['pid']}/environ").read_text()
-        except OSError:
-            return {}
-        return dict(each.split("=", 1) for each in text.split("\0") if "=" in each)
+    def apply(self) -> None:
+        """Do what `supervisorctl update` does."""
+        [[added, changed, removed]] = self.rpc.reloadConfig()
+        for name in [*removed, *changed]:
+            self.rpc.stopProcessGroup(name)
+            self.rpc.removeProcessGroup(name)
+        for name in [*added, *changed]:
+            self.rpc.addProcessGroup(name)
 
 
 def eventually(condition: Callable[[], object], what: str, bound_s: float = 15.0) -> None:
@@ -117,7 +118,7 @@ def test_supervisord_keeps_restarts_adds_removes_and_ends(supervised: Supervised
     assert json.loads((supervised.root / "run" / "two.json").read_text())["unit_digest"] == "r1-two"
 
     supervised.configure("one", "three", "broken")
-    runner.update(supervised.rpc)
+    supervised.apply()
     supervised.tree("three")
     eventually(lambda: not any(read_process(pid) for pid in two), "two is removed")
     assert supervised.tree("one") == again
@@ -137,40 +138,6 @@ def test_supervisord_keeps_restarts_adds_removes_and_ends(supervised: Supervised
         *("broken.json.new", "one.json.new", "one.stopping", "three.json.new", "three.stopping"),
         *("two.json.new", "two.stopping"),
     ]
-
-
-def test_a_process_starts_by_another_command_when_it_is_told_to_and_no_sooner(supervised: Supervised) -> None:
-    """Each restart is one that a plan announced: of one engine after another, and once."""
-    add_release(supervised.root, "r1", {"one": "", "two": ""})
-    supervised.configure("one", "two")
-    supervised.start()
-    one, two = supervised.tree("one"), supervised.tree("two")
-    eventually(lambda: supervised.states()["gateway"] == "RUNNING", "the gateway counts as started")
-    gateway = supervised.rpc.getProcessInfo("gateway")["pid"]
-    text = supervised.configuration.read_text()
-    supervised.configuration.write_text(text.replace("/usr/bin/env PYTHON", "/usr/bin/env IS=new PYTHON"))
-    runner.update(supervised.rpc)
-    time.sleep(0.5)
-    assert (supervised.tree("one"), supervised.tree("two")) == (one, two)
-    assert supervised.rpc.getProcessInfo("gateway")["pid"] == gateway
-
-    (supervised.root / "state" / "one" / "pids.json").unlink()
-    runner.restart(supervised.rpc, "one")
-    again = supervised.tree("one")
-    assert not one & again
-    assert supervised.environment("one")["IS"] == "new"
-    runner.send_signal(supervised.rpc, "TERM", "gateway")
-    eventually(lambda: supervised.environment("gateway").get("IS") == "new", "the gateway starts by the new command")
-    assert (supervised.tree("one"), supervised.tree("two")) == (again, two)
-
-    # One that somebody lost between the two halves of this comes back.
-    supervised.rpc.stopProcessGroup("two")
-    supervised.rpc.removeProcessGroup("two")
-    (supervised.root / "state" / "two" / "pids.json").unlink()
-    runner.start(supervised.rpc, "two")
-    supervised.tree("two")
-    supervised.rpc.shutdown()
-    eventually(lambda: not any(read_process(pid) for pid in supervised.seen), "nothing is left")
 
 
 def test_a_killed_supervisord_leaves_nothing_and_can_start_again(supervised: Supervised) -> None:

@@ -127,12 +127,6 @@ def test_a_gateway_whose_code_was_edited_by_hand_restarts(path: str) -> None:
     assert decide(desired(), facts(files={**FILES, path: "by hand"})).gateway == "restart"
 
 
-def test_processes_whose_runner_was_edited_by_hand_restart_with_what_was_rendered() -> None:
-    """Nobody knows whether supervisord has read the edit."""
-    diff = decide(desired(), facts(files={**FILES, "supervisord.conf": "by hand"}))
-    assert (diff.restart, diff.gateway) == (("alpha", "beta"), "restart")
-
-
 def test_an_edited_file_that_no_process_reads_restarts_nothing() -> None:
     diff = decide(desired(), facts(files={**FILES, "Procfile": "by hand"}))
     assert (diff.restart, diff.gateway) == ((), "keep")
