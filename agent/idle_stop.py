@@ -36,7 +36,7 @@ class Look:
     touched_s: float
     """When a terminal or <run>/awake was touched last, by the boot clock; -inf for never."""
     odd: str = ""
-    """What kept it from counting the gateway's requests, though somebody may have made some."""
+    """What kept it from counting the gateway's requests, in a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def main(arguments: argparse.Namespace) -> int:
     before = recall(run / "idle.json", now_s)
     record = judge(look_around(arguments, now_s), before, now_s)
     if record.odd and record.odd != before.odd:
-        print(f"axion: {record.odd} cannot be read: the gateway's requests do not count", flush=True)
+        print(f"axion: {record.odd}", flush=True)
     idle_minutes = (now_s - record.used_s) / 60
     text = json.dumps({**asdict(record), "idle_minutes": round(idle_minutes, 1)})
     (run / "idle.json").write_text(text, encoding="utf-8")
@@ -96,20 +96,23 @@ def status(path: Path) -> os.stat_result | None:
 def gateway_counts(config: Path) -> tuple[int | None, int, str]:
     """Return finished requests and those in flight, over all models; None and 0 where no gateway answers.
 
-    The third is what cannot be read, if something cannot.
+    The third says what cannot be read, if something cannot. Whoever answers may be serving somebody: of an odd answer
+    one request is in flight, for no machine in use is stopped over what its gateway says.
     """
-    read = str(config)
+    url = None
     try:
         listen = json.loads(config.read_text(encoding="utf-8"))["listen"][0]
         host = "127.0.0.1" if listen["host"] == "0.0.0.0" else listen["host"]  # noqa: S104 - compared, not bound
         connection = http.client.HTTPConnection(host, int(listen["port"]), timeout=TIMEOUT_S)
         connection.request("GET", "/stats")
-        said, read = connection.getresponse().read(), f"http://{host}:{listen['port']}/stats"
+        said, url = connection.getresponse().read(), f"http://{host}:{listen['port']}/stats"
         models = json.loads(said)["models"].values()
         requests, in_flight = (sum(index(each[key]) for each in models) for key in ("requests_total", "in_flight"))
         return requests, in_flight, ""
     except ODD:
-        return None, 0, read
+        if url is not None:
+            return None, 1, f"{url} cannot be read: the host counts as used"
+        return None, 0, f"{config} cannot be read: the gateway's requests do not count"
     except (OSError, http.client.HTTPException):
         return None, 0, ""
 

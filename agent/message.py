@@ -28,8 +28,8 @@ class MessageError(ValueError):
     """A document that is not what its reader knows. The text is one line that names the differences, no full stop."""
 
 
-class NotJsonError(MessageError):
-    """A document that nobody understands: half written, or damaged."""
+class DamagedError(MessageError):
+    """A document that nobody understands, a newer reader neither: half written, or none of ours."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,11 +44,11 @@ class Excerpt:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Self:
-        """Read it. Raises MessageError, and of what is no JSON at all NotJsonError."""
+        """Read it. Raises MessageError, and of what nobody understands DamagedError."""
         try:
             document = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise NotJsonError(f"{cls.SCHEMA}: no JSON: {error}") from None
+            raise DamagedError(f"{cls.SCHEMA}: no JSON: {error}") from None
         return cls.from_data(document)
 
     @classmethod
@@ -82,11 +82,12 @@ class Message(Excerpt):
     @classmethod
     def from_data(cls, document: object) -> Self:
         """Read a document that is parsed already. Raises MessageError."""
-        if isinstance(document, dict) and "schema" not in document:
-            raise MessageError(f"{cls.SCHEMA} is understood here, and this names no schema")
-        if not isinstance(document, dict) or document["schema"] != cls.SCHEMA:
-            said = document["schema"] if isinstance(document, dict) else document
-            raise MessageError(f"{cls.SCHEMA} is understood here, got {_short(said)}")
+        if not isinstance(document, dict):
+            raise DamagedError(f"{cls.SCHEMA} is understood here, got {_short(document)}")
+        if "schema" not in document:
+            raise DamagedError(f"{cls.SCHEMA} is understood here, and this names no schema")
+        if document["schema"] != cls.SCHEMA:
+            raise MessageError(f"{cls.SCHEMA} is understood here, got {_short(document['schema'])}")
         return super().from_data({key: value for key, value in document.items() if key != "schema"})
 
 

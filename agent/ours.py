@@ -43,6 +43,14 @@ def before_of(root: Path) -> "Before | None":
         return None
 
 
+def text_of(path: Path) -> str:
+    """What a file says; nothing where it cannot be read."""
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""
+
+
 def entries(folder: Path) -> "list[Path]":
     """What lies in a directory; nothing where there is none, or only a link to one."""
     try:
@@ -92,9 +100,9 @@ class Ours:
 
     def outside(self) -> "list[str]":
         """The checkpoints elsewhere that releases name."""
-        said = [path.read_text(errors="replace") for path in self.root.glob("releases/*/engines/*.yaml")]
+        said = [text_of(path) for path in self.root.glob("releases/*/engines/*.yaml")]
         found = {path for text in said for path in re.findall(r"^model: [\"']?(/[^\"'\n]+)", text, re.MULTILINE)}
-        return sorted(path for path in found if Path(path).is_dir() and self.root not in Path(path).parents)
+        return sorted(path for path in found if os.path.isdir(path) and self.root not in Path(path).parents)  # noqa: PTH112 - a name that is too long is no directory
 
     def traces(self) -> "list[str]":
         """What is left of an uninstallation that ended before its last step."""

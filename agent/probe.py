@@ -1,5 +1,6 @@
 """Print what a host is and what it runs in one document, so that planning takes a single round trip. Reads only."""
 
+import errno
 import hashlib
 import os
 import platform
@@ -9,13 +10,16 @@ from pathlib import Path
 from agent.checkpoints import judge
 from agent.gateway import ask
 from agent.listeners import refusal
-from agent.message import MessageError, NotJsonError
+from agent.message import DamagedError, MessageError
 from agent.processes import configured, runner_state, served_addresses
 from agent.protocol import ProbeOrder, ProbeResult, ReleaseDescription, ReleaseOutline, RunningEngine, UnreadRelease
 from agent.room import TEMPORARY, rooms
 from agent.seal import is_sealed
 from agent.system import look
 from agent.units import troubles
+
+NO_FILE = (errno.EISDIR, errno.ELOOP, errno.ENOENT)
+"""How a release.json cannot be read that is none: a directory, or a link to nothing."""
 
 
 def memory_bytes() -> int:
@@ -64,11 +68,12 @@ def releases(root: Path) -> tuple[dict[str, ReleaseDescription], dict[str, Unrea
     """
     found: dict[str, ReleaseDescription] = {}
     unread: dict[str, UnreadRelease] = {}
-    for path in sorted((root / "releases").glob("[!.]*/release.json")):
+    paths = (folder / "release.json" for folder in sorted((root / "releases").glob("[!.]*")))
+    for path in (each for each in paths if os.path.lexists(each)):
         try:
             found[path.parent.name] = ReleaseDescription.from_json(path.read_bytes())
         except (OSError, MessageError) as error:
-            is_damaged = isinstance(error, NotJsonError)
+            is_damaged = isinstance(error, DamagedError) or getattr(error, "errno", None) in NO_FILE
             unread[path.parent.name] = UnreadRelease(str(error), ReleaseOutline.of_file(path), is_damaged)
     return found, unread
 

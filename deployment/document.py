@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import yaml
 
-from deployment.errors import UNPRINTABLE, ConfigError, why
+from deployment.errors import CONTROL, ConfigError, why
 
 Path = tuple[str | int, ...]
 MAX_DEPTH = 50
@@ -47,7 +47,7 @@ class Document:
         """
         problems = []
         for path, text, is_key in _texts(self.data, self.file):
-            found = UNPRINTABLE.search(text) or (LINES.search(text) if is_key or not has_lines else None)
+            found = CONTROL.search(text) or (LINES.search(text) if is_key or not has_lines else None)
             if found:  # all of the text might be a secret
                 what = f"with a character that cannot be printed, got {json.dumps(found[0])}"
                 problems.append(f"{self.where(path)}: {what}. Take it out.")

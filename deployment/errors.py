@@ -14,8 +14,10 @@ from collections.abc import Sequence
 ENDED = re.compile(r"(?<=[^\s./])(\.\.\.|[.!?…])[ \n]*\.(?=\s|$)")
 OPEN = re.compile(r"(?<=[^\s./])[:;,]\n*\.(?=\s|$)")
 BROKEN = re.compile(r"(?<=\w)\n+\.(?=\s|$)")
-UNPRINTABLE = re.compile(r"[^\n\t\x20-\x7e\xa0-\ud7ff\ue000-\U0010ffff]|[\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-"""Control characters, halves of characters, and what turns the direction in which a line is read."""
+CONTROL = re.compile(r"[^\n\t\x20-\x7e\xa0-\ud7ff\ue000-\U0010ffff]|[\u202a-\u202e\u2066-\u2069]")
+"""Control characters, halves of characters, and what turns the direction in which what follows is read."""
+UNPRINTABLE = re.compile(rf"{CONTROL.pattern}|[\u200e\u200f\u2028\u2029]")
+"""They, and marks of direction and ends of lines, which a text may have and a terminal need not."""
 
 
 def ended_once(text: str) -> str:

@@ -7,7 +7,7 @@ what is wrong with those it says in its own words. After a task's name they are 
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -40,7 +40,9 @@ def _explained(program: Any, step: Callable[[Any], None]) -> None:
         step(program)
     except ParseError as error:
         task = error.context.name if error.context else None
-        raise Exit(sentence(str(error), task, program.core.unparsed), code=1) from None
+        flags = error.context.flags.items() if error.context else ()
+        bare = frozenset(flag for flag, argument in flags if not argument.takes_value)
+        raise Exit(sentence(str(error), task, program.core.unparsed, bare), code=1) from None
     except Exit as error:
         if found := NO_GROUP.fullmatch(error.message or ""):
             got = shown(found[1])
@@ -87,8 +89,11 @@ def _update_config(program: Any) -> None:
         raise Exit(f"--config, --ssh-config: cannot be read: {said}. Leave it out: no task needs it.", code=1) from None
 
 
-def sentence(said: str, task: str | None, words: Sequence[str] = ()) -> str:
-    """Say what the parser said within a task, or before any; `words` are those of the task and behind it."""
+def sentence(said: str, task: str | None, words: Sequence[str] = (), bare: Collection[str] = ()) -> str:
+    """Say what the parser said within a task, or before any.
+
+    `words` are those of the task and behind it, `bare` its options that take no value.
+    """
     options = f"`fab --help {task}` names its options" if task else "`fab --help` names the options of fab itself"
     if found := NO_IDEA.fullmatch(said):
         word = shown(found[2])
@@ -97,7 +102,10 @@ def sentence(said: str, task: str | None, words: Sequence[str] = ()) -> str:
         tasks = "`fab --list` names the tasks"
         if task is None:
             return f"{word}: no task. {tasks}."
-        return _surplus(found[2], words) or f"{word}: no task, and `fab {task}` takes no such word. {tasks}, {options}."
+        return (
+            _surplus(found[2], words, bare)
+            or f"{word}: no task, and `fab {task}` takes no such word. {tasks}, {options}."
+        )
     if found := NO_VALUE.fullmatch(said):
         name = max(found[1], found[2] or "", key=len).replace("_", "-")
         return f"--{name}: without a value. Give one: {options}."
@@ -106,13 +114,13 @@ def sentence(said: str, task: str | None, words: Sequence[str] = ()) -> str:
     return f"fab: {said.rstrip('!')}. {options}."
 
 
-def _surplus(word: str, words: Sequence[str]) -> str | None:
+def _surplus(word: str, words: Sequence[str], bare: Collection[str]) -> str | None:
     """Say of a value that its option has one already, or takes none. The parser takes both for a task's name."""
     parts = [part for each in words for part in (each.split("=", 1) if each.startswith("-") else [each])]
-    for index, (option, value) in enumerate(pairwise(parts)):
+    for option, value in pairwise(parts):
         if value == word and option.startswith("-"):
-            if option in parts[:index]:
+            if option not in bare and parts.count(option) > 1:
                 return f"{option}: given more than once, got {shown(word)} too. Give it once."
-            if f"{option}={value}" in words:
+            if option in bare and f"{option}={value}" in words:
                 return f"{option}: takes no value, got {shown(word)}. Leave the value out."
     return None

@@ -136,6 +136,8 @@ def validate(host: Host, release: str, *, step: str | None = None) -> None:
 def go_back(host: Host, before: Facts, *, failed: str) -> str:
     """Return to the release that was confirmed before, and say how that went."""
     previous = before.confirmed
+    if previous is not None and previous in before.unread and previous != failed:
+        return f"{before.unread_problem(previous)} It served before; `fab rollback` goes back further."
     if previous is None or previous == failed or before.release(previous) is None:
         return "There is no earlier release to return to. Correct the cause and run `fab build-and-deploy` again."
     host.reporter.say(f"Returning to {previous}, the last release whose models all answered", style="yellow")

@@ -95,12 +95,14 @@ def read_lock(path: Path) -> ModelLock:
         return ModelLock()
     except ValidationError as error:
         wrong = flaw(error)
-    except json.JSONDecodeError as error:
-        wrong = f"not JSON: {error}"
-    except RecursionError:
-        wrong = "nested too deeply"
     except (OSError, UnicodeDecodeError) as error:
         wrong = why(error)
+    except json.JSONDecodeError as error:
+        wrong = f"not JSON: {error}"
+    except ValueError:
+        wrong = "a number of thousands of digits"
+    except RecursionError:
+        wrong = "nested too deeply"
     raise ConfigError([f"{path.name}: cannot be read: {wrong}. Restore it from version control, or {ANEW}"])
 
 

@@ -58,7 +58,7 @@ class Shape(Frozen):
     @property
     def takes_pictures(self) -> bool:
         """Whether a message may hold pictures."""
-        return "takes_pictures" in ARCHITECTURES[self.architecture]
+        return "takes_pictures" in ARCHITECTURES.get(self.architecture, ())  # a newer lock file may name another
 
 
 def text_part(config: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -109,12 +109,12 @@ class Engine(Frozen):
     second in total, and fewer to each request.
     """
     max_num_batched_tokens: Count | None = Field(
-        None, description="tokens in one step, 128 to 2048 (default: what the cores compute in about 250 ms)"
+        None, description="tokens in one step (default: what the cores compute in about 250 ms)"
     )
     """How many tokens one step may process. Larger: long prompts are read a little faster (prefill). Smaller: running
     answers pause less while somebody's long prompt is read. At least `max_num_seqs`. Left out: as many as the model's
-    cores compute in a quarter of a second, but no fewer than 128, and no fewer than 512 for a model that takes
-    pictures.
+    cores compute in a quarter of a second, but no fewer than 128 (512 for a model that takes pictures) and no more than
+    2048.
     """
     kv_cache_memory_bytes: Size = Field(description=SIZE)
     """Memory for the KV cache of running requests. It decides how many long requests fit at once; `fab plan` says how

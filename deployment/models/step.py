@@ -20,7 +20,7 @@ FEWEST_WITH_PICTURES = 512
 def step_tokens(checkpoint: Checkpoint, *, cores: int, sequences: int) -> int:
     """Return the most tokens of a step that takes about STEP_S on these cores; each running sequence needs one."""
     linear = checkpoint.tensors.parts.get("linear")
-    macs = linear.parameters if linear else 1
+    macs = max(1, linear.parameters if linear else 1)
     affordable = int(STEP_S * CORE_MACS_PER_S * cores / macs) // MULTIPLE * MULTIPLE
     fewest = FEWEST_WITH_PICTURES if checkpoint.shape.takes_pictures else FEWEST
     return max(fewest, sequences, min(MOST, affordable))

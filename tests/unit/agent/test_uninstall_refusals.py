@@ -41,6 +41,21 @@ def test_a_host_that_somebody_deploys_to_meanwhile_keeps_what_they_make(
     assert (root / ".before-axion.json").is_file()
 
 
+def test_a_release_whose_files_cannot_be_read_names_no_checkpoint(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "srv" / "axion"
+    lay_out(root)
+    (release,) = (path for path in (root / "releases").iterdir() if not path.name.startswith("."))
+    engines = release / "engines"
+    (engines / "a.yaml").mkdir(parents=True)
+    (engines / "b.yaml").symlink_to("b.yaml")
+    (engines / "c.yaml").write_text(f"model: /{'a' * 300}\n")
+    for step in ("look", "remove", "leave"):
+        program.main(order(root, step))
+    assert not root.exists()
+
+
 def test_what_cannot_be_removed_is_a_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

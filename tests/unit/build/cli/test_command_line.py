@@ -44,6 +44,12 @@ def said(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
         ),
         ("status --host a --host b", "--host: given more than once, got b too. Give it once."),
         ("status --host=a --host=b", "--host: given more than once, got b too. Give it once."),
+        ("status --host=a --host=a", "--host: given more than once, got a too. Give it once."),
+        (
+            "plan --models=x --host x x",
+            "x: no task, and `fab plan` takes no such word. `fab --list` names the tasks, `fab --help plan` names its "
+            "options.",
+        ),
         ("status --json=5", "--json: takes no value, got 5. Leave the value out."),
         ("status --json=", '--json: takes no value, got "". Leave the value out.'),
         (

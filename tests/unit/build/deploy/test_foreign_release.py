@@ -11,7 +11,7 @@ import pytest
 from agent.message import data_of
 from agent.protocol import ClearOrder, ReleaseOutline
 from build.cli.tasks import _look_for_status, _print_plan, _print_status, _status
-from build.deploy.deploy import prune, switch_to
+from build.deploy.deploy import go_back, prune, switch_to
 from build.deploy.diff import Desired
 from build.deploy.facts import Facts, gather, probe_command
 from build.deploy.state import current
@@ -72,7 +72,7 @@ def test_a_description_that_is_not_understood_is_named_with_the_readers_words(tm
     assert found.releases.keys() == {RELEASE}
     assert found.unread[OTHER].why == words
     assert found.unread[OTHER].outline == (ReleaseOutline(**PLACE) if document else None)
-    assert not found.unread[OTHER].is_damaged
+    assert found.unread[OTHER].is_damaged is (document == {})
 
 
 def test_status_says_so_in_one_sentence_and_shows_what_serves(capsys: pytest.CaptureFixture[str]) -> None:
@@ -151,16 +151,32 @@ def test_rollback_to_one_says_who_can() -> None:
     )
 
 
+def test_what_failed_beside_the_confirmed_release_of_a_newer_checkout_says_what_served_before() -> None:
+    there = facts(confirmed=OTHER, unread={OTHER: unread()})
+    main = Host(
+        Target(name="main", root="/opt/axion", runner="systemd", python="python3"), Answering(there), Reporter()
+    )
+    assert go_back(main, there, failed="20260303T120000-c") == (
+        f"{OTHER}: its release.json cannot be read: {WORDS}. It is passed over; a checkout as new as the one that made "
+        "it can. It served before; `fab rollback` goes back further."
+    )
+
+
 def test_one_that_is_half_written_is_damaged_and_nobody_is_said_to_read_it(tmp_path: Path) -> None:
     for name, text in ((OTHER, '{"schema": "axion.rel'), ("20260203T120000-c", "[" * 900 + "]" * 900)):
         (tmp_path / "releases" / name).mkdir(parents=True)
         (tmp_path / "releases" / name / "release.json").write_text(text)
+    for name in ("e", "f"):
+        (tmp_path / "releases" / f"20260204T120000-{name}").mkdir()
+    (tmp_path / "releases" / "20260204T120000-e" / "release.json").mkdir()
+    (tmp_path / "releases" / "20260204T120000-f" / "release.json").symlink_to("release.json")
     found = probed(tmp_path)
-    assert found.unread_sentences == (
+    assert [each.is_damaged for each in found.unread.values()] == [True, True, True, True]
+    assert found.unread_sentences[:2] == (
         f"release {OTHER}: its release.json cannot be read: axion.release/1: no JSON: Unterminated string starting at: "
         "line 1 column 12 (char 11). It is passed over; nobody can.",
         "release 20260203T120000-c: its release.json cannot be read: axion.release/1 is understood here, got "
-        "[[[[...]]]]. It is passed over; a checkout as new as the one that made it can.",
+        "[[[[...]]]]. It is passed over; nobody can.",
     )
 
 

@@ -138,6 +138,24 @@ def test_unlock_ends_whoever_has_the_lock_whatever_its_file_says(tmp_path: Path,
     assert (history(host).lines[-1].what, history(host).lines[-1].outcome) == ("fab unlock", f"ended {what}")
 
 
+def test_unlock_leaves_alone_who_waited_for_the_lock_and_took_it(tmp_path: Path) -> None:
+    host, path = host_at(tmp_path), tmp_path / "state" / "deploy.lock"
+    take = f"import fcntl, time; f = open({str(path)!r}); fcntl.flock(f, fcntl.LOCK_EX)"
+    with another_task(tmp_path) as task:
+        waiting = subprocess.Popen(
+            [sys.executable, "-c", f"{take}; print(1, flush=True); time.sleep(60)"], stdout=subprocess.PIPE, text=True
+        )
+        eventually(lambda: f"-> FLOCK  ADVISORY  WRITE {waiting.pid} " in Path("/proc/locks").read_text())
+        assert unlock(host, is_really=True) is not None
+        assert task.receive(10) == LockAnswer("unlocked").to_json()
+        assert waiting.stdout is not None
+        assert waiting.stdout.readline() == "1\n"
+        assert waiting.poll() is None
+    waiting.kill()
+    waiting.communicate(timeout=10)
+    assert [line.what for line in history(host).lines] == ["fab build-and-deploy", "fab unlock"]
+
+
 def test_a_failure_is_logged_with_its_first_line_and_what_changed_nothing_is_not_logged(tmp_path: Path) -> None:
     host = host_at(tmp_path)
     with pytest.raises(DeployError), host_lock(host, "fab restart alpha"):

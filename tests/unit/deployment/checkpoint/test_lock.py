@@ -58,6 +58,7 @@ MODEL = '{"checkpoint": {}, "files": {"a": {"size": -1, "sha256": 3}}}'
         ('{"schema": "axion.models.lock/3"}', 'schema: not axion.models.lock/2, got "axion.models.lock/3"'),
         (f'{{"models": {{"x": {MODEL}}}}}', "models.x.files.a.size: too small, got -1"),
         ('{"models": {"x": {}}}', "models.x.checkpoint: missing"),
+        (f'{{"schema": {"9" * 5000}}}', "a number of thousands of digits"),
         ("\0", "not JSON: Expecting value: line 1 column 1 (char 0)"),
         ("[" * 100_000, "nested too deeply"),
     ],

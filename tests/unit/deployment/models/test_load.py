@@ -108,6 +108,13 @@ def bent(changes: dict[str, Any]) -> dict[str, Any]:
     return document({"alpha": model(**changes)})
 
 
+@pytest.mark.parametrize("text", ["שלום \u200fSmolLM\u200e", "two\nlines\twith a tab", "one\u2028two", "👩‍🔬", "é"])
+def test_a_description_may_be_in_any_script(text: str) -> None:
+    data = bent({"description": text})
+    served = parse_deployment(yaml.safe_dump(data, sort_keys=False), "models.yaml", lock_of(data))
+    assert served.models["alpha"].description == text
+
+
 @pytest.mark.parametrize(
     ("data", "expected"),
     [

@@ -34,11 +34,18 @@ def test_the_production_models_have_steps_for_their_cores(name: str, cores: int,
     assert step_tokens(checkpoint(name), cores=cores, sequences=8) == tokens
 
 
+def test_a_lock_file_of_a_newer_checkout_may_name_an_architecture_that_is_unknown_here() -> None:
+    known = checkpoint("phi4_fast")
+    newer = known.model_copy(update={"shape": known.shape.model_copy(update={"architecture": "Qwen9ForCausalLM"})})
+    assert step_tokens(newer, cores=3, sequences=8) == 128
+
+
 @pytest.mark.parametrize(
     ("linear", "cores", "sequences", "tokens"),
     [
         (106_000_000, 1, 8, 192),  # SmolLM2-135M: 209
         (500_000, 1, 8, 2048),
+        (0, 1, 8, 2048),
         (7_000_000_000, 1, 300, 300),
     ],
 )
