@@ -159,6 +159,15 @@ def doctor(
     checks.doctor(stack, inventory, host, json=json)
 
 
+@task(klass=HostTask, help=help_for(**MODELS, out="directory for the files (default: out/monitoring)"))
+@on_hosts
+def monitoring(hosts: "Hosts", models: Location | None = None, out: Location | None = None) -> None:
+    """Write a Prometheus configuration, alerts and a Grafana dashboard for these hosts."""
+    from build.cli import monitoring as task
+
+    task.monitoring(hosts, models, out)
+
+
 @task(klass=HostTask, help=help_for(yes="end the holder's task; without it, only show it"))
 @on_hosts
 def unlock(hosts: "Hosts", yes: bool = False) -> None:

@@ -1,5 +1,6 @@
 """Is it alive, is it ready, what does it know: the answers for monitors and for people with curl."""
 
+import asyncio
 import os
 import time
 from pathlib import Path
@@ -9,6 +10,7 @@ from aiohttp import web
 from agent.running import GatewayStats
 from gateway import __version__
 from gateway.app import GATEWAY, Gateway
+from gateway.exposition import merged
 from gateway.release import UNIT_DIGEST
 
 NAME = "axion-gateway"
@@ -43,10 +45,14 @@ async def index(request: web.Request) -> web.Response:
 
 
 async def metrics(request: web.Request) -> web.Response:
-    """Prometheus' scrape target."""
+    """Prometheus' scrape target: what is counted here, and what each engine says of itself."""
     gateway = request.app[GATEWAY]
-    body = gateway.metrics.exposition(gateway.fleet.upstreams.values(), gateway.requests)
-    return web.Response(body=body, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+    upstreams = tuple(gateway.fleet.upstreams.values())
+    pages = await asyncio.gather(*(upstream.metrics_page() for upstream in upstreams))
+    said = {upstream.name: page for upstream, page in zip(upstreams, pages, strict=True) if page is not None}
+    own = gateway.metrics.exposition(upstreams, gateway.requests, said)
+    body = await asyncio.to_thread(merged, own, said)  # tens of milliseconds, in which streams go on
+    return web.Response(text=body, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
 
 async def stats(request: web.Request) -> web.Response:

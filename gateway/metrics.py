@@ -5,7 +5,7 @@ Every label value comes from the configuration or from our own tables.
 
 import time
 from collections import defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -100,6 +100,12 @@ class Metrics:
             ("model", "state"),
             registry=self.registry,
         )
+        self._scraped = Gauge(
+            "gateway_engine_scraped",
+            "1 where an engine's own metrics are here too.",
+            ("model",),
+            registry=self.registry,
+        )
 
     def count(self, context: RequestContext) -> None:
         """Count one finished request."""
@@ -142,16 +148,17 @@ class Metrics:
             time_to_first_byte_s=_percentiles(more.first_bytes_s),
         )
 
-    def exposition(self, upstreams: Iterable[Upstream], requests: RequestsInFlight) -> bytes:
-        """Return everything in Prometheus' text format, gauges as of now."""
-        for gauge in (self._in_flight, self._queued, self._state):
+    def exposition(self, upstreams: Iterable[Upstream], requests: RequestsInFlight, scraped: Container[str]) -> str:
+        """Return what is counted here in Prometheus' text format, gauges as of now."""
+        for gauge in (self._in_flight, self._queued, self._state, self._scraped):
             gauge.clear()
         for upstream in upstreams:
             for state in State:
                 self._state.labels(upstream.name, state.value).set(state is upstream.state)
             self._in_flight.labels(upstream.name).set(requests.of(upstream.name))
             self._queued.labels(upstream.name).set(requests.queued(upstream.name))
-        return generate_latest(self.registry)
+            self._scraped.labels(upstream.name).set(upstream.name in scraped)
+        return generate_latest(self.registry).decode()
 
 
 def percentile(values: Iterable[float], percent: int) -> float | None:

@@ -21,6 +21,7 @@ from gateway.errors import (
     upstream_timed_out,
 )
 from gateway.events import log_event, log_failure
+from gateway.exposition import PAGE_BYTES
 from gateway.probe import EngineState, ProbeResult, State, next_state
 
 IDLE_CONNECTION_S = 2.0
@@ -137,6 +138,18 @@ class Upstream:
                 self._enter(next_state(self.engine_state, ProbeResult.LEAVING, lasted_s=self.lasted_s()))
                 raise EngineLeavingError(upstream_failed(self.name)) from error
             raise upstream_failed(self.name) from error
+
+    async def metrics_page(self) -> str | None:
+        """Return what the engine says of itself for Prometheus; None where that comes late, or is too much."""
+        assert self._session is not None, "an upstream is started before it is asked"
+        try:
+            async with asyncio.timeout(self.timeouts.probe_s), self._session.get(f"{ORIGIN}/metrics") as answer:
+                page = bytearray()
+                while len(page) <= PAGE_BYTES and (piece := await answer.content.readany()):
+                    page += piece
+        except (TimeoutError, aiohttp.ClientError, OSError):
+            return None
+        return page.decode("utf-8", "replace") if answer.status == 200 and len(page) <= PAGE_BYTES else None
 
     def note(self, error: BaseException | str) -> None:
         """Remember what went wrong last, for /stats."""

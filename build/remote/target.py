@@ -49,6 +49,10 @@ class Target:
     """The ranges from which the gateway may be reached, besides the host itself."""
     keys: str | None = None
     """What holds the keys that clients must send: a secret, or a file of the host. None: no key is asked for."""
+    stack: str | None = None
+    """What the inventory calls the hosts together; None for this computer."""
+    address: str | None = None
+    """Where others reach what listens on all of its addresses."""
     models: str | None = None
     """The models file that the stack or the inventory names for it, relative to the project's directory."""
 
@@ -84,6 +88,8 @@ def remote_target(inventory: Inventory, host: InventoryHost) -> Target:
         boot_log=_boot_log(inventory, host),
         clients=host.gateway_clients,
         keys=host.gateway_keys,
+        stack=inventory.stack,
+        address=host.internal_ip if isinstance(host, GoogleHost) else host.ssh_address,
         models=host.models,
         hub_token_secret=inventory.google.secret_ids.hub_token if inventory.google else None,
     )

@@ -97,7 +97,7 @@ def render_template(name: str, values: Mapping[str, Any]) -> str:
 
 @cache
 def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -105,6 +105,8 @@ def _environment() -> jinja2.Environment:
         keep_trailing_newline=True,
         autoescape=False,  # noqa: S701 - units and configuration, not HTML
     )
+    environment.filters["json"] = json.dumps  # Jinja's own writes < and > as for HTML
+    return environment
 
 
 def _engine_files(engine: EnginePlan, place: Place, directories: Mapping[str, str]) -> list[RenderedFile]:

@@ -64,6 +64,8 @@ class FakeEngine:
     """What /load says, instead of the requests that are really being answered."""
     steps: int | None = None
     """What /metrics says, instead of the requests that were received."""
+    metrics_text: str | None = ""
+    """All that /metrics says, where it is not empty; with None it never answers."""
     answering: int = 0
     response_headers: dict[str, str] = field(default_factory=dict)
     received: list[Received] = field(default_factory=list)
@@ -88,6 +90,10 @@ class FakeEngine:
         return web.json_response({"object": "list", "data": [{"id": self.name, "max_model_len": self.max_model_len}]})
 
     async def _metrics(self, request: web.Request) -> web.Response:
+        if self.metrics_text is None:
+            await asyncio.sleep(3600)
+        if self.metrics_text:
+            return web.Response(text=self.metrics_text)
         steps = len(self.received) if self.steps is None else self.steps
         figures = {"request_success_total": len(self.received), "iteration_tokens_total_count": steps}
         figures |= {"num_requests_running": 0, "num_requests_waiting": 0}  # of the core's last step

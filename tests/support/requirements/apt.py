@@ -10,8 +10,8 @@ from pathlib import Path
 
 LIMIT_S = 1800.0
 LISTS_BOUND_S, LISTS_RETRY_S = 300.0, 5.0
-# Tests start an sshd of their own; a computer that had none shall not get one that anybody reaches.
-SERVICES = {"openssh-server": ("ssh.service", "ssh.socket")}
+# Tests start an sshd and a Prometheus of their own; a computer that had none shall not get one that anybody reaches.
+SERVICES = {"openssh-server": ("ssh.service", "ssh.socket"), "prometheus": ("prometheus.service",)}
 UNDER_SYSTEMD = Path("/run/systemd/system")
 
 

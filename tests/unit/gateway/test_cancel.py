@@ -34,8 +34,8 @@ async def assert_cancelled(stage: Stage, engine: FakeEngine, left: float) -> Non
     await eventually(lambda: stage.stats().in_flight == 0 and len(stage.gateway.requests) == 0)
     stats = stage.stats()
     assert (stats.cancelled_total, stats.errors_total) == (1, 0)
-    assert b'gateway_cancelled_total{model="a",route="/v1/chat/completions"} 1.0' in stage.gateway.metrics.exposition(
-        stage.gateway.fleet.upstreams.values(), stage.gateway.requests
+    assert 'gateway_cancelled_total{model="a",route="/v1/chat/completions"} 1.0' in stage.gateway.metrics.exposition(
+        stage.gateway.fleet.upstreams.values(), stage.gateway.requests, ()
     )
 
 

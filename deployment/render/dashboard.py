@@ -1,0 +1,102 @@
+"""What the dashboard shows of each model: Grafana's panels over what the gateway and vLLM 0.32 expose."""
+
+from dataclasses import dataclass
+
+WHICH = '{host=~"$host", model=~"$model"}'
+EACH = "{{host}} {{model}}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Panel:
+    """One graph. `unit` is Grafana's name of it."""
+
+    title: str
+    description: str
+    unit: str
+    expr: str
+    legend: str = EACH
+
+
+def _rate(counter: str, by: str = "host, model") -> str:
+    return f"sum by ({by}) (rate({counter}{WHICH}[$__rate_interval]))"
+
+
+def _p95(histogram: str) -> str:
+    return f"histogram_quantile(0.95, {_rate(f'{histogram}_bucket', 'host, model, le')})"
+
+
+PANELS = (
+    Panel(
+        title="Tokens a second",
+        description="Generated, all requests of a model together.",
+        unit="short",
+        expr=_rate("vllm:generation_tokens_total"),
+    ),
+    Panel(
+        title="Prompt tokens a second",
+        description="Read, without what the prefix cache had.",
+        unit="short",
+        expr=_rate("vllm:prompt_tokens_total"),
+    ),
+    Panel(
+        title="Requests a second, by class of status",
+        description="Answered by the gateway.",
+        unit="reqps",
+        expr=_rate("gateway_requests_total", "model, status_class"),
+        legend="{{model}} {{status_class}}",
+    ),
+    Panel(
+        title="Time to first token, 95th percentile",
+        description="Within the engine: its queue and the prompt.",
+        unit="s",
+        expr=_p95("vllm:time_to_first_token_seconds"),
+    ),
+    Panel(
+        title="Time between tokens, 95th percentile",
+        description="What a reader of a stream feels.",
+        unit="s",
+        expr=_p95("vllm:inter_token_latency_seconds"),
+    ),
+    Panel(
+        title="Time in the engine's queue, 95th percentile",
+        description="Until a request is computed for the first time.",
+        unit="s",
+        expr=_p95("vllm:request_queue_time_seconds"),
+    ),
+    Panel(
+        title="Running",
+        description="Requests in the engine's batch.",
+        unit="short",
+        expr=f"vllm:num_requests_running{WHICH}",
+    ),
+    Panel(
+        title="Waiting",
+        description="Requests that the engine has accepted and not begun.",
+        unit="short",
+        expr=f"vllm:num_requests_waiting{WHICH}",
+    ),
+    Panel(
+        title="KV cache in use",
+        description="Full, it makes requests wait, or be computed twice.",
+        unit="percentunit",
+        expr=f"vllm:kv_cache_usage_perc{WHICH}",
+    ),
+    Panel(
+        title="Prefix cache hits",
+        description="Part of the prompt tokens that needed no computing.",
+        unit="percentunit",
+        expr=f"{_rate('vllm:prefix_cache_hits_total')} / {_rate('vllm:prefix_cache_queries_total')}",
+    ),
+    Panel(
+        title="Answers that broke off, in ten minutes",
+        description="After they had begun.",
+        unit="short",
+        expr=f"sum by (host, model) (increase(gateway_stream_interrupted_total{WHICH}[10m]))",
+    ),
+    Panel(
+        title="Ready",
+        description="1 where a model can be asked.",
+        unit="short",
+        expr='gateway_upstream_state{state="ready", host=~"$host", model=~"$model"}',
+    ),
+)
