@@ -1,6 +1,7 @@
 """What the dashboard shows of each model: Grafana's panels over what the gateway and vLLM 0.32 expose."""
 
 from dataclasses import dataclass
+from typing import Any
 
 WHICH = '{host=~"$host", model=~"$model"}'
 EACH = "{{host}} {{model}}"
@@ -100,3 +101,55 @@ PANELS = (
         expr='gateway_upstream_state{state="ready", host=~"$host", model=~"$model"}',
     ),
 )
+
+
+COLUMNS, WIDTH, HEIGHT = 3, 8, 8
+"""Grafana's grid is 24 wide."""
+SOURCE = {"type": "prometheus", "uid": "${datasource}"}
+
+
+def dashboard() -> dict[str, Any]:
+    """Return the dashboard as Grafana imports it (schema version 39)."""
+    return {
+        "uid": "axion",
+        "title": "axion: models and hosts",
+        "schemaVersion": 39,
+        "refresh": "30s",
+        "time": {"from": "now-1h", "to": "now"},
+        "templating": {
+            "list": [
+                {"name": "datasource", "type": "datasource", "query": "prometheus"},
+                _variable("host", 'up{job=~"axion-.+"}'),
+                _variable("model", 'gateway_in_flight{host=~"$host"}'),
+            ]
+        },
+        "panels": [_drawn(number, panel) for number, panel in enumerate(PANELS)],
+    }
+
+
+def _variable(label: str, source: str) -> dict[str, Any]:
+    """A choice above the panels, of every value that a label has."""
+    return {
+        "name": label,
+        "type": "query",
+        "datasource": SOURCE,
+        "query": f"label_values({source}, {label})",
+        "refresh": 2,
+        "includeAll": True,
+        "multi": True,
+        "current": {"text": "All", "value": "$__all"},
+    }
+
+
+def _drawn(number: int, panel: Panel) -> dict[str, Any]:
+    row, column = divmod(number, COLUMNS)
+    return {
+        "id": number + 1,
+        "type": "timeseries",
+        "title": panel.title,
+        "description": panel.description,
+        "datasource": SOURCE,
+        "gridPos": {"x": column * WIDTH, "y": row * HEIGHT, "w": WIDTH, "h": HEIGHT},
+        "fieldConfig": {"defaults": {"unit": panel.unit, "min": 0}, "overrides": []},
+        "targets": [{"refId": "A", "expr": panel.expr, "legendFormat": panel.legend}],
+    }

@@ -1,11 +1,12 @@
 """Files for somebody's own Prometheus and Grafana: whom to ask, when to alert, what to show."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from ipaddress import ip_address
 
 from deployment.render.alerts import ALERTS
-from deployment.render.dashboard import PANELS
+from deployment.render.dashboard import dashboard
 from deployment.render.files import render_template
 from deployment.render.release import RenderedFile
 
@@ -40,13 +41,16 @@ def scrape_target(host: str, listen: Sequence[str], reached_at: str | None, *, h
 
 def monitoring_files(stack: str, targets: Sequence[ScrapeTarget]) -> list[RenderedFile]:
     """Render prometheus.yml, alerts.yml and dashboard.json."""
-    values = {
+    values: dict[str, dict[str, object]] = {
         "prometheus.yml": {"stack": stack, "targets": [asdict(each) for each in targets]},
         "alerts.yml": {"alerts": [asdict(each) for each in ALERTS]},
-        "dashboard.json": {"panels": [asdict(each) for each in PANELS]},
     }
     return [
-        RenderedFile(path=name, text=render_template(f"monitoring/{name}.j2", each)) for name, each in values.items()
+        *(
+            RenderedFile(path=name, text=render_template(f"monitoring/{name}.j2", each))
+            for name, each in values.items()
+        ),
+        RenderedFile(path="dashboard.json", text=json.dumps(dashboard(), indent=1) + "\n"),
     ]
 
 
