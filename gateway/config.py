@@ -1,7 +1,7 @@
 """What the gateway is told: the one definition of gateway.json, dumped by the deployment and read by the server."""
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -62,6 +62,7 @@ class GatewayConfig(Frozen):
     max_body_bytes: Annotated[int, Field(gt=0)] = 32 * MIB
     max_held: Annotated[int, Field(ge=0)] = 256
     """Requests that may wait for one model that is being restarted; their bodies wait in memory."""
+    log_format: Literal["text", "json"] = "text"
     timeouts: Timeouts = Timeouts()
 
     @model_validator(mode="after")

@@ -1,9 +1,13 @@
-"""The gateway's log: one event a line, as key=value pairs that people and machines read alike."""
+"""The gateway's log: one event a line, as key=value pairs that people and machines read alike, or as JSON."""
 
 import json
 import logging
 import re
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
 
 LOGGER = logging.getLogger("gateway")
 _BARE = re.compile(r"[A-Za-z0-9._:/@,+-]+")
@@ -15,21 +19,61 @@ def event_line(name: str, **fields: object) -> str:
     return " ".join((f"event={name}", *pairs))
 
 
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What a record of the log is about; how it is written, the handler decides."""
+
+    name: str
+    fields: Mapping[str, object]
+
+    def __str__(self) -> str:
+        return event_line(self.name, **self.fields)
+
+
 def log_event(name: str, *, level: int = logging.INFO, **fields: object) -> None:
     """Write one event."""
     if LOGGER.isEnabledFor(level):
-        LOGGER.log(level, "%s", event_line(name, **fields))
+        LOGGER.log(level, "%s", Event(name, fields))
 
 
 def log_failure(name: str, **fields: object) -> None:
     """Write one event with the traceback of the exception being handled: a bug of ours."""
-    LOGGER.exception("%s", event_line(name, **fields))
+    LOGGER.exception("%s", Event(name, fields))
+
+
+class Lines(logging.Formatter):
+    """Writes records as text until it is told to write JSON."""
+
+    def __init__(self) -> None:
+        super().__init__("time=%(asctime)s.%(msecs)03d level=%(levelname)s %(message)s", "%FT%T")
+        self.is_json = False
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return a line; as JSON a traceback is in it too."""
+        if not self.is_json:
+            return super().format(record)
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        event = next((each for each in record.args or () if isinstance(each, Event)), None)
+        said = (
+            {"event": event.name, **event.fields} if event else {"event": record.name, "message": record.getMessage()}
+        )
+        trace = {"traceback": self.formatException(record.exc_info)} if record.exc_info else {}
+        known = {key: value for key, value in (said | trace).items() if value is not None}
+        return json.dumps({"time": at, "level": record.levelname, **known}, default=str)
+
+
+LINES = Lines()
+
+
+def write_log_as(log_format: Literal["text", "json"]) -> None:
+    """Choose how this process writes from now on."""
+    LINES.is_json = log_format == "json"
 
 
 def log_to_stderr(level: str) -> None:
     """Send the log of this process to its standard error."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("time=%(asctime)s.%(msecs)03d level=%(levelname)s %(message)s", "%FT%T"))
+    handler.setFormatter(LINES)
     # It logs a traceback for every malformed request; failures of handlers never get that far.
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     logging.basicConfig(level=level.upper(), handlers=[handler])

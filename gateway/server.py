@@ -14,7 +14,7 @@ from agent import notify
 from gateway import __version__, health, models
 from gateway.app import GATEWAY, Gateway, access_log
 from gateway.config_file import ConfigError, LoadedConfig, load_config
-from gateway.events import log_event, log_failure
+from gateway.events import log_event, log_failure, write_log_as
 from gateway.fleet import Fleet
 from gateway.keys import Keys
 from gateway.listeners import BACKLOG, inherited_count
@@ -94,6 +94,7 @@ class Server:
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then drain. A second one of them ends the drain."""
+        write_log_as(self._gateway.fleet.config.log_format)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_stop)
@@ -162,6 +163,7 @@ class Server:
             self._reload.clear()
             try:
                 await reload(self._gateway.fleet, self._path)
+                write_log_as(self._gateway.fleet.config.log_format)
             except Exception:  # the next signal must find somebody listening
                 log_failure("gateway.reload_failed")
 

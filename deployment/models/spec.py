@@ -275,6 +275,8 @@ class Gateway(Frozen):
         256, description="how many requests may wait for one model that is being restarted; their bodies are in memory"
     )
     """How many requests may wait while one model restarts. Further ones get 503 at once. `0` makes none wait."""
+    log_format: Literal["text", "json"] = Field("text", description="text (key=value pairs) or json (an object a line)")
+    """How the gateway writes its log, which has no word of any prompt or answer."""
     connect_s: Seconds = Field(5.0, description="seconds to connect to an engine on its socket")
     """How long the gateway tries to connect to an engine, which is on the same host. Then the client gets an error."""
     response_s: Seconds = Field(

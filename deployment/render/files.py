@@ -85,6 +85,7 @@ def gateway_file(deployment: Deployment, plan: Plan) -> RenderedFile:
         ),
         max_body_bytes=int(deployment.gateway.max_body),
         max_held=deployment.gateway.max_held,
+        log_format=deployment.gateway.log_format,
         timeouts=Timeouts(**deployment.gateway.model_dump(include=set(Timeouts.model_fields))),
     )
     return RenderedFile(path=GATEWAY_CONFIG, text=json.dumps(config.model_dump(mode="json"), indent=1) + "\n")

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import logging
 import re
 import signal
 import socket
@@ -15,6 +16,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from gateway.events import Event, Lines
 from tests.support.fakes.engine import FakeEngine, running
 from tests.unit.gateway.test_sse import strict_events
 from tests.unit.gateway.test_stage import CHAT, ROOT, config_json
@@ -216,3 +218,66 @@ async def test_it_starts_within_a_second_though_no_engine_is_there(tmp_path: Pat
         process.child.send_signal(signal.SIGTERM)
         assert await process.ended() == 0
     assert took_s < 3, "1 s on a quiet machine; the margin is for a busy one"
+
+
+async def test_the_log_is_json_where_the_configuration_says_so_and_text_again_after_a_reload(tmp_path: Path) -> None:
+    config = tmp_path / "gateway.json"
+    config.write_bytes(config_json(tmp_path, "a", log_format="json"))
+    process = await spawn("--config", str(config))
+    try:
+        assert process.child.stderr is not None
+        line = json.loads(await asyncio.wait_for(process.child.stderr.readline(), 10))
+        assert {key: line[key] for key in ("level", "event")} == {"level": "INFO", "event": "gateway.listening"}
+        assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", line["time"])
+        port = int(line["addresses"].rpartition(":")[2])
+        asked = {"model": "a", "messages": [{"content": "my secret"}]}
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(f"http://127.0.0.1:{port}{CHAT}", json=asked) as answer,
+        ):
+            assert answer.status == 503
+        lines = [json.loads(await asyncio.wait_for(process.child.stderr.readline(), 10)) for _ in range(1)]
+        (request,) = (each for each in lines if each["event"] == "request")
+        assert {key: request[key] for key in ("route", "model", "status", "error", "cancelled")} == {
+            "route": CHAT,
+            "model": "a",
+            "status": 503,
+            "error": "model_loading",
+            "cancelled": False,
+        }
+        assert "my secret" not in str(lines)
+        config.write_bytes(config_json(tmp_path, "a"))
+        process.child.send_signal(signal.SIGHUP)
+        said = json.loads(await asyncio.wait_for(process.child.stderr.readline(), 10))
+        assert said["event"] == "gateway.reloaded"
+        process.child.terminate()
+        assert " level=INFO event=gateway.draining " in (await process.child.stderr.read()).decode()
+    finally:
+        if process.child.returncode is None:
+            process.child.kill()
+        await process.child.wait()
+
+
+def test_a_bug_has_its_traceback_in_the_same_object_and_others_have_their_message() -> None:
+    lines = Lines()
+    lines.is_json = True
+    try:
+        raise KeyError("x")
+    except KeyError:
+        record = logging.LogRecord(
+            "gateway", logging.ERROR, "f", 1, "%s", (Event("e", {"a": None, "b": 1.5}),), sys.exc_info()
+        )
+    said = json.loads(lines.format(record))
+    assert said["traceback"].endswith("KeyError: 'x'")
+    assert {key: said[key] for key in said if key not in ("time", "traceback")} == {
+        "level": "ERROR",
+        "event": "e",
+        "b": 1.5,
+    }
+    other = logging.LogRecord("asyncio", logging.WARNING, "f", 1, "slow %s", ("callback",), None)
+    assert json.loads(lines.format(other)) | {"time": ""} == {
+        "time": "",
+        "level": "WARNING",
+        "event": "asyncio",
+        "message": "slow callback",
+    }
