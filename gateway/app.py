@@ -13,6 +13,7 @@ from gateway.fleet import Fleet
 from gateway.headers import request_id_of
 from gateway.keys import Keys
 from gateway.metrics import Metrics
+from gateway.recent import RecentRequests
 from gateway.request_context import CLIENT_LEFT, CURRENT, RequestContext, RequestsInFlight
 from gateway.routes import UNKNOWN
 
@@ -25,6 +26,7 @@ class Gateway:
     keys: Keys = field(default_factory=lambda: Keys(None))
     metrics: Metrics = field(default_factory=Metrics)
     requests: RequestsInFlight = field(default_factory=RequestsInFlight)
+    recent: RecentRequests = field(default_factory=RecentRequests)
     started: float = field(default_factory=time.monotonic)
     created: int = field(default_factory=lambda: int(time.time()))
 
@@ -61,6 +63,7 @@ async def access_log(request: web.Request, handler: Handler) -> web.StreamRespon
     finally:
         gateway.requests.finish(context)
         gateway.metrics.count(context)
+        gateway.recent.add(context)
         context.log()
 
 

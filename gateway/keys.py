@@ -12,8 +12,8 @@ from aiohttp import web
 from gateway.errors import keys_missing, wrong_key
 from gateway.events import log_event
 
-OPEN_ROUTES = frozenset({"/", "/health", "/livez", "/readyz"})
-"""For load balancers, which send no key."""
+OPEN_ROUTES = frozenset({"/", "/health", "/livez", "/readyz", "/ui", "/ui/page.css", "/ui/page.js"})
+"""For load balancers, which send no key, and for the page, whose files say nothing: what it shows needs the key."""
 HOST_ROUTES = frozenset({"/metrics", "/stats"})
 """Open to what runs on the host itself: the idle stop, `fab`, an agent that collects metrics."""
 LOOK_S = 1.0

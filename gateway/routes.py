@@ -40,8 +40,10 @@ MODEL_ROUTES = (
 )
 """All take a JSON object by POST and name the model in it. Administrative routes of an engine are not passed on."""
 
-QUIET_ROUTES = frozenset({"/", "/health", "/livez", "/readyz", "/metrics", "/stats"})
-"""Asked by machines every few seconds: logged only when debugging."""
+QUIET_ROUTES = frozenset(
+    {"/", "/health", "/livez", "/readyz", "/metrics", "/stats", "/ui", "/ui/page.css", "/ui/page.js", "/ui/requests"}
+)
+"""Asked by machines every few seconds, or by the page: logged only when debugging."""
 
 UNKNOWN = "-"
 """Stands for a route or a model that does not exist, so that clients cannot invent metric labels."""

@@ -18,6 +18,7 @@ from gateway.events import log_event, log_failure, write_log_as
 from gateway.fleet import Fleet
 from gateway.keys import Keys
 from gateway.listeners import BACKLOG, inherited_count
+from gateway.page import add_page
 from gateway.proxy import proxy_request
 from gateway.routes import MODEL_ROUTES
 
@@ -48,6 +49,7 @@ def create_app(gateway: Gateway) -> web.Application:
     app.router.add_get("/metrics", health.metrics)
     app.router.add_get("/v1/models", models.list_models)
     app.router.add_get("/v1/models/{id:.+}", models.one_model)
+    add_page(app)
     for route in MODEL_ROUTES:
         app.router.add_post(route, proxy_request)
     return app

@@ -39,6 +39,7 @@ from deployment.models.spec import Deployment, adapter_key
 from deployment.render.files import Place, render
 from deployment.render.release import GATEWAY_CODE, Release, RenderedFile, compose, digest_of
 
+CARRIED = frozenset({".py", ".html", ".css", ".js"})
 PINS = REPOSITORY / "build" / "pins.toml"
 CONSTRAINTS = REPOSITORY / "build" / "engine-constraints.txt"
 
@@ -230,9 +231,10 @@ def _key_reader(target: Target) -> list[RenderedFile]:
 
 
 def gateway_code() -> list[RenderedFile]:
-    """Read what travels with every release: the gateway, and what launches engines."""
+    """Read what travels with every release: the gateway with its page, and what launches engines."""
+    gateway = (path for path in (REPOSITORY / "gateway").rglob("*") if path.suffix in CARRIED)
     launcher = (REPOSITORY / "agent" / f"{name}.py" for name in LAUNCHER)
     return [
-        RenderedFile(path=f"{GATEWAY_CODE}{path.parent.name}/{path.name}", text=path.read_text(encoding="utf-8"))
-        for path in (*sorted((REPOSITORY / "gateway").glob("*.py")), *launcher)
+        RenderedFile(path=f"{GATEWAY_CODE}{path.relative_to(REPOSITORY)}", text=path.read_text(encoding="utf-8"))
+        for path in (*sorted(gateway), *launcher)
     ]

@@ -1,7 +1,7 @@
 """What a vLLM engine writes when it answers: whole, or event by event."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 
@@ -14,6 +14,14 @@ def stream_events(path: str, model: str, token: str, tokens: int) -> Iterator[by
         delta = {"content": token} if number else {"role": "assistant", "content": ""}
         choice: dict[str, Any] = {"index": 0, "delta": delta} if is_chat else {"index": 0, "text": token}
         yield data_event({**base, "model": model, "choices": [{**choice, "logprobs": None, "finish_reason": finish}]})
+
+
+def delta_events(model: str, deltas: Sequence[dict[str, Any]]) -> Iterator[bytes]:
+    """Yield a chat's events with these deltas, then the usage, as vLLM does when it is asked for."""
+    base = {"id": "cmpl-1", "object": "chat.completion.chunk", "created": 1, "model": model}
+    for delta in deltas:
+        yield data_event({**base, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
+    yield data_event({**base, "choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": len(deltas)}})
 
 
 def whole_answer(path: str, model: str, token: str, tokens: int, *, best: int = 0) -> dict[str, Any]:

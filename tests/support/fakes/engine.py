@@ -16,7 +16,7 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.support.fakes.answers import data_event, stream_events, whole_answer
+from tests.support.fakes.answers import data_event, delta_events, stream_events, whole_answer
 
 FAILURES = (
     "none",
@@ -66,6 +66,8 @@ class FakeEngine:
     """What /metrics says, instead of the requests that were received."""
     metrics_text: str | None = ""
     """All that /metrics says, where it is not empty; with None it never answers."""
+    deltas: tuple[dict[str, Any], ...] = ()
+    """What a chat's stream says instead of tokens: thoughts and calls of tools, say."""
     answering: int = 0
     response_headers: dict[str, str] = field(default_factory=dict)
     received: list[Received] = field(default_factory=list)
@@ -157,6 +159,8 @@ class FakeEngine:
             _die(request)
         await asyncio.sleep(self.first_token_delay_s)
         events = stream_events(request.path, self.name, self.token, int(asked.get("max_tokens", self.tokens)))
+        if self.deltas:
+            events = delta_events(self.name, self.deltas)
         for number, event in enumerate(self._ending(request.path, events)):
             if number:
                 await asyncio.sleep(self.token_delay_s)

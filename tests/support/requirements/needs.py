@@ -62,6 +62,7 @@ TEST = (
             "mkfs.ext4": "e2fsprogs",
             "blkid": "util-linux",
             "cmp": "diffutils",
+            "chromium": "chromium",  # looks at the gateway's page
             "promtool": "prometheus",  # judges the alerts, and Prometheus itself asks a gateway
         }
     ),

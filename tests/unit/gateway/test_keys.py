@@ -130,6 +130,7 @@ async def test_only_a_client_with_a_key_is_answered(release: Release) -> None:
                 assert (error["type"], error["code"]) == ("invalid_request_error", "invalid_api_key")
         for path, status in {
             "/health": 200, "/livez": 200, "/readyz": 200, "/": 200, "/stats": 200, "/metrics": 200,
+            "/ui": 200, "/ui/page.js": 200, "/ui/page.css": 200, "/ui/requests": 401,
             "/v1/models": 401, "/v1/models/alpha": 401, "/nothing": 401,
         }.items():  # fmt: skip
             async with session.get(path) as answer:

@@ -1,0 +1,41 @@
+"""The page at /ui: three files of our own, and the list of recent requests. All else it asks as any client does."""
+
+from pathlib import Path
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from gateway.app import GATEWAY
+
+FILES = {"/ui": "index.html", "/ui/page.css": "page.css", "/ui/page.js": "page.js"}
+KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
+HEADERS = {
+    # No other origin, and no script but the file's: what a model or a client says can be shown and never run.
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+
+
+def add_page(app: web.Application) -> None:
+    """Add its routes. The files are read once: a release does not change."""
+    for route, name in FILES.items():
+        path = Path(__file__).parent / "ui" / name
+        app.router.add_get(route, _answering(path.read_bytes(), KINDS[path.suffix]))
+    app.router.add_get("/ui/requests", recent_requests)
+
+
+def _answering(body: bytes, kind: str) -> Handler:
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(body=body, content_type=kind, charset="utf-8", headers=HEADERS)
+
+    return answer
+
+
+async def recent_requests(request: web.Request) -> web.Response:
+    """The last requests, newest first."""
+    return web.json_response({"requests": request.app[GATEWAY].recent.as_data()}, headers={"Cache-Control": "no-store"})
