@@ -12,15 +12,16 @@ PROMPT = "p" * 600
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
-    """The gateway's port, or the engine's socket."""
+    """A gateway's port and the key that it asks for, or the engine's socket."""
 
     port: int = 0
     uds: Path | None = None
+    key: str = ""
 
     async def connect(self) -> "Connection":
         if self.uds is not None:
             return Connection(*await asyncio.open_unix_connection(self.uds))
-        return Connection(*await asyncio.open_connection("127.0.0.1", self.port))
+        return Connection(*await asyncio.open_connection("127.0.0.1", self.port), self.key)
 
 
 @dataclass(slots=True)
@@ -34,11 +35,15 @@ class Streamed:
     numbers: list[int] = field(default_factory=list)
     merged: int = 0
     """Events that shared an HTTP chunk with the one before: held back by somebody."""
+    torn: int = 0
+    """Chunks that ended within an event."""
     is_done: bool = False
+    _begun: bytes = b""
 
     def take(self, chunk: bytes, now_ns: int) -> None:
-        """Note the events of one chunk."""
-        events = [event for event in chunk.split(b"\n\n") if event]
+        """Note the events of one chunk, and keep what it has of the next."""
+        *events, self._begun = (self._begun + chunk).split(b"\n\n")
+        self.torn += bool(self._begun)
         self.is_done = self.is_done or b"data: [DONE]" in events
         stamps = [json.loads(event[6:]) for event in events if event != b"data: [DONE]"]
         self.numbers += [stamp["number"] for stamp in stamps]
@@ -55,8 +60,9 @@ class Streamed:
 class Connection:
     """One kept-alive HTTP/1.1 connection."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, key: str = "") -> None:
         self._reader, self._writer = reader, writer
+        self._authorization = f"\r\nAuthorization: Bearer {key}" if key else ""
 
     def close(self) -> None:
         self._writer.close()
@@ -64,7 +70,7 @@ class Connection:
     async def _ask(self, **asked: object) -> bytes:
         body = json.dumps({"model": "bench", "prompt": PROMPT, **asked}).encode()
         head = f"POST {ROUTE} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
-        self._writer.write(head.encode() + b"\r\n\r\n" + body)
+        self._writer.write((head + self._authorization).encode() + b"\r\n\r\n" + body)
         answered = await self._reader.readuntil(b"\r\n\r\n")
         assert answered.startswith(b"HTTP/1.1 200 "), answered
         return answered.lower()

@@ -1,6 +1,6 @@
 """An engine that costs next to nothing and stamps every event with the time it was made; behind the gateway's bench.
 
-    python -m bench.engine --uds PATH --name NAME
+    python -m bench.engine --uds PATH --name NAME [--port PORT]
 
 Requests choose their pace: {"stream": true, "events": 64, "gap_s": 0.005}. CLOCK_MONOTONIC is one for all processes, so
 a client can tell how long an event was on its way.
@@ -61,8 +61,13 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, name
         writer.close()
 
 
-async def run(uds: Path, name: str) -> None:
-    server = await asyncio.start_unix_server(lambda reader, writer: serve(reader, writer, name), uds, backlog=1024)
+async def run(uds: Path, port: int | None, name: str) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await serve(reader, writer, name)
+
+    server = await asyncio.start_unix_server(answer, uds, backlog=1024)
+    if port is not None:
+        await asyncio.start_server(answer, "127.0.0.1", port, backlog=1024)
     await server.serve_forever()
 
 
@@ -71,8 +76,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="bench.engine", description="An engine for measuring what is in front of it.")
     parser.add_argument("--uds", type=Path, required=True)
     parser.add_argument("--name", required=True)
+    parser.add_argument("--port", type=int, help="on loopback too, for routers that know no Unix sockets")
     args = parser.parse_args()
-    asyncio.run(run(args.uds, args.name))
+    asyncio.run(run(args.uds, args.port, args.name))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.client import Streamed, split_chunks
+from bench.client import Address, Streamed, split_chunks
+from bench.gateways import Way, rows
 from bench.report import Figure, Sample, figures_of
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -75,3 +76,25 @@ def test_a_short_run_measures_the_real_gateway_without_losing_an_event() -> None
     assert min(figures["events, 32 streams"]["direct"], figures["events, 32 streams"]["value"]) > 100
     assert 10 < figures["memory of the gateway"]["value"] < 200
     assert (report["rounds"], len(report["load_average"])) == (1, 2)
+
+
+def test_ways_are_compared_by_medians_over_the_rounds_with_ours_as_one() -> None:
+    def way(name: str, rates: tuple[float, ...], cpu_s: float) -> Way:
+        seen = streamed(event(0), event(1)[:9], event(1)[9:] + event(2), b"data: [DONE]\n\n")
+        seen.first_event_s = 0.25
+        samples = [Sample(requests_per_s=rate, paced=[seen]) for rate in rates]
+        return Way(name, Address(), (), samples, [cpu_s] * len(rates))
+
+    found = rows([way("engine", (4000,), 1e-5), way("ours", (1000, 10, 2000), 3e-4), way("other", (500,), 2e-4)])
+    assert [(row["way"], row["requests a second"], row["of ours"]) for row in found] == [
+        ("engine", 4000, 4.0),
+        ("ours", 1000, 1.0),
+        ("other", 500, 0.5),
+    ]
+    assert [round(float(row["CPU us a request"])) for row in found] == [10, 300, 200]
+    assert (found[1]["first token p99 ms"], found[1]["events lost"], found[1]["merged"], found[1]["torn"]) == (
+        250,
+        0,
+        3,
+        3,
+    )
