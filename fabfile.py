@@ -186,6 +186,15 @@ def history(hosts: "Hosts", lines: Lines = 30, json: bool = False) -> None:
     lock.history(hosts, lines, json=json)
 
 
+@task(klass=HostTask, help=help_for(**JSON))
+@on_hosts
+def usage(hosts: "Hosts", json: bool = False) -> None:
+    """Show what each key used of each model, in requests and tokens, over the last 90 days."""
+    from build.cli import usage as keys_usage
+
+    keys_usage.usage(hosts, json=json)
+
+
 UNINSTALL_HELP = {"yes": "do it without asking", "keep_models": "keep the downloaded checkpoints"}
 
 

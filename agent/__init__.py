@@ -9,4 +9,6 @@ LAUNCHER = (
     "__init__", "engine_unit", "launch", "leftovers", "message", "notify", "process_tree", "running", "stop_marker",
     "unix_http", "watchdog",
 )  # fmt: skip
-"""The modules that a release has in lib/agent: those, and so no other change of this folder restarts a gateway."""
+"""The modules that a release has in lib/agent to start engines."""
+GATEWAY = ("client_keys", "durable", "secrets", "usage")
+"""And those that its gateway and gateway-keys.service need. No other change of this folder restarts a gateway."""

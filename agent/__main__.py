@@ -35,6 +35,7 @@ VERBS = {
     "tile-registers": "tile_registers",
     "torchvision": "torchvision",
     "uninstall": "uninstall",
+    "usage": "usage",
     "validate": "validate",
     "wait-ready": "wait_ready",
 }

@@ -347,7 +347,7 @@ class ReadyOrder(Message):
     timeout_s: float
     """Of each model: they load one after another."""
     keys: str | None = None
-    """The file with the keys that the gateway takes, where it asks for one."""
+    """The file with the host's own key, where its gateway asks for keys."""
 
 
 State = Literal["starting", "loading", "ready", "answered"]

@@ -71,6 +71,17 @@ class ModelStats:
 
 
 @dataclass(frozen=True, kw_only=True)
+class KeysStats:
+    """The keys that clients must send, never which."""
+
+    count: int
+    error: "str | None"
+    """What is wrong with the newest list, line by line; the keys of the one before are in force."""
+    usage_error: "str | None"
+    """Why what they use cannot be written down at present."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class GatewayStats(Excerpt):
     """GET /stats: a superset of what earlier servers showed."""
 
@@ -92,3 +103,5 @@ class GatewayStats(Excerpt):
     rss_bytes: int
     ram_usage_percent: float
     models: Mapping[str, ModelStats]
+    keys: "KeysStats | None" = None
+    """None where no key is asked for."""

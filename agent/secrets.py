@@ -1,13 +1,14 @@
 """Read Secret Manager as this machine's service account, and hand values to a unit as systemd credentials.
 
-As a program, `secrets.py SOURCE FILE USER`, what gateway-keys.service runs: put the keys that clients must send, from
-a secret or a file of the host, into a file that only the gateway's user can read.
+As a program, `agent.secrets SOURCE FILE USER`, what gateway-keys.service runs: read the keys that clients must send,
+from a secret or a file of the host, and put their digests into a file that only the gateway's user can read.
 """
 
 import base64
 import json
 import os
 import pwd
+import secrets
 import sys
 import urllib.error
 import urllib.request
@@ -15,6 +16,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from agent.client_keys import digests, key_list
 
 METADATA = "http://metadata.google.internal/computeMetadata/v1"
 SECRET_MANAGER = "https://secretmanager.googleapis.com/v1"  # noqa: S105 - an address
@@ -61,20 +64,53 @@ def vault(directory: Path, values: Mapping[str, str]) -> Iterator[list[str]]:
         directory.rmdir()
 
 
+OWN_KEY = "gateway-own-key"
+OWN_NAME = "fab"
+"""What the host itself uses counts under this name."""
+PLAIN_KEYS = "gateway-keys"
+"""Where releases before had every key as it is. Their gateways keep what they have when it goes."""
+PROBLEMS = ".problems"
+"""As gateway/keys.py looks for it."""
+
+
 def install_keys(source: str, file: Path, user: str) -> None:
-    """Replace a file in one step; nothing is written while the source cannot be read, or holds no key."""
+    """Replace a file in one step; a list that cannot be read, has a mistake or no key leaves the one of before."""
     try:
         text = Path(source).read_text(encoding="utf-8") if source.startswith("/") else read_secret(source)
         account = pwd.getpwnam(user)
     except (OSError, ValueError, KeyError) as error:
         sys.exit(f"{source}: cannot be read for {user}: {error}. Give a file of lines, one key each.")
-    if not text.strip():
-        sys.exit(f"{source}: holds no key. Give one key a line.")
+    found, refused = key_list(text), file.with_name(file.name + PROBLEMS)
     file.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    problems = [f"{source}: {problem}" for problem in found.problems]
+    if not problems and not found.keys:
+        problems = [f"{source}: holds no key. Give one key a line."]
+    if problems:
+        put(refused, "\n".join(problems) + "\n", account.pw_uid, account.pw_gid)
+        sys.exit("\n".join(problems))
+    for warning in found.warnings:
+        print(f"{source}: {warning}", file=sys.stderr)
+    put(file, digests(text) + own_line(file.with_name(OWN_KEY)), account.pw_uid, account.pw_gid)
+    refused.unlink(missing_ok=True)
+    file.with_name(PLAIN_KEYS).unlink(missing_ok=True)
+
+
+def own_line(file: Path) -> str:
+    """Return the line of the host's own key, with which `fab` asks: nobody knows a client's key from its digest.
+
+    It is the same until the next boot, so that no gateway is asked with one that it has not read yet.
+    """
+    if not file.is_file():
+        put(file, secrets.token_urlsafe(32) + "\n", os.getuid(), os.getgid())
+    return digests(f"{file.read_text(encoding='utf-8').strip()} name={OWN_NAME}")
+
+
+def put(file: Path, text: str, uid: int, gid: int) -> None:
+    """Replace a file that one user can read, in one step."""
     draft = file.with_name(f".{file.name}.new")
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as out:
-        os.fchown(out.fileno(), account.pw_uid, account.pw_gid)
-        out.write(text.strip() + "\n")
+        os.fchown(out.fileno(), uid, gid)
+        out.write(text)
     draft.replace(file)
 
 

@@ -93,7 +93,7 @@ def own(root: Path, user: str, engines: set[str]) -> None:
             path.chmod(0o755)
     below = root / "state"
     below.chmod(below.stat().st_mode | 0o011)  # or a stern umask of before keeps engines from their own
-    for path, mode in ((root / "run", 0o750), *((root / "state" / name, 0o700) for name in sorted(engines))):
+    for path, mode in ((root / "run", 0o750), *((below / name, 0o700) for name in ("gateway", *sorted(engines)))):
         path.mkdir(mode=mode, exist_ok=True)
         path.chmod(mode)
         os.chown(path, account.pw_uid, account.pw_gid)

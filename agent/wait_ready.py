@@ -17,6 +17,7 @@ from agent.clock import Clock
 from agent.message import Message
 from agent.processes import runner_state
 from agent.protocol import ReadyEvent, ReadyOrder, ReadyOutcome, RunnerKind, RunningEngine, State
+from agent.secrets import PLAIN_KEYS
 from agent.unix_http import TcpConnection, UnixConnection, call
 
 POLL_S = 0.5
@@ -25,12 +26,17 @@ ANSWER_TIMEOUT_S = 300
 ENDS_ALLOWED = 2
 
 
-def first_key(file: str | None) -> str | None:
-    """A key that the gateway takes; None where it asks for none, or has none yet."""
-    try:
-        return next(line.strip() for line in Path(file).read_text().splitlines() if line.strip()) if file else None
-    except (OSError, ValueError, StopIteration):
-        return None
+def own_key(file: str | None) -> str | None:
+    """The host's own key; None where the gateway asks for none, or has none yet.
+
+    An earlier release's keys are beside it as long as that release, rolled back to, is the one that asks for them.
+    """
+    for path in (Path(file).with_name(PLAIN_KEYS), Path(file)) if file else ():
+        try:
+            return path.read_text().split()[0]
+        except (OSError, ValueError, IndexError):
+            continue
+    return None
 
 
 class Runner:
@@ -116,7 +122,7 @@ class Engine:
             "POST",
             "/v1/chat/completions",
             {**QUESTION, "model": self.name},
-            first_key(self.order.keys),
+            own_key(self.order.keys),
         )
         if status in (0, 502, 503):  # the gateway is restarting, or has seen the engine go
             return

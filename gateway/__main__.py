@@ -3,16 +3,15 @@
 import argparse
 import asyncio
 import importlib
-import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from gateway import __version__
 from gateway.config import Listen
-from gateway.config_file import ConfigError, LoadedConfig, load_config
+from gateway.config_file import ConfigError, load_config
 from gateway.events import log_to_stderr
-from gateway.listeners import ListenError, open_listeners
+from gateway.listeners import ListenError, open_listeners, refuse_open
 from gateway.server import Server
 
 
@@ -26,16 +25,14 @@ def main(arguments: list[str] | None = None) -> int:
             return 0
         addresses = _addresses(loaded.config.listen, args.host, args.port)
         listeners = open_listeners(addresses, must_inherit=args.inherit)
+        if args.keys is None and not loaded.config.open:
+            refuse_open(listener.getsockname()[0] for listener in listeners)
     except (ConfigError, ListenError) as error:
         print(error, file=sys.stderr)
         return 1
     with asyncio.Runner(loop_factory=_loop_factory()) as loop:
-        loop.run(_serve(args.config, loaded, listeners, args.keys))
+        loop.run(Server(args.config, loaded, listeners, args.keys, args.usage).run())
     return 0
-
-
-async def _serve(path: Path, loaded: LoadedConfig, listeners: Sequence[socket.socket], keys: Path | None) -> None:
-    await Server(path, loaded, listeners, keys).run()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -46,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, help="listen here instead of where the file says; 0 lets the system choose")
     parser.add_argument("--inherit", action="store_true", help="listen on systemd's sockets or end: never on others")
     parser.add_argument("--keys", type=Path, help="a file with the keys that clients must send, one a line")
+    parser.add_argument("--usage", type=Path, help="the directory in which each key's usage is kept")
     parser.add_argument("--log-level", default="info", choices=("debug", "info", "warning", "error"))
     parser.add_argument("--version", action="version", version=__version__)
     return parser

@@ -16,6 +16,7 @@ from gateway.metrics import Metrics
 from gateway.recent import RecentRequests
 from gateway.request_context import CLIENT_LEFT, CURRENT, RequestContext, RequestsInFlight
 from gateway.routes import UNKNOWN
+from gateway.tenancy import Tenancy
 
 
 @dataclass(slots=True, eq=False)
@@ -23,7 +24,7 @@ class Gateway:
     """Everything that handlers share. One per process; tests make many."""
 
     fleet: Fleet
-    keys: Keys = field(default_factory=lambda: Keys(None))
+    tenancy: Tenancy = field(default_factory=lambda: Tenancy(Keys(None)))
     metrics: Metrics = field(default_factory=Metrics)
     requests: RequestsInFlight = field(default_factory=RequestsInFlight)
     recent: RecentRequests = field(default_factory=RecentRequests)
@@ -64,12 +65,13 @@ async def access_log(request: web.Request, handler: Handler) -> web.StreamRespon
         gateway.requests.finish(context)
         gateway.metrics.count(context)
         gateway.recent.add(context)
+        gateway.tenancy.count(context, gateway.fleet)
         context.log()
 
 
 async def _answered(request: web.Request, handler: Handler, context: RequestContext) -> web.StreamResponse:
     try:
-        request.app[GATEWAY].keys.check(request, context.route)
+        request.app[GATEWAY].tenancy.admit(request, context)
         response: web.StreamResponse = await handler(request)
         return response
     except ApiError as error:

@@ -57,6 +57,8 @@ class GatewayConfig(Frozen):
     """Everything the gateway knows; a reload may change all of it but `listen`."""
 
     listen: tuple[Listen, ...] = Field(min_length=1)
+    open: bool = False
+    """Whether any client may be answered without a key on an address that other machines reach."""
     default_model: str
     models: tuple[ServedModel, ...] = Field(min_length=1)
     max_body_bytes: Annotated[int, Field(gt=0)] = 32 * MIB

@@ -88,6 +88,24 @@ def keys_missing() -> ApiError:
     return ApiError(503, "keys_unavailable", message, retry_after_s=LOADING_RETRY_S, close=True)
 
 
+def model_not_allowed(asked: str, allowed: Iterable[str]) -> ApiError:
+    """The key is right, and not for this model."""
+    message = f"This API key may not use the model {shown(asked)}. It may use: {', '.join(allowed) or 'none'}."
+    return ApiError(403, "model_not_allowed", message, param="model")
+
+
+def too_many_requests(per_minute: int, retry_after_s: int) -> ApiError:
+    """The caller's requests come faster than its key allows."""
+    message = f"This API key may send {per_minute} requests a minute. Ask again in {retry_after_s} s."
+    return ApiError(429, "rate_limit_exceeded", message, retry_after_s=retry_after_s)
+
+
+def too_many_tokens(per_day: int, retry_after_s: int) -> ApiError:
+    """The caller has used up its day."""
+    message = f"This API key may use {per_day} tokens a day, and has. The next day begins in {retry_after_s} s (UTC)."
+    return ApiError(429, "insufficient_quota", message, retry_after_s=retry_after_s)
+
+
 def body_too_large(limit_bytes: int) -> ApiError:
     """The rest of the body is left unread, hence the connection cannot be used again."""
     return ApiError(

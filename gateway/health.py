@@ -7,7 +7,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from agent.running import GatewayStats
+from agent.running import GatewayStats, KeysStats
 from gateway import __version__
 from gateway.app import GATEWAY, Gateway
 from gateway.exposition import merged
@@ -73,8 +73,15 @@ async def stats(request: web.Request) -> web.Response:
         rss_bytes=_rss_bytes(),
         ram_usage_percent=_ram_usage_percent(),
         models={name: gateway.metrics.stats(each, gateway.requests) for name, each in fleet.upstreams.items()},
+        keys=_keys(gateway),
     )
     return web.json_response(text=found.to_json())
+
+
+def _keys(gateway: Gateway) -> KeysStats | None:
+    keys, usage = gateway.tenancy.keys, gateway.tenancy.usage
+    keys.look()
+    return None if keys.count is None else KeysStats(count=keys.count, error=keys.error, usage_error=usage.error)
 
 
 def _states(gateway: Gateway) -> dict[str, str]:

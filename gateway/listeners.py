@@ -3,6 +3,7 @@
 import os
 import socket
 from collections.abc import Iterable, Mapping
+from ipaddress import ip_address
 
 from gateway.config import Listen
 
@@ -36,6 +37,24 @@ def open_listeners(addresses: Iterable[Listen], *, must_inherit: bool = False) -
             listener.set_inheritable(False)
         return inherited
     return [bound for address in addresses for bound in _bound(address)]
+
+
+def refuse_open(hosts: Iterable[str]) -> None:
+    """Raise ListenError where other machines can reach one of these addresses. For a gateway that asks for no key."""
+    reached = sorted({host for host in hosts if not is_loopback(host)})
+    if reached:
+        raise ListenError(
+            f"listen: other machines can reach it, got {', '.join(reached)}, and no keys are asked for. Give --keys, "
+            "or listen on 127.0.0.1; where a network of your own keeps strangers out, say so: gateway.open: true."
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can connect there; a name that is no address is not taken for one."""
+    try:
+        return ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return False
 
 
 def _bound(address: Listen) -> list[socket.socket]:

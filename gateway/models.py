@@ -6,6 +6,8 @@ from gateway.app import GATEWAY, Gateway
 from gateway.config import ServedModel
 from gateway.errors import model_not_found
 from gateway.probe import State
+from gateway.request_context import CURRENT
+from gateway.tenancy import allowed_models, check_model
 from gateway.upstream import Upstream
 
 
@@ -32,11 +34,15 @@ def model_card(
 
 
 async def list_models(request: web.Request) -> web.Response:
-    """All served models, in the configuration's order, each followed by its adapters."""
+    """All models that the caller may use, in the configuration's order, each followed by its adapters."""
     gateway = request.app[GATEWAY]
     models = gateway.fleet.registry.models
+    allowed = allowed_models(CURRENT.get(), gateway.fleet.registry)
     cards = [
-        _card(gateway, name, adapter) for name in gateway.fleet.upstreams for adapter in (None, *models[name].adapters)
+        _card(gateway, name, adapter)
+        for name in gateway.fleet.upstreams
+        for adapter in (None, *models[name].adapters)
+        if allowed is None or name in allowed or adapter in allowed
     ]
     return web.json_response({"object": "list", "data": cards})
 
@@ -46,8 +52,10 @@ async def one_model(request: web.Request) -> web.Response:
     gateway = request.app[GATEWAY]
     asked = request.match_info["id"]
     name = gateway.fleet.registry.resolve(asked)
+    allowed = allowed_models(CURRENT.get(), gateway.fleet.registry)
     if name is None:
-        raise model_not_found(asked, gateway.fleet.upstreams)
+        raise model_not_found(asked, gateway.fleet.upstreams if allowed is None else allowed)
+    check_model(CURRENT.get(), gateway.fleet.registry, name, gateway.fleet.registry.served_name(asked, name))
     return web.json_response(_card(gateway, name, asked if asked in gateway.fleet.registry.adapters else None))
 
 

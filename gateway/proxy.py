@@ -26,6 +26,7 @@ from gateway.request_context import CURRENT, RequestContext
 from gateway.restart_queue import asked_when_ready
 from gateway.routes import STREAM_ENDINGS
 from gateway.sse import EventStream
+from gateway.tenancy import allowed_models, check_model
 from gateway.upstream import Upstream
 
 WHOLE_BYTES = 1024 * 1024
@@ -58,9 +59,11 @@ async def _relay(request: web.Request, context: RequestContext, gateway: Gateway
     asked = read_asked(raw)
     model = fleet.registry.resolve(asked.model)
     if model is None:
-        raise model_not_found(asked.model or "", fleet.upstreams)
-    context.model = model
-    context.served = served = fleet.registry.served_name(asked.model, model)
+        allowed = allowed_models(context, fleet.registry)
+        raise model_not_found(asked.model or "", fleet.upstreams if allowed is None else allowed)
+    served = fleet.registry.served_name(asked.model, model)
+    check_model(context, fleet.registry, model, served)
+    context.model, context.served, context.body_bytes = model, served, len(raw)
     body = raw if asked.model == served else with_model(raw, served)
     headers = for_engine(request.headers.items(), request_id=context.request_id)
 
@@ -110,6 +113,8 @@ async def _stream(
     while piece:
         context.extend(upstream.timeouts.stream_idle_s)
         if ready := events.feed(piece):
+            if context.tokens is not None:
+                context.tokens.see_events(ready)
             context.sent(len(ready))
             await out.write(ready)
         piece = await _next_piece(upstream, answer)
@@ -135,6 +140,8 @@ async def _whole(
     body = b"".join(pieces)
     if size <= WHOLE_BYTES:
         _refuse_for_engine(context, upstream, answer.status, body)
+        if context.tokens is not None:
+            context.tokens.see_answer(body)
         whole = web.Response(
             status=answer.status, reason=answer.reason, headers=_head(context, upstream, answer), body=body
         )
@@ -151,8 +158,12 @@ async def _whole(
     await out.prepare(request)
     while body:
         context.sent(len(body))
+        if context.tokens is not None:
+            context.tokens.see_part(body)
         await out.write(body)
         body = await _next_piece(upstream, answer)
+    if context.tokens is not None:
+        context.tokens.see_end()
     await out.write_eof()
     return out
 

@@ -3,14 +3,17 @@
 import asyncio
 import logging
 import time
+from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from agent.client_keys import ClientKey
 from gateway.events import log_event
 from gateway.routes import QUIET_ROUTES, UNKNOWN
 from gateway.sse import EventStream
+from gateway.tokens import Tokens
 
 CLIENT_LEFT = 499
 """Written to the log for a client that left before it was answered; nginx's number, never sent."""
@@ -29,6 +32,14 @@ class RequestContext:
     """Known at its end."""
     model: str | None = None
     """The served model that it is for: only canonical names get here, so labels of metrics stay few."""
+    caller: str = ""
+    """The name of the key it came with; nothing where no key is asked for."""
+    key: ClientKey | None = None
+    limit_headers: Mapping[str, str] = field(default_factory=dict)
+    """What its answer says of its key's limits."""
+    tokens: Tokens | None = None
+    """What it took, where that counts for somebody."""
+    body_bytes: int = 0
     served: str | None = None
     """What the engine is asked for: the model, or an adapter of it."""
     status: int = 0
@@ -82,6 +93,7 @@ class RequestContext:
             method=self.method,
             route=self.route,
             model=self.model or UNKNOWN,
+            caller=self.caller or None,
             status=self.status,
             error=self.error,
             bytes=self.bytes_sent,

@@ -21,6 +21,8 @@ from gateway.listeners import BACKLOG, inherited_count
 from gateway.page import add_page
 from gateway.proxy import proxy_request
 from gateway.routes import MODEL_ROUTES
+from gateway.tenancy import Tenancy, tell_limits
+from gateway.usage import Usage
 
 KEEP_ALIVE_S = 75.0
 """Longer than the idle connections of the usual clients and proxies, so that they close first."""
@@ -39,8 +41,10 @@ def create_app(gateway: Gateway) -> web.Application:
     """Return the application. Starting and stopping it starts and closes the gateway's upstreams."""
     app = web.Application(middlewares=[access_log])
     app[GATEWAY] = gateway
+    app.cleanup_ctx.append(_keep_usage)
     app.cleanup_ctx.append(_run_fleet)
     app.on_response_prepare.append(_close_while_draining)
+    app.on_response_prepare.append(tell_limits)
     app.router.add_get("/", health.index)
     app.router.add_get("/livez", health.livez)
     app.router.add_get("/readyz", health.readyz)
@@ -68,6 +72,15 @@ async def _run_fleet(app: web.Application) -> AsyncIterator[None]:
     await app[GATEWAY].fleet.close()
 
 
+async def _keep_usage(app: web.Application) -> AsyncIterator[None]:
+    usage = app[GATEWAY].tenancy.usage
+    usage.recall()
+    keeping = asyncio.create_task(usage.keep(), name="usage")
+    yield
+    usage.close()
+    await keeping
+
+
 def runner_of(gateway: Gateway) -> web.AppRunner:
     """Return aiohttp's runner with the settings that the gateway's promises depend on."""
     return web.AppRunner(
@@ -85,11 +98,16 @@ class Server:
     """One gateway process, from its first listening socket to its last request."""
 
     def __init__(
-        self, path: Path, loaded: LoadedConfig, listeners: Sequence[socket.socket], keys: Path | None = None
+        self,
+        path: Path,
+        loaded: LoadedConfig,
+        listeners: Sequence[socket.socket],
+        keys: Path | None = None,
+        usage: Path | None = None,
     ) -> None:
         self._path = path
         self._listeners = listeners
-        self._gateway = Gateway(Fleet(loaded), Keys(keys))
+        self._gateway = Gateway(Fleet(loaded), Tenancy(Keys(keys), Usage(usage)))
         self._stop = asyncio.Event()
         self._stop_now = asyncio.Event()
         self._reload = asyncio.Event()

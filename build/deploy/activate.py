@@ -23,7 +23,7 @@ from build.remote.target import Target
 from build.runtime import runner
 from build.runtime.attempt import begin, why
 from deployment.quantities import READY_TIMEOUT_S
-from deployment.render.files import KEYS_FILE
+from deployment.render.files import OWN_KEY_FILE
 
 READY_ENDS_S = 1000.0
 """For old engines that finish their requests first, and for the last answer."""
@@ -118,7 +118,7 @@ def wait_ready_command(
         engines=engines,
         ended=tuple(ended),
         timeout_s=timeout_s,
-        keys=KEYS_FILE if target.keys else None,
+        keys=OWN_KEY_FILE if target.keys else None,
     )
     return target.agent.command(
         "wait-ready",

@@ -27,6 +27,7 @@ BUILD_INODES, RELEASE_INODES = 120_000, 512
 SMALL_BYTES, SMALL_INODES = 4 << 20, 64
 """For what is written elsewhere than below the root: units, and what programs need for a moment."""
 EVERY_HOST = "0.0.0.0"  # noqa: S104 - compared
+LOOPBACK = ("127.", "localhost:")
 
 
 def host_problems(
@@ -112,6 +113,20 @@ def _addresses(deployment: Deployment, facts: Facts, name: str) -> Iterator[str]
             )
         else:
             yield f"{where}: nothing can listen there on {name}, {got}: {why}. Choose another address."
+
+
+def exposure_problems(deployment: Deployment, target: Target) -> Iterator[str]:
+    """Report addresses that other machines can reach where nobody is asked for a key."""
+    if target.keys is not None or deployment.gateway.open:
+        return
+    keys = "Give keys (axion:gatewayApiKeys of the stack, gateway_keys of an inventory), or use"
+    for index, address in enumerate(deployment.gateway.listen):
+        if not address.startswith(LOOPBACK):
+            yield (
+                f"gateway.listen[{index}]: other machines can reach it, and {target.name} asks for no keys, got "
+                f"{json.dumps(address)}. {'Use' if target.is_here else keys} 127.0.0.1; where a network of your own "
+                "keeps strangers out, say so: `open: true` under gateway."
+            )
 
 
 def _meet(one: str, other: str) -> bool:

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from agent import LAUNCHER
+from agent import GATEWAY, LAUNCHER
 from build.deploy.diff import Desired, Diff, decide, file_changes, release_name
 from build.deploy.facts import Facts, gather, probe_command
 from build.deploy.packages import missing_problem
 from build.deploy.preflight import (
     build_problems,
     checkpoint_problems,
+    exposure_problems,
     host_problems,
     kernel_problems,
     place_problems,
@@ -26,7 +27,6 @@ from build.engine.sources import Sources, choose_sources
 from build.engine.steps import Recipe, stored
 from build.errors import DeployError
 from build.pins import load_pins
-from build.remote.agent import source
 from build.remote.executor import Executor
 from build.remote.jobs import is_underway
 from build.remote.proxies import download_problems
@@ -89,6 +89,7 @@ def prepare(
     is_begun = is_build and is_underway(target, executor, JOB, recipe.digest)
     needs, problems = host_needs(deployment, recipe, facts, target, executor, is_begun=is_begun)
     problems += place_problems(target, facts)
+    problems += exposure_problems(deployment, target)
     cleared_bytes = facts.unfinished_builds.get(recipe.digest, 0)
     problems += host_problems(
         deployment, facts, is_build=is_build and not is_begun, name=target.name, cleared_bytes=cleared_bytes
@@ -210,7 +211,7 @@ def make_release(
         keys=target.keys,
     )
     checkpoints = checkpoint_paths(deployment, target, models_file)
-    files = [*render(deployment, sized, place, checkpoints), *gateway_code(), *_key_reader(target)]
+    files = [*render(deployment, sized, place, checkpoints), *gateway_code()]
     fingerprints = {name: fingerprint(name, deployment, facts) for name in deployment.models}
     return compose(files, build=recipe.digest, engines=deployment.models, fingerprints=fingerprints)
 
@@ -224,17 +225,11 @@ def fingerprint(name: str, deployment: Deployment, facts: Facts) -> str:
     return digest_of(base, *(each.fingerprint if each else "" for each in found)) if keys else base
 
 
-def _key_reader(target: Target) -> list[RenderedFile]:
-    """What gateway-keys.service runs, at boots as well: it has to be on the host."""
-    path = "onhost/secrets.py"
-    return [RenderedFile(path=path, text=source("secrets.py"))] if target.keys else []
-
-
 def gateway_code() -> list[RenderedFile]:
-    """Read what travels with every release: the gateway with its page, and what launches engines."""
+    """Read what travels with every release: the gateway with its page, what brings its keys, what launches engines."""
     gateway = (path for path in (REPOSITORY / "gateway").rglob("*") if path.suffix in CARRIED)
-    launcher = (REPOSITORY / "agent" / f"{name}.py" for name in LAUNCHER)
+    agents = (REPOSITORY / "agent" / f"{name}.py" for name in (*LAUNCHER, *GATEWAY))
     return [
         RenderedFile(path=f"{GATEWAY_CODE}{path.relative_to(REPOSITORY)}", text=path.read_text(encoding="utf-8"))
-        for path in (*sorted(gateway), *launcher)
+        for path in (*sorted(gateway), *agents)
     ]

@@ -266,9 +266,15 @@ class Gateway(Frozen):
         ("127.0.0.1:8080",), min_length=1, description="addresses such as 127.0.0.1:8080"
     )
     """The addresses that the gateway listens on. `127.0.0.1` is for this host only, `0.0.0.0` for every network that
-    its firewall lets in. Open more only with keys: see [clients on other
+    its firewall lets in. More than this host needs keys: see [clients on other
     machines](operations.md#clients-on-other-machines).
     """
+    open: bool = Field(
+        False,
+        strict=True,
+        description="true to let other machines in without keys, where a network keeps strangers out",
+    )
+    """Whether the gateway may listen for other machines and ask nobody for a key. Without it, that is refused."""
     max_body: Size = Field(ByteSize(32 * 2**20), description=SIZE)
     """The largest request. A larger one gets 413. Pictures are the reason to raise it."""
     max_held: Annotated[int, Field(ge=0, strict=True)] = Field(

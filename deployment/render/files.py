@@ -35,7 +35,8 @@ UNITS = (
 
 KEYS_UNITS = (("gateway-keys.service", "systemd/gateway-keys.service"),)
 # In memory and outside every release: no disk, no snapshot and no list of files holds a key.
-KEYS_FILE = "/run/axion/gateway-keys"
+KEYS_FILE = "/run/axion/gateway-key-digests"
+OWN_KEY_FILE = "/run/axion/gateway-own-key"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +72,7 @@ def gateway_file(deployment: Deployment, plan: Plan) -> RenderedFile:
     """Dump the gateway's own configuration type, so that file and reader cannot drift apart."""
     config = GatewayConfig(
         listen=tuple(_listen(address) for address in deployment.gateway.listen),
+        open=deployment.gateway.open,
         default_model=deployment.default_model,
         models=tuple(
             ServedModel(
@@ -152,6 +154,7 @@ def _shared_units(deployment: Deployment, plan: Plan, place: Place) -> list[Rend
         "listen": listen,
         "allowed_clients": [*place.allowed_clients, *_own(listen)],
         "keys": KEYS_FILE if place.keys else "",
+        "state": f"{place.root}/state/gateway",
         "source": place.keys or "",
         "memory_max_bytes": plan.host.memory_bytes - int(deployment.host.reserved_memory),
         "cores": _system_cores(plan),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agent import LAUNCHER
+from agent import GATEWAY, LAUNCHER
 from tests.unit.test_tidy import OURS, REPOSITORY, name_of, python_files
 
 # What each part may import besides the standard library and itself. The longest prefix of a file's path counts.
@@ -27,7 +27,7 @@ LAYERS: dict[str, set[str]] = {
     "gateway/__main__.py": {"uvloop", "gateway"},
     "gateway/": {
         *("pydantic", "pydantic_core", "aiohttp", "multidict", "yarl", "prometheus_client"),
-        *(f"agent.{name}" for name in LAUNCHER),
+        *(f"agent.{name}" for name in (*LAUNCHER, *GATEWAY)),
     },
     "build/": {"fabric", "invoke", "paramiko", "rich", "pydantic", "deployment", "agent"},
     "build/cloud/pulumi_cli.py": {"yaml", "build", "deployment"},
@@ -169,9 +169,10 @@ def test_what_runs_on_a_host_before_its_environment_needs_the_standard_library_o
         assert foreign <= sys.stdlib_module_names, path
 
 
-def test_the_launcher_of_an_engine_needs_the_standard_library_and_itself_only() -> None:
-    allowed = {f"agent.{name}" for name in LAUNCHER}
-    for name in LAUNCHER:
+@pytest.mark.parametrize("carried", [LAUNCHER, (*LAUNCHER, *GATEWAY)], ids=["launcher", "all"])
+def test_what_a_release_has_of_the_agent_needs_the_standard_library_and_itself_only(carried: tuple[str, ...]) -> None:
+    allowed = {f"agent.{name}" for name in carried}
+    for name in carried:
         for module in imports(REPOSITORY / "agent" / f"{name}.py"):
             inside = is_allowed(module, allowed)
             assert inside or module.partition(".")[0] in sys.stdlib_module_names, f"{name}: {module}"

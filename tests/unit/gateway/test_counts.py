@@ -106,7 +106,7 @@ async def on_stage(tmp_path: Path, keys: Keys) -> GatewayStats:
     engine = FakeEngine(name="a")
     config = config_json(tmp_path, "a", "b", timeouts={"response_s": 0.5, "hold_s": 0.3})
     async with running(engine, tmp_path / "a.sock"), gateway_on_stage(config) as stage:
-        stage.gateway.keys = keys
+        stage.gateway.tenancy.keys = keys
         return await mixed_load(stage, engine, tmp_path)
 
 

@@ -1,10 +1,13 @@
 """Keys: the rendered units run for real, and nobody without a key is answered."""
 
 import asyncio
+import base64
 import contextlib
 import getpass
 import json
+import os
 import re
+import secrets
 import shlex
 import socket
 import stat
@@ -18,7 +21,6 @@ import pytest
 from openai import AsyncOpenAI, AuthenticationError
 
 from build.deploy.prepare import gateway_code
-from build.remote.agent import source as source_of
 from deployment.models.sizing import HostFacts, plan
 from deployment.quantities import GIB
 from deployment.render.files import Place, render
@@ -32,7 +34,7 @@ AS_SYSTEMD = (
     "import os, sys; os.dup2(int(sys.argv[1]), 3); os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1');"
     "os.execvp(sys.argv[2], sys.argv[2:])"
 )
-FIRST, SECOND = "sk-first-4b1d", "sk-second-77aa"
+FIRST, SECOND = "sk-first-4b1d-0123456789", "sk-second-77aa-0123456789"
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,12 @@ class Release:
 
     @property
     def keys_file(self) -> Path:
-        return self.root / "run" / "gateway-keys"
+        return self.root / "run" / "gateway-key-digests"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """As the units say: nothing of this checkout but what the release has of it."""
+        return {"PYTHONPATH": f"{self.root}/current/lib", "PATH": "/usr/bin:/bin"}
 
     def command(self, unit: str) -> list[str]:
         """What systemd would start; what is in memory there is in this directory here."""
@@ -57,7 +64,7 @@ class Release:
     async def bring_keys(self) -> tuple[int | None, str]:
         """What gateway-keys.service does."""
         child = await asyncio.create_subprocess_exec(
-            *self.command("gateway-keys.service"), stderr=asyncio.subprocess.PIPE
+            *self.command("gateway-keys.service"), stderr=asyncio.subprocess.PIPE, env=self.environment
         )
         said = await asyncio.wait_for(child.communicate(), 20)
         return child.returncode, said[1].decode()
@@ -75,8 +82,6 @@ def release(tmp_path: Path) -> Iterator[Release]:
         path = tmp_path / "current" / file.path
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(file.text)
-    (tmp_path / "current" / "onhost").mkdir()
-    (tmp_path / "current" / "onhost" / "secrets.py").write_text(source_of("secrets.py"))
     (tmp_path / "run").mkdir()
     yield Release(tmp_path, source)
 
@@ -89,8 +94,8 @@ async def served(release: Release, engine: FakeEngine) -> AsyncIterator[tuple[Pr
         opened.listen()
         command = (sys.executable, "-c", AS_SYSTEMD, str(opened.fileno()), *release.command("gateway.service"))
         child = await asyncio.create_subprocess_exec(
-            *command, cwd=release.root, env={"PYTHONPATH": f"{release.root}/current/lib", "PATH": "/usr/bin:/bin"},
-            stderr=asyncio.subprocess.PIPE, pass_fds=[opened.fileno()],
+            *command, cwd=release.root, env=release.environment, stderr=asyncio.subprocess.PIPE,
+            pass_fds=[opened.fileno()],
         )  # fmt: skip
         port = opened.getsockname()[1]
     process = Process(child)
@@ -99,8 +104,9 @@ async def served(release: Release, engine: FakeEngine) -> AsyncIterator[tuple[Pr
             await process.logged("gateway.listening")
             yield process, f"http://127.0.0.1:{port}"
     finally:
-        child.kill()
-        await child.wait()
+        if child.returncode is None:
+            child.kill()
+            await child.wait()
 
 
 def engine() -> FakeEngine:
@@ -183,3 +189,55 @@ async def test_a_gateway_whose_keys_are_not_there_yet_is_closed(release: Release
         await release.bring_keys()
         async with session.get("/v1/models", headers={"api-key": FIRST}) as answer:
             assert answer.status == 200
+
+
+def traces(text: str, places: dict[str, bytes]) -> list[str]:
+    """Where a text stands, in any of its usual forms."""
+    forms = [text.encode(), text[3:].encode(), text.encode().hex().encode(), base64.b64encode(text.encode())[:-4]]
+    return [place for place, content in places.items() if any(form in content for form in forms)]
+
+
+def files_below(root: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in root.rglob("*") if path.is_file() and not path.is_symlink()}
+
+
+def process_lists() -> dict[str, bytes]:
+    """Command line and environment of every process that may be looked at, this one excepted."""
+    found = {}
+    for process in Path("/proc").iterdir():
+        for name in ("cmdline", "environ") if process.name.isdecimal() and process.name != str(os.getpid()) else ():
+            with contextlib.suppress(OSError):  # it has ended
+                found[f"{process}/{name}"] = (process / name).read_bytes()
+    return found
+
+
+@pytest.mark.parametrize("text", ["{} name=planted tokens_per_day=4", "{}", "{} planted", "name=x {}\n{}"])
+async def test_a_planted_key_is_nowhere(release: Release, text: str) -> None:
+    """Neither one that is right nor one in a list with mistakes, and no wrong one that a client sends."""
+    planted, wrong = f"sk-{secrets.token_hex(16)}", f"sk-{secrets.token_hex(16)}"
+    release.source.write_text(f"{FIRST} name=first\n")
+    assert await release.bring_keys() == (0, "")
+    release.source.write_text(f"# {planted}\n{text.replace('{}', planted)}\n{FIRST} name=first\n")
+    _, said = await release.bring_keys()
+    said_to_clients = {"gateway-keys.service": said.encode()}
+    async with served(release, engine()) as (process, url), aiohttp.ClientSession(url) as session:
+        for number, key in enumerate((planted, wrong, planted, planted, FIRST)):
+            for more in ({}, {"stream": True}, {"model": "none"}, {"temperature": 9}):
+                body = {"model": "alpha", "messages": [], **more}
+                async with session.post(CHAT, json=body, headers={"Authorization": f"Bearer {key}"}) as answer:
+                    said_to_clients[f"{number} {more}"] = repr(answer.headers).encode() + await answer.read()
+        for path in ("/stats", "/metrics", "/health", "/", "/v1/models", "/nothing"):
+            async with session.get(path, headers={"api-key": planted}) as answer:
+                said_to_clients[path] = repr(answer.headers).encode() + await answer.read()
+        while_it_runs = process_lists()
+        await session.close()  # or it waits for what may still come over these connections
+        process.child.terminate()
+        assert await process.ended() == 0
+    release.source.unlink()
+    (usage,) = (release.root / "state" / "gateway" / "usage").glob("*.json")
+    assert '"first"' in usage.read_text()
+    places = {**said_to_clients, **while_it_runs, **files_below(release.root), "log": "".join(process.log).encode()}
+    assert len(places) > 30
+    for key in (planted, wrong):
+        assert traces(key, places) == []
+    assert traces(FIRST, {"control": f"key={FIRST}".encode(), **places}) == ["control"]

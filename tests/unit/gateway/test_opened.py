@@ -1,6 +1,7 @@
 """A gateway that other machines may reach: from the stack's settings to the host's units, and never without keys."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +9,15 @@ import pytest
 import yaml
 
 from build.cli.hosts import Selection
+from build.deploy.preflight import exposure_problems
 from build.deploy.prepare import prepare
+from build.errors import DeployError
 from build.progress import Reporter
 from build.remote.executor import LocalExecutor
-from build.remote.target import remote_target
+from build.remote.target import Target, local_target, remote_target
 from deployment.errors import ConfigError
 from deployment.stack.inventory import inventory_from
-from tests.support.deployments import document
+from tests.support.deployments import deployment, document
 from tests.support.pulumi_stack import PulumiStack
 from tests.support.ssh_inventory import host_entry, inventory
 from tests.support.standing_stack import host_settings
@@ -44,7 +47,13 @@ def test_the_settings_of_a_stack_reach_the_units_of_its_host(
     """Pulumi.prod.yaml, the real CLI, its output, and the release that a deployment makes of it."""
     models = prod.folder / "models.yaml"
     models.write_text(models.read_text().replace("127.0.0.1:8082", "0.0.0.0:8443"))
+    with pytest.raises(
+        DeployError, match=r"gateway\.listen\[1\]: other machines can reach it, and .* asks for no keys"
+    ):
+        units_of(prod, monkeypatch)
+    models.write_text(models.read_text().replace("0.0.0.0:8443", "127.0.0.1:8443"))
     closed = units_of(prod, monkeypatch)
+    models.write_text(models.read_text().replace("127.0.0.1:8443", "0.0.0.0:8443"))
     assert lines(closed["systemd/gateway.socket"], "IPAddressAllow") == ["localhost"]
     assert "--keys" not in closed["systemd/gateway.service"]
     assert "systemd/gateway-keys.service" not in closed
@@ -62,12 +71,15 @@ def test_the_settings_of_a_stack_reach_the_units_of_its_host(
     assert lines(socket, "IPAddressAllow") == ["localhost", "10.20.0.0/24", "10.30.0.0/16", "203.0.113.0/28"]
     assert lines(socket, "ListenStream") == ["127.0.0.1:8080", "0.0.0.0:8443"]
     for unit in ("gateway.service", "gateway-handover.service"):
-        assert lines(opened[f"systemd/{unit}"], "ExecStart")[0].endswith(" --inherit --keys /run/axion/gateway-keys")
+        assert lines(opened[f"systemd/{unit}"], "ExecStart")[0].endswith(
+            " --inherit --keys /run/axion/gateway-key-digests --usage /opt/axion/state/gateway/usage"
+        )
+        assert lines(opened[f"systemd/{unit}"], "ReadWritePaths") == ["-/opt/axion/state/gateway"]
         assert lines(opened[f"systemd/{unit}"], "User") == ["axion"]
     assert lines(opened["systemd/gateway-keys.service"], "ExecStart") == [
-        f"/usr/bin/python3 -I /opt/axion/current/onhost/secrets.py {SECRET} /run/axion/gateway-keys axion"
+        f"/usr/bin/python3 -s -P -m agent.secrets {SECRET} /run/axion/gateway-key-digests axion"
     ]
-    assert "def install_keys" in opened["onhost/secrets.py"]
+    assert "def install_keys" in opened["lib/agent/secrets.py"]
     assert "planted-key" not in "".join(opened.values())
 
 
@@ -102,6 +114,27 @@ def test_a_written_inventory_opens_its_gateway_to_nobody_without_keys() -> None:
     target = remote_target(read, read.hosts["main"])
     assert (target.clients, target.keys) == (("10.0.0.0/8", "203.0.113.0/28"), "/etc/axion/keys")
     assert inventory_from(read.as_data()) == read
+
+
+ANYWHERE = ["127.0.0.1:8080", "localhost:8081", "0.0.0.0:8082", "10.0.0.5:8083"]
+LAB = inventory_from(inventory(main=host_entry()))
+HOST = remote_target(LAB, LAB.hosts["main"])
+
+
+def exposed(target: Target, **gateway: Any) -> list[str]:
+    return list(exposure_problems(deployment(gateway={"listen": ANYWHERE, **gateway}), target))
+
+
+def test_a_gateway_that_other_machines_can_reach_is_refused_without_keys_before_anything_is_deployed() -> None:
+    assert exposed(HOST) == [
+        f'gateway.listen[{place}]: other machines can reach it, and {HOST.name} asks for no keys, got "{address}". '
+        "Give keys (axion:gatewayApiKeys of the stack, gateway_keys of an inventory), or use 127.0.0.1; where a "
+        "network of your own keeps strangers out, say so: `open: true` under gateway."
+        for place, address in ((2, "0.0.0.0:8082"), (3, "10.0.0.5:8083"))
+    ]
+    (first, _) = exposed(local_target(Path("/opt/axion")))
+    assert 'got "0.0.0.0:8082". Use 127.0.0.1; where a network of your own' in first
+    assert exposed(HOST, open=True) == exposed(replace(HOST, keys="/etc/axion/keys")) == []
 
 
 @pytest.mark.parametrize(

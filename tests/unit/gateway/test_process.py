@@ -176,6 +176,26 @@ async def test_a_bad_file_ends_the_start_with_every_reason_and_no_traceback(tmp_
     ]
 
 
+async def test_a_gateway_that_other_machines_can_reach_starts_only_with_keys_or_a_word_that_says_so(
+    tmp_path: Path,
+) -> None:
+    config = str(write_config(tmp_path, "a"))
+    for host in ("0.0.0.0", "::"):
+        process = await spawn("--config", config, "--host", host)
+        assert await process.ended() == 1
+        assert process.log == [
+            f"listen: other machines can reach it, got {host}, and no keys are asked for. Give --keys, or listen on "
+            "127.0.0.1; where a network of your own keeps strangers out, say so: gateway.open: true.\n"
+        ]
+    opened = tmp_path / "open.json"
+    opened.write_bytes(config_json(tmp_path, "a", open=True))
+    for words in (("--config", str(opened)), ("--config", config, "--keys", str(tmp_path / "not-there-yet"))):
+        process = await spawn(*words, "--host", "0.0.0.0")
+        assert "addresses=0.0.0.0:" in await process.logged("gateway.listening")
+        process.child.terminate()
+        assert await process.ended() == 0
+
+
 async def test_a_port_in_use_ends_the_start_with_its_address(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

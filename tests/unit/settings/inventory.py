@@ -49,7 +49,7 @@ SETTINGS = (
     Setting(
         "gateway_keys", "/etc/axion/keys",
         {"host systemd/gateway-keys.service ExecStart":
-         "/usr/bin/python3 -I /opt/axion/current/onhost/secrets.py /etc/axion/keys /run/axion/gateway-keys axion"},
+         "/usr/bin/python3 -s -P -m agent.secrets /etc/axion/keys /run/axion/gateway-key-digests axion"},
     ),
     Setting("ssh_address", "10.0.0.9", {"ssh address": "10.0.0.9"}),
     Setting("ssh_port", 2222, {"ssh port": 2222}),

@@ -94,8 +94,8 @@ REST = (
     Setting("axion:gatewayApiKeys", "one-key\nanother-key",
             {"secrets-gateway-api-keys-version secretData.value": "one-key\nanother-key",
              "host systemd/gateway-keys.service ExecStart":
-             "/usr/bin/python3 -I /opt/axion/current/onhost/secrets.py id-of-secrets-gateway-api-keys "
-             "/run/axion/gateway-keys axion"}),
+             "/usr/bin/python3 -s -P -m agent.secrets id-of-secrets-gateway-api-keys "
+             "/run/axion/gateway-key-digests axion"}),
     Setting("axion:hubToken", "a-token",
             {"secrets-hub-token-version secretData.value": "a-token",
              "host fab models-pull credentials.hub_token": "id-of-secrets-hub-token"}),

@@ -33,7 +33,8 @@ VM: Mapping[str, object] = {
     "stop_s": 70,
     "gateway_stop_s": 60,
     "allowed_clients": ["10.20.0.0/24", "10.30.0.7"],
-    "keys": "/run/axion/gateway-keys",
+    "keys": "/run/axion/gateway-key-digests",
+    "state": "/opt/axion/state/gateway",
     "source": "projects/a-project/secrets/axion-prod-gateway-api-keys",
 }
 HANDOVER = {**VM, "unit": "handover"}
