@@ -75,12 +75,14 @@ PROBLEMS = ".problems"
 
 def install_keys(source: str, file: Path, user: str) -> None:
     """Replace a file in one step; a list that cannot be read, has a mistake or no key leaves the one of before."""
+    refused = file.with_name(file.name + PROBLEMS)
+    refused.unlink(missing_ok=True)  # it is about a list of before
     try:
         text = Path(source).read_text(encoding="utf-8") if source.startswith("/") else read_secret(source)
         account = pwd.getpwnam(user)
     except (OSError, ValueError, KeyError) as error:
         sys.exit(f"{source}: cannot be read for {user}: {error}. Give a file of lines, one key each.")
-    found, refused = key_list(text), file.with_name(file.name + PROBLEMS)
+    found = key_list(text)
     file.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     problems = [f"{source}: {problem}" for problem in found.problems]
     if not problems and not found.keys:
@@ -91,7 +93,6 @@ def install_keys(source: str, file: Path, user: str) -> None:
     for warning in found.warnings:
         print(f"{source}: {warning}", file=sys.stderr)
     put(file, digests(text) + own_line(file.with_name(OWN_KEY)), account.pw_uid, account.pw_gid)
-    refused.unlink(missing_ok=True)
     file.with_name(PLAIN_KEYS).unlink(missing_ok=True)
 
 

@@ -28,6 +28,8 @@ ETC = Path("/etc")
 OURS = "# rendered from templates/systemd/"
 TARGET = "axion.target"
 KEYS = "gateway-keys.service"
+KEY_PROBLEMS = Path("/run/axion/gateway-key-digests.problems")
+"""As that unit's program, agent/secrets.py, writes it."""
 GATEWAYS = ("gateway.socket", "gateway-restart.service", "gateway-handover.service", "gateway.service")
 GATEWAY_HOLDERS = ("gateway-handover.service", "gateway.service", "gateway.socket")
 SYSTEMD_PID = 1
@@ -142,8 +144,14 @@ def write(wanted: dict[Path, str]) -> list[Path]:
 
 
 def bring_keys() -> None:
-    if (UNITS / KEYS).is_file():
+    if not (UNITS / KEYS).is_file():
+        return
+    try:
         systemctl("restart", KEYS)  # and not start: one that failed is waiting for its next try
+    except SystemExit:
+        if KEY_PROBLEMS.is_file():  # it says what is wrong with the list, and systemd that something is
+            sys.exit(KEY_PROBLEMS.read_text(encoding="utf-8").strip())
+        raise
 
 
 def start(root: Path, names: list[str]) -> None:

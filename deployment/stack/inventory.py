@@ -47,7 +47,8 @@ class AnyHost(Frozen):
         min_length=1,
         description="what holds the keys that clients must send: a secret's full name, a file of the host, or null",
     )
-    """The file has one key a line; only root needs to read it. Left out, no key is required."""
+    """The file has one key a line, with [what it may do](operations.md#what-a-key-may-do) behind it; only root needs to
+    read it. Left out, no key is required."""
     models: str | None = Field(
         None, min_length=1, description="the models file that it serves, relative to the checkout, or null: models.yaml"
     )

@@ -44,6 +44,7 @@ def test_only_a_host_that_has_the_unit_is_told_to_start_it(tmp_path: Path, monke
     systemctl = Systemctl(tmp_path / "bin")
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
     monkeypatch.setattr(systemd, "UNITS", tmp_path)
+    monkeypatch.setattr(systemd, "KEY_PROBLEMS", tmp_path / "problems")
     systemd.bring_keys()
     assert systemctl.calls == []
     (tmp_path / "gateway-keys.service").write_text("")
@@ -52,6 +53,10 @@ def test_only_a_host_that_has_the_unit_is_told_to_start_it(tmp_path: Path, monke
     systemctl.fail("restart")
     with pytest.raises(SystemExit, match=r"systemctl restart gateway-keys\.service: failed: exit status 1"):
         systemd.bring_keys()
+    (tmp_path / "problems").write_text("keys: line 1: the key is missing.\nkeys: line 3: name is there twice.\n")
+    with pytest.raises(SystemExit) as ended:
+        systemd.bring_keys()
+    assert ended.value.code == "keys: line 1: the key is missing.\nkeys: line 3: name is there twice."
 
 
 def test_keys_of_a_secret_become_a_file_of_the_gateways_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
