@@ -169,8 +169,8 @@ async def test_with_keys_the_page_asks_for_one_and_keeps_it_in_the_tab(
 ) -> None:
     keys = tmp_path / "keys"
     keys.write_text("the-one-key-of-this-test\n")
-    monkeypatch.setattr("gateway.keys.is_from_here", lambda request: False)
-    stage.gateway.keys = Keys(keys)
+    monkeypatch.setattr("gateway.keys.HOST_ROUTES", frozenset())
+    stage.gateway.tenancy.keys = Keys(keys)
     await page.until("!document.querySelector('#key-form').hidden")
     await page.write("#key", "wrong")
     await page.run("document.querySelector('#key-form').requestSubmit()")

@@ -232,7 +232,9 @@ async def test_a_planted_key_is_nowhere(release: Release, text: str) -> None:
         while_it_runs = process_lists()
         await session.close()  # or it waits for what may still come over these connections
         process.child.terminate()
-        assert await process.ended() == 0
+        assert process.child.stderr is not None
+        process.log.append((await asyncio.wait_for(process.child.stderr.read(), 30)).decode())
+        assert await process.child.wait() == 0
     release.source.unlink()
     (usage,) = (release.root / "state" / "gateway" / "usage").glob("*.json")
     assert '"first"' in usage.read_text()
