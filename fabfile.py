@@ -195,10 +195,7 @@ def usage(hosts: "Hosts", json: bool = False) -> None:
     keys_usage.usage(hosts, json=json)
 
 
-UNINSTALL_HELP = {"yes": "do it without asking", "keep_models": "keep the downloaded checkpoints"}
-
-
-@task(klass=HostTask, help=help_for(**UNINSTALL_HELP))
+@task(klass=HostTask, help=help_for(yes="do it without asking", keep_models="keep the downloaded checkpoints"))
 @on_hosts
 def uninstall(hosts: "Hosts", yes: bool = False, keep_models: bool = False) -> None:
     """Remove everything of axion's from a host; lists it first, and asks."""

@@ -5,19 +5,23 @@ gives a name to (ext4(5), delalloc; rename(2) promises nothing about a crash). S
 name, and its directory after. Whole trees are synced by their file system, in one go instead of file by file.
 """
 
-import ctypes
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 
-def libc() -> ctypes.CDLL:
+def libc() -> Any:
     """Return the C library. Asked for where it is used: macOS, from where hosts are deployed to, has no syncfs."""
+    import ctypes  # noqa: PLC0415 - it makes memory to write and run; the gateway, which replaces files, may not
+
     return ctypes.CDLL(None, use_errno=True)
 
 
 def settle(path: Path) -> None:
     """Have all that was written to the file system of `path` on its disk. Raises OSError where that fails."""
+    import ctypes  # noqa: PLC0415 - as above
+
     opened = os.open(path, os.O_RDONLY)
     try:
         if libc().syncfs(opened):

@@ -15,7 +15,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import ClassVar
 
-from agent.durable import replace_file
+from agent.durable import rename_for_good, replace_file
 from agent.message import Message, MessageError
 
 KEPT_DAYS = 90
@@ -136,7 +136,7 @@ def _rows_before(path: Path) -> "tuple[UsageRow, ...] | None":
     except FileNotFoundError:
         return None
     except MessageError:
-        path.rename(path.with_name(f"{path.name}.{time.time_ns()}.unread"))
+        rename_for_good(path, path.with_name(f"{path.name}.{time.time_ns()}.unread"))
         return None
 
 
