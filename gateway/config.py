@@ -35,6 +35,8 @@ class ServedModel(Frozen):
     adapters: tuple[str, ...] = ()
     """LoRA adapters that the engine serves beside the model, under names of their own."""
     owned_by: str = "local"
+    concurrency: Annotated[int, Field(gt=0)] | None = None
+    """Requests that its engine works on at once; the others wait here, where the wait is seen. None: all of them."""
 
 
 class Timeouts(Frozen):
@@ -51,6 +53,8 @@ class Timeouts(Frozen):
     """After SIGTERM, for requests in flight to finish."""
     hold_s: Annotated[float, Field(ge=0)] = 30.0
     """For a model that is being restarted on purpose; without it a release switch would refuse requests."""
+    queue_s: Annotated[float, Field(gt=0)] = 60.0
+    """For a place at an engine that has `concurrency` requests."""
 
 
 class GatewayConfig(Frozen):
@@ -61,7 +65,7 @@ class GatewayConfig(Frozen):
     models: tuple[ServedModel, ...] = Field(min_length=1)
     max_body_bytes: Annotated[int, Field(gt=0)] = 32 * MIB
     max_held: Annotated[int, Field(ge=0)] = 256
-    """Requests that may wait for one model that is being restarted; their bodies wait in memory."""
+    """Requests that may wait for one model, busy or being restarted; their bodies wait in memory."""
     timeouts: Timeouts = Timeouts()
 
     @model_validator(mode="after")

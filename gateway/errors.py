@@ -36,6 +36,8 @@ class ApiError(Exception):
     @property
     def type(self) -> str:
         """OpenAI's coarse class of an error: the caller's mistake or the server's trouble."""
+        if self.status == 429:
+            return "rate_limit_error"
         return "invalid_request_error" if self.status < 500 else "server_error"
 
     def envelope(self) -> dict[str, object]:
@@ -124,6 +126,27 @@ def model_unreachable(model: str) -> ApiError:
     """The engine was ready and no longer answers."""
     message = f"The model {model!r} does not answer at present. Ask again in a moment."
     return ApiError(503, "model_unreachable", message, param="model", retry_after_s=LOADING_RETRY_S)
+
+
+def queue_full(model: str, waiting: int, retry_after_s: int) -> ApiError:
+    """As many wait for the model as may."""
+    message = f"The model {model!r} is busy and {waiting} requests wait for it. Ask again in {retry_after_s} s."
+    return ApiError(429, "queue_full", message, param="model", retry_after_s=retry_after_s)
+
+
+def queue_too_slow(model: str, retry_after_s: int) -> ApiError:
+    """The request waited for as long as it may, and its turn did not come."""
+    message = f"The model {model!r} is busy, and the request waited in vain. Ask again in {retry_after_s} s."
+    return ApiError(429, "queue_timeout", message, param="model", retry_after_s=retry_after_s)
+
+
+def timeout_too_short(model: str, timeout_s: float, soonest_s: float, retry_after_s: int) -> ApiError:
+    """The client would have left before its answer came."""
+    message = (
+        f"The model {model!r} is busy: an answer takes {soonest_s:.0f} s or longer, and the request allows "
+        f"{timeout_s:g} s. Ask again in {retry_after_s} s, or allow more."
+    )
+    return ApiError(429, "timeout_too_short", message, param="model", retry_after_s=retry_after_s)
 
 
 def upstream_failed(model: str) -> ApiError:

@@ -6,6 +6,7 @@ import aiohttp
 from aiohttp import HttpVersion11, web
 from multidict import CIMultiDict
 
+from gateway.admission import asked_in_turn
 from gateway.app import GATEWAY, Gateway
 from gateway.body import read_asked, with_model
 from gateway.errors import (
@@ -21,9 +22,8 @@ from gateway.errors import (
     upstream_failed,
     upstream_timed_out,
 )
-from gateway.headers import for_client, for_engine, is_event_stream
+from gateway.headers import for_client, for_engine, is_event_stream, stated_timeout_s
 from gateway.request_context import CURRENT, RequestContext
-from gateway.restart_queue import asked_when_ready
 from gateway.routes import STREAM_ENDINGS
 from gateway.sse import EventStream
 from gateway.upstream import Upstream
@@ -74,7 +74,8 @@ async def _relay(request: web.Request, context: RequestContext, gateway: Gateway
             finally:
                 answer.close()  # nothing to do after a whole answer; else the engine sees its client leave
 
-    return await asked_when_ready(gateway, context, model, ask)
+    timeout_s = stated_timeout_s(request.headers, is_streamed=asked.stream)
+    return await asked_in_turn(gateway, context, model, ask, timeout_s=timeout_s)
 
 
 async def _read_body(request: web.Request, limit_bytes: int) -> bytes:

@@ -1,8 +1,10 @@
 """One request on its way through the gateway, and the set of those that are on their way."""
 
 import asyncio
+import contextlib
 import logging
 import time
+from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
@@ -38,14 +40,30 @@ class RequestContext:
     is_cancelled: bool = False
     is_interrupted: bool = False
     is_cut: bool = False
-    is_queued: bool = False
-    """Whether it waits now for an engine that is being restarted."""
-    was_queued: bool = False
-    """Whether it ever did."""
+    caller: str = ""
+    """On whose behalf, as far as keys tell callers apart: they have their turns one after another."""
+    was_held: bool = False
+    """Whether it has waited for an engine that was being restarted."""
+    waited_s: float = 0.0
+    """For its turn, or for such an engine."""
     deadline: asyncio.Timeout | None = None
     out: web.StreamResponse | None = None
     """The answer, once its head has gone to the client: from then on no other status can be given."""
     events: EventStream | None = None
+
+    @property
+    def age_s(self) -> float:
+        """How long ago it began."""
+        return time.monotonic() - self.started
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Count the time of a block as waited."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.waited_s += time.monotonic() - began
 
     def begin_answer(self, out: web.StreamResponse) -> None:
         """Note that the answer's head is about to go out."""
@@ -89,7 +107,8 @@ class RequestContext:
             ttfb_s=self.ttfb_s,
             duration_s=self.duration_s,
             cancelled=self.is_cancelled,
-            held=self.was_queued or None,
+            held=self.was_held or None,
+            waited_s=self.waited_s or None,
             interrupted=self.is_interrupted or None,
         )
 
@@ -116,10 +135,6 @@ class RequestsInFlight:
     def of(self, model: str) -> int:
         """How many of a served model are in flight."""
         return sum(context.model == model for context in self._open)
-
-    def queued(self, model: str) -> int:
-        """How many of them wait for its engine to be restarted."""
-        return sum(context.model == model and context.is_queued for context in self._open)
 
     def begin(self, context: RequestContext) -> None:
         """Count a request as in flight."""

@@ -3,14 +3,14 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
 from agent.stop_marker import EngineFiles
-from gateway.config import Timeouts
+from gateway.admission import Admission
+from gateway.config import GatewayConfig, ServedModel
 from gateway.errors import (
     ApiError,
     EngineLeavingError,
@@ -22,6 +22,7 @@ from gateway.errors import (
 )
 from gateway.events import log_event, log_failure
 from gateway.probe import EngineState, ProbeResult, State, next_state
+from gateway.routes import LIGHT_ROUTES
 
 IDLE_CONNECTION_S = 2.0
 """Below the 5 s after which uvicorn closes an idle connection, so that no request is sent into a closing one."""
@@ -32,18 +33,19 @@ ORIGIN = "http://engine"
 class Upstream:
     """An engine process behind its socket. Belongs to one event loop; start() before use."""
 
-    def __init__(self, name: str, socket: Path, timeouts: Timeouts) -> None:
-        self.name = name
-        self.socket = socket
-        self.timeouts = timeouts
+    def __init__(self, model: ServedModel, config: GatewayConfig) -> None:
+        self.name = model.name
+        self.socket = model.socket
+        self.timeouts = config.timeouts
+        self.admission = Admission(limit=model.concurrency, max_waiting=config.max_held)
+        self._light = Admission(limit=None, max_waiting=config.max_held)
         self.engine_state = EngineState()
         self.since = 0.0
         self.max_model_len: int | None = None
         self.last_error: str | None = None
         self.was_probed = asyncio.Event()
-        self._files = EngineFiles(socket)
+        self._files = EngineFiles(model.socket)
         self._has_announced = False
-        self._changed = asyncio.Event()
         self._session: aiohttp.ClientSession | None = None
         self._prober: asyncio.Task[None] | None = None
         self._leases = 0
@@ -59,9 +61,31 @@ class Upstream:
         """Whether the engine was ready, ends or has ended on purpose, and is expected back."""
         return self._has_announced and self.state in (State.DRAINING, State.LOADING) and not self._is_retired
 
-    async def changed(self) -> None:
-        """Wait until the state is another one."""
-        await self._changed.wait()
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for it."""
+        return self.admission.waiting + self._light.waiting
+
+    @property
+    def response_s(self) -> float:
+        """How long an answer may take to begin, and a whole one to end."""
+        return self.timeouts.response_s
+
+    def admission_for(self, route: str) -> Admission:
+        """Return who decides when a request may ask here: what costs the engine no step waits for none."""
+        return self._light if route in LIGHT_ROUTES else self.admission
+
+    def take_over(self, old: "Upstream") -> None:
+        """Have those who wait for an engine that a reload replaces wait for this one, each at its place in line."""
+        self.admission, old.admission = old.admission, self.admission
+        self._light, old._light = old._light, self._light
+
+    def configure(self, model: ServedModel, config: GatewayConfig) -> None:
+        """Take over what a reload has changed; name and socket are the same."""
+        self.timeouts = config.timeouts
+        self.admission.limit = model.concurrency
+        self.admission.max_waiting = self._light.max_waiting = config.max_held
+        self._tell()
 
     def start(self) -> None:
         """Open the connection pool and begin to probe."""
@@ -223,9 +247,10 @@ class Upstream:
             self._tell()
 
     def _tell(self) -> None:
-        """Wake whoever waits for a change."""
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
+        """Have whoever waits here look again."""
+        is_open = self.state is State.READY and not self._is_retired
+        for admission in (self.admission, self._light):
+            admission.look_again(is_open=is_open)
 
     async def _close(self) -> None:
         if self._session is not None:

@@ -219,6 +219,12 @@ class Model(Frozen):
         180, description="seconds, 10 to 3600, without a finished step after which a busy engine is restarted (systemd)"
     )
     """When a hanging engine is killed and started again. Raise it for a model whose longest step takes longer."""
+    concurrency: Count | None = Field(
+        None, description="how many requests the engine gets at once (default: its max_num_seqs)"
+    )
+    """Further requests wait in the gateway, callers in turn, and see how long. Above `max_num_seqs` some wait in the
+    engine instead, where nobody sees it. A change reloads the gateway and restarts no engine.
+    """
     engine: Engine = Field(description="arguments of vllm serve")
     """How vLLM runs this model. A change restarts this engine, and no other."""
     kernels: Kernels = Field(Kernels(), description="a mapping from kernel to true or false, such as {lm_head: true}")
@@ -272,9 +278,11 @@ class Gateway(Frozen):
     max_body: Size = Field(ByteSize(32 * 2**20), description=SIZE)
     """The largest request. A larger one gets 413. Pictures are the reason to raise it."""
     max_held: Annotated[int, Field(ge=0, strict=True)] = Field(
-        256, description="how many requests may wait for one model that is being restarted; their bodies are in memory"
+        256, description="how many requests may wait for one model, busy or being restarted; their bodies are in memory"
     )
-    """How many requests may wait while one model restarts. Further ones get 503 at once. `0` makes none wait."""
+    """How many requests may wait for one model. When too many wait, the newest of the caller with the most gets 429,
+    or 503 while the model restarts. `0` makes none wait.
+    """
     connect_s: Seconds = Field(5.0, description="seconds to connect to an engine on its socket")
     """How long the gateway tries to connect to an engine, which is on the same host. Then the client gets an error."""
     response_s: Seconds = Field(
@@ -298,6 +306,10 @@ class Gateway(Frozen):
     )
     """How long a request waits for a model that restarts. Then it gets 503. Set it above a model's load time, and
     clients see no error when you deploy.
+    """
+    queue_s: Seconds = Field(60.0, description="seconds that a request waits for its turn at a busy model")
+    """How long a request waits for a place at an engine that has `concurrency` requests. Then it gets 429 with a
+    `Retry-After` that follows from how fast the model answered of late.
     """
 
 

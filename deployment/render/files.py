@@ -80,6 +80,7 @@ def gateway_file(deployment: Deployment, plan: Plan) -> RenderedFile:
                 description=engine.model.description,
                 socket=Path(engine.socket),
                 adapters=tuple(engine.model.lora),
+                concurrency=engine.model.concurrency or engine.model.engine.max_num_seqs,
             )
             for engine in plan.engines.values()
         ),

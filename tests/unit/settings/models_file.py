@@ -55,6 +55,7 @@ GATEWAY_SETTINGS = (
     Setting("gateway.probe_interval_s", 3.5, {f"{GATEWAY} timeouts.probe_interval_s": 3.5}),
     Setting("gateway.drain_s", 41.0, {f"{GATEWAY} timeouts.drain_s": 41.0}),
     Setting("gateway.hold_s", 42.0, {f"{GATEWAY} timeouts.hold_s": 42.0}),
+    Setting("gateway.queue_s", 43.0, {f"{GATEWAY} timeouts.queue_s": 43.0}),
 )  # fmt: skip
 
 MODEL = (
@@ -72,6 +73,7 @@ MODEL = (
         {f"{VARIABLES} OMP_NUM_THREADS": "2", f"{VARIABLES} VLLM_CPU_OMP_THREADS_BIND": "2-3",
          f"{DROP_IN} AllowedCPUs": "1-3"},
     ),
+    Setting("models.alpha.concurrency", 6, {f"{GATEWAY} models.0.concurrency": 6}),
     Setting("models.alpha.watchdog_s", 222, {f"{DROP_IN} WatchdogSec": "222"}),
     Setting(
         "models.alpha.lora.sql.path", "/srv/queries",
@@ -91,7 +93,7 @@ ENGINE = (
     engine("dtype", "float32", "float32"),
     engine("quantization", "axion_w4", "axion_w4"),
     engine("max_model_len", 1536, 1536),
-    engine("max_num_seqs", 5, 5),
+    engine("max_num_seqs", 5, {f"{ARGUMENTS} max-num-seqs": 5, f"{GATEWAY} models.0.concurrency": 5}),
     engine("max_num_batched_tokens", 777, 777),
     engine("kv_cache_memory_bytes", "65MiB", 68157440),
     engine("long_prefill_token_threshold", 333, 333),
