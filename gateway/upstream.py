@@ -3,8 +3,12 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from contextvars import ContextVar
+from functools import partial
+from weakref import WeakSet
 
 import aiohttp
+from aiohttp.tracing import Trace
 from multidict import CIMultiDict
 from yarl import URL
 
@@ -26,6 +30,8 @@ from gateway.routes import LIGHT_ROUTES
 
 IDLE_CONNECTION_S = 2.0
 """Below the 5 s after which uvicorn closes an idle connection, so that no request is sent into a closing one."""
+CLOSED = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
+"""How aiohttp tells that a connection ended before an answer."""
 ORIGIN = "http://engine"
 """The Host that engines see; which one is meant is decided by the socket."""
 
@@ -46,7 +52,9 @@ class Upstream:
         self.was_probed = asyncio.Event()
         self._files = EngineFiles(model.socket)
         self._has_announced = False
-        self._session: aiohttp.ClientSession | None = None
+        self._kept: aiohttp.ClientSession | None = None
+        self._fresh: aiohttp.ClientSession | None = None
+        """Has a new connection for each request."""
         self._prober: asyncio.Task[None] | None = None
         self._leases = 0
         self._is_retired = False
@@ -88,14 +96,11 @@ class Upstream:
         self._tell()
 
     def start(self) -> None:
-        """Open the connection pool and begin to probe."""
+        """Open the connection pools and begin to probe."""
         self.since = asyncio.get_running_loop().time()
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.UnixConnector(str(self.socket), limit=0, keepalive_timeout=IDLE_CONNECTION_S),
-            auto_decompress=False,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            skip_auto_headers=("User-Agent", "Accept"),
-        )
+        path = str(self.socket)
+        self._kept = _session(KeptConnections(path, limit=0, keepalive_timeout=IDLE_CONNECTION_S))
+        self._fresh = _session(aiohttp.UnixConnector(path, limit=0, force_close=True))
         self._prober = asyncio.create_task(self._probe_forever(), name=f"probe {self.name}")
 
     async def retire(self) -> None:
@@ -132,21 +137,24 @@ class Upstream:
                 return model_unreachable(self.name)
 
     async def post(self, path_and_query: str, body: bytes, headers: CIMultiDict[str]) -> aiohttp.ClientResponse:
-        """Send a request once and return the answer's head; the caller closes it.
+        """Send a request and return the answer's head; the caller closes it.
 
+        An engine may close a kept connection in the moment in which a request is sent on it. That request is sent once
+        more, on a connection of its own: where that closes, the engine failed.
         Raises EngineLeavingError when the engine has done nothing: nobody listened, or it broke off after it was told
         to end, when it finishes what it has begun. Raises ApiError after anything else: it may already be generating,
         and is not asked again. Cancellation closes the connection.
         """
-        assert self._session is not None, "an upstream is started before it is asked"
+        assert self._kept is not None, "an upstream is started before it is asked"
+        assert self._fresh is not None, "an upstream is started before it is asked"
+        send = partial(self._send, URL(ORIGIN + path_and_query, encoded=True), body, headers)
         try:
-            return await self._session.post(
-                URL(ORIGIN + path_and_query, encoded=True),
-                data=body,
-                headers=headers,
-                allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=self.timeouts.connect_s),
-            )
+            try:
+                return await send(self._kept)
+            except CLOSED as error:
+                if not IS_REUSED.get() or has_begun_to_answer(error):
+                    raise
+                return await send(self._fresh)
         except aiohttp.ClientConnectorError as error:
             self.note(error)
             self._enter(next_state(self.engine_state, self._why_not_connected(error), lasted_s=self.lasted_s()))
@@ -161,6 +169,18 @@ class Upstream:
                 self._enter(next_state(self.engine_state, ProbeResult.LEAVING, lasted_s=self.lasted_s()))
                 raise EngineLeavingError(upstream_failed(self.name)) from error
             raise upstream_failed(self.name) from error
+
+    async def _send(
+        self, url: URL, body: bytes, headers: CIMultiDict[str], session: aiohttp.ClientSession
+    ) -> aiohttp.ClientResponse:
+        IS_REUSED.set(False)
+        return await session.post(
+            url,
+            data=body,
+            headers=headers,
+            allow_redirects=False,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self.timeouts.connect_s),
+        )
 
     def note(self, error: BaseException | str) -> None:
         """Remember what went wrong last, for /stats."""
@@ -189,11 +209,11 @@ class Upstream:
             await asyncio.sleep(self.timeouts.probe_interval_s)
 
     async def _look(self) -> ProbeResult:
-        assert self._session is not None
+        assert self._fresh is not None
         try:
             async with (
                 asyncio.timeout(self.timeouts.probe_s),
-                self._session.get(f"{ORIGIN}/health", allow_redirects=False) as answer,
+                self._fresh.get(f"{ORIGIN}/health", allow_redirects=False) as answer,
             ):
                 await answer.read()
         except aiohttp.ClientConnectorError as error:
@@ -220,9 +240,9 @@ class Upstream:
 
     async def _learn(self) -> None:
         """Ask a newly ready engine what it serves; an engine that does not say is served all the same."""
-        assert self._session is not None
+        assert self._fresh is not None
         try:
-            async with asyncio.timeout(self.timeouts.probe_s), self._session.get(f"{ORIGIN}/v1/models") as answer:
+            async with asyncio.timeout(self.timeouts.probe_s), self._fresh.get(f"{ORIGIN}/v1/models") as answer:
                 cards = (await answer.json())["data"]
             served = {card["id"]: card.get("max_model_len") for card in cards}
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -253,5 +273,43 @@ class Upstream:
             admission.look_again(is_open=is_open)
 
     async def _close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
+        for session in (self._kept, self._fresh):
+            if session is not None:
+                await session.close()
+
+
+IS_REUSED: ContextVar[bool] = ContextVar("is_reused", default=False)
+"""Whether the last request of the running task went over a connection that had served another."""
+
+
+class KeptConnections(aiohttp.UnixConnector):
+    """A pool that says whether it gave out a used connection. aiohttp's traces say so too, at four times the cost."""
+
+    def __init__(self, path: str, *, limit: int, keepalive_timeout: float) -> None:
+        super().__init__(path, limit=limit, keepalive_timeout=keepalive_timeout)
+        self._used: WeakSet[asyncio.BaseProtocol] = WeakSet()
+
+    async def connect(
+        self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
+    ) -> aiohttp.connector.Connection:
+        """Give out a connection, and note in IS_REUSED which kind."""
+        connection = await super().connect(req, traces, timeout)
+        protocol = connection.protocol
+        if protocol is not None:
+            IS_REUSED.set(protocol in self._used)
+            self._used.add(protocol)
+        return connection
+
+
+def has_begun_to_answer(error: aiohttp.ClientError) -> bool:
+    """Whether a connection that closed before an answer's head was whole had brought a part of it."""
+    return isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(error.message, str)
+
+
+def _session(connector: aiohttp.UnixConnector) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=connector,
+        auto_decompress=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        skip_auto_headers=("User-Agent", "Accept"),
+    )
