@@ -47,6 +47,8 @@ class Timeouts(Frozen):
     """To the first byte of an engine's answer; a whole answer when it is not streamed."""
     stream_idle_s: Annotated[float, Field(gt=0)] = 300.0
     """Between two pieces of a stream."""
+    ping_s: Annotated[float, Field(ge=0)] = 10.0
+    """Silence in a stream after which its client gets a comment; 0 for none."""
     probe_s: Annotated[float, Field(gt=0)] = 10.0
     probe_interval_s: Annotated[float, Field(gt=0)] = 1.0
     drain_s: Annotated[float, Field(ge=0)] = 30.0

@@ -10,6 +10,7 @@ LOADING_RETRY_S = 5
 BRIEF_RETRY_S = 1
 """For a gateway that is being replaced: its successor is listening already, or will be at once."""
 SHOWN_CHARS = 80
+REASON_CHARS = 1000
 
 
 class ApiError(Exception):
@@ -56,6 +57,15 @@ class ApiError(Exception):
         if self.close:
             response.force_close()
         return response
+
+
+def reason_in(body: bytes) -> str | None:
+    """Return what an engine's own error says, None if it is not one."""
+    try:
+        message = json.loads(body)["error"]["message"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return message[:REASON_CHARS] if isinstance(message, str) else None
 
 
 class EngineLeavingError(Exception):
@@ -152,6 +162,12 @@ def timeout_too_short(model: str, timeout_s: float, soonest_s: float, retry_afte
 def upstream_failed(model: str) -> ApiError:
     """The engine went away during this request; whether it worked on it is unknown, so it is not asked again."""
     return ApiError(502, "upstream_error", f"The engine of the model {model!r} failed during the request.")
+
+
+def engine_refused(model: str, status: int, reason: str | None) -> ApiError:
+    """The engine answered with an error after the head of a stream had gone to the client."""
+    message = f"The engine of the model {model!r} refused the request" + (f": {reason}" if reason else ".")
+    return ApiError(status if status >= 400 else 502, "engine_refused", message)
 
 
 def upstream_timed_out(model: str | None) -> ApiError:

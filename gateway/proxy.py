@@ -14,15 +14,18 @@ from gateway.errors import (
     EngineLeavingError,
     bad_request,
     body_too_large,
+    engine_refused,
     gateway_draining,
     model_not_found,
     model_restarting,
+    reason_in,
     request_timed_out,
     unsupported_route,
     upstream_failed,
     upstream_timed_out,
 )
 from gateway.headers import for_client, for_engine, is_event_stream, stated_timeout_s
+from gateway.ping import pinging
 from gateway.request_context import CURRENT, RequestContext
 from gateway.routes import STREAM_ENDINGS
 from gateway.sse import EventStream
@@ -30,6 +33,7 @@ from gateway.upstream import Upstream
 
 WHOLE_BYTES = 1024 * 1024
 """An answer up to this size goes out only when it is whole, so that a failure within it still gets a status."""
+EVENT_STREAM = "text/event-stream; charset=utf-8"
 FAREWELL_S = 1.0
 """For the last words to a client that may have stopped reading."""
 ENGINE_DRAINS = b"cannot schedule new futures after shutdown"
@@ -74,8 +78,14 @@ async def _relay(request: web.Request, context: RequestContext, gateway: Gateway
             finally:
                 answer.close()  # nothing to do after a whole answer; else the engine sees its client leave
 
+    async def begin() -> web.StreamResponse:
+        head = for_client((("Content-Type", EVENT_STREAM),), model=served, request_id=context.request_id)
+        return await _begin_stream(request, context, head)
+
     timeout_s = stated_timeout_s(request.headers, is_streamed=asked.stream)
-    return await asked_in_turn(gateway, context, model, ask, timeout_s=timeout_s)
+    is_pinged = asked.stream and context.route in STREAM_ENDINGS
+    async with pinging(context, fleet.config.timeouts.ping_s if is_pinged else 0, begin):
+        return await asked_in_turn(gateway, context, model, ask, timeout_s=timeout_s)
 
 
 async def _read_body(request: web.Request, limit_bytes: int) -> bytes:
@@ -102,12 +112,13 @@ async def _stream(
     endings = STREAM_ENDINGS.get(context.route, ()) if answer.status == 200 else ()
     if not piece and endings:
         raise upstream_failed(upstream.name)
-    out = web.StreamResponse(status=answer.status, reason=answer.reason, headers=_head(context, upstream, answer))
-    out.headers["X-Accel-Buffering"] = "no"
-    _close_if_endless(request, out)
-    context.begin_answer(out)
-    context.events = events = EventStream(endings)
-    await out.prepare(request)
+    out = context.out  # begun by a ping
+    if out is None:
+        out = await _begin_stream(request, context, _head(context, upstream, answer), answer.status, answer.reason)
+    elif answer.status != out.status:
+        raise engine_refused(upstream.name, answer.status, None)
+    events = context.events
+    assert events is not None, "a stream has its events"
     while piece:
         context.extend(upstream.timeouts.stream_idle_s)
         if ready := events.feed(piece):
@@ -125,6 +136,22 @@ async def _stream(
     return out
 
 
+async def _begin_stream(
+    request: web.Request,
+    context: RequestContext,
+    head: CIMultiDict[str],
+    status: int = 200,
+    reason: str | None = None,
+) -> web.StreamResponse:
+    out = web.StreamResponse(status=status, reason=reason, headers=head)
+    out.headers["X-Accel-Buffering"] = "no"
+    _close_if_endless(request, out)
+    context.events = EventStream(STREAM_ENDINGS.get(context.route, ()) if status == 200 else ())
+    context.begin_answer(out)
+    await out.prepare(request)
+    return out
+
+
 async def _whole(
     request: web.Request, context: RequestContext, upstream: Upstream, answer: aiohttp.ClientResponse
 ) -> web.StreamResponse:
@@ -136,6 +163,9 @@ async def _whole(
     body = b"".join(pieces)
     if size <= WHOLE_BYTES:
         _refuse_for_engine(context, upstream, answer.status, body)
+    if context.out is not None:  # a ping has begun a stream
+        raise engine_refused(upstream.name, answer.status, reason_in(body))
+    if size <= WHOLE_BYTES:
         whole = web.Response(
             status=answer.status, reason=answer.reason, headers=_head(context, upstream, answer), body=body
         )

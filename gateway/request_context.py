@@ -37,6 +37,8 @@ class RequestContext:
     error: str | None = None
     bytes_sent: int = 0
     first_byte: float | None = None
+    spoke: float = 0.0
+    """When bytes of the answer last went to the client."""
     is_cancelled: bool = False
     is_interrupted: bool = False
     is_cut: bool = False
@@ -71,8 +73,9 @@ class RequestContext:
 
     def sent(self, size: int) -> None:
         """Note bytes of the answer's body."""
+        self.spoke = time.monotonic()
         if self.first_byte is None:
-            self.first_byte = time.monotonic()
+            self.first_byte = self.spoke
         self.bytes_sent += size
 
     def extend(self, seconds: float) -> None:

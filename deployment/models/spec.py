@@ -293,6 +293,10 @@ class Gateway(Frozen):
     """
     stream_idle_s: Seconds = Field(300.0, description="seconds between two pieces of a stream")
     """How long a stream may be silent. Then the client gets an error event, and the engine stops the request."""
+    ping_s: Wait = Field(10.0, description="seconds, up to 600, of silence in a stream; 0 turns it off")
+    """After so much silence the client of a stream gets an SSE comment (`: ping`), so that no proxy cuts it off.
+    The first one sends the answer's head: what fails later is an error event, what fails earlier has a status.
+    """
     probe_s: Seconds = Field(10.0, description="seconds in which an engine must say that it is well")
     """How long an engine may take to answer a health check. Then it counts as unreachable."""
     probe_interval_s: Seconds = Field(1.0, description="seconds between two such questions")

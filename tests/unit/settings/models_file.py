@@ -51,6 +51,7 @@ GATEWAY_SETTINGS = (
     Setting("gateway.connect_s", 1.25, {f"{GATEWAY} timeouts.connect_s": 1.25}),
     Setting("gateway.response_s", 611.0, {f"{GATEWAY} timeouts.response_s": 611.0}),
     Setting("gateway.stream_idle_s", 311.0, {f"{GATEWAY} timeouts.stream_idle_s": 311.0}),
+    Setting("gateway.ping_s", 11.5, {f"{GATEWAY} timeouts.ping_s": 11.5}),
     Setting("gateway.probe_s", 2.5, {f"{GATEWAY} timeouts.probe_s": 2.5}),
     Setting("gateway.probe_interval_s", 3.5, {f"{GATEWAY} timeouts.probe_interval_s": 3.5}),
     Setting("gateway.drain_s", 41.0, {f"{GATEWAY} timeouts.drain_s": 41.0}),
