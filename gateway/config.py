@@ -37,6 +37,10 @@ class ServedModel(Frozen):
     owned_by: str = "local"
     concurrency: Annotated[int, Field(gt=0)] | None = None
     """Requests that its engine works on at once; the others wait here, where the wait is seen. None: all of them."""
+    max_output_tokens: Annotated[int, Field(gt=0)] | None = None
+    """No request gets more. None: as many as the engine has room for."""
+    response_s: Annotated[float, Field(gt=0)] | None = None
+    """Instead of the general limit: what the longest answer of this model may take."""
 
 
 class Timeouts(Frozen):

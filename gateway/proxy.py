@@ -25,6 +25,7 @@ from gateway.errors import (
     upstream_timed_out,
 )
 from gateway.headers import for_client, for_engine, is_event_stream, stated_timeout_s
+from gateway.output_cap import capped
 from gateway.ping import pinging
 from gateway.request_context import CURRENT, RequestContext
 from gateway.routes import STREAM_ENDINGS
@@ -66,6 +67,7 @@ async def _relay(request: web.Request, context: RequestContext, gateway: Gateway
     context.model = model
     context.served = served = fleet.registry.served_name(asked.model, model)
     body = raw if asked.model == served else with_model(raw, served)
+    body = capped(body, context.route, fleet.registry.models[model].max_output_tokens)
     headers = for_engine(request.headers.items(), request_id=context.request_id)
 
     async def ask(upstream: Upstream) -> web.StreamResponse:

@@ -43,6 +43,7 @@ class Upstream:
         self.name = model.name
         self.socket = model.socket
         self.timeouts = config.timeouts
+        self._response_s = model.response_s
         self.admission = Admission(limit=model.concurrency, max_waiting=config.max_held)
         self._light = Admission(limit=None, max_waiting=config.max_held)
         self.engine_state = EngineState()
@@ -77,7 +78,7 @@ class Upstream:
     @property
     def response_s(self) -> float:
         """How long an answer may take to begin, and a whole one to end."""
-        return self.timeouts.response_s
+        return self._response_s or self.timeouts.response_s
 
     def admission_for(self, route: str) -> Admission:
         """Return who decides when a request may ask here: what costs the engine no step waits for none."""
@@ -91,6 +92,7 @@ class Upstream:
     def configure(self, model: ServedModel, config: GatewayConfig) -> None:
         """Take over what a reload has changed; name and socket are the same."""
         self.timeouts = config.timeouts
+        self._response_s = model.response_s
         self.admission.limit = model.concurrency
         self.admission.max_waiting = self._light.max_waiting = config.max_held
         self._tell()

@@ -225,6 +225,16 @@ class Model(Frozen):
     """Further requests wait in the gateway, callers in turn, and see how long. Above `max_num_seqs` some wait in the
     engine instead, where nobody sees it. A change reloads the gateway and restarts no engine.
     """
+    max_output_tokens: Count | None = Field(
+        None, description="the most tokens of one answer (default: what the context has room for)"
+    )
+    """Requests that ask for more tokens, or do not say how many, get this many. A change reloads the gateway."""
+    response_s: Seconds | None = Field(
+        None, description="seconds for an answer of this model (default: computed from its size, cores and context)"
+    )
+    """This model's `gateway.response_s`. Left out, it is what its longest answer takes on a slow machine: at least
+    `gateway.response_s`, otherwise at most two hours.
+    """
     engine: Engine = Field(description="arguments of vllm serve")
     """How vLLM runs this model. A change restarts this engine, and no other."""
     kernels: Kernels = Field(Kernels(), description="a mapping from kernel to true or false, such as {lm_head: true}")
@@ -289,7 +299,8 @@ class Gateway(Frozen):
         600.0, description="seconds to the first byte of an answer; to its end, where it is not streamed"
     )
     """How long the gateway waits for an answer to begin. An answer that is not streamed must be complete in this time.
-    Otherwise the client gets 504. Raise it for long answers.
+    Otherwise the client gets 504. A model whose longest answer may take longer has a limit of its own
+    (`models.NAME.response_s`).
     """
     stream_idle_s: Seconds = Field(300.0, description="seconds between two pieces of a stream")
     """How long a stream may be silent. Then the client gets an error event, and the engine stops the request."""

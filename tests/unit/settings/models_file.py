@@ -49,7 +49,11 @@ GATEWAY_SETTINGS = (
     Setting("gateway.max_body", "7MiB", {f"{GATEWAY} max_body_bytes": 7340032}),
     Setting("gateway.max_held", 33, {f"{GATEWAY} max_held": 33}),
     Setting("gateway.connect_s", 1.25, {f"{GATEWAY} timeouts.connect_s": 1.25}),
-    Setting("gateway.response_s", 611.0, {f"{GATEWAY} timeouts.response_s": 611.0}),
+    Setting(
+        "gateway.response_s", 611.0,
+        {f"{GATEWAY} timeouts.response_s": 611.0, f"{GATEWAY} models.0.response_s": 611.0,
+         f"{GATEWAY} models.1.response_s": 611.0},
+    ),
     Setting("gateway.stream_idle_s", 311.0, {f"{GATEWAY} timeouts.stream_idle_s": 311.0}),
     Setting("gateway.ping_s", 11.5, {f"{GATEWAY} timeouts.ping_s": 11.5}),
     Setting("gateway.probe_s", 2.5, {f"{GATEWAY} timeouts.probe_s": 2.5}),
@@ -74,6 +78,8 @@ MODEL = (
         {f"{VARIABLES} OMP_NUM_THREADS": "2", f"{VARIABLES} VLLM_CPU_OMP_THREADS_BIND": "2-3",
          f"{DROP_IN} AllowedCPUs": "1-3"},
     ),
+    Setting("models.alpha.max_output_tokens", 777, {f"{GATEWAY} models.0.max_output_tokens": 777}),
+    Setting("models.alpha.response_s", 333.5, {f"{GATEWAY} models.0.response_s": 333.5}),
     Setting("models.alpha.concurrency", 6, {f"{GATEWAY} models.0.concurrency": 6}),
     Setting("models.alpha.watchdog_s", 222, {f"{DROP_IN} WatchdogSec": "222"}),
     Setting(
