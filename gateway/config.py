@@ -39,6 +39,8 @@ class ServedModel(Frozen):
     """Requests that its engine works on at once; the others wait here, where the wait is seen. None: all of them."""
     max_output_tokens: Annotated[int, Field(gt=0)] | None = None
     """No request gets more. None: as many as the engine has room for."""
+    stall_s: Annotated[float, Field(gt=0)] = 60.0
+    """Without a finished step of what its engine was asked: then it gets nothing new."""
     response_s: Annotated[float, Field(gt=0)] | None = None
     """Instead of the general limit: what the longest answer of this model may take."""
 

@@ -138,6 +138,12 @@ def model_unreachable(model: str) -> ApiError:
     return ApiError(503, "model_unreachable", message, param="model", retry_after_s=LOADING_RETRY_S)
 
 
+def model_stalled(model: str) -> ApiError:
+    """The engine has requests and finishes no step of them."""
+    message = f"The model {model!r} makes no progress at present. Ask again in a moment."
+    return ApiError(503, "model_stalled", message, param="model", retry_after_s=LOADING_RETRY_S)
+
+
 def queue_full(model: str, waiting: int, retry_after_s: int) -> ApiError:
     """As many wait for the model as may."""
     message = f"The model {model!r} is busy and {waiting} requests wait for it. Ask again in {retry_after_s} s."

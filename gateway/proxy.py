@@ -211,11 +211,15 @@ def _refuse_for_engine(context: RequestContext, upstream: Upstream, status: int,
 
 async def _next_piece(upstream: Upstream, answer: aiohttp.ClientResponse) -> bytes:
     """Return what arrived, nothing at a proper end. Raises ApiError when the engine broke off."""
+    upstream.progress.awaited += 1
     try:
         return await answer.content.readany()
     except (aiohttp.ClientError, OSError) as error:
         upstream.note(error)
         raise upstream_failed(upstream.name) from error
+    finally:
+        upstream.progress.awaited -= 1
+        upstream.progress.pieces += 1
 
 
 def _why_out_of_time(context: RequestContext) -> ApiError:

@@ -20,12 +20,14 @@ from gateway.errors import (
     EngineLeavingError,
     model_loading,
     model_restarting,
+    model_stalled,
     model_unreachable,
     upstream_failed,
     upstream_timed_out,
 )
 from gateway.events import log_event, log_failure
 from gateway.probe import EngineState, ProbeResult, State, next_state
+from gateway.progress import Progress
 from gateway.routes import LIGHT_ROUTES
 
 IDLE_CONNECTION_S = 2.0
@@ -44,6 +46,8 @@ class Upstream:
         self.socket = model.socket
         self.timeouts = config.timeouts
         self._response_s = model.response_s
+        self._stall_s = model.stall_s
+        self.progress = Progress()
         self.admission = Admission(limit=model.concurrency, max_waiting=config.max_held)
         self._light = Admission(limit=None, max_waiting=config.max_held)
         self.engine_state = EngineState()
@@ -93,6 +97,7 @@ class Upstream:
         """Take over what a reload has changed; name and socket are the same."""
         self.timeouts = config.timeouts
         self._response_s = model.response_s
+        self._stall_s = model.stall_s
         self.admission.limit = model.concurrency
         self.admission.max_waiting = self._light.max_waiting = config.max_held
         self._tell()
@@ -137,6 +142,8 @@ class Upstream:
                 return model_restarting(self.name)
             case State.UNREACHABLE:
                 return model_unreachable(self.name)
+            case State.STALLED:
+                return model_stalled(self.name)
 
     async def post(self, path_and_query: str, body: bytes, headers: CIMultiDict[str]) -> aiohttp.ClientResponse:
         """Send a request and return the answer's head; the caller closes it.
@@ -149,6 +156,7 @@ class Upstream:
         """
         assert self._kept is not None, "an upstream is started before it is asked"
         assert self._fresh is not None, "an upstream is started before it is asked"
+        self.progress.awaited += 1
         send = partial(self._send, URL(ORIGIN + path_and_query, encoded=True), body, headers)
         try:
             try:
@@ -171,6 +179,9 @@ class Upstream:
                 self._enter(next_state(self.engine_state, ProbeResult.LEAVING, lasted_s=self.lasted_s()))
                 raise EngineLeavingError(upstream_failed(self.name)) from error
             raise upstream_failed(self.name) from error
+        finally:
+            self.progress.awaited -= 1
+            self.progress.pieces += 1
 
     async def _send(
         self, url: URL, body: bytes, headers: CIMultiDict[str], session: aiohttp.ClientSession
@@ -228,7 +239,22 @@ class Upstream:
             self._has_announced = True
             return ProbeResult.LEAVING
         self._files.saw_ready()
-        return ProbeResult.HEALTHY
+        return ProbeResult.STUCK if await self._is_stuck() else ProbeResult.HEALTHY
+
+    async def _is_stuck(self) -> bool:
+        """Look whether what the engine was asked gets anywhere; one whose metrics cannot be read is believed."""
+        assert self._fresh is not None
+        progress, now_s = self.progress, asyncio.get_running_loop().time()
+        if not progress.awaited:
+            progress.rest()
+        elif progress.is_due(now_s, self._stall_s):
+            try:
+                async with asyncio.timeout(self.timeouts.probe_s), self._fresh.get(f"{ORIGIN}/metrics") as answer:
+                    progress.look(await answer.text(), now_s)
+            except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
+                self.note(error)
+                progress.rest()
+        return progress.is_stuck(now_s, self._stall_s)
 
     def _why_not_connected(self, error: aiohttp.ClientConnectorError) -> ProbeResult:
         if isinstance(error.os_error, FileNotFoundError):

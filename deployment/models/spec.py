@@ -218,7 +218,9 @@ class Model(Frozen):
     watchdog_s: Annotated[int, Field(ge=10, le=3600, strict=True)] = Field(
         180, description="seconds, 10 to 3600, without a finished step after which a busy engine is restarted (systemd)"
     )
-    """When a hanging engine is killed and started again. Raise it for a model whose longest step takes longer."""
+    """When a hanging engine is killed and started again. After a third of that time the gateway sends it nothing new.
+    Raise it for a model whose longest step takes longer.
+    """
     concurrency: Count | None = Field(
         None, description="how many requests the engine gets at once (default: its max_num_seqs)"
     )

@@ -82,6 +82,7 @@ def gateway_file(deployment: Deployment, plan: Plan) -> RenderedFile:
                 socket=Path(engine.socket),
                 adapters=tuple(engine.model.lora),
                 max_output_tokens=engine.model.max_output_tokens,
+                stall_s=engine.model.watchdog_s / 3,
                 response_s=response_s(engine.model, deployment.gateway.response_s),
                 concurrency=engine.model.concurrency or engine.model.engine.max_num_seqs,
             )

@@ -17,9 +17,10 @@ from tests.support.fakes.engine import FakeEngine, running
 from tests.unit.gateway.test_stage import Stage, config_json, eventually, gateway_on_stage
 
 
-def limited(directory: Path, *, concurrency: int = 2, **more: Any) -> bytes:
+def limited(directory: Path, *, concurrency: int = 2, stall_s: float = 60.0, **more: Any) -> bytes:
     """A gateway.json whose engine works on so many requests at once."""
-    model = {"name": "a", "socket": str(directory / "a.sock"), "concurrency": concurrency}
+    socket = str(directory / "a.sock")
+    model = {"name": "a", "socket": socket, "concurrency": concurrency, "stall_s": stall_s}
     return config_json(directory, "a", **{"models": [model], **more})
 
 
@@ -42,11 +43,10 @@ def figures(stage: Stage) -> tuple[int, int]:
 
 
 async def test_an_engine_gets_so_many_requests_at_once_and_the_others_wait(tmp_path: Path) -> None:
-    engine = FakeEngine(name="a", first_token_delay_s=0.1)
+    engine = FakeEngine(name="a", first_token_delay_s=0.4)
     async with busy(tmp_path, engine) as stage:
         asking = [asyncio.create_task(status(stage)) for _ in range(7)]
-        await eventually(lambda: figures(stage) == (2, 5))
-        assert engine.answering == 2
+        await eventually(lambda: figures(stage) == (2, 5) and engine.answering == 2)
         shown = (await stage.json("/stats"))["models"]["a"]
         assert (shown["running"], shown["in_flight"]) == (2, shown["waiting"] + 2)
         assert await asyncio.gather(*asking) == [200] * 7

@@ -81,7 +81,10 @@ MODEL = (
     Setting("models.alpha.max_output_tokens", 777, {f"{GATEWAY} models.0.max_output_tokens": 777}),
     Setting("models.alpha.response_s", 333.5, {f"{GATEWAY} models.0.response_s": 333.5}),
     Setting("models.alpha.concurrency", 6, {f"{GATEWAY} models.0.concurrency": 6}),
-    Setting("models.alpha.watchdog_s", 222, {f"{DROP_IN} WatchdogSec": "222"}),
+    Setting(
+        "models.alpha.watchdog_s", 222,
+        {f"{DROP_IN} WatchdogSec": "222", f"{GATEWAY} models.0.stall_s": 74.0},
+    ),
     Setting(
         "models.alpha.lora.sql.path", "/srv/queries",
         {f"{ARGUMENTS} lora-modules": ['{"name": "sql", "path": "/srv/queries"}'],
@@ -152,9 +155,6 @@ ONLY_SYSTEMD = {
     "host.reserved_memory": Elsewhere(
         "here it only decides whether the models fit",
         "test_too_little_memory_is_refused_with_every_term_of_every_engine",
-    ),
-    "models.*.watchdog_s": Elsewhere(
-        "supervisord has no watchdog", "test_the_watchdog_is_fed_only_where_systemd_asks_this_process"
     ),
 }
 
