@@ -64,6 +64,12 @@ class ModelStats:
     held: int
     """Requests that wait now for an engine being restarted."""
     held_total: int
+    running: int = 0
+    """Requests that have a place at its engine."""
+    waiting: int = 0
+    """Requests that wait for one, or for an engine being restarted."""
+    refused_total: int = 0
+    """Requests that the engine was too busy for."""
     streamed_events_total: int
     sent_bytes_total: int
     latency_s: Percentiles

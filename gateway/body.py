@@ -48,7 +48,7 @@ def with_model(raw: bytes, model: str) -> bytes:
     """
     text = raw.decode()
     value = json.dumps(model)
-    spans = _value_spans(text, "model")
+    spans = value_spans(text, "model")
     if not spans:
         start = text.index("{") + 1
         separator = "" if text[_skip(text, start)] == "}" else ", "
@@ -58,7 +58,7 @@ def with_model(raw: bytes, model: str) -> bytes:
     return text.encode()
 
 
-def _value_spans(text: str, wanted: str) -> list[tuple[int, int]]:
+def value_spans(text: str, wanted: str) -> list[tuple[int, int]]:
     """Return where the top-level values of a key stand in the text of a JSON object."""
     spans: list[tuple[int, int]] = []
     position = _skip(text, text.index("{") + 1)

@@ -35,6 +35,14 @@ class ServedModel(Frozen):
     adapters: tuple[str, ...] = ()
     """LoRA adapters that the engine serves beside the model, under names of their own."""
     owned_by: str = "local"
+    concurrency: Annotated[int, Field(gt=0)] | None = None
+    """Requests that its engine works on at once; the others wait here, where the wait is seen. None: all of them."""
+    max_output_tokens: Annotated[int, Field(gt=0)] | None = None
+    """No request gets more. None: as many as the engine has room for."""
+    stall_s: Annotated[float, Field(gt=0)] = 60.0
+    """Without a finished step of what its engine was asked: then it gets nothing new."""
+    response_s: Annotated[float, Field(gt=0)] | None = None
+    """Instead of the general limit: what the longest answer of this model may take."""
 
 
 class Timeouts(Frozen):
@@ -45,12 +53,16 @@ class Timeouts(Frozen):
     """To the first byte of an engine's answer; a whole answer when it is not streamed."""
     stream_idle_s: Annotated[float, Field(gt=0)] = 300.0
     """Between two pieces of a stream."""
+    ping_s: Annotated[float, Field(ge=0)] = 10.0
+    """Silence in a stream after which its client gets a comment; 0 for none."""
     probe_s: Annotated[float, Field(gt=0)] = 10.0
     probe_interval_s: Annotated[float, Field(gt=0)] = 1.0
     drain_s: Annotated[float, Field(ge=0)] = 30.0
     """After SIGTERM, for requests in flight to finish."""
     hold_s: Annotated[float, Field(ge=0)] = 30.0
     """For a model that is being restarted on purpose; without it a release switch would refuse requests."""
+    queue_s: Annotated[float, Field(gt=0)] = 60.0
+    """For a place at an engine that has `concurrency` requests."""
 
 
 class GatewayConfig(Frozen):
@@ -63,7 +75,7 @@ class GatewayConfig(Frozen):
     models: tuple[ServedModel, ...] = Field(min_length=1)
     max_body_bytes: Annotated[int, Field(gt=0)] = 32 * MIB
     max_held: Annotated[int, Field(ge=0)] = 256
-    """Requests that may wait for one model that is being restarted; their bodies wait in memory."""
+    """Requests that may wait for one model, busy or being restarted; their bodies wait in memory."""
     log_format: Literal["text", "json"] = "text"
     timeouts: Timeouts = Timeouts()
 

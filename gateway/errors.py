@@ -10,6 +10,7 @@ LOADING_RETRY_S = 5
 BRIEF_RETRY_S = 1
 """For a gateway that is being replaced: its successor is listening already, or will be at once."""
 SHOWN_CHARS = 80
+REASON_CHARS = 1000
 
 
 class ApiError(Exception):
@@ -36,6 +37,8 @@ class ApiError(Exception):
     @property
     def type(self) -> str:
         """OpenAI's coarse class of an error: the caller's mistake or the server's trouble."""
+        if self.status == 429:
+            return "rate_limit_error"
         return "invalid_request_error" if self.status < 500 else "server_error"
 
     def envelope(self) -> dict[str, object]:
@@ -54,6 +57,15 @@ class ApiError(Exception):
         if self.close:
             response.force_close()
         return response
+
+
+def reason_in(body: bytes) -> str | None:
+    """Return what an engine's own error says, None if it is not one."""
+    try:
+        message = json.loads(body)["error"]["message"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return message[:REASON_CHARS] if isinstance(message, str) else None
 
 
 class EngineLeavingError(Exception):
@@ -144,9 +156,42 @@ def model_unreachable(model: str) -> ApiError:
     return ApiError(503, "model_unreachable", message, param="model", retry_after_s=LOADING_RETRY_S)
 
 
+def model_stalled(model: str) -> ApiError:
+    """The engine has requests and finishes no step of them."""
+    message = f"The model {model!r} makes no progress at present. Ask again in a moment."
+    return ApiError(503, "model_stalled", message, param="model", retry_after_s=LOADING_RETRY_S)
+
+
+def queue_full(model: str, waiting: int, retry_after_s: int) -> ApiError:
+    """As many wait for the model as may."""
+    message = f"The model {model!r} is busy and {waiting} requests wait for it. Ask again in {retry_after_s} s."
+    return ApiError(429, "queue_full", message, param="model", retry_after_s=retry_after_s)
+
+
+def queue_too_slow(model: str, retry_after_s: int) -> ApiError:
+    """The request waited for as long as it may, and its turn did not come."""
+    message = f"The model {model!r} is busy, and the request waited in vain. Ask again in {retry_after_s} s."
+    return ApiError(429, "queue_timeout", message, param="model", retry_after_s=retry_after_s)
+
+
+def timeout_too_short(model: str, timeout_s: float, soonest_s: float, retry_after_s: int) -> ApiError:
+    """The client would have left before its answer came."""
+    message = (
+        f"The model {model!r} is busy: an answer takes {soonest_s:.0f} s or longer, and the request allows "
+        f"{timeout_s:g} s. Ask again in {retry_after_s} s, or allow more."
+    )
+    return ApiError(429, "timeout_too_short", message, param="model", retry_after_s=retry_after_s)
+
+
 def upstream_failed(model: str) -> ApiError:
     """The engine went away during this request; whether it worked on it is unknown, so it is not asked again."""
     return ApiError(502, "upstream_error", f"The engine of the model {model!r} failed during the request.")
+
+
+def engine_refused(model: str, status: int, reason: str | None) -> ApiError:
+    """The engine answered with an error after the head of a stream had gone to the client."""
+    message = f"The engine of the model {model!r} refused the request" + (f": {reason}" if reason else ".")
+    return ApiError(status if status >= 400 else 502, "engine_refused", message)
 
 
 def upstream_timed_out(model: str | None) -> ApiError:

@@ -76,12 +76,15 @@ class Fleet:
         """Switch to another configuration. Requests in flight keep the engine that they have."""
         upstreams = await self._opened(loaded.config)
         gone = [old for name, old in self.upstreams.items() if upstreams.get(name) is not old]
-        for upstream in upstreams.values():
-            upstream.timeouts = loaded.config.timeouts
         if loaded.config.listen != self.config.listen:
             log_event("gateway.restart_needed", reason="listen changed")
         self.config, self.digest, self.config_error = loaded.config, loaded.digest, None
         self.registry, self.upstreams = registry_of(loaded.config), upstreams
+        for old in gone:
+            if old.name in upstreams:
+                upstreams[old.name].take_over(old)
+        for model in loaded.config.models:
+            upstreams[model.name].configure(model, loaded.config)
         for upstream in gone:
             await upstream.retire()
         log_event("gateway.reloaded", digest=self.digest, models=",".join(upstreams))
@@ -104,7 +107,7 @@ class Fleet:
             if present is not None and present.socket == model.socket:
                 upstreams[model.name] = present
                 continue
-            upstreams[model.name] = upstream = Upstream(model.name, model.socket, config.timeouts)
+            upstreams[model.name] = upstream = Upstream(model, config)
             upstream.start()
             fresh.append(upstream)
         with contextlib.suppress(TimeoutError):

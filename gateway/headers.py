@@ -1,5 +1,6 @@
 """Which headers cross the gateway: pure functions from one side's headers to the other's."""
 
+import math
 import re
 import uuid
 from collections.abc import Iterable, Mapping
@@ -68,6 +69,25 @@ def for_client(headers: Headers, *, model: str, request_id: str) -> CIMultiDict[
 def is_event_stream(headers: Mapping[str, str]) -> bool:
     """Whether a body is a stream of server-sent events."""
     return headers.get("Content-Type", "").partition(";")[0].strip().lower() == "text/event-stream"
+
+
+def stated_timeout_s(headers: Mapping[str, str], *, is_streamed: bool) -> float | None:
+    """Return how long a client says that it waits for its whole answer, None if it does not.
+
+    OpenAI's clients send how long they bear silence: Python's as read timeout, JavaScript's until the head. A whole
+    answer is silent to its end, a stream is not.
+    """
+    names = ("X-Request-Timeout", *(() if is_streamed else ("X-Stainless-Read-Timeout", "X-Stainless-Timeout")))
+    stated = [seconds for name in names if (seconds := _seconds(headers.get(name, ""))) is not None]
+    return min(stated, default=None)
+
+
+def _seconds(text: str) -> float | None:
+    try:
+        seconds = float(text)
+    except ValueError:
+        return None
+    return seconds if math.isfinite(seconds) and seconds > 0 else None
 
 
 def _end_to_end(headers: Headers, dropped: frozenset[str]) -> CIMultiDict[str]:

@@ -16,6 +16,8 @@ from gateway.request_context import RequestContext, RequestsInFlight
 from gateway.routes import QUIET_ROUTES, UNKNOWN
 from gateway.upstream import Upstream
 
+REFUSALS = frozenset({"queue_full", "queue_timeout", "timeout_too_short"})
+"""The errors of requests that the engine was too busy for."""
 LATENCY_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 """From a refusal to a long answer of a large model on a CPU."""
 WINDOW = 1024
@@ -84,28 +86,26 @@ class Metrics:
             by_route,
             registry=self.registry,
         )
-        self._queued_total = Counter(
+        self._refused = Counter(
+            "gateway_refused_total",
+            "Requests refused because the engine was too busy.",
+            ("model", "reason"),
+            registry=self.registry,
+        )
+        self._held_total = Counter(
             "gateway_held_total",
             "Requests that waited for an engine being restarted.",
             ("model",),
             registry=self.registry,
         )
-        self._queued = Gauge(
-            "gateway_waiting", "Requests waiting for an engine being restarted.", ("model",), registry=self.registry
-        )
-        self._in_flight = Gauge("gateway_in_flight", "Requests being worked on.", ("model",), registry=self.registry)
-        self._state = Gauge(
-            "gateway_upstream_state",
-            "1 for the state that an engine is in.",
-            ("model", "state"),
-            registry=self.registry,
-        )
-        self._scraped = Gauge(
-            "gateway_engine_scraped",
-            "1 where an engine's own metrics are here too.",
-            ("model",),
-            registry=self.registry,
-        )
+        self._waiting = self._gauge("waiting", "Requests waiting for their turn at an engine, or for its restart.")
+        self._running = self._gauge("running", "Requests that have a place at their engine.")
+        self._in_flight = self._gauge("in_flight", "Requests being worked on.")
+        self._state = self._gauge("upstream_state", "1 for the state that an engine is in.", "state")
+        self._scraped = self._gauge("engine_scraped", "1 where an engine's own metrics are here too.")
+
+    def _gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
+        return Gauge(f"gateway_{name}", meaning, ("model", *labels), registry=self.registry)
 
     def count(self, context: RequestContext) -> None:
         """Count one finished request."""
@@ -120,12 +120,14 @@ class Metrics:
             self._cancelled.labels(*labels).inc()
         if context.is_interrupted:
             self._interrupted.labels(*labels).inc()
+        if context.error in REFUSALS:
+            self._refused.labels(labels[0], context.error).inc()
         if context.model is not None:
             self._unexported[context.model].count(context)
 
-    def count_queued(self, model: str) -> None:
+    def count_held(self, model: str) -> None:
         """Count a request that begins to wait for an engine being restarted."""
-        self._queued_total.labels(model).inc()
+        self._held_total.labels(model).inc()
 
     def stats(self, upstream: Upstream, requests: RequestsInFlight) -> ModelStats:
         """Return what /stats shows of a served model. Call it in the event loop."""
@@ -140,8 +142,11 @@ class Metrics:
             errors_total=more.errors,
             cancelled_total=total(self._cancelled, model),
             interrupted_total=total(self._interrupted, model),
-            held=requests.queued(model),
-            held_total=total(self._queued_total, model),
+            held=upstream.waiting if upstream.is_restarting else 0,
+            held_total=total(self._held_total, model),
+            running=upstream.admission.running,
+            waiting=upstream.waiting,
+            refused_total=total(self._refused, model),
             streamed_events_total=more.events,
             sent_bytes_total=more.size,
             latency_s=_percentiles(more.latencies_s),
@@ -150,13 +155,14 @@ class Metrics:
 
     def exposition(self, upstreams: Iterable[Upstream], requests: RequestsInFlight, scraped: Container[str]) -> str:
         """Return what is counted here in Prometheus' text format, gauges as of now."""
-        for gauge in (self._in_flight, self._queued, self._state, self._scraped):
+        for gauge in (self._in_flight, self._running, self._waiting, self._state, self._scraped):
             gauge.clear()
         for upstream in upstreams:
             for state in State:
                 self._state.labels(upstream.name, state.value).set(state is upstream.state)
             self._in_flight.labels(upstream.name).set(requests.of(upstream.name))
-            self._queued.labels(upstream.name).set(requests.queued(upstream.name))
+            self._running.labels(upstream.name).set(upstream.admission.running)
+            self._waiting.labels(upstream.name).set(upstream.waiting)
             self._scraped.labels(upstream.name).set(upstream.name in scraped)
         return generate_latest(self.registry).decode()
 

@@ -5,6 +5,8 @@ from enum import StrEnum
 
 SILENT_PROBES = 3
 """An event loop busy with a huge prompt may miss a probe; three in a row is an engine in trouble."""
+STALL_LASTS_S = 5.0
+"""A stalled engine that moves again may stop again: one step is not believed at once."""
 DRAIN_LASTS_S = 5.0
 """A draining engine still answers /health with 200, so that answer is not believed at once."""
 
@@ -16,6 +18,7 @@ class State(StrEnum):
     READY = "ready"
     UNREACHABLE = "unreachable"
     DRAINING = "draining"
+    STALLED = "stalled"
 
 
 class ProbeResult(StrEnum):
@@ -33,6 +36,8 @@ class ProbeResult(StrEnum):
     """Refused or unhealthy on a socket made after the engine was last ready: a new engine is on its way."""
     LEAVING = "leaving"
     """Healthy, and told to end: it finishes what it has."""
+    STUCK = "stuck"
+    """Healthy by its own word, and no step of what it was asked is done."""
     AWAITED = "awaited"
     """Not healthy after it was told to end: it is ending, or its successor is loading."""
 
@@ -45,6 +50,10 @@ class EngineState:
     silent_probes: int = 0
 
 
+BELIEVED_AFTER_S = {State.DRAINING: DRAIN_LASTS_S, State.STALLED: STALL_LASTS_S}
+"""How long a state outlasts healthy answers."""
+
+
 def next_state(present: EngineState, result: ProbeResult, *, lasted_s: float) -> EngineState:
     """Decide the state after a probe; `lasted_s` is how long the present one has lasted."""
     state = present.state
@@ -53,11 +62,13 @@ def next_state(present: EngineState, result: ProbeResult, *, lasted_s: float) ->
     if result is ProbeResult.AWAITED:
         return EngineState(state=State.LOADING)
     if result is ProbeResult.HEALTHY:
-        believed = state is not State.DRAINING or lasted_s >= DRAIN_LASTS_S
-        return EngineState(state=State.READY if believed else State.DRAINING)
+        believed = lasted_s >= BELIEVED_AFTER_S.get(state, 0.0)
+        return EngineState(state=State.READY if believed else state)
+    if result is ProbeResult.STUCK:
+        return EngineState(state=state if state is State.DRAINING else State.STALLED)
     if result is ProbeResult.SILENT:
         silent = present.silent_probes + 1
-        lost = state is State.READY and silent >= SILENT_PROBES
+        lost = state in (State.READY, State.STALLED) and silent >= SILENT_PROBES
         return EngineState(state=State.UNREACHABLE if lost else state, silent_probes=silent)
     if state is State.LOADING or result in (ProbeResult.ABSENT, ProbeResult.REPLACED):
         return EngineState(state=State.LOADING)

@@ -6,6 +6,7 @@ import aiohttp
 from aiohttp import HttpVersion11, web
 from multidict import CIMultiDict
 
+from gateway.admission import asked_in_turn
 from gateway.app import GATEWAY, Gateway
 from gateway.body import read_asked, with_model
 from gateway.errors import (
@@ -13,17 +14,20 @@ from gateway.errors import (
     EngineLeavingError,
     bad_request,
     body_too_large,
+    engine_refused,
     gateway_draining,
     model_not_found,
     model_restarting,
+    reason_in,
     request_timed_out,
     unsupported_route,
     upstream_failed,
     upstream_timed_out,
 )
-from gateway.headers import for_client, for_engine, is_event_stream
+from gateway.headers import for_client, for_engine, is_event_stream, stated_timeout_s
+from gateway.output_cap import capped
+from gateway.ping import pinging
 from gateway.request_context import CURRENT, RequestContext
-from gateway.restart_queue import asked_when_ready
 from gateway.routes import STREAM_ENDINGS
 from gateway.sse import EventStream
 from gateway.tenancy import allowed_models, check_model
@@ -31,6 +35,7 @@ from gateway.upstream import Upstream
 
 WHOLE_BYTES = 1024 * 1024
 """An answer up to this size goes out only when it is whole, so that a failure within it still gets a status."""
+EVENT_STREAM = "text/event-stream; charset=utf-8"
 FAREWELL_S = 1.0
 """For the last words to a client that may have stopped reading."""
 ENGINE_DRAINS = b"cannot schedule new futures after shutdown"
@@ -65,6 +70,7 @@ async def _relay(request: web.Request, context: RequestContext, gateway: Gateway
     check_model(context, fleet.registry, model, served)
     context.model, context.served, context.body_bytes = model, served, len(raw)
     body = raw if asked.model == served else with_model(raw, served)
+    body = capped(body, context.route, fleet.registry.models[model].max_output_tokens)
     headers = for_engine(request.headers.items(), request_id=context.request_id)
 
     async def ask(upstream: Upstream) -> web.StreamResponse:
@@ -77,7 +83,14 @@ async def _relay(request: web.Request, context: RequestContext, gateway: Gateway
             finally:
                 answer.close()  # nothing to do after a whole answer; else the engine sees its client leave
 
-    return await asked_when_ready(gateway, context, model, ask)
+    async def begin() -> web.StreamResponse:
+        head = for_client((("Content-Type", EVENT_STREAM),), model=served, request_id=context.request_id)
+        return await _begin_stream(request, context, head)
+
+    timeout_s = stated_timeout_s(request.headers, is_streamed=asked.stream)
+    is_pinged = asked.stream and context.route in STREAM_ENDINGS
+    async with pinging(context, fleet.config.timeouts.ping_s if is_pinged else 0, begin):
+        return await asked_in_turn(gateway, context, model, ask, timeout_s=timeout_s)
 
 
 async def _read_body(request: web.Request, limit_bytes: int) -> bytes:
@@ -104,12 +117,13 @@ async def _stream(
     endings = STREAM_ENDINGS.get(context.route, ()) if answer.status == 200 else ()
     if not piece and endings:
         raise upstream_failed(upstream.name)
-    out = web.StreamResponse(status=answer.status, reason=answer.reason, headers=_head(context, upstream, answer))
-    out.headers["X-Accel-Buffering"] = "no"
-    _close_if_endless(request, out)
-    context.begin_answer(out)
-    context.events = events = EventStream(endings)
-    await out.prepare(request)
+    out = context.out  # begun by a ping
+    if out is None:
+        out = await _begin_stream(request, context, _head(context, upstream, answer), answer.status, answer.reason)
+    elif answer.status != out.status:
+        raise engine_refused(upstream.name, answer.status, None)
+    events = context.events
+    assert events is not None, "a stream has its events"
     while piece:
         context.extend(upstream.timeouts.stream_idle_s)
         if ready := events.feed(piece):
@@ -129,6 +143,22 @@ async def _stream(
     return out
 
 
+async def _begin_stream(
+    request: web.Request,
+    context: RequestContext,
+    head: CIMultiDict[str],
+    status: int = 200,
+    reason: str | None = None,
+) -> web.StreamResponse:
+    out = web.StreamResponse(status=status, reason=reason, headers=head)
+    out.headers["X-Accel-Buffering"] = "no"
+    _close_if_endless(request, out)
+    context.events = EventStream(STREAM_ENDINGS.get(context.route, ()) if status == 200 else ())
+    context.begin_answer(out)
+    await out.prepare(request)
+    return out
+
+
 async def _whole(
     request: web.Request, context: RequestContext, upstream: Upstream, answer: aiohttp.ClientResponse
 ) -> web.StreamResponse:
@@ -140,6 +170,9 @@ async def _whole(
     body = b"".join(pieces)
     if size <= WHOLE_BYTES:
         _refuse_for_engine(context, upstream, answer.status, body)
+    if context.out is not None:  # a ping has begun a stream
+        raise engine_refused(upstream.name, answer.status, reason_in(body))
+    if size <= WHOLE_BYTES:
         if context.tokens is not None:
             context.tokens.see_answer(body)
         whole = web.Response(
@@ -189,11 +222,15 @@ def _refuse_for_engine(context: RequestContext, upstream: Upstream, status: int,
 
 async def _next_piece(upstream: Upstream, answer: aiohttp.ClientResponse) -> bytes:
     """Return what arrived, nothing at a proper end. Raises ApiError when the engine broke off."""
+    upstream.progress.awaited += 1
     try:
         return await answer.content.readany()
     except (aiohttp.ClientError, OSError) as error:
         upstream.note(error)
         raise upstream_failed(upstream.name) from error
+    finally:
+        upstream.progress.awaited -= 1
+        upstream.progress.pieces += 1
 
 
 def _why_out_of_time(context: RequestContext) -> ApiError:

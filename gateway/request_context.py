@@ -1,9 +1,10 @@
 """One request on its way through the gateway, and the set of those that are on their way."""
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
@@ -33,7 +34,7 @@ class RequestContext:
     model: str | None = None
     """The served model that it is for: only canonical names get here, so labels of metrics stay few."""
     caller: str = ""
-    """The name of the key it came with; nothing where no key is asked for."""
+    """The name of the key it came with; nothing where no key is asked for. Callers have their turns one by one."""
     key: ClientKey | None = None
     limit_headers: Mapping[str, str] = field(default_factory=dict)
     """What its answer says of its key's limits."""
@@ -46,17 +47,33 @@ class RequestContext:
     error: str | None = None
     bytes_sent: int = 0
     first_byte: float | None = None
+    spoke: float = 0.0
+    """When bytes of the answer last went to the client."""
     is_cancelled: bool = False
     is_interrupted: bool = False
     is_cut: bool = False
-    is_queued: bool = False
-    """Whether it waits now for an engine that is being restarted."""
-    was_queued: bool = False
-    """Whether it ever did."""
+    was_held: bool = False
+    """Whether it has waited for an engine that was being restarted."""
+    waited_s: float = 0.0
+    """For its turn, or for such an engine."""
     deadline: asyncio.Timeout | None = None
     out: web.StreamResponse | None = None
     """The answer, once its head has gone to the client: from then on no other status can be given."""
     events: EventStream | None = None
+
+    @property
+    def age_s(self) -> float:
+        """How long ago it began."""
+        return time.monotonic() - self.started
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Count the time of a block as waited."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.waited_s += time.monotonic() - began
 
     def begin_answer(self, out: web.StreamResponse) -> None:
         """Note that the answer's head is about to go out."""
@@ -64,8 +81,9 @@ class RequestContext:
 
     def sent(self, size: int) -> None:
         """Note bytes of the answer's body."""
+        self.spoke = time.monotonic()
         if self.first_byte is None:
-            self.first_byte = time.monotonic()
+            self.first_byte = self.spoke
         self.bytes_sent += size
 
     def extend(self, seconds: float) -> None:
@@ -101,7 +119,8 @@ class RequestContext:
             ttfb_s=self.ttfb_s,
             duration_s=self.duration_s,
             cancelled=self.is_cancelled,
-            held=self.was_queued or None,
+            held=self.was_held or None,
+            waited_s=self.waited_s or None,
             interrupted=self.is_interrupted or None,
         )
 
@@ -128,10 +147,6 @@ class RequestsInFlight:
     def of(self, model: str) -> int:
         """How many of a served model are in flight."""
         return sum(context.model == model for context in self._open)
-
-    def queued(self, model: str) -> int:
-        """How many of them wait for its engine to be restarted."""
-        return sum(context.model == model and context.is_queued for context in self._open)
 
     def begin(self, context: RequestContext) -> None:
         """Count a request as in flight."""

@@ -40,6 +40,19 @@ MODEL_ROUTES = (
 )
 """All take a JSON object by POST and name the model in it. Administrative routes of an engine are not passed on."""
 
+LIGHT_ROUTES = frozenset(
+    {
+        "/v1/chat/completions/derender",
+        "/v1/chat/completions/render",
+        "/v1/completions/derender",
+        "/v1/completions/render",
+        "/v1/messages/count_tokens",
+        "/tokenize",
+        "/detokenize",
+    }
+)
+"""An engine's HTTP server answers these by itself: they take no place among the requests that it computes."""
+
 QUIET_ROUTES = frozenset(
     {"/", "/health", "/livez", "/readyz", "/metrics", "/stats", "/ui", "/ui/page.css", "/ui/page.js", "/ui/requests"}
 )

@@ -24,7 +24,8 @@ class EventStream:
         self.said_end = False
         self.said_error = False
         self._begun = b""
-        self._is_mid_event = False
+        self.is_mid_event = False
+        """The client has the beginning of an event and not its end: nothing else may come between."""
         self._tail = b"\n"
         self._endings = tuple(b"\n" + ending for ending in endings)
         self._overlap = max(map(len, (*self._endings, *_ERRORS))) - 1
@@ -38,10 +39,10 @@ class EventStream:
             self._begun = data
             return b""
         if not end or (len(data) - end) >= WHOLE_EVENT_BYTES:
-            self._begun, self._is_mid_event = b"", True
+            self._begun, self.is_mid_event = b"", True
             self.events += _count(data)
             return data
-        self._begun, self._is_mid_event = data[end:], False
+        self._begun, self.is_mid_event = data[end:], False
         self.events += _count(data[:end])
         return data if end == len(data) else data[:end]
 
@@ -53,7 +54,7 @@ class EventStream:
     def interruption(self, error: ApiError, route: str) -> bytes:
         """Return the bytes that end a broken stream: an error event, and never a [DONE] that would claim success."""
         self._begun = b""
-        return (b"\n\n" if self._is_mid_event else b"") + error_event(error, route)
+        return (b"\n\n" if self.is_mid_event else b"") + error_event(error, route)
 
     def _look_for_endings(self, piece: bytes) -> None:
         # No marker can occur inside a JSON string, where line ends are escaped.

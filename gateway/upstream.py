@@ -3,19 +3,24 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from pathlib import Path
+from contextvars import ContextVar
+from functools import partial
+from weakref import WeakSet
 
 import aiohttp
+from aiohttp.tracing import Trace
 from multidict import CIMultiDict
 from yarl import URL
 
 from agent.stop_marker import EngineFiles
-from gateway.config import Timeouts
+from gateway.admission import Admission
+from gateway.config import GatewayConfig, ServedModel
 from gateway.errors import (
     ApiError,
     EngineLeavingError,
     model_loading,
     model_restarting,
+    model_stalled,
     model_unreachable,
     upstream_failed,
     upstream_timed_out,
@@ -23,9 +28,13 @@ from gateway.errors import (
 from gateway.events import log_event, log_failure
 from gateway.exposition import PAGE_BYTES
 from gateway.probe import EngineState, ProbeResult, State, next_state
+from gateway.progress import Progress
+from gateway.routes import LIGHT_ROUTES
 
 IDLE_CONNECTION_S = 2.0
 """Below the 5 s after which uvicorn closes an idle connection, so that no request is sent into a closing one."""
+CLOSED = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
+"""How aiohttp tells that a connection ended before an answer."""
 ORIGIN = "http://engine"
 """The Host that engines see; which one is meant is decided by the socket."""
 
@@ -33,19 +42,25 @@ ORIGIN = "http://engine"
 class Upstream:
     """An engine process behind its socket. Belongs to one event loop; start() before use."""
 
-    def __init__(self, name: str, socket: Path, timeouts: Timeouts) -> None:
-        self.name = name
-        self.socket = socket
-        self.timeouts = timeouts
+    def __init__(self, model: ServedModel, config: GatewayConfig) -> None:
+        self.name = model.name
+        self.socket = model.socket
+        self.timeouts = config.timeouts
+        self._response_s = model.response_s
+        self._stall_s = model.stall_s
+        self.progress = Progress()
+        self.admission = Admission(limit=model.concurrency, max_waiting=config.max_held)
+        self._light = Admission(limit=None, max_waiting=config.max_held)
         self.engine_state = EngineState()
         self.since = 0.0
         self.max_model_len: int | None = None
         self.last_error: str | None = None
         self.was_probed = asyncio.Event()
-        self._files = EngineFiles(socket)
+        self._files = EngineFiles(model.socket)
         self._has_announced = False
-        self._changed = asyncio.Event()
-        self._session: aiohttp.ClientSession | None = None
+        self._kept: aiohttp.ClientSession | None = None
+        self._fresh: aiohttp.ClientSession | None = None
+        """Has a new connection for each request."""
         self._prober: asyncio.Task[None] | None = None
         self._leases = 0
         self._is_retired = False
@@ -60,19 +75,40 @@ class Upstream:
         """Whether the engine was ready, ends or has ended on purpose, and is expected back."""
         return self._has_announced and self.state in (State.DRAINING, State.LOADING) and not self._is_retired
 
-    async def changed(self) -> None:
-        """Wait until the state is another one."""
-        await self._changed.wait()
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for it."""
+        return self.admission.waiting + self._light.waiting
+
+    @property
+    def response_s(self) -> float:
+        """How long an answer may take to begin, and a whole one to end."""
+        return self._response_s or self.timeouts.response_s
+
+    def admission_for(self, route: str) -> Admission:
+        """Return who decides when a request may ask here: what costs the engine no step waits for none."""
+        return self._light if route in LIGHT_ROUTES else self.admission
+
+    def take_over(self, old: "Upstream") -> None:
+        """Have those who wait for an engine that a reload replaces wait for this one, each at its place in line."""
+        self.admission, old.admission = old.admission, self.admission
+        self._light, old._light = old._light, self._light
+
+    def configure(self, model: ServedModel, config: GatewayConfig) -> None:
+        """Take over what a reload has changed; name and socket are the same."""
+        self.timeouts = config.timeouts
+        self._response_s = model.response_s
+        self._stall_s = model.stall_s
+        self.admission.limit = model.concurrency
+        self.admission.max_waiting = self._light.max_waiting = config.max_held
+        self._tell()
 
     def start(self) -> None:
-        """Open the connection pool and begin to probe."""
+        """Open the connection pools and begin to probe."""
         self.since = asyncio.get_running_loop().time()
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.UnixConnector(str(self.socket), limit=0, keepalive_timeout=IDLE_CONNECTION_S),
-            auto_decompress=False,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            skip_auto_headers=("User-Agent", "Accept"),
-        )
+        path = str(self.socket)
+        self._kept = _session(KeptConnections(path, limit=0, keepalive_timeout=IDLE_CONNECTION_S))
+        self._fresh = _session(aiohttp.UnixConnector(path, limit=0, force_close=True))
         self._prober = asyncio.create_task(self._probe_forever(), name=f"probe {self.name}")
 
     async def retire(self) -> None:
@@ -107,23 +143,29 @@ class Upstream:
                 return model_restarting(self.name)
             case State.UNREACHABLE:
                 return model_unreachable(self.name)
+            case State.STALLED:
+                return model_stalled(self.name)
 
     async def post(self, path_and_query: str, body: bytes, headers: CIMultiDict[str]) -> aiohttp.ClientResponse:
-        """Send a request once and return the answer's head; the caller closes it.
+        """Send a request and return the answer's head; the caller closes it.
 
+        An engine may close a kept connection in the moment in which a request is sent on it. That request is sent once
+        more, on a connection of its own: where that closes, the engine failed.
         Raises EngineLeavingError when the engine has done nothing: nobody listened, or it broke off after it was told
         to end, when it finishes what it has begun. Raises ApiError after anything else: it may already be generating,
         and is not asked again. Cancellation closes the connection.
         """
-        assert self._session is not None, "an upstream is started before it is asked"
+        assert self._kept is not None, "an upstream is started before it is asked"
+        assert self._fresh is not None, "an upstream is started before it is asked"
+        self.progress.awaited += 1
+        send = partial(self._send, URL(ORIGIN + path_and_query, encoded=True), body, headers)
         try:
-            return await self._session.post(
-                URL(ORIGIN + path_and_query, encoded=True),
-                data=body,
-                headers=headers,
-                allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=self.timeouts.connect_s),
-            )
+            try:
+                return await send(self._kept)
+            except CLOSED as error:
+                if not IS_REUSED.get() or has_begun_to_answer(error):
+                    raise
+                return await send(self._fresh)
         except aiohttp.ClientConnectorError as error:
             self.note(error)
             self._enter(next_state(self.engine_state, self._why_not_connected(error), lasted_s=self.lasted_s()))
@@ -138,12 +180,27 @@ class Upstream:
                 self._enter(next_state(self.engine_state, ProbeResult.LEAVING, lasted_s=self.lasted_s()))
                 raise EngineLeavingError(upstream_failed(self.name)) from error
             raise upstream_failed(self.name) from error
+        finally:
+            self.progress.awaited -= 1
+            self.progress.pieces += 1
+
+    async def _send(
+        self, url: URL, body: bytes, headers: CIMultiDict[str], session: aiohttp.ClientSession
+    ) -> aiohttp.ClientResponse:
+        IS_REUSED.set(False)
+        return await session.post(
+            url,
+            data=body,
+            headers=headers,
+            allow_redirects=False,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self.timeouts.connect_s),
+        )
 
     async def metrics_page(self) -> str | None:
         """Return what the engine says of itself for Prometheus; None where that comes late, or is too much."""
-        assert self._session is not None, "an upstream is started before it is asked"
+        assert self._kept is not None, "an upstream is started before it is asked"
         try:
-            async with asyncio.timeout(self.timeouts.probe_s), self._session.get(f"{ORIGIN}/metrics") as answer:
+            async with asyncio.timeout(self.timeouts.probe_s), self._kept.get(f"{ORIGIN}/metrics") as answer:
                 page = bytearray()
                 while len(page) <= PAGE_BYTES and (piece := await answer.content.readany()):
                     page += piece
@@ -178,11 +235,11 @@ class Upstream:
             await asyncio.sleep(self.timeouts.probe_interval_s)
 
     async def _look(self) -> ProbeResult:
-        assert self._session is not None
+        assert self._fresh is not None
         try:
             async with (
                 asyncio.timeout(self.timeouts.probe_s),
-                self._session.get(f"{ORIGIN}/health", allow_redirects=False) as answer,
+                self._fresh.get(f"{ORIGIN}/health", allow_redirects=False) as answer,
             ):
                 await answer.read()
         except aiohttp.ClientConnectorError as error:
@@ -195,7 +252,22 @@ class Upstream:
             self._has_announced = True
             return ProbeResult.LEAVING
         self._files.saw_ready()
-        return ProbeResult.HEALTHY
+        return ProbeResult.STUCK if await self._is_stuck() else ProbeResult.HEALTHY
+
+    async def _is_stuck(self) -> bool:
+        """Look whether what the engine was asked gets anywhere; one whose metrics cannot be read is believed."""
+        assert self._fresh is not None
+        progress, now_s = self.progress, asyncio.get_running_loop().time()
+        if not progress.awaited:
+            progress.rest()
+        elif progress.is_due(now_s, self._stall_s):
+            try:
+                async with asyncio.timeout(self.timeouts.probe_s), self._fresh.get(f"{ORIGIN}/metrics") as answer:
+                    progress.look(await answer.text(), now_s)
+            except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
+                self.note(error)
+                progress.rest()
+        return progress.is_stuck(now_s, self._stall_s)
 
     def _why_not_connected(self, error: aiohttp.ClientConnectorError) -> ProbeResult:
         if isinstance(error.os_error, FileNotFoundError):
@@ -209,9 +281,9 @@ class Upstream:
 
     async def _learn(self) -> None:
         """Ask a newly ready engine what it serves; an engine that does not say is served all the same."""
-        assert self._session is not None
+        assert self._fresh is not None
         try:
-            async with asyncio.timeout(self.timeouts.probe_s), self._session.get(f"{ORIGIN}/v1/models") as answer:
+            async with asyncio.timeout(self.timeouts.probe_s), self._fresh.get(f"{ORIGIN}/v1/models") as answer:
                 cards = (await answer.json())["data"]
             served = {card["id"]: card.get("max_model_len") for card in cards}
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -236,10 +308,49 @@ class Upstream:
             self._tell()
 
     def _tell(self) -> None:
-        """Wake whoever waits for a change."""
-        changed, self._changed = self._changed, asyncio.Event()
-        changed.set()
+        """Have whoever waits here look again."""
+        is_open = self.state is State.READY and not self._is_retired
+        for admission in (self.admission, self._light):
+            admission.look_again(is_open=is_open)
 
     async def _close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
+        for session in (self._kept, self._fresh):
+            if session is not None:
+                await session.close()
+
+
+IS_REUSED: ContextVar[bool] = ContextVar("is_reused", default=False)
+"""Whether the last request of the running task went over a connection that had served another."""
+
+
+class KeptConnections(aiohttp.UnixConnector):
+    """A pool that says whether it gave out a used connection. aiohttp's traces say so too, at four times the cost."""
+
+    def __init__(self, path: str, *, limit: int, keepalive_timeout: float) -> None:
+        super().__init__(path, limit=limit, keepalive_timeout=keepalive_timeout)
+        self._used: WeakSet[asyncio.BaseProtocol] = WeakSet()
+
+    async def connect(
+        self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
+    ) -> aiohttp.connector.Connection:
+        """Give out a connection, and note in IS_REUSED which kind."""
+        connection = await super().connect(req, traces, timeout)
+        protocol = connection.protocol
+        if protocol is not None:
+            IS_REUSED.set(protocol in self._used)
+            self._used.add(protocol)
+        return connection
+
+
+def has_begun_to_answer(error: aiohttp.ClientError) -> bool:
+    """Whether a connection that closed before an answer's head was whole had brought a part of it."""
+    return isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(error.message, str)
+
+
+def _session(connector: aiohttp.UnixConnector) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=connector,
+        auto_decompress=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        skip_auto_headers=("User-Agent", "Accept"),
+    )

@@ -218,7 +218,25 @@ class Model(Frozen):
     watchdog_s: Annotated[int, Field(ge=10, le=3600, strict=True)] = Field(
         180, description="seconds, 10 to 3600, without a finished step after which a busy engine is restarted (systemd)"
     )
-    """When a hanging engine is killed and started again. Raise it for a model whose longest step takes longer."""
+    """When a hanging engine is killed and started again. After a third of that time the gateway sends it nothing new.
+    Raise it for a model whose longest step takes longer.
+    """
+    concurrency: Count | None = Field(
+        None, description="how many requests the engine gets at once (default: its max_num_seqs)"
+    )
+    """Further requests wait in the gateway, callers in turn, and see how long. Above `max_num_seqs` some wait in the
+    engine instead, where nobody sees it. A change reloads the gateway and restarts no engine.
+    """
+    max_output_tokens: Count | None = Field(
+        None, description="the most tokens of one answer (default: what the context has room for)"
+    )
+    """Requests that ask for more tokens, or do not say how many, get this many. A change reloads the gateway."""
+    response_s: Seconds | None = Field(
+        None, description="seconds for an answer of this model (default: computed from its size, cores and context)"
+    )
+    """This model's `gateway.response_s`. Left out, it is what its longest answer takes on a slow machine: at least
+    `gateway.response_s`, otherwise at most two hours.
+    """
     engine: Engine = Field(description="arguments of vllm serve")
     """How vLLM runs this model. A change restarts this engine, and no other."""
     kernels: Kernels = Field(Kernels(), description="a mapping from kernel to true or false, such as {lm_head: true}")
@@ -278,9 +296,11 @@ class Gateway(Frozen):
     max_body: Size = Field(ByteSize(32 * 2**20), description=SIZE)
     """The largest request. A larger one gets 413. Pictures are the reason to raise it."""
     max_held: Annotated[int, Field(ge=0, strict=True)] = Field(
-        256, description="how many requests may wait for one model that is being restarted; their bodies are in memory"
+        256, description="how many requests may wait for one model, busy or being restarted; their bodies are in memory"
     )
-    """How many requests may wait while one model restarts. Further ones get 503 at once. `0` makes none wait."""
+    """How many requests may wait for one model. When too many wait, the newest of the caller with the most gets 429,
+    or 503 while the model restarts. `0` makes none wait.
+    """
     log_format: Literal["text", "json"] = Field("text", description="text (key=value pairs) or json (an object a line)")
     """How the gateway writes its log, which has no word of any prompt or answer."""
     connect_s: Seconds = Field(5.0, description="seconds to connect to an engine on its socket")
@@ -289,10 +309,15 @@ class Gateway(Frozen):
         600.0, description="seconds to the first byte of an answer; to its end, where it is not streamed"
     )
     """How long the gateway waits for an answer to begin. An answer that is not streamed must be complete in this time.
-    Otherwise the client gets 504. Raise it for long answers.
+    Otherwise the client gets 504. A model whose longest answer may take longer has a limit of its own
+    (`models.NAME.response_s`).
     """
     stream_idle_s: Seconds = Field(300.0, description="seconds between two pieces of a stream")
     """How long a stream may be silent. Then the client gets an error event, and the engine stops the request."""
+    ping_s: Wait = Field(10.0, description="seconds, up to 600, of silence in a stream; 0 turns it off")
+    """After so much silence the client of a stream gets an SSE comment (`: ping`), so that no proxy cuts it off.
+    The first one sends the answer's head: what fails later is an error event, what fails earlier has a status.
+    """
     probe_s: Seconds = Field(10.0, description="seconds in which an engine must say that it is well")
     """How long an engine may take to answer a health check. Then it counts as unreachable."""
     probe_interval_s: Seconds = Field(1.0, description="seconds between two such questions")
@@ -306,6 +331,10 @@ class Gateway(Frozen):
     )
     """How long a request waits for a model that restarts. Then it gets 503. Set it above a model's load time, and
     clients see no error when you deploy.
+    """
+    queue_s: Seconds = Field(60.0, description="seconds that a request waits for its turn at a busy model")
+    """How long a request waits for a place at an engine that has `concurrency` requests. Then it gets 429 with a
+    `Retry-After` that follows from how fast the model answered of late.
     """
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import jinja2
 
 from agent.protocol import RunnerKind
+from deployment.models.answer_time import response_s
 from deployment.models.sizing import EnginePlan, Plan
 from deployment.models.spec import MAX_DRAIN_S, Deployment
 from deployment.render.engine_files import engine_arguments, engine_variables
@@ -82,6 +83,10 @@ def gateway_file(deployment: Deployment, plan: Plan) -> RenderedFile:
                 description=engine.model.description,
                 socket=Path(engine.socket),
                 adapters=tuple(engine.model.lora),
+                max_output_tokens=engine.model.max_output_tokens,
+                stall_s=engine.model.watchdog_s / 3,
+                response_s=response_s(engine.model, deployment.gateway.response_s),
+                concurrency=engine.model.concurrency or engine.model.engine.max_num_seqs,
             )
             for engine in plan.engines.values()
         ),

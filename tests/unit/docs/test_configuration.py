@@ -103,7 +103,8 @@ def test_an_entry_reads_as_it_should() -> None:
         """
 #### `models.NAME.watchdog_s`
 
-When a hanging engine is killed and started again. Raise it for a model whose longest step takes longer.
+When a hanging engine is killed and started again. After a third of that time the gateway sends it nothing new. Raise it
+for a model whose longest step takes longer.
 
 - Value: seconds, 10 to 3600, without a finished step after which a busy engine is restarted (systemd) (whole number, 10
   to 3600)

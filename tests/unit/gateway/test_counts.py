@@ -21,7 +21,9 @@ BOTH = {
     "requests_total": "gateway_requests_total",
     "cancelled_total": "gateway_cancelled_total",
     "interrupted_total": "gateway_stream_interrupted_total",
-    "held": "gateway_waiting",
+    "running": "gateway_running",
+    "waiting": "gateway_waiting",
+    "refused_total": "gateway_refused_total",
     "held_total": "gateway_held_total",
 }
 """What each number of /stats is called in /metrics. The others are not there."""
@@ -92,6 +94,7 @@ async def mixed_load(stage: Stage, engine: FakeEngine, directory: Path) -> Gatew
     waiting = asyncio.create_task(chat(stage, "a"))
     await eventually(lambda: stage.stats().held == 1)
     assert (await assert_equal(stage)).models["a"].held == 1
+    assert (await assert_equal(stage)).models["a"].waiting == 1
     assert await waiting == 503
     return await assert_equal(stage)
 

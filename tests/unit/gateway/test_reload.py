@@ -36,7 +36,7 @@ async def test_a_request_in_flight_keeps_the_engine_that_left_the_configuration(
             body = await answer.read()
         assert body == engine.received[0].sent
         assert body.endswith(b"data: [DONE]\n\n")
-        session = retired._session
+        session = retired._kept
         assert session is not None
         await eventually(lambda: session.closed)
 

@@ -171,7 +171,7 @@ async def test_an_adapter_is_listed_asked_and_answered_under_its_own_name(tmp_pa
         assert list((await stage.json("/stats"))["models"]) == ["a"]
 
 
-async def test_a_request_passes_eleven_files_from_its_socket_to_its_engine(tmp_path: Path) -> None:
+async def test_a_request_passes_fourteen_files_from_its_socket_to_its_engine(tmp_path: Path) -> None:
     """Those in which a function runs before the engine has it. The first one listens and has the table of routes."""
     engine, passed = FakeEngine(name="a"), ["server"]
 
@@ -198,6 +198,9 @@ async def test_a_request_passes_eleven_files_from_its_socket_to_its_engine(tmp_p
         "proxy",
         "body",
         "fleet",
-        "restart_queue",
+        "output_cap",
+        "ping",
+        "admission",
         "upstream",
+        "fair_queue",
     ]

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from gateway import __version__
-from gateway.probe import DRAIN_LASTS_S, EngineState, ProbeResult, State, next_state
+from gateway.probe import DRAIN_LASTS_S, STALL_LASTS_S, EngineState, ProbeResult, State, next_state
 from tests.support.fakes.engine import FakeEngine, running
 from tests.unit.gateway.test_stage import Stage, config_json, eventually, gateway_on_stage, staged
 
-L, R, U, D = State.LOADING, State.READY, State.UNREACHABLE, State.DRAINING
+L, R, U, D, S = State.LOADING, State.READY, State.UNREACHABLE, State.DRAINING, State.STALLED
 TABLE = [
     # from, what the probe found, to
     (L, ProbeResult.HEALTHY, R),
@@ -37,6 +37,14 @@ TABLE = [
     (D, ProbeResult.REFUSED, L),
     (D, ProbeResult.ABSENT, L),
     (D, ProbeResult.REPLACED, L),
+    (S, ProbeResult.HEALTHY, S),
+    (S, ProbeResult.UNHEALTHY, U),
+    (S, ProbeResult.SILENT, S),
+    (S, ProbeResult.REFUSED, U),
+    (S, ProbeResult.ABSENT, L),
+    (S, ProbeResult.REPLACED, L),
+    *((before, ProbeResult.STUCK, S) for before in (L, R, U, S)),
+    (D, ProbeResult.STUCK, D),
     *((before, ProbeResult.LEAVING, D) for before in State),
     *((before, ProbeResult.AWAITED, L) for before in State),
 ]
@@ -64,6 +72,17 @@ def test_a_healthy_answer_of_a_draining_engine_is_believed_only_after_a_while() 
     engine_state = EngineState(state=D)
     assert next_state(engine_state, ProbeResult.HEALTHY, lasted_s=DRAIN_LASTS_S - 0.1).state is D
     assert next_state(engine_state, ProbeResult.HEALTHY, lasted_s=DRAIN_LASTS_S).state is R
+
+
+def test_a_stalled_engine_that_moves_is_believed_after_a_while_and_given_up_when_it_falls_silent() -> None:
+    stalled = EngineState(state=S)
+    assert next_state(stalled, ProbeResult.HEALTHY, lasted_s=STALL_LASTS_S - 0.1).state is S
+    assert next_state(stalled, ProbeResult.HEALTHY, lasted_s=STALL_LASTS_S).state is R
+    states = []
+    for _ in range(3):
+        stalled = next_state(stalled, ProbeResult.SILENT, lasted_s=9.0)
+        states.append(stalled.state)
+    assert states == [S, S, U]
 
 
 def state(stage: Stage) -> State:

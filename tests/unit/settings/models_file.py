@@ -51,12 +51,18 @@ GATEWAY_SETTINGS = (
     Setting("gateway.max_held", 33, {f"{GATEWAY} max_held": 33}),
     Setting("gateway.log_format", "json", {f"{GATEWAY} log_format": "json"}),
     Setting("gateway.connect_s", 1.25, {f"{GATEWAY} timeouts.connect_s": 1.25}),
-    Setting("gateway.response_s", 611.0, {f"{GATEWAY} timeouts.response_s": 611.0}),
+    Setting(
+        "gateway.response_s", 611.0,
+        {f"{GATEWAY} timeouts.response_s": 611.0, f"{GATEWAY} models.0.response_s": 611.0,
+         f"{GATEWAY} models.1.response_s": 611.0},
+    ),
     Setting("gateway.stream_idle_s", 311.0, {f"{GATEWAY} timeouts.stream_idle_s": 311.0}),
+    Setting("gateway.ping_s", 11.5, {f"{GATEWAY} timeouts.ping_s": 11.5}),
     Setting("gateway.probe_s", 2.5, {f"{GATEWAY} timeouts.probe_s": 2.5}),
     Setting("gateway.probe_interval_s", 3.5, {f"{GATEWAY} timeouts.probe_interval_s": 3.5}),
     Setting("gateway.drain_s", 41.0, {f"{GATEWAY} timeouts.drain_s": 41.0}),
     Setting("gateway.hold_s", 42.0, {f"{GATEWAY} timeouts.hold_s": 42.0}),
+    Setting("gateway.queue_s", 43.0, {f"{GATEWAY} timeouts.queue_s": 43.0}),
 )  # fmt: skip
 
 MODEL = (
@@ -74,7 +80,13 @@ MODEL = (
         {f"{VARIABLES} OMP_NUM_THREADS": "2", f"{VARIABLES} VLLM_CPU_OMP_THREADS_BIND": "2-3",
          f"{DROP_IN} AllowedCPUs": "1-3"},
     ),
-    Setting("models.alpha.watchdog_s", 222, {f"{DROP_IN} WatchdogSec": "222"}),
+    Setting("models.alpha.max_output_tokens", 777, {f"{GATEWAY} models.0.max_output_tokens": 777}),
+    Setting("models.alpha.response_s", 333.5, {f"{GATEWAY} models.0.response_s": 333.5}),
+    Setting("models.alpha.concurrency", 6, {f"{GATEWAY} models.0.concurrency": 6}),
+    Setting(
+        "models.alpha.watchdog_s", 222,
+        {f"{DROP_IN} WatchdogSec": "222", f"{GATEWAY} models.0.stall_s": 74.0},
+    ),
     Setting(
         "models.alpha.lora.sql.path", "/srv/queries",
         {f"{ARGUMENTS} lora-modules": ['{"name": "sql", "path": "/srv/queries"}'],
@@ -93,7 +105,7 @@ ENGINE = (
     engine("dtype", "float32", "float32"),
     engine("quantization", "axion_w4", "axion_w4"),
     engine("max_model_len", 1536, 1536),
-    engine("max_num_seqs", 5, 5),
+    engine("max_num_seqs", 5, {f"{ARGUMENTS} max-num-seqs": 5, f"{GATEWAY} models.0.concurrency": 5}),
     engine("max_num_batched_tokens", 777, 777),
     engine("kv_cache_memory_bytes", "65MiB", 68157440),
     engine("long_prefill_token_threshold", 333, 333),
@@ -145,9 +157,6 @@ ONLY_SYSTEMD = {
     "host.reserved_memory": Elsewhere(
         "here it only decides whether the models fit",
         "test_too_little_memory_is_refused_with_every_term_of_every_engine",
-    ),
-    "models.*.watchdog_s": Elsewhere(
-        "supervisord has no watchdog", "test_the_watchdog_is_fed_only_where_systemd_asks_this_process"
     ),
 }
 
