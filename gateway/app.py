@@ -13,6 +13,7 @@ from gateway.fleet import Fleet
 from gateway.headers import request_id_of
 from gateway.keys import Keys
 from gateway.metrics import Metrics
+from gateway.protocols import protocol_of
 from gateway.request_context import CLIENT_LEFT, CURRENT, RequestContext, RequestsInFlight
 from gateway.routes import UNKNOWN
 
@@ -35,6 +36,7 @@ class Gateway:
 
 
 GATEWAY = web.AppKey("gateway", Gateway)
+BUG = "The gateway failed on this request. Report its X-Request-Id."
 
 
 @web.middleware
@@ -42,7 +44,10 @@ async def access_log(request: web.Request, handler: Handler) -> web.StreamRespon
     """Give every request an id, every failure the error envelope, and every end a line in the log."""
     gateway = request.app[GATEWAY]
     context = RequestContext(
-        request_id=request_id_of(request.headers.get("X-Request-Id")), method=request.method, route=_route(request)
+        request_id=request_id_of(request.headers.get("X-Request-Id")),
+        method=request.method,
+        route=_route(request),
+        protocol=protocol_of(request.path, request.headers),
     )
     CURRENT.set(context)
     gateway.requests.begin(context)
@@ -70,12 +75,10 @@ async def _answered(request: web.Request, handler: Handler, context: RequestCont
         response: web.StreamResponse = await handler(request)
         return response
     except ApiError as error:
-        context.error = error.code
-        return error.response()
+        return _refused(error, context)
     except web.HTTPException as refusal:
         told = _as_api_error(request, refusal)
-        context.error = told.code
-        response = told.response()
+        response = _refused(told, context)
         if "Allow" in refusal.headers:
             response.headers["Allow"] = refusal.headers["Allow"]
         return response
@@ -84,7 +87,6 @@ async def _answered(request: web.Request, handler: Handler, context: RequestCont
         return context.out or web.Response(status=CLIENT_LEFT)
     except Exception:
         log_failure("request.failed", request_id=context.request_id, route=context.route)
-        context.error = "internal_error"
         return _after_a_bug(request, context)
 
 
@@ -98,11 +100,16 @@ def _as_api_error(request: web.Request, refusal: web.HTTPException) -> ApiError:
 
 def _after_a_bug(request: web.Request, context: RequestContext) -> web.StreamResponse:
     if context.out is not None and context.out.prepared:
-        context.is_interrupted = True
+        context.is_interrupted, context.error = True, "internal_error"
         if request.transport is not None:
             request.transport.abort()
         return context.out
-    return ApiError(500, "internal_error", "The gateway failed on this request. Report its X-Request-Id.").response()
+    return _refused(ApiError(500, "internal_error", BUG), context)
+
+
+def _refused(error: ApiError, context: RequestContext) -> web.Response:
+    context.error = error.code
+    return error.response(context.protocol.envelope(error, context.request_id))
 
 
 def _route(request: web.Request) -> str:

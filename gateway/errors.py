@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from typing import Any
 
 from aiohttp import web
 
@@ -38,15 +39,13 @@ class ApiError(Exception):
         """OpenAI's coarse class of an error: the caller's mistake or the server's trouble."""
         return "invalid_request_error" if self.status < 500 else "server_error"
 
-    def envelope(self) -> dict[str, object]:
+    def envelope(self) -> dict[str, Any]:
         """Return OpenAI's error object."""
         return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
 
-    def response(self) -> web.Response:
-        """Return the whole HTTP answer."""
-        response = web.Response(
-            status=self.status, body=json.dumps(self.envelope()).encode(), content_type="application/json"
-        )
+    def response(self, envelope: dict[str, Any]) -> web.Response:
+        """Return the whole HTTP answer with the body that the client's API has for it."""
+        response = web.Response(status=self.status, body=json.dumps(envelope).encode(), content_type="application/json")
         if self.retry_after_s is not None:
             response.headers["Retry-After"] = str(self.retry_after_s)
         if self.status == 401:  # RFC 9110 section 15.5.2

@@ -25,7 +25,7 @@ from gateway.headers import for_client, for_engine, is_event_stream
 from gateway.request_context import CURRENT, RequestContext
 from gateway.restart_queue import asked_when_ready
 from gateway.routes import STREAM_ENDINGS
-from gateway.sse import EventStream
+from gateway.sse import refusal_in
 from gateway.upstream import Upstream
 
 WHOLE_BYTES = 1024 * 1024
@@ -96,23 +96,28 @@ async def _read_body(request: web.Request, limit_bytes: int) -> bytes:
 async def _stream(
     request: web.Request, context: RequestContext, upstream: Upstream, answer: aiohttp.ClientResponse
 ) -> web.StreamResponse:
-    # The head waits for the first piece: an engine that dies before it still gets an honest status.
-    piece = await _next_piece(upstream, answer)
+    # The head waits for the first event: an engine that dies before it, or that refuses in it, gets an honest status.
     endings = STREAM_ENDINGS.get(context.route, ()) if answer.status == 200 else ()
+    events, ready = context.protocol.stream(endings, context.request_id), b""
+    while (piece := await _next_piece(upstream, answer)) and not (ready := events.feed(piece)):
+        pass
     if not piece and endings:
         raise upstream_failed(upstream.name)
+    if refused := refusal_in(ready):
+        return _refused_in_stream(context, upstream, *refused)
     out = web.StreamResponse(status=answer.status, reason=answer.reason, headers=_head(context, upstream, answer))
     out.headers["X-Accel-Buffering"] = "no"
     _close_if_endless(request, out)
     context.begin_answer(out)
-    context.events = events = EventStream(endings)
+    context.events = events
     await out.prepare(request)
     while piece:
         context.extend(upstream.timeouts.stream_idle_s)
-        if ready := events.feed(piece):
+        if ready:
             context.sent(len(ready))
             await out.write(ready)
         piece = await _next_piece(upstream, answer)
+        ready = events.feed(piece)
     if endings and not (events.said_end or events.said_error):
         upstream.note("a stream ended without its last event")  # how vLLM ends streams when its engine core has died
         raise upstream_failed(upstream.name)
@@ -122,6 +127,12 @@ async def _stream(
     context.sent(len(rest))
     await out.write_eof(rest)
     return out
+
+
+def _refused_in_stream(context: RequestContext, upstream: Upstream, status: int, body: bytes) -> web.Response:
+    _refuse_for_engine(context, upstream, status, body)
+    told = context.protocol.refusal(status, body, context.request_id)
+    return web.Response(status=status, body=told, content_type="application/json")
 
 
 async def _whole(
@@ -135,11 +146,13 @@ async def _whole(
     body = b"".join(pieces)
     if size <= WHOLE_BYTES:
         _refuse_for_engine(context, upstream, answer.status, body)
+        if answer.status >= 400:
+            body = context.protocol.refusal(answer.status, body, context.request_id)
         whole = web.Response(
             status=answer.status, reason=answer.reason, headers=_head(context, upstream, answer), body=body
         )
         context.begin_answer(whole)
-        context.sent(size)
+        context.sent(len(body))
         await whole.prepare(request)
         await whole.write_eof()
         return whole
@@ -202,7 +215,7 @@ async def _break_off(
         raise error from cause
     context.is_interrupted, context.error = True, error.code
     if context.events is not None:
-        last_words = context.events.interruption(error, context.route)
+        last_words = context.events.interruption(error)
         try:
             async with asyncio.timeout(FAREWELL_S):
                 context.sent(len(last_words))

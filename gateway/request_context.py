@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from gateway.events import log_event
+from gateway.protocols.api import OPENAI, ApiProtocol
 from gateway.routes import QUIET_ROUTES, UNKNOWN
 from gateway.sse import EventStream
 
@@ -23,6 +24,7 @@ class RequestContext:
     request_id: str
     method: str
     route: str
+    protocol: ApiProtocol = OPENAI
     started: float = field(default_factory=time.monotonic)
     """Not the event loop's clock, which under uvloop stands still within a millisecond and longer."""
     duration_s: float = 0.0

@@ -233,6 +233,8 @@ def gateway_code() -> list[RenderedFile]:
     """Read what travels with every release: the gateway, and what launches engines."""
     launcher = (REPOSITORY / "agent" / f"{name}.py" for name in LAUNCHER)
     return [
-        RenderedFile(path=f"{GATEWAY_CODE}{path.parent.name}/{path.name}", text=path.read_text(encoding="utf-8"))
-        for path in (*sorted((REPOSITORY / "gateway").glob("*.py")), *launcher)
+        RenderedFile(
+            path=f"{GATEWAY_CODE}{path.relative_to(REPOSITORY).as_posix()}", text=path.read_text(encoding="utf-8")
+        )
+        for path in (*sorted((REPOSITORY / "gateway").rglob("*.py")), *launcher)
     ]

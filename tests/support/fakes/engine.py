@@ -16,7 +16,7 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.support.fakes.answers import data_event, stream_events, whole_answer
+from tests.support.fakes.answers import error_event, stream_events, whole_answer
 
 FAILURES = (
     "none",
@@ -24,6 +24,7 @@ FAILURES = (
     *("die_before_answer", "die_before_first_event", "die_between_events", "die_mid_event", "die_mid_body"),
     "no_done",  # ends the stream in good order without its last event, as vLLM does when its core dies
     "error_event",  # vLLM's own error event, then [DONE]
+    "error_first",  # the same, before anything else
     "draining",  # what vLLM answers between SIGTERM and its exit
 )
 LAST_EVENTS = {"/v1/messages": "message_stop", "/v1/responses": "response.completed"}
@@ -162,9 +163,9 @@ class FakeEngine:
         return out
 
     def _ending(self, path: str, events: Iterator[bytes]) -> Iterator[bytes]:
-        if self.failure == "error_event":
-            error = {"message": "engine trouble", "type": "InternalServerError", "param": None, "code": 500}
-            events = itertools.chain(itertools.islice(events, 2), [data_event({"error": error})])
+        if self.failure in ("error_event", "error_first"):
+            before = itertools.islice(events, 2 if self.failure == "error_event" else 0)
+            events = itertools.chain(before, [error_event(path)])
         yield from events
         if self.failure != "no_done":
             name = LAST_EVENTS.get(path)
