@@ -1,13 +1,17 @@
 """What the gateway is told: the one definition of gateway.json, dumped by the deployment and read by the server."""
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 MIB = 1024 * 1024
 
 ServedName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,30}$")]
+
+
+Capability = Literal["vision", "tools", "thinking"]
+"""In Ollama's words."""
 
 
 class Frozen(BaseModel):
@@ -35,6 +39,8 @@ class ServedModel(Frozen):
     adapters: tuple[str, ...] = ()
     """LoRA adapters that the engine serves beside the model, under names of their own."""
     owned_by: str = "local"
+    capabilities: tuple[Capability, ...] = ()
+    """What it takes and gives besides text, as far as its engine was started for it."""
 
 
 class Timeouts(Frozen):

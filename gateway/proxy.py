@@ -1,6 +1,8 @@
 """Passing one request on to its engine and the answer back: bytes as they come, failures told as what they are."""
 
 import asyncio
+import json
+import time
 
 import aiohttp
 from aiohttp import HttpVersion11, web
@@ -8,6 +10,7 @@ from multidict import CIMultiDict
 
 from gateway.app import GATEWAY, Gateway
 from gateway.body import read_asked, with_model
+from gateway.bounded_json import read_object
 from gateway.errors import (
     ApiError,
     EngineLeavingError,
@@ -22,14 +25,18 @@ from gateway.errors import (
     upstream_timed_out,
 )
 from gateway.headers import for_client, for_engine, is_event_stream
+from gateway.ollama.answering import Lines, embedded, loaded
+from gateway.ollama.asking import ROUTES as TRANSLATED
 from gateway.request_context import CURRENT, RequestContext
 from gateway.restart_queue import asked_when_ready
 from gateway.routes import STREAM_ENDINGS
-from gateway.sse import refusal_in
+from gateway.sse import EventStream
 from gateway.upstream import Upstream
 
 WHOLE_BYTES = 1024 * 1024
 """An answer up to this size goes out only when it is whole, so that a failure within it still gets a status."""
+TRANSLATED_BYTES = 64 * WHOLE_BYTES
+"""Of an answer that has to be whole to be translated; more than a whole batch of embeddings."""
 FAREWELL_S = 1.0
 """For the last words to a client that may have stopped reading."""
 ENGINE_DRAINS = b"cannot schedule new futures after shutdown"
@@ -55,6 +62,10 @@ async def proxy_request(request: web.Request) -> web.StreamResponse:
 async def _relay(request: web.Request, context: RequestContext, gateway: Gateway) -> web.StreamResponse:
     fleet = gateway.fleet
     raw = await _read_body(request, fleet.config.max_body_bytes)
+    translation = None
+    if translate := TRANSLATED.get(context.route):
+        context.translation = translation = translate(read_object(raw))
+        raw = json.dumps(translation.body).encode()
     asked = read_asked(raw)
     model = fleet.registry.resolve(asked.model)
     if model is None:
@@ -65,8 +76,12 @@ async def _relay(request: web.Request, context: RequestContext, gateway: Gateway
     headers = for_engine(request.headers.items(), request_id=context.request_id)
 
     async def ask(upstream: Upstream) -> web.StreamResponse:
+        context.asked = time.monotonic()
+        if translation is not None and translation.is_load:
+            return web.Response(body=loaded(translation, model), content_type="application/json")
         async with upstream.lease():
-            answer = await upstream.post(request.rel_url.raw_path_qs, body, headers)
+            path = request.rel_url.raw_path_qs if translation is None else translation.path
+            answer = await upstream.post(path, body, headers)
             try:
                 if is_event_stream(answer.headers):
                     return await _stream(request, context, upstream, answer)
@@ -97,16 +112,17 @@ async def _stream(
     request: web.Request, context: RequestContext, upstream: Upstream, answer: aiohttp.ClientResponse
 ) -> web.StreamResponse:
     # The head waits for the first event: an engine that dies before it, or that refuses in it, gets an honest status.
-    endings = STREAM_ENDINGS.get(context.route, ()) if answer.status == 200 else ()
-    events, ready = context.protocol.stream(endings, context.request_id), b""
+    events, ready = _follower(context, answer), b""
     while (piece := await _next_piece(upstream, answer)) and not (ready := events.feed(piece)):
         pass
-    if not piece and endings:
+    if not piece and events.has_ending:
         raise upstream_failed(upstream.name)
-    if refused := refusal_in(ready):
-        return _refused_in_stream(context, upstream, *refused)
+    if events.refused:
+        return _refused_in_stream(context, upstream, *events.refused)
     out = web.StreamResponse(status=answer.status, reason=answer.reason, headers=_head(context, upstream, answer))
     out.headers["X-Accel-Buffering"] = "no"
+    if events.content_type is not None:
+        out.headers["Content-Type"] = events.content_type
     _close_if_endless(request, out)
     context.begin_answer(out)
     context.events = events
@@ -118,7 +134,7 @@ async def _stream(
             await out.write(ready)
         piece = await _next_piece(upstream, answer)
         ready = events.feed(piece)
-    if endings and not (events.said_end or events.said_error):
+    if events.has_ending and not (events.said_end or events.said_error):
         upstream.note("a stream ended without its last event")  # how vLLM ends streams when its engine core has died
         raise upstream_failed(upstream.name)
     if events.said_error:  # in the engine's own words, and nothing to add to them
@@ -127,6 +143,14 @@ async def _stream(
     context.sent(len(rest))
     await out.write_eof(rest)
     return out
+
+
+def _follower(context: RequestContext, answer: aiohttp.ClientResponse) -> EventStream:
+    """Return what follows a stream to the client, in the words of the client's API."""
+    if context.translation is not None and answer.status == 200:
+        return Lines(context.translation, context.model or "", context.times())
+    endings = STREAM_ENDINGS.get(context.route, ()) if answer.status == 200 else ()
+    return context.protocol.stream(endings, context.request_id)
 
 
 def _refused_in_stream(context: RequestContext, upstream: Upstream, status: int, body: bytes) -> web.Response:
@@ -140,14 +164,17 @@ async def _whole(
 ) -> web.StreamResponse:
     pieces: list[bytes] = []
     size = 0
-    while size <= WHOLE_BYTES and (piece := await _next_piece(upstream, answer)):
+    limit = WHOLE_BYTES if context.translation is None else TRANSLATED_BYTES
+    while size <= limit and (piece := await _next_piece(upstream, answer)):
         pieces.append(piece)
         size += len(piece)
     body = b"".join(pieces)
-    if size <= WHOLE_BYTES:
+    if size <= limit:
         _refuse_for_engine(context, upstream, answer.status, body)
         if answer.status >= 400:
             body = context.protocol.refusal(answer.status, body, context.request_id)
+        elif context.translation is not None:
+            body = embedded(context.translation, context.model or "", body, context.times())
         whole = web.Response(
             status=answer.status, reason=answer.reason, headers=_head(context, upstream, answer), body=body
         )

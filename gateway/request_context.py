@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from gateway.events import log_event
+from gateway.ollama.answering import Times
+from gateway.ollama.translation import Translation
 from gateway.protocols.api import OPENAI, ApiProtocol
 from gateway.routes import QUIET_ROUTES, UNKNOWN
 from gateway.sse import EventStream
@@ -25,8 +27,12 @@ class RequestContext:
     method: str
     route: str
     protocol: ApiProtocol = OPENAI
+    translation: Translation | None = None
+    """How it is put to an engine, where engines do not speak its API."""
     started: float = field(default_factory=time.monotonic)
     """Not the event loop's clock, which under uvloop stands still within a millisecond and longer."""
+    asked: float = 0.0
+    """When an engine was asked last."""
     duration_s: float = 0.0
     """Known at its end."""
     model: str | None = None
@@ -58,6 +64,10 @@ class RequestContext:
         if self.first_byte is None:
             self.first_byte = time.monotonic()
         self.bytes_sent += size
+
+    def times(self) -> Times:
+        """Return when what happened to it, for Ollama's clients."""
+        return Times(began=self.started, asked=self.asked, clock=time.monotonic)
 
     def extend(self, seconds: float) -> None:
         """Allow so much more time from now. A cut request gets none."""

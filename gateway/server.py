@@ -18,6 +18,8 @@ from gateway.events import log_event, log_failure
 from gateway.fleet import Fleet
 from gateway.keys import Keys
 from gateway.listeners import BACKLOG, inherited_count
+from gateway.ollama import catalog
+from gateway.ollama.asking import ROUTES as TRANSLATED
 from gateway.proxy import proxy_request
 from gateway.routes import MODEL_ROUTES
 
@@ -48,7 +50,8 @@ def create_app(gateway: Gateway) -> web.Application:
     app.router.add_get("/metrics", health.metrics)
     app.router.add_get("/v1/models", models.list_models)
     app.router.add_get("/v1/models/{id:.+}", models.one_model)
-    for route in MODEL_ROUTES:
+    catalog.add_routes(app.router)
+    for route in (*MODEL_ROUTES, *TRANSLATED):
         app.router.add_post(route, proxy_request)
     return app
 

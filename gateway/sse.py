@@ -22,7 +22,14 @@ class EventStream:
     each event as JSON would choke on the torso before it could see the error behind it.
     """
 
+    content_type: str | None = None
+    """Of what it returns, where that is another than the engine's."""
+
     def __init__(self, endings: tuple[bytes, ...] = ()) -> None:
+        self.has_ending = bool(endings)
+        self.refused: tuple[int, bytes] | None = None
+        """The status and the body that the first event stands for, where that is an error."""
+        self._has_begun = False
         self.events = 0
         self.said_end = False
         self.said_error = False
@@ -34,6 +41,18 @@ class EventStream:
 
     def feed(self, piece: bytes) -> bytes:
         """Take what arrived, return what may go to the client."""
+        ready = self._whole_events(piece)
+        if not ready:
+            return b""
+        if not self._has_begun:
+            self._has_begun, self.refused = True, refusal_in(ready)
+        return ready if self.refused else self.told(ready)
+
+    def told(self, ready: bytes) -> bytes:
+        """Return whole events as the client is told of them: here as they are."""
+        return ready
+
+    def _whole_events(self, piece: bytes) -> bytes:
         self._look_for_endings(piece)
         data = self._begun + piece if self._begun else piece
         end = _after_last_event(data)

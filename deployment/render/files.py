@@ -11,10 +11,10 @@ import jinja2
 
 from agent.protocol import RunnerKind
 from deployment.models.sizing import EnginePlan, Plan
-from deployment.models.spec import MAX_DRAIN_S, Deployment
+from deployment.models.spec import MAX_DRAIN_S, Deployment, Served
 from deployment.render.engine_files import engine_arguments, engine_variables
 from deployment.render.release import GATEWAY_CONFIG, RenderedFile, order_path, resources_path, template_path
-from gateway.config import GatewayConfig, Listen, ServedModel, Timeouts
+from gateway.config import Capability, GatewayConfig, Listen, ServedModel, Timeouts
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "templates"
 # Runners must wait longer than a launcher, which itself ends what does not drain. One value for every engine: a
@@ -80,6 +80,7 @@ def gateway_file(deployment: Deployment, plan: Plan) -> RenderedFile:
                 description=engine.model.description,
                 socket=Path(engine.socket),
                 adapters=tuple(engine.model.lora),
+                capabilities=_capabilities(engine.model),
             )
             for engine in plan.engines.values()
         ),
@@ -88,6 +89,17 @@ def gateway_file(deployment: Deployment, plan: Plan) -> RenderedFile:
         timeouts=Timeouts(**deployment.gateway.model_dump(include=set(Timeouts.model_fields))),
     )
     return RenderedFile(path=GATEWAY_CONFIG, text=json.dumps(config.model_dump(mode="json"), indent=1) + "\n")
+
+
+def _capabilities(model: Served) -> tuple[Capability, ...]:
+    """What a model takes and gives besides text, as far as its engine is started for it."""
+    pictures = (model.engine.limit_mm_per_prompt or {}).get("image")
+    found: dict[Capability, bool] = {
+        "vision": model.checkpoint.shape.takes_pictures and pictures != 0,
+        "tools": model.parsers.tool_call_parser is not None,
+        "thinking": model.parsers.reasoning_parser is not None,
+    }
+    return tuple(name for name, has in found.items() if has)
 
 
 def render_template(name: str, values: Mapping[str, Any]) -> str:

@@ -27,7 +27,7 @@ class ResponseStream(EventStream):
         super().__init__(endings)
         self._sequence_number = -1
         self._response: dict[str, Any] | None = None
-        self._is_first = True
+        self._is_known = False
 
     @property
     def response_id(self) -> str | None:
@@ -35,10 +35,9 @@ class ResponseStream(EventStream):
         said = None if self._response is None else self._response.get("id")
         return said if isinstance(said, str) else None
 
-    def feed(self, piece: bytes) -> bytes:
-        ready = super().feed(piece)
-        if ready and self._is_first:
-            self._is_first, self._response = False, _response_in(ready)
+    def told(self, ready: bytes) -> bytes:
+        if not self._is_known:
+            self._is_known, self._response = True, _response_in(ready)
         if numbers := _NUMBER.findall(ready[-TAIL_BYTES:]):
             self._sequence_number = int(numbers[-1])
         return ready

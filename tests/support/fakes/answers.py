@@ -34,6 +34,13 @@ def whole_answer(path: str, model: str, token: str, tokens: int, *, best: int = 
     return {**base, "object": "text_completion", "choices": [{"index": 0, "text": text, "finish_reason": "length"}]}
 
 
+def usage_event(path: str, model: str, tokens: int) -> bytes:
+    """Return the chunk that vLLM adds for who asks for it by `stream_options`."""
+    kind = "chat.completion.chunk" if path.endswith("/chat/completions") else "text_completion"
+    usage = {"prompt_tokens": 1, "completion_tokens": tokens, "total_tokens": tokens + 1}
+    return data_event({"id": "cmpl-1", "object": kind, "created": 1, "model": model, "choices": [], "usage": usage})
+
+
 def _response_events(model: str, token: str, tokens: int) -> Iterator[bytes]:
     response = {"id": f"resp_{model}", "object": "response", "model": model, "status": "in_progress", "output": []}
     yield named_event({"type": "response.created", "sequence_number": 0, "response": response})

@@ -16,7 +16,7 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.support.fakes.answers import error_event, stream_events, whole_answer
+from tests.support.fakes.answers import error_event, stream_events, usage_event, whole_answer
 
 FAILURES = (
     "none",
@@ -151,8 +151,10 @@ class FakeEngine:
             await asyncio.sleep(0.02)
             _die(request)
         await asyncio.sleep(self.first_token_delay_s)
-        events = stream_events(request.path, self.name, self.token, int(asked.get("max_tokens", self.tokens)))
-        for number, event in enumerate(self._ending(request.path, events)):
+        tokens = int(asked.get("max_tokens", self.tokens))
+        events = stream_events(request.path, self.name, self.token, tokens)
+        wants_usage = bool((asked.get("stream_options") or {}).get("include_usage"))
+        for number, event in enumerate(self._ending(request.path, events, tokens, wants_usage=wants_usage)):
             if number:
                 await asyncio.sleep(self.token_delay_s)
             if number == 2 and self.failure.startswith(("die_", "hang_")):
@@ -162,11 +164,13 @@ class FakeEngine:
         await out.write_eof()
         return out
 
-    def _ending(self, path: str, events: Iterator[bytes]) -> Iterator[bytes]:
+    def _ending(self, path: str, events: Iterator[bytes], tokens: int, *, wants_usage: bool) -> Iterator[bytes]:
         if self.failure in ("error_event", "error_first"):
             before = itertools.islice(events, 2 if self.failure == "error_event" else 0)
             events = itertools.chain(before, [error_event(path)])
         yield from events
+        if wants_usage:
+            yield usage_event(path, self.name, tokens)
         if self.failure != "no_done":
             name = LAST_EVENTS.get(path)
             yield f"event: {name}\ndata: {{}}\n\n".encode() if name else b"data: [DONE]\n\n"
