@@ -59,6 +59,8 @@ async def access_log(request: web.Request, handler: Handler) -> web.StreamRespon
             response.headers["X-Request-Id"] = context.request_id
             if context.model is not None:
                 response.headers["X-Served-Model"] = context.served or context.model
+            if context.route_reason is not None:
+                response.headers["X-Route-Reason"] = context.route_reason
         return response
     except asyncio.CancelledError:
         context.is_cancelled = True

@@ -1,9 +1,12 @@
 """What the gateway is told: the one definition of gateway.json, dumped by the deployment and read by the server."""
 
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from gateway.words import words_in
 
 MIB = 1024 * 1024
 
@@ -28,6 +31,13 @@ class Listen(Frozen):
     """0 lets the system choose; used by tests."""
 
 
+class RouterSettings(Frozen):
+    """What is changed in the requests that ask for a model by one of its names."""
+
+    set: dict[str, Any] = {}
+    strip: tuple[str, ...] = ()
+
+
 class ServedModel(Frozen):
     """One model behind the gateway and the Unix socket its engine serves on."""
 
@@ -38,9 +48,35 @@ class ServedModel(Frozen):
     socket: Path
     adapters: tuple[str, ...] = ()
     """LoRA adapters that the engine serves beside the model, under names of their own."""
+    router_settings: dict[str, RouterSettings] = {}
+    """By the name that a client sends."""
     owned_by: str = "local"
     capabilities: tuple[Capability, ...] = ()
     """What it takes and gives besides text, as far as its engine was started for it."""
+
+
+class RoutingRule(Frozen):
+    """A model, and what a request must be to go there; all that is said must hold."""
+
+    name: str
+    model: str
+    words: tuple[str, ...] = ()
+    has_images: bool | None = None
+    tools: bool | None = None
+    min_prompt_chars: int | None = None
+
+    @cached_property
+    def folded(self) -> frozenset[str]:
+        """The words without regard to case and accents."""
+        return words_in(" ".join(self.words))
+
+
+class Routing(Frozen):
+    """How the model is chosen for requests that leave it to the gateway."""
+
+    rules: tuple[RoutingRule, ...] = ()
+    fallback: str | None = None
+    """Where no rule applies; left out, the default model."""
 
 
 class Timeouts(Frozen):
@@ -69,6 +105,8 @@ class GatewayConfig(Frozen):
     max_held: Annotated[int, Field(ge=0)] = 256
     """Requests that may wait for one model that is being restarted; their bodies wait in memory."""
     timeouts: Timeouts = Timeouts()
+    routing: Routing | None = None
+    """Without it, the default model is what `auto` and `default` mean."""
 
     @model_validator(mode="after")
     def names_are_unambiguous(self) -> Self:
@@ -87,6 +125,11 @@ class GatewayConfig(Frozen):
             sockets.setdefault(model.socket, model.name)
         if self.default_model not in {model.name for model in self.models}:
             problems.append(f"default_model: no served model is called {self.default_model!r}. Name one that is.")
+        named = [(f"routing.{rule.name}", rule.model) for rule in (self.routing.rules if self.routing else ())]
+        named += [("routing.fallback", self.routing.fallback)] if self.routing and self.routing.fallback else []
+        for where, name in named:
+            if name not in {model.name for model in self.models}:
+                problems.append(f"{where}: no served model is called {name!r}. Name one that is.")
         if problems:
             raise ValueError("\n".join(problems))
         return self

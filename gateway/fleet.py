@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from gateway.config import GatewayConfig, ServedModel
+from gateway.config import GatewayConfig, RouterSettings, ServedModel
 from gateway.config_file import LoadedConfig
 from gateway.events import log_event
 from gateway.probe import State
@@ -17,6 +17,7 @@ LATEST = ":latest"
 MIN_PART_CHARS = 3
 """Of a part of a name that is taken for the name."""
 MAX_NAME_CHARS = 256
+NO_SETTINGS = RouterSettings()
 DEFAULT_WORDS = frozenset({"", "auto", "default"})
 """What clients of earlier servers send when they leave the choice to the server."""
 FIRST_PROBE_S = 0.3
@@ -34,6 +35,8 @@ class Registry:
     """Names that are answered by the engine of the model that owns them, and under which it is asked."""
     folded: Mapping[str, str] = field(default_factory=dict)
     """From a name without regard to case to the name."""
+    settings: Mapping[str, RouterSettings] = field(default_factory=dict)
+    """What is changed in requests, by the name that they ask for."""
 
     def resolve(self, asked: str | None) -> str | None:
         """Return the canonical name, None if nobody serves the name. A configured alias beats a default word."""
@@ -44,6 +47,10 @@ class Registry:
         """Return the name under which the engine of `model`, to which `asked` resolved, serves what was asked for."""
         named = self.named(asked)
         return named if named in self.adapters else model
+
+    def settings_of(self, asked: str | None, model: str) -> RouterSettings:
+        """Return what is changed in a request for this name; where it left the choice to us, those of `model`."""
+        return self.settings.get(self.named(asked) or model, NO_SETTINGS)
 
     def named(self, asked: str | None) -> str | None:
         """Return the configured name that is meant, "" where the choice is left to us, None where nobody has the name.
@@ -75,6 +82,9 @@ def registry_of(config: GatewayConfig) -> Registry:
     return Registry(
         models=MappingProxyType({model.name: model for model in config.models}),
         owner=MappingProxyType(owner),
+        settings=MappingProxyType(
+            {name: settings for model in config.models for name, settings in model.router_settings.items()}
+        ),
         folded=MappingProxyType({name.casefold(): name for name in reversed(owner)}),
         default=config.default_model,
         adapters=frozenset(name for model in config.models for name in model.adapters),

@@ -41,6 +41,13 @@ async def list_models(request: web.Request) -> web.Response:
     return web.json_response({"object": "list", "data": cards})
 
 
+async def list_experts(request: web.Request) -> web.Response:
+    """All served models as an earlier server called them."""
+    gateway = request.app[GATEWAY]
+    names = gateway.fleet.upstreams
+    return web.json_response({"experts": [{"expert_id": name, **_card(gateway, name, None)} for name in names]})
+
+
 async def one_model(request: web.Request) -> web.Response:
     """One served model, by its name or by an alias, or one adapter."""
     gateway = request.app[GATEWAY]

@@ -9,7 +9,7 @@ from aiohttp import HttpVersion11, web
 from multidict import CIMultiDict
 
 from gateway.app import GATEWAY, Gateway
-from gateway.body import read_asked, with_model
+from gateway.body import read_asked, with_members
 from gateway.bounded_json import read_object
 from gateway.errors import (
     ApiError,
@@ -24,12 +24,15 @@ from gateway.errors import (
     upstream_failed,
     upstream_timed_out,
 )
+from gateway.fleet import NO_SETTINGS, Fleet
 from gateway.headers import for_client, for_engine, is_event_stream
 from gateway.ollama.answering import Lines, embedded, loaded
 from gateway.ollama.asking import ROUTES as TRANSLATED
+from gateway.performance import MEASURED_ROUTES, with_performance
 from gateway.request_context import CURRENT, RequestContext
 from gateway.restart_queue import asked_when_ready
 from gateway.routes import STREAM_ENDINGS
+from gateway.routing import choose, read_question
 from gateway.sse import EventStream
 from gateway.upstream import Upstream
 
@@ -67,12 +70,15 @@ async def _relay(request: web.Request, context: RequestContext, gateway: Gateway
         context.translation = translation = translate(read_object(raw))
         raw = json.dumps(translation.body).encode()
     asked = read_asked(raw)
-    model = fleet.registry.resolve(asked.model)
+    model = _model_for(fleet, context, asked.model, raw)
     if model is None:
         raise model_not_found(asked.model or "", fleet.upstreams)
     context.model = model
     context.served = served = fleet.registry.served_name(asked.model, model)
-    body = raw if asked.model == served else with_model(raw, served)
+    settings = fleet.registry.settings_of(asked.model, model)
+    body = raw
+    if asked.model != served or settings is not NO_SETTINGS:
+        body = with_members(raw, put={"model": served, **settings.set}, remove=settings.strip)
     headers = for_engine(request.headers.items(), request_id=context.request_id)
 
     async def ask(upstream: Upstream) -> web.StreamResponse:
@@ -90,6 +96,17 @@ async def _relay(request: web.Request, context: RequestContext, gateway: Gateway
                 answer.close()  # nothing to do after a whole answer; else the engine sees its client leave
 
     return await asked_when_ready(gateway, context, model, ask)
+
+
+def _model_for(fleet: Fleet, context: RequestContext, asked: str | None, raw: bytes) -> str | None:
+    """Return the model that is asked for, or that the rules choose for who leaves it to us."""
+    routing = fleet.config.routing
+    if routing is None or fleet.registry.named(asked) != "":
+        return fleet.registry.resolve(asked)
+    models, ready = fleet.registry.models, fleet.ready_models()
+    choice = choose(routing, read_question(raw), models, ready, fleet.config.default_model)
+    context.route_reason = choice.reason
+    return choice.model
 
 
 async def _read_body(request: web.Request, limit_bytes: int) -> bytes:
@@ -175,6 +192,8 @@ async def _whole(
             body = context.protocol.refusal(answer.status, body, context.request_id)
         elif context.translation is not None:
             body = embedded(context.translation, context.model or "", body, context.times())
+        elif context.route in MEASURED_ROUTES and answer.status == 200:
+            body = with_performance(body, time.monotonic() - context.asked)
         whole = web.Response(
             status=answer.status, reason=answer.reason, headers=_head(context, upstream, answer), body=body
         )
@@ -204,7 +223,10 @@ def _close_if_endless(request: web.Request, out: web.StreamResponse) -> None:
 
 
 def _head(context: RequestContext, upstream: Upstream, answer: aiohttp.ClientResponse) -> CIMultiDict[str]:
-    return for_client(answer.headers.items(), model=context.served or upstream.name, request_id=context.request_id)
+    head = for_client(answer.headers.items(), model=context.served or upstream.name, request_id=context.request_id)
+    if context.route_reason is not None:
+        head["X-Route-Reason"] = context.route_reason
+    return head
 
 
 def _refuse_for_engine(context: RequestContext, upstream: Upstream, status: int, body: bytes) -> None:

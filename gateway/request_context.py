@@ -39,6 +39,8 @@ class RequestContext:
     """The served model that it is for: only canonical names get here, so labels of metrics stay few."""
     served: str | None = None
     """What the engine is asked for: the model, or an adapter of it."""
+    route_reason: str | None = None
+    """Why the rules chose the model, where the client left it to them."""
     status: int = 0
     error: str | None = None
     bytes_sent: int = 0

@@ -50,6 +50,8 @@ def create_app(gateway: Gateway) -> web.Application:
     app.router.add_get("/metrics", health.metrics)
     app.router.add_get("/v1/models", models.list_models)
     app.router.add_get("/v1/models/{id:.+}", models.one_model)
+    app.router.add_get("/models", models.list_models)
+    app.router.add_get("/experts", models.list_experts)
     catalog.add_routes(app.router)
     for route in (*MODEL_ROUTES, *TRANSLATED):
         app.router.add_post(route, proxy_request)

@@ -53,6 +53,9 @@ SIZE_ADAPTER: TypeAdapter[ByteSize] = TypeAdapter(Size)
 # What a client may send as "model" besides the canonical name: hub ids and Ollama tags hold / : and dots.
 Alias = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,95}$")]
 
+Word = Annotated[str, Field(pattern=r"^\w+(\+\+|#)?$", max_length=40)]
+Parameter = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+
 Address = Annotated[str, Field(pattern=r"^(\d{1,3}(\.\d{1,3}){3}|localhost):\d{1,5}$"), AfterValidator(_address)]
 
 # The longest a stop may take: process runners are told once, for every engine, to wait a little longer.
@@ -198,6 +201,15 @@ class Engine(Frozen):
     """
 
 
+class RouterSettings(Frozen):
+    """What the gateway changes in a request before the engine gets it."""
+
+    set: dict[Parameter, ExtraArgument] = Field({}, description="a mapping such as {temperature: 0}")
+    """Parameters that every request for this name gets, whatever it says of them."""
+    strip: tuple[Parameter, ...] = Field((), description="names of parameters such as top_p")
+    """Parameters that are taken out of every request for this name, so that the engine's defaults count."""
+
+
 class Model(Frozen):
     """One served model. Its key in models.yaml is its id everywhere."""
 
@@ -221,6 +233,12 @@ class Model(Frozen):
     """When a hanging engine is killed and started again. Raise it for a model whose longest step takes longer."""
     engine: Engine = Field(description="arguments of vllm serve")
     """How vLLM runs this model. A change restarts this engine, and no other."""
+    router_settings: dict[Alias, RouterSettings] = Field(
+        {}, description="a mapping from one of the model's names to set and strip"
+    )
+    """Changes requests for this model by the name that they ask for, so that one engine serves variants: an alias that
+    always answers at temperature 0, say. The name is the model's own, or one of its aliases or adapters.
+    """
     kernels: Kernels = Field(Kernels(), description="a mapping from kernel to true or false, such as {lm_head: true}")
     """Which of our kernels are used. Left out, each has its default."""
     lora: dict[ModelName, Adapter] = Field(
@@ -301,11 +319,41 @@ class Gateway(Frozen):
     """
 
 
+class RoutingRule(Frozen):
+    """A model, and which requests go there. All conditions that are given must hold."""
+
+    model: ModelName = Field(description="the key of a model")
+    """Where these requests go. While it is not ready, the next rule that applies decides."""
+    words: tuple[Word, ...] = Field((), description="whole words such as python or función")
+    """One of these words is in what the user said last, within its first 4000 characters. Case and accents make no
+    difference. A part of a word is not a word: `hi` is not in `which`.
+    """
+    has_images: Switch | None = Field(None, description="true or false")
+    """Whether there is a picture in the conversation."""
+    tools: Switch | None = Field(None, description="true or false")
+    """Whether the request offers tools."""
+    min_prompt_chars: Count | None = Field(None, description="how many characters the user said last, at least")
+    """For models that are good at long texts."""
+
+
+class Routing(Frozen):
+    """How the gateway chooses the model for requests that say `auto` or `default`, or nothing."""
+
+    rules: dict[ModelName, RoutingRule] = Field({}, description="a mapping from a rule's name to the rule")
+    """The first rule that applies to a request decides, in the order of the file, if its model is ready. The answer's
+    header `X-Route-Reason` has the rule's name.
+    """
+    fallback: ModelName | None = Field(None, description="the key of a model")
+    """Where no rule applies. Left out, the default model."""
+
+
 class ModelsFile(Frozen):
     """The keys of models.yaml."""
 
     default_model: str = Field(description="the key of the model that `default` and `auto` mean")
-    """The model that answers when a request says `default` or `auto`."""
+    """The model that answers when a request says `default` or `auto`, unless `routing` chooses another."""
+    routing: Routing | None = Field(None, description="rules and fallback")
+    """Chooses the model for requests that leave it to the gateway. Left out, the default model answers them."""
     models: dict[ModelName, Model] = Field(min_length=1, description="a mapping from model name to model")
     """The models that this deployment serves. The key is the model's name for clients, in `fab` and in logs."""
     gateway: Gateway = Field(Gateway(), description="where clients connect")
@@ -349,3 +397,4 @@ class Deployment(Frozen):
     models: Mapping[str, Served]
     gateway: Gateway
     host: Host
+    routing: Routing | None = None

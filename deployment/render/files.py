@@ -10,11 +10,21 @@ from typing import Any
 import jinja2
 
 from agent.protocol import RunnerKind
+from deployment.models import spec
 from deployment.models.sizing import EnginePlan, Plan
 from deployment.models.spec import MAX_DRAIN_S, Deployment, Served
 from deployment.render.engine_files import engine_arguments, engine_variables
 from deployment.render.release import GATEWAY_CONFIG, RenderedFile, order_path, resources_path, template_path
-from gateway.config import Capability, GatewayConfig, Listen, ServedModel, Timeouts
+from gateway.config import (
+    Capability,
+    GatewayConfig,
+    Listen,
+    RouterSettings,
+    Routing,
+    RoutingRule,
+    ServedModel,
+    Timeouts,
+)
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "templates"
 # Runners must wait longer than a launcher, which itself ends what does not drain. One value for every engine: a
@@ -80,15 +90,27 @@ def gateway_file(deployment: Deployment, plan: Plan) -> RenderedFile:
                 description=engine.model.description,
                 socket=Path(engine.socket),
                 adapters=tuple(engine.model.lora),
+                router_settings={
+                    name: RouterSettings(**settings.model_dump())
+                    for name, settings in engine.model.router_settings.items()
+                },
                 capabilities=_capabilities(engine.model),
             )
             for engine in plan.engines.values()
         ),
         max_body_bytes=int(deployment.gateway.max_body),
         max_held=deployment.gateway.max_held,
+        routing=_routing(deployment.routing),
         timeouts=Timeouts(**deployment.gateway.model_dump(include=set(Timeouts.model_fields))),
     )
     return RenderedFile(path=GATEWAY_CONFIG, text=json.dumps(config.model_dump(mode="json"), indent=1) + "\n")
+
+
+def _routing(said: spec.Routing | None) -> Routing | None:
+    if said is None:
+        return None
+    rules = (RoutingRule(name=name, **rule.model_dump()) for name, rule in said.rules.items())
+    return Routing(rules=tuple(rules), fallback=said.fallback)
 
 
 def _capabilities(model: Served) -> tuple[Capability, ...]:
