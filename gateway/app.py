@@ -12,6 +12,7 @@ from gateway.events import log_failure
 from gateway.fleet import Fleet
 from gateway.headers import request_id_of
 from gateway.keys import Keys
+from gateway.made_responses import MadeResponses
 from gateway.metrics import Metrics
 from gateway.protocols import protocol_of
 from gateway.request_context import CLIENT_LEFT, CURRENT, RequestContext, RequestsInFlight
@@ -27,6 +28,7 @@ class Gateway:
     metrics: Metrics = field(default_factory=Metrics)
     requests: RequestsInFlight = field(default_factory=RequestsInFlight)
     started: float = field(default_factory=time.monotonic)
+    responses: MadeResponses = field(default_factory=MadeResponses)
     created: int = field(default_factory=lambda: int(time.time()))
 
     @property

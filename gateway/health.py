@@ -85,7 +85,7 @@ def _counts(gateway: Gateway) -> dict[str, int]:
 def _older(gateway: Gateway) -> dict[str, object]:
     """Return what the variants of earlier servers told beside: with another meaning of `ready`, all of it true."""
     return {
-        "routing_enabled": True,
+        "routing_enabled": gateway.fleet.config.routing is not None,
         "consensus_enabled": False,
         "orchestrator_ready": gateway.is_ready,
         "experts_ready": len(gateway.fleet.ready_models()),

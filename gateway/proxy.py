@@ -40,6 +40,7 @@ WHOLE_BYTES = 1024 * 1024
 """An answer up to this size goes out only when it is whole, so that a failure within it still gets a status."""
 TRANSLATED_BYTES = 64 * WHOLE_BYTES
 """Of an answer that has to be whole to be translated; more than a whole batch of embeddings."""
+RESPONSES = "/v1/responses"
 FAREWELL_S = 1.0
 """For the last words to a client that may have stopped reading."""
 ENGINE_DRAINS = b"cannot schedule new futures after shutdown"
@@ -65,21 +66,14 @@ async def proxy_request(request: web.Request) -> web.StreamResponse:
 async def _relay(request: web.Request, context: RequestContext, gateway: Gateway) -> web.StreamResponse:
     fleet = gateway.fleet
     raw = await _read_body(request, fleet.config.max_body_bytes)
-    translation = None
-    if translate := TRANSLATED.get(context.route):
-        context.translation = translation = translate(read_object(raw))
-        raw = json.dumps(translation.body).encode()
-    asked = read_asked(raw)
-    model = _model_for(fleet, context, asked.model, raw)
-    if model is None:
-        raise model_not_found(asked.model or "", fleet.upstreams)
-    context.model = model
-    context.served = served = fleet.registry.served_name(asked.model, model)
-    settings = fleet.registry.settings_of(asked.model, model)
-    body = raw
-    if asked.model != served or settings is not NO_SETTINGS:
-        body = with_members(raw, put={"model": served, **settings.set}, remove=settings.strip)
+    if response_id := request.match_info.get("response_id"):
+        context.served = context.model = model = gateway.responses.model_of(response_id)
+        body = raw
+    else:
+        model, body = _put_for(fleet, context, raw)
     headers = for_engine(request.headers.items(), request_id=context.request_id)
+
+    translation = context.translation
 
     async def ask(upstream: Upstream) -> web.StreamResponse:
         context.asked = time.monotonic()
@@ -87,7 +81,7 @@ async def _relay(request: web.Request, context: RequestContext, gateway: Gateway
             return web.Response(body=loaded(translation, model), content_type="application/json")
         async with upstream.lease():
             path = request.rel_url.raw_path_qs if translation is None else translation.path
-            answer = await upstream.post(path, body, headers)
+            answer = await upstream.post(path, body, headers, method=request.method)
             try:
                 if is_event_stream(answer.headers):
                     return await _stream(request, context, upstream, answer)
@@ -96,6 +90,23 @@ async def _relay(request: web.Request, context: RequestContext, gateway: Gateway
                 answer.close()  # nothing to do after a whole answer; else the engine sees its client leave
 
     return await asked_when_ready(gateway, context, model, ask)
+
+
+def _put_for(fleet: Fleet, context: RequestContext, raw: bytes) -> tuple[str, bytes]:
+    """Return the model that a request is for, and the body with which its engine is asked."""
+    if translate := TRANSLATED.get(context.route):
+        context.translation = translate(read_object(raw))
+        raw = json.dumps(context.translation.body).encode()
+    asked = read_asked(raw)
+    model = _model_for(fleet, context, asked.model, raw)
+    if model is None:
+        raise model_not_found(asked.model or "", fleet.upstreams)
+    context.model = model
+    context.served = served = fleet.registry.served_name(asked.model, model)
+    settings = fleet.registry.settings_of(asked.model, model)
+    if asked.model == served and settings is NO_SETTINGS:
+        return model, raw
+    return model, with_members(raw, put={"model": served, **settings.set}, remove=settings.strip)
 
 
 def _model_for(fleet: Fleet, context: RequestContext, asked: str | None, raw: bytes) -> str | None:
@@ -141,6 +152,8 @@ async def _stream(
     if events.content_type is not None:
         out.headers["Content-Type"] = events.content_type
     _close_if_endless(request, out)
+    if context.route == RESPONSES:
+        request.app[GATEWAY].responses.note(ready, upstream.name)
     context.begin_answer(out)
     context.events = events
     await out.prepare(request)
@@ -192,6 +205,8 @@ async def _whole(
             body = context.protocol.refusal(answer.status, body, context.request_id)
         elif context.translation is not None:
             body = embedded(context.translation, context.model or "", body, context.times())
+        elif context.route == RESPONSES:
+            request.app[GATEWAY].responses.note(body, upstream.name)
         elif context.route in MEASURED_ROUTES and answer.status == 200:
             body = with_performance(body, time.monotonic() - context.asked)
         whole = web.Response(

@@ -52,6 +52,9 @@ def create_app(gateway: Gateway) -> web.Application:
     app.router.add_get("/v1/models/{id:.+}", models.one_model)
     app.router.add_get("/models", models.list_models)
     app.router.add_get("/experts", models.list_experts)
+    app.router.add_get("/v1/realtime", models.no_realtime)
+    app.router.add_get("/v1/responses/{response_id}", proxy_request)
+    app.router.add_post("/v1/responses/{response_id}/cancel", proxy_request)
     catalog.add_routes(app.router)
     for route in (*MODEL_ROUTES, *TRANSLATED):
         app.router.add_post(route, proxy_request)

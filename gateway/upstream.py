@@ -107,7 +107,9 @@ class Upstream:
             case State.UNREACHABLE:
                 return model_unreachable(self.name)
 
-    async def post(self, path_and_query: str, body: bytes, headers: CIMultiDict[str]) -> aiohttp.ClientResponse:
+    async def post(
+        self, path_and_query: str, body: bytes, headers: CIMultiDict[str], *, method: str = "POST"
+    ) -> aiohttp.ClientResponse:
         """Send a request once and return the answer's head; the caller closes it.
 
         Raises EngineLeavingError when the engine has done nothing: nobody listened, or it broke off after it was told
@@ -116,7 +118,8 @@ class Upstream:
         """
         assert self._session is not None, "an upstream is started before it is asked"
         try:
-            return await self._session.post(
+            return await self._session.request(
+                method,
                 URL(ORIGIN + path_and_query, encoded=True),
                 data=body,
                 headers=headers,

@@ -26,6 +26,8 @@ def whole_answer(path: str, model: str, token: str, tokens: int, *, best: int = 
     if path.endswith("/embeddings"):
         return {**base, "object": "list", "data": [{"object": "embedding", "index": 0, "embedding": [0.5, -1.0]}]}
     text = token * tokens
+    if path == "/v1/responses":
+        return {**base, "id": f"resp_{model}", "object": "response", "status": "completed", "output": []}
     if path.endswith("/chat/completions"):
         ranked = [{"token": token if place == 0 else "?", "logprob": -0.5 - place} for place in range(best)]
         logprobs = {"content": [{**ranked[0], "top_logprobs": ranked}] * tokens} if ranked else None

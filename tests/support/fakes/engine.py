@@ -78,6 +78,8 @@ class FakeEngine:
         app.router.add_get("/load", self._load)
         for route in ("/v1/chat/completions", "/v1/completions", "/v1/messages", "/v1/responses", "/tokenize"):
             app.router.add_post(route, self._generate)
+        app.router.add_get("/v1/responses/{id}", self._stored)
+        app.router.add_post("/v1/responses/{id}/cancel", self._stored)
         if self.embeds:
             app.router.add_post("/v1/embeddings", self._generate)
         return app
@@ -87,6 +89,13 @@ class FakeEngine:
 
     async def _models(self, request: web.Request) -> web.Response:
         return web.json_response({"object": "list", "data": [{"id": self.name, "max_model_len": self.max_model_len}]})
+
+    async def _stored(self, request: web.Request) -> web.Response:
+        self.received.append(Received(request.path_qs, dict(request.headers), await request.read()))
+        if request.match_info["id"] != f"resp_{self.name}":
+            return _error(404, f"Response with id '{request.match_info['id']}' not found.", "NotFoundError", None)
+        status = "cancelled" if request.method == "POST" else "completed"
+        return web.json_response({"id": f"resp_{self.name}", "object": "response", "status": status, "output": []})
 
     async def _metrics(self, request: web.Request) -> web.Response:
         steps = len(self.received) if self.steps is None else self.steps

@@ -18,7 +18,7 @@ async def test_the_overviews_keep_the_keys_that_were_read(tmp_path: Path) -> Non
         experts = (await stage.json("/experts"))["experts"]
     assert {"name", "version"} <= set(index)
     assert (index["models_loaded"], index["models_available"]) == (2, 2)
-    assert (health["status"], health["routing_enabled"], health["consensus_enabled"]) == ("healthy", True, False)
+    assert (health["status"], health["routing_enabled"], health["consensus_enabled"]) == ("healthy", False, False)
     assert (health["orchestrator_ready"], health["experts_ready"]) == (True, 2)
     assert 0 < health["ram_usage_percent"] < 100
     assert stats["models_loaded"] == stats["models_available"] == ["a", "b"]
