@@ -25,6 +25,7 @@ from gateway.errors import (
     upstream_timed_out,
 )
 from gateway.fleet import NO_SETTINGS, Fleet
+from gateway.form import FORM_ROUTES, model_span
 from gateway.headers import for_client, for_engine, is_event_stream
 from gateway.ollama.answering import Lines, embedded, loaded
 from gateway.ollama.asking import ROUTES as TRANSLATED
@@ -69,10 +70,14 @@ async def _relay(request: web.Request, context: RequestContext, gateway: Gateway
     if response_id := request.match_info.get("response_id"):
         context.served = context.model = model = gateway.responses.model_of(response_id)
         body = raw
+    elif context.route in FORM_ROUTES:
+        model, body = _form_for(fleet, context, raw, request.headers.get("Content-Type", ""))
     else:
         model, body = _put_for(fleet, context, raw)
     headers = for_engine(request.headers.items(), request_id=context.request_id)
 
+    if context.route in FORM_ROUTES:
+        headers["Content-Type"] = request.headers["Content-Type"]
     translation = context.translation
 
     async def ask(upstream: Upstream) -> web.StreamResponse:
@@ -107,6 +112,20 @@ def _put_for(fleet: Fleet, context: RequestContext, raw: bytes) -> tuple[str, by
     if asked.model == served and settings is NO_SETTINGS:
         return model, raw
     return model, with_members(raw, put={"model": served, **settings.set}, remove=settings.strip)
+
+
+def _form_for(fleet: Fleet, context: RequestContext, raw: bytes, content_type: str) -> tuple[str, bytes]:
+    """Return the model that an uploaded form is for, and the form with the name that its engine knows."""
+    span = model_span(raw, content_type)
+    asked = raw[slice(*span)].decode(errors="replace") if span else None
+    model = fleet.registry.resolve(asked)
+    if model is None:
+        raise model_not_found(asked or "", fleet.upstreams)
+    context.model = model
+    context.served = served = fleet.registry.served_name(asked, model)
+    if span is None or asked == served:  # vLLM takes a form without a model for its own
+        return model, raw
+    return model, raw[: span[0]] + served.encode() + raw[span[1] :]
 
 
 def _model_for(fleet: Fleet, context: RequestContext, asked: str | None, raw: bytes) -> str | None:

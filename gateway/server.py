@@ -16,6 +16,7 @@ from gateway.app import GATEWAY, Gateway, access_log
 from gateway.config_file import ConfigError, LoadedConfig, load_config
 from gateway.events import log_event, log_failure
 from gateway.fleet import Fleet
+from gateway.form import FORM_ROUTES
 from gateway.keys import Keys
 from gateway.listeners import BACKLOG, inherited_count
 from gateway.ollama import catalog
@@ -56,7 +57,7 @@ def create_app(gateway: Gateway) -> web.Application:
     app.router.add_get("/v1/responses/{response_id}", proxy_request)
     app.router.add_post("/v1/responses/{response_id}/cancel", proxy_request)
     catalog.add_routes(app.router)
-    for route in (*MODEL_ROUTES, *TRANSLATED):
+    for route in (*MODEL_ROUTES, *TRANSLATED, *FORM_ROUTES):
         app.router.add_post(route, proxy_request)
     return app
 

@@ -6,6 +6,8 @@
 import argparse
 import asyncio
 import contextlib
+import email
+import email.policy
 import itertools
 import json
 import time
@@ -78,6 +80,7 @@ class FakeEngine:
         app.router.add_get("/load", self._load)
         for route in ("/v1/chat/completions", "/v1/completions", "/v1/messages", "/v1/responses", "/tokenize"):
             app.router.add_post(route, self._generate)
+        app.router.add_post("/v1/audio/transcriptions", self._transcribe)
         app.router.add_get("/v1/responses/{id}", self._stored)
         app.router.add_post("/v1/responses/{id}/cancel", self._stored)
         if self.embeds:
@@ -96,6 +99,16 @@ class FakeEngine:
             return _error(404, f"Response with id '{request.match_info['id']}' not found.", "NotFoundError", None)
         status = "cancelled" if request.method == "POST" else "completed"
         return web.json_response({"id": f"resp_{self.name}", "object": "response", "status": status, "output": []})
+
+    async def _transcribe(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        self.received.append(Received(request.path_qs, dict(request.headers), body))
+        head = f"Content-Type: {request.headers['Content-Type']}\r\n\r\n".encode()
+        parts = email.message_from_bytes(head + body, policy=email.policy.HTTP).iter_parts()
+        form = {part.get_param("name", header="content-disposition"): part.get_payload() for part in parts}
+        if form.get("model", self.name) != self.name:
+            return _error(404, f"The model `{form.get('model')}` does not exist.", "NotFoundError", "model")
+        return web.json_response({"text": self.token})
 
     async def _metrics(self, request: web.Request) -> web.Response:
         steps = len(self.received) if self.steps is None else self.steps

@@ -6,6 +6,7 @@ import openai
 import pytest
 
 from gateway.errors import ApiError
+from gateway.form import model_span
 from gateway.made_responses import MAX_REMEMBERED, MadeResponses
 from tests.support.fakes.engine import FakeEngine
 from tests.unit.gateway.test_stage import staged
@@ -70,3 +71,41 @@ async def test_there_is_no_websocket_and_it_is_said_before_one_opens(tmp_path: P
         stage.session.get("/v1/realtime?model=a", headers=upgrade) as answer,
     ):
         assert (answer.status, (await answer.json())["error"]["code"]) == (501, "not_offered")
+
+
+SOUND = b'RIFF\r\n--b"\r\nContent-Disposition: form-data; name="model"\r\n\r\nnot this\r\n\x00\xff'
+
+
+@pytest.mark.parametrize(("asked", "served"), [("b", "b"), ("Loud:latest", "b"), ("a", "a")])
+async def test_a_recording_goes_to_the_model_in_its_form(tmp_path: Path, asked: str, served: str) -> None:
+    first, second = FakeEngine(name="a", token="x"), FakeEngine(name="b", token="y")
+    async with staged(tmp_path, first, second, aliases={"b": ["loud"]}) as stage, stage.openai() as client:
+        told = await client.audio.transcriptions.create(model=asked, file=("s.wav", SOUND))
+    engine = {"a": first, "b": second}[served]
+    assert told.text == engine.token
+    assert SOUND in engine.received[0].body
+    assert engine.received[0].headers["Content-Type"].startswith("multipart/form-data; boundary=")
+
+
+@pytest.mark.parametrize(
+    ("raw", "kind", "expected"),
+    [
+        (b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nm\r\n--b--\r\n', "boundary=b", b"m"),
+        (b'--b\r\nContent-Disposition: form-data; name="modelled"\r\n\r\nm\r\n--b--\r\n', "boundary=b", None),
+        (b"pre\r\n--b\r\nx: y\r\ncontent-disposition: form-data; name=model\r\n\r\nm\r\n--b--", 'boundary="b"', b"m"),
+        (b"", "boundary=b", None),
+        (b"--b", "boundary=b", None),
+        (b"nothing", "boundary=b", None),
+    ],
+)
+def test_the_model_of_a_form(raw: bytes, kind: str, expected: bytes | None) -> None:
+    span = model_span(raw, f"multipart/form-data; {kind}")
+    assert (None if span is None else raw[slice(*span)]) == expected
+
+
+async def test_what_is_no_form_and_nobodys_model_are_refused(tmp_path: Path) -> None:
+    async with staged(tmp_path, FakeEngine(name="a")) as stage, stage.openai() as client:
+        async with stage.session.post("/v1/audio/transcriptions", json={"model": "a"}) as answer:
+            assert answer.status == 400
+        with pytest.raises(openai.NotFoundError, match="does not exist"):
+            await client.audio.transcriptions.create(model="gone", file=("s.wav", SOUND))
