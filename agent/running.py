@@ -1,7 +1,7 @@
 """What runs, in its own words: an engine by its launcher's record, the gateway by GET /stats."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from agent.message import Excerpt
@@ -111,3 +111,6 @@ class GatewayStats(Excerpt):
     models: Mapping[str, ModelStats]
     keys: "KeysStats | None" = None
     """None where no key is asked for."""
+    router_stats: Mapping[str, int] = field(default_factory=dict)
+    """Of earlier servers, as the next one."""
+    lazy_loading: Mapping[str, Any] = field(default_factory=dict)

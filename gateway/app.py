@@ -12,7 +12,9 @@ from gateway.events import log_failure
 from gateway.fleet import Fleet
 from gateway.headers import request_id_of
 from gateway.keys import Keys
+from gateway.made_responses import MadeResponses
 from gateway.metrics import Metrics
+from gateway.protocols import protocol_of
 from gateway.recent import RecentRequests
 from gateway.request_context import CLIENT_LEFT, CURRENT, RequestContext, RequestsInFlight
 from gateway.routes import UNKNOWN
@@ -29,6 +31,7 @@ class Gateway:
     requests: RequestsInFlight = field(default_factory=RequestsInFlight)
     recent: RecentRequests = field(default_factory=RecentRequests)
     started: float = field(default_factory=time.monotonic)
+    responses: MadeResponses = field(default_factory=MadeResponses)
     created: int = field(default_factory=lambda: int(time.time()))
 
     @property
@@ -38,6 +41,7 @@ class Gateway:
 
 
 GATEWAY = web.AppKey("gateway", Gateway)
+BUG = "The gateway failed on this request. Report its X-Request-Id."
 
 
 @web.middleware
@@ -45,7 +49,10 @@ async def access_log(request: web.Request, handler: Handler) -> web.StreamRespon
     """Give every request an id, every failure the error envelope, and every end a line in the log."""
     gateway = request.app[GATEWAY]
     context = RequestContext(
-        request_id=request_id_of(request.headers.get("X-Request-Id")), method=request.method, route=_route(request)
+        request_id=request_id_of(request.headers.get("X-Request-Id")),
+        method=request.method,
+        route=_route(request),
+        protocol=protocol_of(request.path, request.headers),
     )
     CURRENT.set(context)
     gateway.requests.begin(context)
@@ -57,6 +64,8 @@ async def access_log(request: web.Request, handler: Handler) -> web.StreamRespon
             response.headers["X-Request-Id"] = context.request_id
             if context.model is not None:
                 response.headers["X-Served-Model"] = context.served or context.model
+            if context.route_reason is not None:
+                response.headers["X-Route-Reason"] = context.route_reason
         return response
     except asyncio.CancelledError:
         context.is_cancelled = True
@@ -75,12 +84,10 @@ async def _answered(request: web.Request, handler: Handler, context: RequestCont
         response: web.StreamResponse = await handler(request)
         return response
     except ApiError as error:
-        context.error = error.code
-        return error.response()
+        return _refused(error, context)
     except web.HTTPException as refusal:
         told = _as_api_error(request, refusal)
-        context.error = told.code
-        response = told.response()
+        response = _refused(told, context)
         if "Allow" in refusal.headers:
             response.headers["Allow"] = refusal.headers["Allow"]
         return response
@@ -89,7 +96,6 @@ async def _answered(request: web.Request, handler: Handler, context: RequestCont
         return context.out or web.Response(status=CLIENT_LEFT)
     except Exception:
         log_failure("request.failed", request_id=context.request_id, route=context.route)
-        context.error = "internal_error"
         return _after_a_bug(request, context)
 
 
@@ -103,11 +109,16 @@ def _as_api_error(request: web.Request, refusal: web.HTTPException) -> ApiError:
 
 def _after_a_bug(request: web.Request, context: RequestContext) -> web.StreamResponse:
     if context.out is not None and context.out.prepared:
-        context.is_interrupted = True
+        context.is_interrupted, context.error = True, "internal_error"
         if request.transport is not None:
             request.transport.abort()
         return context.out
-    return ApiError(500, "internal_error", "The gateway failed on this request. Report its X-Request-Id.").response()
+    return _refused(ApiError(500, "internal_error", BUG), context)
+
+
+def _refused(error: ApiError, context: RequestContext) -> web.Response:
+    context.error = error.code
+    return error.response(context.protocol.envelope(error, context.request_id))
 
 
 def _route(request: web.Request) -> str:

@@ -1,6 +1,7 @@
-"""What the gateway reads in a request body, and the one value that it may change there."""
+"""What the gateway reads at the top level of a request body, and what it may change there."""
 
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from json.decoder import JSONDecoder
 
@@ -40,34 +41,56 @@ def _model_not_a_string(model: object) -> ApiError:
     return bad_request(f"'model' must be a string, got {shown(model)}. Send a model's name.", param="model")
 
 
-def with_model(raw: bytes, model: str) -> bytes:
-    """Return the body with another value of `model` and every other byte as it was.
+def with_members(raw: bytes, *, put: Mapping[str, object], remove: Iterable[str] = ()) -> bytes:
+    """Return the body with some members set and others removed, and every other byte as it was.
 
     The body must have passed read_asked. Splicing instead of re-serialising keeps numbers, escapes and
     repeated keys exactly as the client wrote them.
     """
     text = raw.decode()
-    value = json.dumps(model)
-    spans = value_spans(text, "model")
+    for name, value in put.items():
+        text = _with(text, name, json.dumps(value))
+    for name in remove:
+        text = _without(text, name)
+    return text.encode()
+
+
+def _with(text: str, name: str, value: str) -> str:
+    spans = _spans(text, name)
     if not spans:
         start = text.index("{") + 1
         separator = "" if text[_skip(text, start)] == "}" else ", "
-        return f'{text[:start]}"model": {value}{separator}{text[start:]}'.encode()
-    for start, end in reversed(spans):  # every one: which of two equal keys counts is the reader's choice
+        return f"{text[:start]}{json.dumps(name)}: {value}{separator}{text[start:]}"
+    for _, start, end in reversed(spans):  # every one: which of two equal keys counts is the reader's choice
         text = text[:start] + value + text[end:]
-    return text.encode()
+    return text
+
+
+def _without(text: str, name: str) -> str:
+    for start, _, end in reversed(_spans(text, name)):
+        after = _skip(text, end)
+        if text[after] == ",":
+            text = text[:start] + text[_skip(text, after + 1) :]
+        else:  # the last one takes the comma before it along
+            text = text[:start].rstrip(_WHITESPACE).removesuffix(",") + text[after:]
+    return text
 
 
 def value_spans(text: str, wanted: str) -> list[tuple[int, int]]:
     """Return where the top-level values of a key stand in the text of a JSON object."""
-    spans: list[tuple[int, int]] = []
+    return [(start, end) for _, start, end in _spans(text, wanted)]
+
+
+def _spans(text: str, wanted: str) -> list[tuple[int, int, int]]:
+    """Return where the top-level members of a name stand: their starts, and the starts and ends of their values."""
+    spans: list[tuple[int, int, int]] = []
     position = _skip(text, text.index("{") + 1)
     while text[position] != "}":
         key, after_key = _DECODER.raw_decode(text, position)
         start = _skip(text, _skip(text, after_key) + 1)  # over the colon
         _, end = _DECODER.raw_decode(text, start)
         if key == wanted:
-            spans.append((start, end))
+            spans.append((position, start, end))
         position = _skip(text, end)
         if text[position] == ",":
             position = _skip(text, position + 1)

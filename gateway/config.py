@@ -1,13 +1,20 @@
 """What the gateway is told: the one definition of gateway.json, dumped by the deployment and read by the server."""
 
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from gateway.words import words_in
 
 MIB = 1024 * 1024
 
 ServedName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,30}$")]
+
+
+Capability = Literal["vision", "tools", "thinking"]
+"""In Ollama's words."""
 
 
 class Frozen(BaseModel):
@@ -24,6 +31,13 @@ class Listen(Frozen):
     """0 lets the system choose; used by tests."""
 
 
+class RouterSettings(Frozen):
+    """What is changed in the requests that ask for a model by one of its names."""
+
+    set: dict[str, Any] = {}
+    strip: tuple[str, ...] = ()
+
+
 class ServedModel(Frozen):
     """One model behind the gateway and the Unix socket its engine serves on."""
 
@@ -34,6 +48,8 @@ class ServedModel(Frozen):
     socket: Path
     adapters: tuple[str, ...] = ()
     """LoRA adapters that the engine serves beside the model, under names of their own."""
+    router_settings: dict[str, RouterSettings] = {}
+    """By the name that a client sends."""
     owned_by: str = "local"
     concurrency: Annotated[int, Field(gt=0)] | None = None
     """Requests that its engine works on at once; the others wait here, where the wait is seen. None: all of them."""
@@ -43,6 +59,32 @@ class ServedModel(Frozen):
     """Without a finished step of what its engine was asked: then it gets nothing new."""
     response_s: Annotated[float, Field(gt=0)] | None = None
     """Instead of the general limit: what the longest answer of this model may take."""
+    capabilities: tuple[Capability, ...] = ()
+    """What it takes and gives besides text, as far as its engine was started for it."""
+
+
+class RoutingRule(Frozen):
+    """A model, and what a request must be to go there; all that is said must hold."""
+
+    name: str
+    model: str
+    words: tuple[str, ...] = ()
+    has_images: bool | None = None
+    tools: bool | None = None
+    min_prompt_chars: int | None = None
+
+    @cached_property
+    def folded(self) -> frozenset[str]:
+        """The words without regard to case and accents."""
+        return words_in(" ".join(self.words))
+
+
+class Routing(Frozen):
+    """How the model is chosen for requests that leave it to the gateway."""
+
+    rules: tuple[RoutingRule, ...] = ()
+    fallback: str | None = None
+    """Where no rule applies; left out, the default model."""
 
 
 class Timeouts(Frozen):
@@ -78,6 +120,8 @@ class GatewayConfig(Frozen):
     """Requests that may wait for one model, busy or being restarted; their bodies wait in memory."""
     log_format: Literal["text", "json"] = "text"
     timeouts: Timeouts = Timeouts()
+    routing: Routing | None = None
+    """Without it, the default model is what `auto` and `default` mean."""
 
     @model_validator(mode="after")
     def names_are_unambiguous(self) -> Self:
@@ -96,6 +140,11 @@ class GatewayConfig(Frozen):
             sockets.setdefault(model.socket, model.name)
         if self.default_model not in {model.name for model in self.models}:
             problems.append(f"default_model: no served model is called {self.default_model!r}. Name one that is.")
+        named = [(f"routing.{rule.name}", rule.model) for rule in (self.routing.rules if self.routing else ())]
+        named += [("routing.fallback", self.routing.fallback)] if self.routing and self.routing.fallback else []
+        for where, name in named:
+            if name not in {model.name for model in self.models}:
+                problems.append(f"{where}: no served model is called {name!r}. Name one that is.")
         if problems:
             raise ValueError("\n".join(problems))
         return self

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from typing import Any
 
 from aiohttp import web
 
@@ -41,15 +42,13 @@ class ApiError(Exception):
             return "rate_limit_error"
         return "invalid_request_error" if self.status < 500 else "server_error"
 
-    def envelope(self) -> dict[str, object]:
+    def envelope(self) -> dict[str, Any]:
         """Return OpenAI's error object."""
         return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
 
-    def response(self) -> web.Response:
-        """Return the whole HTTP answer."""
-        response = web.Response(
-            status=self.status, body=json.dumps(self.envelope()).encode(), content_type="application/json"
-        )
+    def response(self, envelope: dict[str, Any]) -> web.Response:
+        """Return the whole HTTP answer with the body that the client's API has for it."""
+        response = web.Response(status=self.status, body=json.dumps(envelope).encode(), content_type="application/json")
         if self.retry_after_s is not None:
             response.headers["Retry-After"] = str(self.retry_after_s)
         if self.status == 401:  # RFC 9110 section 15.5.2
@@ -57,15 +56,6 @@ class ApiError(Exception):
         if self.close:
             response.force_close()
         return response
-
-
-def reason_in(body: bytes) -> str | None:
-    """Return what an engine's own error says, None if it is not one."""
-    try:
-        message = json.loads(body)["error"]["message"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return None
-    return message[:REASON_CHARS] if isinstance(message, str) else None
 
 
 class EngineLeavingError(Exception):

@@ -3,15 +3,21 @@
 import asyncio
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from gateway.config import GatewayConfig, ServedModel
+from gateway.config import GatewayConfig, RouterSettings, ServedModel
 from gateway.config_file import LoadedConfig
 from gateway.events import log_event
 from gateway.probe import State
 from gateway.upstream import Upstream
 
+LATEST = ":latest"
+"""The tag that Ollama's clients add to a name without one."""
+MIN_PART_CHARS = 3
+"""Of a part of a name that is taken for the name."""
+MAX_NAME_CHARS = 256
+NO_SETTINGS = RouterSettings()
 DEFAULT_WORDS = frozenset({"", "auto", "default"})
 """What clients of earlier servers send when they leave the choice to the server."""
 FIRST_PROBE_S = 0.3
@@ -27,19 +33,47 @@ class Registry:
     default: str
     adapters: frozenset[str] = frozenset()
     """Names that are answered by the engine of the model that owns them, and under which it is asked."""
+    folded: Mapping[str, str] = field(default_factory=dict)
+    """From a name without regard to case to the name."""
+    settings: Mapping[str, RouterSettings] = field(default_factory=dict)
+    """What is changed in requests, by the name that they ask for."""
 
     def resolve(self, asked: str | None) -> str | None:
         """Return the canonical name, None if nobody serves the name. A configured alias beats a default word."""
-        if asked is None:
-            return self.default
-        found = self.owner.get(asked)
-        if found is None and asked in DEFAULT_WORDS:
-            return self.default
-        return found
+        named = self.named(asked)
+        return self.default if named == "" else self.owner.get(named or "")
 
     def served_name(self, asked: str | None, model: str) -> str:
         """Return the name under which the engine of `model`, to which `asked` resolved, serves what was asked for."""
-        return asked if asked in self.adapters else model
+        named = self.named(asked)
+        return named if named in self.adapters else model
+
+    def settings_of(self, asked: str | None, model: str) -> RouterSettings:
+        """Return what is changed in a request for this name; where it left the choice to us, those of `model`."""
+        return self.settings.get(self.named(asked) or model, NO_SETTINGS)
+
+    def named(self, asked: str | None) -> str | None:
+        """Return the configured name that is meant, "" where the choice is left to us, None where nobody has the name.
+
+        After the name as it was written come, in this order: without Ollama's tag and in any case; a default word; the
+        only one of which it is a part.
+        """
+        if asked is None or asked in self.owner:
+            return asked or ""
+        if len(asked) > MAX_NAME_CHARS:
+            return None
+        plain = asked.casefold().removesuffix(LATEST)
+        if plain in self.folded:
+            return self.folded[plain]
+        return "" if plain in DEFAULT_WORDS else self._only_with(plain)
+
+    def _only_with(self, part: str) -> str | None:
+        """Return the only adapter with this part in its name, or the only model with it in one of its names."""
+        found = [name for folded, name in self.folded.items() if part in folded]
+        if len(part) < MIN_PART_CHARS or len({self.owner[name] for name in found}) != 1:
+            return None
+        models = {self.owner[name] for name in found if name not in self.adapters}
+        return models.pop() if models else found[0] if len(found) == 1 else None
 
 
 def registry_of(config: GatewayConfig) -> Registry:
@@ -48,6 +82,10 @@ def registry_of(config: GatewayConfig) -> Registry:
     return Registry(
         models=MappingProxyType({model.name: model for model in config.models}),
         owner=MappingProxyType(owner),
+        settings=MappingProxyType(
+            {name: settings for model in config.models for name, settings in model.router_settings.items()}
+        ),
+        folded=MappingProxyType({name.casefold(): name for name in reversed(owner)}),
         default=config.default_model,
         adapters=frozenset(name for model in config.models for name in model.adapters),
     )

@@ -36,7 +36,8 @@ async def health(request: web.Request) -> web.Response:
     states = _states(gateway)
     ready = len(gateway.fleet.ready_models())
     status = "unhealthy" if not ready else "healthy" if ready == len(states) else "degraded"
-    return web.json_response({"status": status, **_counts(gateway), "models": states}, status=200 if ready else 503)
+    told = {"status": status, **_counts(gateway), "models": states, **_older(gateway)}
+    return web.json_response(told, status=200 if ready else 503)
 
 
 async def index(request: web.Request) -> web.Response:
@@ -72,6 +73,8 @@ async def stats(request: web.Request) -> web.Response:
         is_draining=gateway.requests.is_draining,
         rss_bytes=_rss_bytes(),
         ram_usage_percent=_ram_usage_percent(),
+        router_stats={"num_experts": len(fleet.upstreams)},
+        lazy_loading={"enabled": False, "total_experts": len(fleet.upstreams)},
         models={name: gateway.metrics.stats(each, gateway.requests) for name, each in fleet.upstreams.items()},
         keys=_keys(gateway),
     )
@@ -90,6 +93,17 @@ def _states(gateway: Gateway) -> dict[str, str]:
 
 def _counts(gateway: Gateway) -> dict[str, int]:
     return {"models_loaded": len(gateway.fleet.ready_models()), "models_available": len(gateway.fleet.upstreams)}
+
+
+def _older(gateway: Gateway) -> dict[str, object]:
+    """Return what the variants of earlier servers told beside: with another meaning of `ready`, all of it true."""
+    return {
+        "routing_enabled": gateway.fleet.config.routing is not None,
+        "consensus_enabled": False,
+        "orchestrator_ready": gateway.is_ready,
+        "experts_ready": len(gateway.fleet.ready_models()),
+        "ram_usage_percent": _ram_usage_percent(),
+    }
 
 
 def _config(gateway: Gateway) -> dict[str, object]:

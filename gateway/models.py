@@ -1,10 +1,12 @@
 """GET /v1/models: OpenAI's list, with the keys that clients of earlier servers read."""
 
+from datetime import UTC, datetime
+
 from aiohttp import web
 
 from gateway.app import GATEWAY, Gateway
 from gateway.config import ServedModel
-from gateway.errors import model_not_found
+from gateway.errors import ApiError, model_not_found
 from gateway.probe import State
 from gateway.request_context import CURRENT
 from gateway.tenancy import allowed_models, check_model
@@ -44,7 +46,16 @@ async def list_models(request: web.Request) -> web.Response:
         for adapter in (None, *models[name].adapters)
         if allowed is None or name in allowed or adapter in allowed
     ]
+    if "anthropic-version" in request.headers:
+        return web.json_response(_anthropic_page(cards, gateway.created))
     return web.json_response({"object": "list", "data": cards})
+
+
+async def list_experts(request: web.Request) -> web.Response:
+    """All served models as an earlier server called them."""
+    gateway = request.app[GATEWAY]
+    names = gateway.fleet.upstreams
+    return web.json_response({"experts": [{"expert_id": name, **_card(gateway, name, None)} for name in names]})
 
 
 async def one_model(request: web.Request) -> web.Response:
@@ -56,7 +67,26 @@ async def one_model(request: web.Request) -> web.Response:
     if name is None:
         raise model_not_found(asked, gateway.fleet.upstreams if allowed is None else allowed)
     check_model(CURRENT.get(), gateway.fleet.registry, name, gateway.fleet.registry.served_name(asked, name))
-    return web.json_response(_card(gateway, name, asked if asked in gateway.fleet.registry.adapters else None))
+    card = _card(gateway, name, asked if asked in gateway.fleet.registry.adapters else None)
+    if "anthropic-version" in request.headers:
+        return web.json_response(_anthropic_card(card, gateway.created))
+    return web.json_response(card)
+
+
+def _anthropic_page(cards: list[dict[str, object]], created: int) -> dict[str, object]:
+    """Return the list as Anthropic's clients read it: all on one page, whatever page they ask for."""
+    listed = [_anthropic_card(card, created) for card in cards]
+    return {"data": listed, "has_more": False, "first_id": listed[0]["id"], "last_id": listed[-1]["id"]}
+
+
+def _anthropic_card(card: dict[str, object], created: int) -> dict[str, object]:
+    created_at = datetime.fromtimestamp(created, UTC).isoformat().replace("+00:00", "Z")
+    return {"type": "model", "id": card["id"], "display_name": card["id"], "created_at": created_at}
+
+
+async def no_realtime(request: web.Request) -> web.Response:
+    """Say that there is no websocket for speech, before a client upgrades to one."""
+    raise ApiError(501, "not_offered", "There is no realtime API here. Send whole recordings or texts instead.")
 
 
 def _card(gateway: Gateway, name: str, adapter: str | None) -> dict[str, object]:

@@ -1,6 +1,7 @@
 """Passing one request on to its engine and the answer back: bytes as they come, failures told as what they are."""
 
 import asyncio
+import time
 
 import aiohttp
 from aiohttp import HttpVersion11, web
@@ -8,7 +9,6 @@ from multidict import CIMultiDict
 
 from gateway.admission import asked_in_turn
 from gateway.app import GATEWAY, Gateway
-from gateway.body import read_asked, with_model
 from gateway.errors import (
     ApiError,
     EngineLeavingError,
@@ -16,26 +16,30 @@ from gateway.errors import (
     body_too_large,
     engine_refused,
     gateway_draining,
-    model_not_found,
     model_restarting,
-    reason_in,
     request_timed_out,
     unsupported_route,
     upstream_failed,
     upstream_timed_out,
 )
+from gateway.form import FORM_ROUTES
 from gateway.headers import for_client, for_engine, is_event_stream, stated_timeout_s
-from gateway.output_cap import capped
+from gateway.ollama.answering import Lines, embedded, loaded
+from gateway.performance import MEASURED_ROUTES, with_performance
 from gateway.ping import pinging
+from gateway.placing import Put, asked_in_form, asked_in_json, take
+from gateway.protocols.api import reason_in
 from gateway.request_context import CURRENT, RequestContext
 from gateway.routes import STREAM_ENDINGS
 from gateway.sse import EventStream
-from gateway.tenancy import allowed_models, check_model
 from gateway.upstream import Upstream
 
 WHOLE_BYTES = 1024 * 1024
 """An answer up to this size goes out only when it is whole, so that a failure within it still gets a status."""
 EVENT_STREAM = "text/event-stream; charset=utf-8"
+TRANSLATED_BYTES = 64 * WHOLE_BYTES
+"""Of an answer that has to be whole to be translated; more than a whole batch of embeddings."""
+RESPONSES = "/v1/responses"
 FAREWELL_S = 1.0
 """For the last words to a client that may have stopped reading."""
 ENGINE_DRAINS = b"cannot schedule new futures after shutdown"
@@ -61,21 +65,27 @@ async def proxy_request(request: web.Request) -> web.StreamResponse:
 async def _relay(request: web.Request, context: RequestContext, gateway: Gateway) -> web.StreamResponse:
     fleet = gateway.fleet
     raw = await _read_body(request, fleet.config.max_body_bytes)
-    asked = read_asked(raw)
-    model = fleet.registry.resolve(asked.model)
-    if model is None:
-        allowed = allowed_models(context, fleet.registry)
-        raise model_not_found(asked.model or "", fleet.upstreams if allowed is None else allowed)
-    served = fleet.registry.served_name(asked.model, model)
-    check_model(context, fleet.registry, model, served)
-    context.model, context.served, context.body_bytes = model, served, len(raw)
-    body = raw if asked.model == served else with_model(raw, served)
-    body = capped(body, context.route, fleet.registry.models[model].max_output_tokens)
+    context.body_bytes = len(raw)
+    if response_id := request.match_info.get("response_id"):
+        put = Put(model=gateway.responses.model_of(response_id), body=raw)
+        take(fleet, context, put.model, put.model)
+    elif context.route in FORM_ROUTES:
+        put = asked_in_form(fleet, context, raw, request.headers.get("Content-Type", ""))
+    else:
+        put = asked_in_json(fleet, context, raw)
     headers = for_engine(request.headers.items(), request_id=context.request_id)
 
+    if context.route in FORM_ROUTES:
+        headers["Content-Type"] = request.headers["Content-Type"]
+    translation = context.translation
+
     async def ask(upstream: Upstream) -> web.StreamResponse:
+        context.asked = time.monotonic()
+        if translation is not None and translation.is_load:
+            return web.Response(body=loaded(translation, put.model), content_type="application/json")
         async with upstream.lease():
-            answer = await upstream.post(request.rel_url.raw_path_qs, body, headers)
+            path = request.rel_url.raw_path_qs if translation is None else translation.path
+            answer = await upstream.post(path, put.body, headers, method=request.method)
             try:
                 if is_event_stream(answer.headers):
                     return await _stream(request, context, upstream, answer)
@@ -84,13 +94,14 @@ async def _relay(request: web.Request, context: RequestContext, gateway: Gateway
                 answer.close()  # nothing to do after a whole answer; else the engine sees its client leave
 
     async def begin() -> web.StreamResponse:
-        head = for_client((("Content-Type", EVENT_STREAM),), model=served, request_id=context.request_id)
-        return await _begin_stream(request, context, head)
+        told = (("Content-Type", EVENT_STREAM),)
+        head = for_client(told, model=context.served or put.model, request_id=context.request_id)
+        return await _begin_stream(request, context, _follower(context), head)
 
-    timeout_s = stated_timeout_s(request.headers, is_streamed=asked.stream)
-    is_pinged = asked.stream and context.route in STREAM_ENDINGS
+    timeout_s = stated_timeout_s(request.headers, is_streamed=put.is_streamed)
+    is_pinged = put.is_streamed and context.route in STREAM_ENDINGS
     async with pinging(context, fleet.config.timeouts.ping_s if is_pinged else 0, begin):
-        return await asked_in_turn(gateway, context, model, ask, timeout_s=timeout_s)
+        return await asked_in_turn(gateway, context, put.model, ask, timeout_s=timeout_s)
 
 
 async def _read_body(request: web.Request, limit_bytes: int) -> bytes:
@@ -112,27 +123,23 @@ async def _read_body(request: web.Request, limit_bytes: int) -> bytes:
 async def _stream(
     request: web.Request, context: RequestContext, upstream: Upstream, answer: aiohttp.ClientResponse
 ) -> web.StreamResponse:
-    # The head waits for the first piece: an engine that dies before it still gets an honest status.
-    piece = await _next_piece(upstream, answer)
-    endings = STREAM_ENDINGS.get(context.route, ()) if answer.status == 200 else ()
-    if not piece and endings:
+    # The head waits for the first event: an engine that dies before it, or that refuses in it, gets an honest status.
+    events, ready = context.events or _follower(context, answer.status), b""
+    while (piece := await _next_piece(upstream, answer)) and not (ready := events.feed(piece)):
+        pass
+    if not piece and events.has_ending:
         raise upstream_failed(upstream.name)
-    out = context.out  # begun by a ping
-    if out is None:
-        out = await _begin_stream(request, context, _head(context, upstream, answer), answer.status, answer.reason)
-    elif answer.status != out.status:
-        raise engine_refused(upstream.name, answer.status, None)
-    events = context.events
-    assert events is not None, "a stream has its events"
+    if events.refused and context.out is None:
+        return _refused_in_stream(context, upstream, *events.refused)
+    if context.route == RESPONSES:
+        request.app[GATEWAY].responses.note(ready, upstream.name)
+    out = await _begun_stream(request, context, upstream, answer, events)
     while piece:
         context.extend(upstream.timeouts.stream_idle_s)
-        if ready := events.feed(piece):
-            if context.tokens is not None:
-                context.tokens.see_events(ready)
-            context.sent(len(ready))
-            await out.write(ready)
+        await _pass_on(context, out, events, ready)
         piece = await _next_piece(upstream, answer)
-    if endings and not (events.said_end or events.said_error):
+        ready = events.feed(piece)
+    if events.has_ending and not (events.said_end or events.said_error):
         upstream.note("a stream ended without its last event")  # how vLLM ends streams when its engine core has died
         raise upstream_failed(upstream.name)
     if events.said_error:  # in the engine's own words, and nothing to add to them
@@ -143,9 +150,35 @@ async def _stream(
     return out
 
 
+async def _begun_stream(
+    request: web.Request,
+    context: RequestContext,
+    upstream: Upstream,
+    answer: aiohttp.ClientResponse,
+    events: EventStream,
+) -> web.StreamResponse:
+    if context.out is None:
+        head = _head(context, upstream, answer)
+        if events.content_type is not None:
+            head["Content-Type"] = events.content_type
+        return await _begin_stream(request, context, events, head, answer.status, answer.reason)
+    if answer.status != context.out.status:  # a ping has begun it
+        raise engine_refused(upstream.name, answer.status, None)
+    return context.out
+
+
+async def _pass_on(context: RequestContext, out: web.StreamResponse, events: EventStream, ready: bytes) -> None:
+    if context.tokens is not None:
+        context.tokens.see_events(events.heard)
+    if ready:
+        context.sent(len(ready))
+        await out.write(ready)
+
+
 async def _begin_stream(
     request: web.Request,
     context: RequestContext,
+    events: EventStream,
     head: CIMultiDict[str],
     status: int = 200,
     reason: str | None = None,
@@ -153,10 +186,24 @@ async def _begin_stream(
     out = web.StreamResponse(status=status, reason=reason, headers=head)
     out.headers["X-Accel-Buffering"] = "no"
     _close_if_endless(request, out)
-    context.events = EventStream(STREAM_ENDINGS.get(context.route, ()) if status == 200 else ())
+    context.events = events
     context.begin_answer(out)
     await out.prepare(request)
     return out
+
+
+def _follower(context: RequestContext, status: int = 200) -> EventStream:
+    """Return what follows a stream to the client, in the words of the client's API."""
+    if context.translation is not None and status == 200:
+        return Lines(context.translation, context.model or "", context.times())
+    endings = STREAM_ENDINGS.get(context.route, ()) if status == 200 else ()
+    return context.protocol.stream(endings, context.request_id)
+
+
+def _refused_in_stream(context: RequestContext, upstream: Upstream, status: int, body: bytes) -> web.Response:
+    _refuse_for_engine(context, upstream, status, body)
+    told = context.protocol.refusal(status, body, context.request_id)
+    return web.Response(status=status, body=told, content_type="application/json")
 
 
 async def _whole(
@@ -164,25 +211,47 @@ async def _whole(
 ) -> web.StreamResponse:
     pieces: list[bytes] = []
     size = 0
-    while size <= WHOLE_BYTES and (piece := await _next_piece(upstream, answer)):
+    limit = WHOLE_BYTES if context.translation is None else TRANSLATED_BYTES
+    while size <= limit and (piece := await _next_piece(upstream, answer)):
         pieces.append(piece)
         size += len(piece)
     body = b"".join(pieces)
-    if size <= WHOLE_BYTES:
+    if size <= limit:
         _refuse_for_engine(context, upstream, answer.status, body)
     if context.out is not None:  # a ping has begun a stream
         raise engine_refused(upstream.name, answer.status, reason_in(body))
-    if size <= WHOLE_BYTES:
-        if context.tokens is not None:
-            context.tokens.see_answer(body)
-        whole = web.Response(
-            status=answer.status, reason=answer.reason, headers=_head(context, upstream, answer), body=body
-        )
-        context.begin_answer(whole)
-        context.sent(size)
-        await whole.prepare(request)
-        await whole.write_eof()
-        return whole
+    if size > limit:
+        return await _large(request, context, upstream, answer, body)
+    if context.tokens is not None:
+        context.tokens.see_answer(body)
+    told = _told(request.app[GATEWAY], context, upstream, answer.status, body)
+    whole = web.Response(
+        status=answer.status, reason=answer.reason, headers=_head(context, upstream, answer), body=told
+    )
+    context.begin_answer(whole)
+    context.sent(len(told))
+    await whole.prepare(request)
+    await whole.write_eof()
+    return whole
+
+
+def _told(gateway: Gateway, context: RequestContext, upstream: Upstream, status: int, body: bytes) -> bytes:
+    """Return a whole answer as the clients of its API read it."""
+    if status >= 400:
+        return context.protocol.refusal(status, body, context.request_id)
+    if context.translation is not None:
+        return embedded(context.translation, context.model or "", body, context.times())
+    if context.route == RESPONSES:
+        gateway.responses.note(body, upstream.name)
+    if context.route in MEASURED_ROUTES and status == 200:
+        return with_performance(body, time.monotonic() - context.asked)
+    return body
+
+
+async def _large(
+    request: web.Request, context: RequestContext, upstream: Upstream, answer: aiohttp.ClientResponse, body: bytes
+) -> web.StreamResponse:
+    """Pass on what is too large to be held, of which `body` has arrived."""
     out = web.StreamResponse(status=answer.status, reason=answer.reason, headers=_head(context, upstream, answer))
     if answer.content_length is not None:
         out.content_length = answer.content_length
@@ -208,7 +277,10 @@ def _close_if_endless(request: web.Request, out: web.StreamResponse) -> None:
 
 
 def _head(context: RequestContext, upstream: Upstream, answer: aiohttp.ClientResponse) -> CIMultiDict[str]:
-    return for_client(answer.headers.items(), model=context.served or upstream.name, request_id=context.request_id)
+    head = for_client(answer.headers.items(), model=context.served or upstream.name, request_id=context.request_id)
+    if context.route_reason is not None:
+        head["X-Route-Reason"] = context.route_reason
+    return head
 
 
 def _refuse_for_engine(context: RequestContext, upstream: Upstream, status: int, body: bytes) -> None:
@@ -250,7 +322,7 @@ async def _break_off(
         raise error from cause
     context.is_interrupted, context.error = True, error.code
     if context.events is not None:
-        last_words = context.events.interruption(error, context.route)
+        last_words = context.events.interruption(error)
         try:
             async with asyncio.timeout(FAREWELL_S):
                 context.sent(len(last_words))

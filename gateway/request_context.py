@@ -12,6 +12,9 @@ from aiohttp import web
 
 from agent.client_keys import ClientKey
 from gateway.events import log_event
+from gateway.ollama.answering import Times
+from gateway.ollama.translation import Translation
+from gateway.protocols.api import OPENAI, ApiProtocol
 from gateway.routes import QUIET_ROUTES, UNKNOWN
 from gateway.sse import EventStream
 from gateway.tokens import Tokens
@@ -27,8 +30,13 @@ class RequestContext:
     request_id: str
     method: str
     route: str
+    protocol: ApiProtocol = OPENAI
+    translation: Translation | None = None
+    """How it is put to an engine, where engines do not speak its API."""
     started: float = field(default_factory=time.monotonic)
     """Not the event loop's clock, which under uvloop stands still within a millisecond and longer."""
+    asked: float = 0.0
+    """When an engine was asked last."""
     duration_s: float = 0.0
     """Known at its end."""
     model: str | None = None
@@ -43,6 +51,8 @@ class RequestContext:
     body_bytes: int = 0
     served: str | None = None
     """What the engine is asked for: the model, or an adapter of it."""
+    route_reason: str | None = None
+    """Why the rules chose the model, where the client left it to them."""
     status: int = 0
     error: str | None = None
     bytes_sent: int = 0
@@ -85,6 +95,10 @@ class RequestContext:
         if self.first_byte is None:
             self.first_byte = self.spoke
         self.bytes_sent += size
+
+    def times(self) -> Times:
+        """Return when what happened to it, for Ollama's clients."""
+        return Times(began=self.started, asked=self.asked, clock=time.monotonic)
 
     def extend(self, seconds: float) -> None:
         """Allow so much more time from now. A cut request gets none."""

@@ -16,8 +16,11 @@ from gateway.app import GATEWAY, Gateway, access_log
 from gateway.config_file import ConfigError, LoadedConfig, load_config
 from gateway.events import log_event, log_failure, write_log_as
 from gateway.fleet import Fleet
+from gateway.form import FORM_ROUTES
 from gateway.keys import Keys
 from gateway.listeners import BACKLOG, inherited_count
+from gateway.ollama import catalog
+from gateway.ollama.asking import ROUTES as TRANSLATED
 from gateway.page import add_page
 from gateway.proxy import proxy_request
 from gateway.routes import MODEL_ROUTES
@@ -54,7 +57,13 @@ def create_app(gateway: Gateway) -> web.Application:
     app.router.add_get("/v1/models", models.list_models)
     app.router.add_get("/v1/models/{id:.+}", models.one_model)
     add_page(app)
-    for route in MODEL_ROUTES:
+    app.router.add_get("/models", models.list_models)
+    app.router.add_get("/experts", models.list_experts)
+    app.router.add_get("/v1/realtime", models.no_realtime)
+    app.router.add_get("/v1/responses/{response_id}", proxy_request)
+    app.router.add_post("/v1/responses/{response_id}/cancel", proxy_request)
+    catalog.add_routes(app.router)
+    for route in (*MODEL_ROUTES, *TRANSLATED, *FORM_ROUTES):
         app.router.add_post(route, proxy_request)
     return app
 

@@ -1,6 +1,8 @@
 """Server-sent events as bytes: where one ends, how a stream ended, and how to say that it broke."""
 
+import itertools
 import json
+from typing import Any
 
 from gateway.errors import ApiError
 
@@ -9,6 +11,7 @@ WHOLE_EVENT_BYTES = 256 * 1024
 
 _BLANK_LINES = (b"\n\n", b"\n\r\n", b"\r\r")
 _ERRORS = (b'\ndata: {"error"', b"\nevent: error")
+_FIRST_ERRORS = tuple(error[1:] for error in _ERRORS)
 
 
 class EventStream:
@@ -19,7 +22,16 @@ class EventStream:
     each event as JSON would choke on the torso before it could see the error behind it.
     """
 
+    content_type: str | None = None
+    """Of what it returns, where that is another than the engine's."""
+
     def __init__(self, endings: tuple[bytes, ...] = ()) -> None:
+        self.has_ending = bool(endings)
+        self.refused: tuple[int, bytes] | None = None
+        """The status and the body that the first event stands for, where that is an error."""
+        self.heard = b""
+        """The engine's own words for what was returned last."""
+        self._has_begun = False
         self.events = 0
         self.said_end = False
         self.said_error = False
@@ -32,6 +44,18 @@ class EventStream:
 
     def feed(self, piece: bytes) -> bytes:
         """Take what arrived, return what may go to the client."""
+        self.heard = ready = self._whole_events(piece)
+        if not ready:
+            return b""
+        if not self._has_begun:
+            self._has_begun, self.refused = True, refusal_in(ready)
+        return ready if self.refused else self.told(ready)
+
+    def told(self, ready: bytes) -> bytes:
+        """Return whole events as the client is told of them: here as they are."""
+        return ready
+
+    def _whole_events(self, piece: bytes) -> bytes:
         self._look_for_endings(piece)
         data = self._begun + piece if self._begun else piece
         end = _after_last_event(data)
@@ -51,10 +75,14 @@ class EventStream:
         begun, self._begun = self._begun, b""
         return begun
 
-    def interruption(self, error: ApiError, route: str) -> bytes:
+    def interruption(self, error: ApiError) -> bytes:
         """Return the bytes that end a broken stream: an error event, and never a [DONE] that would claim success."""
         self._begun = b""
-        return (b"\n\n" if self.is_mid_event else b"") + error_event(error, route)
+        return (b"\n\n" if self.is_mid_event else b"") + self.error_event(error)
+
+    def error_event(self, error: ApiError) -> bytes:
+        """Return an error in the shape that the clients of this kind of stream look for: here OpenAI's."""
+        return event(error.envelope())
 
     def _look_for_endings(self, piece: bytes) -> None:
         # No marker can occur inside a JSON string, where line ends are escaped.
@@ -64,18 +92,29 @@ class EventStream:
         self._tail = window[-self._overlap :]
 
 
-def error_event(error: ApiError, route: str) -> bytes:
-    """Return an error in the shape that the clients of a route look for."""
-    envelope = error.envelope()
-    if route == "/v1/messages":  # Anthropic's shape
-        return _event({"type": "error", "error": {"type": "api_error", "message": error.message}}, name="error")
-    if route == "/v1/responses":  # typed events, read by their `type`
-        typed = {"type": "error", "code": error.code, "message": error.message, "param": error.param}
-        return _event(typed | envelope, name="error")
-    return _event(envelope)
+def refusal_in(ready: bytes) -> tuple[int, bytes] | None:
+    """Return the status and the body that a stream's first event stands for, where that is an error.
+
+    vLLM finds some mistakes only after it has begun a stream, and so after its own 200.
+    """
+    if not ready.startswith(_FIRST_ERRORS):
+        return None
+    body = data_of_first(ready)
+    try:
+        code = json.loads(body)["error"]["code"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        code = None
+    return (code if isinstance(code, int) and 400 <= code < 600 else 500), body
 
 
-def _event(data: dict[str, object], *, name: str | None = None) -> bytes:
+def data_of_first(ready: bytes) -> bytes:
+    """Return the data of the first event."""
+    lines = itertools.takewhile(bool, ready.splitlines())
+    return b"\n".join(line[5:].strip() for line in lines if line.startswith(b"data:"))
+
+
+def event(data: dict[str, Any], *, name: str | None = None) -> bytes:
+    """Return one event."""
     head = f"event: {name}\n" if name else ""
     return f"{head}data: {json.dumps(data)}\n\n".encode()
 

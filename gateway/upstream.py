@@ -146,7 +146,9 @@ class Upstream:
             case State.STALLED:
                 return model_stalled(self.name)
 
-    async def post(self, path_and_query: str, body: bytes, headers: CIMultiDict[str]) -> aiohttp.ClientResponse:
+    async def post(
+        self, path_and_query: str, body: bytes, headers: CIMultiDict[str], *, method: str = "POST"
+    ) -> aiohttp.ClientResponse:
         """Send a request and return the answer's head; the caller closes it.
 
         An engine may close a kept connection in the moment in which a request is sent on it. That request is sent once
@@ -158,7 +160,7 @@ class Upstream:
         assert self._kept is not None, "an upstream is started before it is asked"
         assert self._fresh is not None, "an upstream is started before it is asked"
         self.progress.awaited += 1
-        send = partial(self._send, URL(ORIGIN + path_and_query, encoded=True), body, headers)
+        send = partial(self._send, method, URL(ORIGIN + path_and_query, encoded=True), body, headers)
         try:
             try:
                 return await send(self._kept)
@@ -185,10 +187,11 @@ class Upstream:
             self.progress.pieces += 1
 
     async def _send(
-        self, url: URL, body: bytes, headers: CIMultiDict[str], session: aiohttp.ClientSession
+        self, method: str, url: URL, body: bytes, headers: CIMultiDict[str], session: aiohttp.ClientSession
     ) -> aiohttp.ClientResponse:
         IS_REUSED.set(False)
-        return await session.post(
+        return await session.request(
+            method,
             url,
             data=body,
             headers=headers,

@@ -14,7 +14,7 @@ from deployment.frozen import MODEL_NAME
 from deployment.models.chat_template import read_chat_template
 from deployment.models.option_rules import parser_problems
 from deployment.models.rules import findings
-from deployment.models.spec import Deployment, Gateway, Host, Model, ModelsFile, Served, Weights
+from deployment.models.spec import Deployment, Gateway, Host, Model, ModelsFile, Routing, Served, Weights
 from deployment.problems import NAME_RULE, describe, keys_of, shown, unknown_key
 
 T = TypeVar("T", bound=BaseModel)
@@ -60,6 +60,7 @@ class _Reader:
         models = self._models(data.get("models"))
         host = self._piece(Host, data.get("host", {}), ("host",))
         gateway = self._piece(Gateway, data.get("gateway", {}), ("gateway",))
+        routing = self._piece(Routing, data["routing"], ("routing",)) if data.get("routing") is not None else None
         self._top(data)
         checkpoints = self._checkpoints(data.get("models"))
         both = {name: (model, checkpoints[name]) for name, model in models.items() if name in checkpoints}
@@ -68,7 +69,9 @@ class _Reader:
         if self.problems:
             raise ConfigError(self.problems)
         assert host is not None and gateway is not None, "a piece without problems was read"
-        return Deployment(default_model=data["default_model"], models=served, gateway=gateway, host=host)
+        return Deployment(
+            default_model=data["default_model"], models=served, gateway=gateway, host=host, routing=routing
+        )
 
     def _checkpoints(self, models: Any) -> dict[str, Checkpoint]:
         """Take each model's facts from the lock, if it has those of the very checkpoint that the file names."""

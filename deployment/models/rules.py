@@ -14,8 +14,9 @@ from deployment.checkpoint.shape import Shape
 from deployment.document import Document, Path
 from deployment.models.option_rules import option_findings
 from deployment.models.reserved import MEANT_BY_CLIENTS, why_reserved
-from deployment.models.spec import SIZE_ADAPTER, Engine
+from deployment.models.spec import Engine
 from deployment.models.step import step_tokens
+from deployment.models.values import SIZE_ADAPTER
 from deployment.problems import joined, shown
 from deployment.quantities import shown_bytes
 
@@ -32,8 +33,10 @@ def findings(document: Document, checkpoints: Mapping[str, Checkpoint]) -> list[
         *_name_clashes(models),
         *_adapter_clashes(models),
     ]
+    found += _routing(_mapping(document.data, "routing"), models)
     for name, model in models.items():
         if isinstance(model, dict):
+            found += [(("models", name, "router_settings", *path), what) for path, what in _settings(str(name), model)]
             found += [(("models", name, *path), what) for path, what in _model(model, checkpoints.get(name))]
     return [f"{document.where(path)}: {what}" for path, what in found]
 
@@ -86,6 +89,46 @@ def _model(model: Mapping[str, Any], checkpoint: Checkpoint | None) -> Iterator[
         yield from _precision(checkpoint, engine)
         yield from _context(checkpoint, model)
         yield from _pictures(checkpoint.shape, engine)
+
+
+CONDITIONS = frozenset({"words", "has_images", "tools", "min_prompt_chars"})
+
+
+def _routing(routing: Mapping[str, Any], models: Mapping[Any, Any]) -> Iterator[Finding]:
+    known = joined(str(name) for name in models)
+    rules = _mapping(routing, "rules")
+    named = [(("routing", "rules", name, "model"), rule.get("model")) for name, rule in rules.items()
+             if isinstance(rule, dict)]  # fmt: skip
+    for path, model in (*named, (("routing", "fallback"), routing.get("fallback"))):
+        if isinstance(model, str) and model not in models:
+            yield path, f"no model has this key, got {shown(model)}. Use {known}."
+    for name, rule in rules.items():
+        if isinstance(rule, dict) and not CONDITIONS & rule.keys():
+            yield (
+                ("routing", "rules", name),
+                f"takes every request. Give a condition: {', '.join(sorted(CONDITIONS))}.",
+            )
+
+
+DECIDED_ALREADY = frozenset({"model", "stream", "messages", "prompt", "input"})
+"""When a request's settings are applied: what it asks, whom, and how it wants the answer."""
+
+
+def _settings(name: str, model: Mapping[str, Any]) -> Iterator[Finding]:
+    aliases = model.get("aliases")
+    names = {name, *(aliases if isinstance(aliases, list) else ()), *_mapping(model, "lora")}
+    for asked, settings in _mapping(model, "router_settings").items():
+        if asked not in names:
+            yield (asked,), f"no name of this model, got {shown(asked)}. Add it to aliases, or use one of its names."
+        if not isinstance(settings, dict):
+            continue
+        put, gone = _mapping(settings, "set"), settings.get("strip")
+        stripped = gone if isinstance(gone, list) else []
+        for key in [key for key in (*put, *stripped) if key in DECIDED_ALREADY]:
+            where = "set" if key in put else "strip"
+            yield (asked, where), f"requests keep their own, got {shown(key)}. Delete it."
+        for key in [key for key in stripped if key in put]:
+            yield (asked, "strip"), f"set as well, got {shown(key)}. Delete it from one of them."
 
 
 def _source(weights: Mapping[str, Any]) -> Iterator[Finding]:

@@ -1,9 +1,9 @@
 """What models.yaml may say: frozen, typed, and closed to unknown keys."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, TypeAdapter
+from pydantic import AfterValidator, ByteSize, Field
 
 from deployment.checkpoint.facts import Checkpoint
 from deployment.checkpoint.families import Family, defaults_for
@@ -17,48 +17,7 @@ from deployment.models.engine_options import (
     ToolCallParser,
 )
 from deployment.models.step import step_tokens
-from deployment.quantities import MAX_WAIT_S
-
-
-def _whole_bytes(value: Any) -> Any:
-    """Refuse what ByteSize would round or read as decimal bytes by accident: `1.5`, `true`."""
-    if isinstance(value, bool | float):
-        raise ValueError("not a size")
-    return value
-
-
-def _positive(value: ByteSize) -> ByteSize:
-    if value <= 0:
-        raise ValueError("not a size")
-    return value
-
-
-def _address(value: str) -> str:
-    """Refuse what has the form of an address and is none: no socket could be bound to it."""
-    host, _, port = value.rpartition(":")
-    if not 0 < int(port) < 2**16 or (host != "localhost" and any(int(part) > 255 for part in host.split("."))):
-        raise ValueError("not an address")
-    return value
-
-
-def _distinct(value: tuple[str, ...]) -> tuple[str, ...]:
-    if len(set(value)) < len(value):
-        raise ValueError("the same address twice")
-    return value
-
-
-SIZE = "a size with its unit, such as 512MiB or 12GiB"
-Size = Annotated[ByteSize, BeforeValidator(_whole_bytes), AfterValidator(_positive)]
-SIZE_ADAPTER: TypeAdapter[ByteSize] = TypeAdapter(Size)
-# What a client may send as "model" besides the canonical name: hub ids and Ollama tags hold / : and dots.
-Alias = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,95}$")]
-
-Address = Annotated[str, Field(pattern=r"^(\d{1,3}(\.\d{1,3}){3}|localhost):\d{1,5}$"), AfterValidator(_address)]
-
-# The longest a stop may take: process runners are told once, for every engine, to wait a little longer.
-MAX_DRAIN_S = 600
-Wait = Annotated[float, Field(ge=0, le=MAX_DRAIN_S, strict=True)]
-Seconds = Annotated[float, Field(gt=0, le=MAX_WAIT_S, strict=True)]
+from deployment.models.values import MAX_DRAIN_S, SIZE, Address, Alias, Parameter, Seconds, Size, Wait, Word, distinct
 
 
 class Weights(Frozen):
@@ -198,6 +157,15 @@ class Engine(Frozen):
     """
 
 
+class RouterSettings(Frozen):
+    """What the gateway changes in a request before the engine gets it."""
+
+    set: dict[Parameter, ExtraArgument] = Field({}, description="a mapping such as {temperature: 0}")
+    """Parameters that every request for this name gets, whatever it says of them."""
+    strip: tuple[Parameter, ...] = Field((), description="names of parameters such as top_p")
+    """Parameters that are taken out of every request for this name, so that the engine's defaults count."""
+
+
 class Model(Frozen):
     """One served model. Its key in models.yaml is its id everywhere."""
 
@@ -239,6 +207,12 @@ class Model(Frozen):
     """
     engine: Engine = Field(description="arguments of vllm serve")
     """How vLLM runs this model. A change restarts this engine, and no other."""
+    router_settings: dict[Alias, RouterSettings] = Field(
+        {}, description="a mapping from one of the model's names to set and strip"
+    )
+    """Changes requests for this model by the name that they ask for, so that one engine serves variants: an alias that
+    always answers at temperature 0, say. The name is the model's own, or one of its aliases or adapters.
+    """
     kernels: Kernels = Field(Kernels(), description="a mapping from kernel to true or false, such as {lm_head: true}")
     """Which of our kernels are used. Left out, each has its default."""
     lora: dict[ModelName, Adapter] = Field(
@@ -280,7 +254,7 @@ class Host(Frozen):
 class Gateway(Frozen):
     """Where clients connect, and the gateway's limits."""
 
-    listen: Annotated[tuple[Address, ...], AfterValidator(_distinct)] = Field(
+    listen: Annotated[tuple[Address, ...], AfterValidator(distinct)] = Field(
         ("127.0.0.1:8080",), min_length=1, description="addresses such as 127.0.0.1:8080"
     )
     """The addresses that the gateway listens on. `127.0.0.1` is for this host only, `0.0.0.0` for every network that
@@ -338,11 +312,41 @@ class Gateway(Frozen):
     """
 
 
+class RoutingRule(Frozen):
+    """A model, and which requests go there. All conditions that are given must hold."""
+
+    model: ModelName = Field(description="the key of a model")
+    """Where these requests go. While it is not ready, the next rule that applies decides."""
+    words: tuple[Word, ...] = Field((), description="whole words such as python or función")
+    """One of these words is in what the user said last, within its first 4000 characters. Case and accents make no
+    difference. A part of a word is not a word: `hi` is not in `which`.
+    """
+    has_images: Switch | None = Field(None, description="true or false")
+    """Whether there is a picture in the conversation."""
+    tools: Switch | None = Field(None, description="true or false")
+    """Whether the request offers tools."""
+    min_prompt_chars: Count | None = Field(None, description="how many characters the user said last, at least")
+    """For models that are good at long texts."""
+
+
+class Routing(Frozen):
+    """How the gateway chooses the model for requests that say `auto` or `default`, or nothing."""
+
+    rules: dict[ModelName, RoutingRule] = Field({}, description="a mapping from a rule's name to the rule")
+    """The first rule that applies to a request decides, in the order of the file, if its model is ready. The answer's
+    header `X-Route-Reason` has the rule's name.
+    """
+    fallback: ModelName | None = Field(None, description="the key of a model")
+    """Where no rule applies. Left out, the default model."""
+
+
 class ModelsFile(Frozen):
     """The keys of models.yaml."""
 
     default_model: str = Field(description="the key of the model that `default` and `auto` mean")
-    """The model that answers when a request says `default` or `auto`."""
+    """The model that answers when a request says `default` or `auto`, unless `routing` chooses another."""
+    routing: Routing | None = Field(None, description="rules and fallback")
+    """Chooses the model for requests that leave it to the gateway. Left out, the default model answers them."""
     models: dict[ModelName, Model] = Field(min_length=1, description="a mapping from model name to model")
     """The models that this deployment serves. The key is the model's name for clients, in `fab` and in logs."""
     gateway: Gateway = Field(Gateway(), description="where clients connect")
@@ -386,3 +390,4 @@ class Deployment(Frozen):
     models: Mapping[str, Served]
     gateway: Gateway
     host: Host
+    routing: Routing | None = None

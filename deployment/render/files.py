@@ -10,12 +10,23 @@ from typing import Any
 import jinja2
 
 from agent.protocol import RunnerKind
+from deployment.models import spec
 from deployment.models.answer_time import response_s
 from deployment.models.sizing import EnginePlan, Plan
-from deployment.models.spec import MAX_DRAIN_S, Deployment
+from deployment.models.spec import Deployment, Served
+from deployment.models.values import MAX_DRAIN_S
 from deployment.render.engine_files import engine_arguments, engine_variables
 from deployment.render.release import GATEWAY_CONFIG, RenderedFile, order_path, resources_path, template_path
-from gateway.config import GatewayConfig, Listen, ServedModel, Timeouts
+from gateway.config import (
+    Capability,
+    GatewayConfig,
+    Listen,
+    RouterSettings,
+    Routing,
+    RoutingRule,
+    ServedModel,
+    Timeouts,
+)
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "templates"
 # Runners must wait longer than a launcher, which itself ends what does not drain. One value for every engine: a
@@ -87,15 +98,39 @@ def gateway_file(deployment: Deployment, plan: Plan) -> RenderedFile:
                 stall_s=engine.model.watchdog_s / 3,
                 response_s=response_s(engine.model, deployment.gateway.response_s),
                 concurrency=engine.model.concurrency or engine.model.engine.max_num_seqs,
+                router_settings={
+                    name: RouterSettings(**settings.model_dump())
+                    for name, settings in engine.model.router_settings.items()
+                },
+                capabilities=_capabilities(engine.model),
             )
             for engine in plan.engines.values()
         ),
         max_body_bytes=int(deployment.gateway.max_body),
         max_held=deployment.gateway.max_held,
         log_format=deployment.gateway.log_format,
+        routing=_routing(deployment.routing),
         timeouts=Timeouts(**deployment.gateway.model_dump(include=set(Timeouts.model_fields))),
     )
     return RenderedFile(path=GATEWAY_CONFIG, text=json.dumps(config.model_dump(mode="json"), indent=1) + "\n")
+
+
+def _routing(said: spec.Routing | None) -> Routing | None:
+    if said is None:
+        return None
+    rules = (RoutingRule(name=name, **rule.model_dump()) for name, rule in said.rules.items())
+    return Routing(rules=tuple(rules), fallback=said.fallback)
+
+
+def _capabilities(model: Served) -> tuple[Capability, ...]:
+    """What a model takes and gives besides text, as far as its engine is started for it."""
+    pictures = (model.engine.limit_mm_per_prompt or {}).get("image")
+    found: dict[Capability, bool] = {
+        "vision": model.checkpoint.shape.takes_pictures and pictures != 0,
+        "tools": model.parsers.tool_call_parser is not None,
+        "thinking": model.parsers.reasoning_parser is not None,
+    }
+    return tuple(name for name, has in found.items() if has)
 
 
 def render_template(name: str, values: Mapping[str, Any]) -> str:

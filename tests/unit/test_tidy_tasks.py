@@ -16,8 +16,8 @@ MOST = {
     ("--list",): 10,
     ("catalog-refresh", "--project", "p"): 47,
     ("status", "--stack", "dev"): 58,
-    ("plan",): 113,
-    ("up", "--stack", "dev"): 146,
+    ("plan",): 115,
+    ("up", "--stack", "dev"): 148,
 }
 OF_OTHER_HOSTS = ("build.remote.ssh", "build.cloud", "build.cli.inventory", "deployment.refusals")
 

@@ -7,6 +7,9 @@ from typing import Any
 
 def stream_events(path: str, model: str, token: str, tokens: int) -> Iterator[bytes]:
     """Yield the events of a stream as vLLM writes them, without the last one."""
+    if path == "/v1/responses":
+        yield from _response_events(model, token, tokens)
+        return
     is_chat = path.endswith("/chat/completions")
     base = {"id": "cmpl-1", "object": "chat.completion.chunk" if is_chat else "text_completion", "created": 1}
     for number in range(tokens + is_chat):
@@ -17,11 +20,10 @@ def stream_events(path: str, model: str, token: str, tokens: int) -> Iterator[by
 
 
 def delta_events(model: str, deltas: Sequence[dict[str, Any]]) -> Iterator[bytes]:
-    """Yield a chat's events with these deltas, then the usage, as vLLM does when it is asked for."""
+    """Yield a chat's events with these deltas, without the last one."""
     base = {"id": "cmpl-1", "object": "chat.completion.chunk", "created": 1, "model": model}
     for delta in deltas:
         yield data_event({**base, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
-    yield data_event({**base, "choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": len(deltas)}})
 
 
 def whole_answer(path: str, model: str, token: str, tokens: int, *, best: int = 0) -> dict[str, Any]:
@@ -31,12 +33,41 @@ def whole_answer(path: str, model: str, token: str, tokens: int, *, best: int = 
     if path.endswith("/embeddings"):
         return {**base, "object": "list", "data": [{"object": "embedding", "index": 0, "embedding": [0.5, -1.0]}]}
     text = token * tokens
+    if path == "/v1/responses":
+        return {**base, "id": f"resp_{model}", "object": "response", "status": "completed", "output": []}
     if path.endswith("/chat/completions"):
         ranked = [{"token": token if place == 0 else "?", "logprob": -0.5 - place} for place in range(best)]
         logprobs = {"content": [{**ranked[0], "top_logprobs": ranked}] * tokens} if ranked else None
         choice = {"index": 0, "message": {"role": "assistant", "content": text}, "logprobs": logprobs}
         return {**base, "object": "chat.completion", "choices": [{**choice, "finish_reason": "length"}]}
     return {**base, "object": "text_completion", "choices": [{"index": 0, "text": text, "finish_reason": "length"}]}
+
+
+def usage_event(path: str, model: str, tokens: int) -> bytes:
+    """Return the chunk that vLLM adds for who asks for it by `stream_options`."""
+    kind = "chat.completion.chunk" if path.endswith("/chat/completions") else "text_completion"
+    usage = {"prompt_tokens": 1, "completion_tokens": tokens, "total_tokens": tokens + 1}
+    return data_event({"id": "cmpl-1", "object": kind, "created": 1, "model": model, "choices": [], "usage": usage})
+
+
+def _response_events(model: str, token: str, tokens: int) -> Iterator[bytes]:
+    response = {"id": f"resp_{model}", "object": "response", "model": model, "status": "in_progress", "output": []}
+    yield named_event({"type": "response.created", "sequence_number": 0, "response": response})
+    for number in range(1, tokens):
+        yield named_event({"type": "response.output_text.delta", "sequence_number": number, "delta": token})
+
+
+def error_event(path: str) -> bytes:
+    """Return how a stream of vLLM tells of a failure of its own; of messages without a code."""
+    if path == "/v1/messages":
+        return named_event({"type": "error", "error": {"type": "internal_error", "message": "engine trouble"}})
+    code = 500 if path == "/v1/completions" else 400
+    kind = {400: "BadRequestError", 500: "InternalServerError"}[code]
+    return data_event({"error": {"message": "engine trouble", "type": kind, "param": None, "code": code}})
+
+
+def named_event(value: dict[str, Any]) -> bytes:
+    return f"event: {value['type']}\n".encode() + data_event(value)
 
 
 def data_event(value: dict[str, Any]) -> bytes:

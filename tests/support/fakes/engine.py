@@ -6,6 +6,8 @@
 import argparse
 import asyncio
 import contextlib
+import email
+import email.policy
 import itertools
 import json
 import time
@@ -16,7 +18,7 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.support.fakes.answers import data_event, delta_events, stream_events, whole_answer
+from tests.support.fakes.answers import delta_events, error_event, stream_events, usage_event, whole_answer
 
 FAILURES = (
     "none",
@@ -24,6 +26,7 @@ FAILURES = (
     *("die_before_answer", "die_before_first_event", "die_between_events", "die_mid_event", "die_mid_body"),
     "no_done",  # ends the stream in good order without its last event, as vLLM does when its core dies
     "error_event",  # vLLM's own error event, then [DONE]
+    "error_first",  # the same, before anything else
     "draining",  # what vLLM answers between SIGTERM and its exit
 )
 LAST_EVENTS = {"/v1/messages": "message_stop", "/v1/responses": "response.completed"}
@@ -81,6 +84,9 @@ class FakeEngine:
         app.router.add_get("/load", self._load)
         for route in ("/v1/chat/completions", "/v1/completions", "/v1/messages", "/v1/responses", "/tokenize"):
             app.router.add_post(route, self._generate)
+        app.router.add_post("/v1/audio/transcriptions", self._transcribe)
+        app.router.add_get("/v1/responses/{id}", self._stored)
+        app.router.add_post("/v1/responses/{id}/cancel", self._stored)
         if self.embeds:
             app.router.add_post("/v1/embeddings", self._generate)
         return app
@@ -90,6 +96,23 @@ class FakeEngine:
 
     async def _models(self, request: web.Request) -> web.Response:
         return web.json_response({"object": "list", "data": [{"id": self.name, "max_model_len": self.max_model_len}]})
+
+    async def _stored(self, request: web.Request) -> web.Response:
+        self.received.append(Received(request.path_qs, dict(request.headers), await request.read()))
+        if request.match_info["id"] != f"resp_{self.name}":
+            return _error(404, f"Response with id '{request.match_info['id']}' not found.", "NotFoundError", None)
+        status = "cancelled" if request.method == "POST" else "completed"
+        return web.json_response({"id": f"resp_{self.name}", "object": "response", "status": status, "output": []})
+
+    async def _transcribe(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        self.received.append(Received(request.path_qs, dict(request.headers), body))
+        head = f"Content-Type: {request.headers['Content-Type']}\r\n\r\n".encode()
+        parts = email.message_from_bytes(head + body, policy=email.policy.HTTP).iter_parts()
+        form = {part.get_param("name", header="content-disposition"): part.get_payload() for part in parts}
+        if form.get("model", self.name) != self.name:
+            return _error(404, f"The model `{form.get('model')}` does not exist.", "NotFoundError", "model")
+        return web.json_response({"text": self.token})
 
     async def _metrics(self, request: web.Request) -> web.Response:
         if self.metrics_text is None:
@@ -158,10 +181,12 @@ class FakeEngine:
             await asyncio.sleep(0.02)
             _die(request)
         await asyncio.sleep(self.first_token_delay_s)
-        events = stream_events(request.path, self.name, self.token, int(asked.get("max_tokens", self.tokens)))
+        tokens = int(asked.get("max_tokens", self.tokens))
+        events = stream_events(request.path, self.name, self.token, tokens)
         if self.deltas:
-            events = delta_events(self.name, self.deltas)
-        for number, event in enumerate(self._ending(request.path, events)):
+            events, tokens = delta_events(self.name, self.deltas), len(self.deltas)
+        wants_usage = bool((asked.get("stream_options") or {}).get("include_usage"))
+        for number, event in enumerate(self._ending(request.path, events, tokens, wants_usage=wants_usage)):
             if number:
                 await asyncio.sleep(self.token_delay_s)
             if number == 2 and self.failure.startswith(("die_", "hang_")):
@@ -171,11 +196,13 @@ class FakeEngine:
         await out.write_eof()
         return out
 
-    def _ending(self, path: str, events: Iterator[bytes]) -> Iterator[bytes]:
-        if self.failure == "error_event":
-            error = {"message": "engine trouble", "type": "InternalServerError", "param": None, "code": 500}
-            events = itertools.chain(itertools.islice(events, 2), [data_event({"error": error})])
+    def _ending(self, path: str, events: Iterator[bytes], tokens: int, *, wants_usage: bool) -> Iterator[bytes]:
+        if self.failure in ("error_event", "error_first"):
+            before = itertools.islice(events, 2 if self.failure == "error_event" else 0)
+            events = itertools.chain(before, [error_event(path)])
         yield from events
+        if wants_usage:
+            yield usage_event(path, self.name, tokens)
         if self.failure != "no_done":
             name = LAST_EVENTS.get(path)
             yield f"event: {name}\ndata: {{}}\n\n".encode() if name else b"data: [DONE]\n\n"

@@ -31,7 +31,8 @@ PAGE = PAGE_FILE.read_text()
 KINDS = [kind for root in (ModelsFile, StackSettings, Inventory) for kind in kinds_below(root).values()]
 # One of these stands in what is said of every number.
 UNITS = re.compile(
-    r"second|minute|hour|token|core|GiB|size|rank|port|request|sequence|adapter|dollar|whole number a month|operations"
+    r"second|minute|hour|token|character|core|GiB|size|rank|port|request|sequence|adapter|dollar|whole number a month"
+    r"|operations"
 )
 # Sources that are neither the toolkit's nor a check's that people start.
 TESTS = re.compile(r"^tests/(?!support/requirements/|support/rehearse)|^kernels/(bench|mutation|model)/")

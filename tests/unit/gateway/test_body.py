@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.body import read_asked, with_model
+from gateway.body import read_asked, with_members
 from tests.support.fakes.engine import FakeEngine
 from tests.unit.gateway.test_stage import CHAT, raw_exchange, staged
 
@@ -36,7 +36,7 @@ def test_rewriting_changes_the_model_and_nothing_else(
         raw.decode()
     except UnicodeDecodeError:
         return  # lone surrogates are no UTF-8; read_asked refuses them first
-    assert json.loads(with_model(raw, "chosen")) == {**body, "model": "chosen"}
+    assert json.loads(with_members(raw, put={"model": "chosen"})) == {**body, "model": "chosen"}
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,30 @@ def test_rewriting_changes_the_model_and_nothing_else(
     ],
 )
 def test_rewriting_keeps_every_other_byte(raw: bytes, rewritten: bytes) -> None:
-    assert with_model(raw, "a") == rewritten
+    assert with_members(raw, put={"model": "a"}) == rewritten
+
+
+@pytest.mark.parametrize(
+    ("raw", "rewritten"),
+    [
+        (b'{"top_p":1,"n":1.50}', b'{"n":1.50}'),
+        (b'{ "n":1.50 , "top_p" : 1 }', b'{ "n":1.50 }'),
+        (b'{"a":1, "top_p":{"top_p":2}, "b":1}', b'{"a":1, "b":1}'),
+        (b'{"top_p":1,"a":{"top_p":2},"top_p":3}', b'{"a":{"top_p":2}}'),
+        (b'{"top_p":1}', b"{}"),
+        (b'{"n":1}', b'{"n":1}'),
+    ],
+)
+def test_removing_keeps_every_other_byte(raw: bytes, rewritten: bytes) -> None:
+    assert with_members(raw, put={}, remove=("top_p",)) == rewritten
+
+
+@given(st.dictionaries(st.sampled_from("abcd"), JSON), st.sets(st.sampled_from("abcde")), st.sampled_from([None, 2]))
+def test_removing_and_setting_change_nothing_else(body: dict[str, Any], gone: set[str], indent: int | None) -> None:
+    raw = json.dumps(body, indent=indent).encode()
+    put = {"x": [1, "ñ"], "model": "m"}
+    kept = {name: value for name, value in body.items() if name not in gone}
+    assert json.loads(with_members(raw, put=put, remove=gone)) == {**kept, **put}
 
 
 def test_only_a_true_stream_key_asks_for_a_stream() -> None:

@@ -13,6 +13,7 @@ from tests.unit.gateway.test_admission import busy, figures, status
 from tests.unit.gateway.test_sse import strict_events
 from tests.unit.gateway.test_stage import CHAT, config_json, eventually, gateway_on_stage, staged
 
+MESSAGES = "/v1/messages"
 PING = b": ping\n\n"
 FAST = {"ping_s": 0.1}
 
@@ -45,7 +46,8 @@ async def test_nothing_comes_before_an_answer_that_is_whole_or_when_it_is_off(
     tmp_path: Path, more: dict[str, float], stream: bool
 ) -> None:
     engine = FakeEngine(name="a", first_token_delay_s=0.35)
-    async with staged(tmp_path, engine, timeouts=more) as stage, stage.chat(stream=stream) as answer:
+    asked = {"model": "a", "stream": stream}
+    async with staged(tmp_path, engine, timeouts=more) as stage, stage.session.post(MESSAGES, json=asked) as answer:
         assert await answer.read() == engine.received[0].sent
 
 

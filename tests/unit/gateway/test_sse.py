@@ -53,7 +53,7 @@ def test_an_interruption_is_an_event_of_its_own_wherever_the_stream_broke(
     data = data[: max(0, len(data) - missing)]
     stream = EventStream()
     out = b"".join(stream.feed(piece) for piece in pieces(data, cuts))
-    seen = strict_events(out + stream.interruption(ERROR, "/v1/completions"))
+    seen = strict_events(out + stream.interruption(ERROR))
     assert seen[:-1] == strict_events(out)
     assert json.loads(seen[-1][1]) == {
         "error": {"message": "gone", "type": "server_error", "param": None, "code": "upstream_error"}
@@ -69,7 +69,7 @@ def test_a_giant_event_is_passed_on_in_parts_and_closed_when_it_breaks() -> None
     stream = EventStream()
     torso = b"data: " + b"x" * WHOLE_EVENT_BYTES
     assert stream.feed(torso) == torso
-    assert stream.interruption(ERROR, "/v1/completions").startswith(b"\n\ndata: {")
+    assert stream.interruption(ERROR).startswith(b"\n\ndata: {")
 
 
 @pytest.mark.parametrize("size", [1, 3, 1000])
@@ -86,12 +86,3 @@ def test_text_of_a_model_cannot_claim_the_end() -> None:
     text = json.dumps({"content": '\ndata: [DONE]\n\ndata: {"error"'})
     stream.feed(f"data: {text}\n\n".encode())
     assert (stream.said_end, stream.said_error) == (False, False)
-
-
-def test_each_family_of_clients_gets_the_error_in_its_own_shape() -> None:
-    message = strict_events(EventStream().interruption(ERROR, "/v1/messages"))
-    assert message == [("error", '{"type": "error", "error": {"type": "api_error", "message": "gone"}}')]
-    (name, data), *rest = strict_events(EventStream().interruption(ERROR, "/v1/responses"))
-    assert (name, rest) == ("error", [])
-    assert json.loads(data)["type"] == "error"
-    assert json.loads(data)["code"] == "upstream_error"

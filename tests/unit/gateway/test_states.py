@@ -173,7 +173,8 @@ async def test_health_and_readiness_tell_how_many_models_are_ready(tmp_path: Pat
             "models_available": 2,
         }
         expected = {"models_loaded": 1, "models_available": 2, "models": {"a": "ready", "b": "loading"}}
-        assert await stage.json("/health") == {"status": "degraded", **expected}
+        health = await stage.json("/health")
+        assert {key: health[key] for key in ("status", *expected)} == {"status": "degraded", **expected}
         second.is_healthy = True
         await eventually(lambda: len(stage.gateway.fleet.ready_models()) == 2)
         assert (await stage.json("/health"))["status"] == "healthy"

@@ -22,7 +22,15 @@ HUB = {"models.alpha.weights": {"hub": "org/tiny", "revision": "a" * 40}}
 NGRAM = {"models.alpha.engine.speculative_config": {"method": "ngram", "num_speculative_tokens": 3}}
 ADAPTERS = {"models.alpha.lora": {"sql": {"path": "/srv/sql"}, "law": {"path": "/srv/law"}}}
 
+RULE = {"routing": {"rules": {"code": {"model": "beta", "words": ["x"]}}}}
 TOP = (
+    Setting("routing.rules.code.model", "alpha", {f"{GATEWAY} routing.rules.0.model": "alpha"}, RULE),
+    Setting("routing.rules.code.words", ["python", "función"],
+            {f"{GATEWAY} routing.rules.0.words": ["python", "función"]}, RULE),
+    Setting("routing.rules.code.has_images", True, {f"{GATEWAY} routing.rules.0.has_images": True}, RULE),
+    Setting("routing.rules.code.tools", False, {f"{GATEWAY} routing.rules.0.tools": False}, RULE),
+    Setting("routing.rules.code.min_prompt_chars", 99, {f"{GATEWAY} routing.rules.0.min_prompt_chars": 99}, RULE),
+    Setting("routing.fallback", "beta", {f"{GATEWAY} routing.fallback": "beta"}, RULE),
     Setting("default_model", "beta", {f"{GATEWAY} default_model": "beta"}),
 )  # fmt: skip
 
@@ -95,6 +103,15 @@ MODEL = (
 )  # fmt: skip
 
 
+VARIANT = {"models.alpha.aliases": ["exact"]}
+ROUTER = (
+    Setting("models.alpha.router_settings.exact.set.temperature", 0,
+            {f"{GATEWAY} models.0.router_settings.exact.set.temperature": 0}, VARIANT),
+    Setting("models.alpha.router_settings.exact.strip", ["top_p"],
+            {f"{GATEWAY} models.0.router_settings.exact.strip": ["top_p"]}, VARIANT),
+)  # fmt: skip
+
+
 def engine(key: str, value: Any, arrives: Any, beside: dict[str, Any] | None = None) -> Setting:
     """An argument of vLLM: alone under its own name, or several, or a file."""
     seen = arrives if isinstance(arrives, dict) else {f"{ARGUMENTS} {key.replace('_', '-')}": arrives}
@@ -148,7 +165,7 @@ KERNELS = tuple(
     for is_on in (True, False)
 )
 
-SETTINGS = (*TOP, *HOST, *GATEWAY_SETTINGS, *MODEL, *ENGINE, *KERNELS)
+SETTINGS = (*TOP, *HOST, *GATEWAY_SETTINGS, *MODEL, *ROUTER, *ENGINE, *KERNELS)
 
 # Each of them is handed to somebody.
 ELSEWHERE: dict[str, Elsewhere] = {}

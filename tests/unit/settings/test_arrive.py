@@ -17,7 +17,7 @@ from build.remote.target import REPOSITORY, local_target, remote_target
 from deployment.models.spec import ModelsFile
 from deployment.stack.inventory import GoogleHost, SshHost, inventory_from
 from deployment.stack.settings import StackSettings
-from gateway.config import GatewayConfig, Listen, ServedModel, Timeouts
+from gateway.config import GatewayConfig, Listen, RouterSettings, Routing, RoutingRule, ServedModel, Timeouts
 from tests.support.deployments import model, write_models
 from tests.support.ssh_inventory import host_entry
 from tests.support.ssh_inventory import inventory as inventory_of
@@ -139,12 +139,15 @@ def test_a_setting_of_a_written_inventory_arrives(setting: Setting, folder: Path
     assert setting.astray(without, inventory.arrivals(setting.said, folder, folder / "open.yaml")) == {}
 
 
+KINDS = (GatewayConfig, ServedModel, Timeouts, Listen, RouterSettings, Routing, RoutingRule)
+
+
 def test_the_gateway_reads_every_value_of_its_file() -> None:
     """By name, in any of its modules but the one that defines the file."""
-    modules = (path for path in (REPOSITORY / "gateway").glob("*.py") if path.name != "config.py")
+    modules = (path for path in (REPOSITORY / "gateway").rglob("*.py") if path.name != "config.py")
     nodes = (node for path in modules for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
     read = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
-    fields = {name for kind in (GatewayConfig, ServedModel, Timeouts, Listen) for name in kind.model_fields}
+    fields = {name for kind in KINDS for name in kind.model_fields}
     assert sorted(fields - read) == []
 
 
