@@ -7,12 +7,11 @@ from aiohttp import HttpVersion11, web
 from multidict import CIMultiDict
 
 from gateway.app import GATEWAY, Gateway
-from gateway.body import read_asked, with_model
+from gateway.body import read_asked, with_members
+from gateway.body_intake import take_body
 from gateway.errors import (
     ApiError,
     EngineLeavingError,
-    bad_request,
-    body_too_large,
     gateway_draining,
     model_not_found,
     model_restarting,
@@ -44,24 +43,29 @@ async def proxy_request(request: web.Request) -> web.StreamResponse:
     try:
         async with asyncio.timeout(gateway.fleet.config.timeouts.response_s) as context.deadline:
             return await _relay(request, context, gateway)
+    # Raised from here: an error that a frame of its own traceback names would keep the body until a collection.
     except TimeoutError as error:
-        return await _break_off(request, context, _why_out_of_time(context), error)
+        if context.out is None or not context.out.prepared:
+            raise _why_out_of_time(context) from error
+        return await _break_off(request, context, context.out, _why_out_of_time(context))
     except ApiError as error:
-        return await _break_off(request, context, error, error.__cause__)
+        if context.out is None or not context.out.prepared:
+            raise
+        return await _break_off(request, context, context.out, error)
     finally:
         context.deadline = None
 
 
 async def _relay(request: web.Request, context: RequestContext, gateway: Gateway) -> web.StreamResponse:
     fleet = gateway.fleet
-    raw = await _read_body(request, fleet.config.max_body_bytes)
-    asked = read_asked(raw)
+    raw = await take_body(request, context, gateway.requests, fleet.config)
+    asked = await read_asked(raw, gateway.turns)
     model = fleet.registry.resolve(asked.model)
     if model is None:
         raise model_not_found(asked.model or "", fleet.upstreams)
     context.model = model
     context.served = served = fleet.registry.served_name(asked.model, model)
-    body = raw if asked.model == served else with_model(raw, served)
+    body = raw if asked.model == served else await with_members(raw, gateway.turns, put={"model": served})
     headers = for_engine(request.headers.items(), request_id=context.request_id)
 
     async def ask(upstream: Upstream) -> web.StreamResponse:
@@ -75,22 +79,6 @@ async def _relay(request: web.Request, context: RequestContext, gateway: Gateway
                 answer.close()  # nothing to do after a whole answer; else the engine sees its client leave
 
     return await asked_when_ready(gateway, context, model, ask)
-
-
-async def _read_body(request: web.Request, limit_bytes: int) -> bytes:
-    if (request.content_length or 0) > limit_bytes:
-        raise body_too_large(limit_bytes)
-    pieces: list[bytes] = []
-    size = 0
-    try:
-        while piece := await request.content.readany():
-            size += len(piece)
-            if size > limit_bytes:
-                raise body_too_large(limit_bytes)
-            pieces.append(piece)
-    except aiohttp.ClientPayloadError as error:
-        raise bad_request("The request body broke off or is encoded wrongly. Send it again.") from error
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 async def _stream(
@@ -194,12 +182,9 @@ def _why_out_of_time(context: RequestContext) -> ApiError:
 
 
 async def _break_off(
-    request: web.Request, context: RequestContext, error: ApiError, cause: BaseException | None
+    request: web.Request, context: RequestContext, out: web.StreamResponse, error: ApiError
 ) -> web.StreamResponse:
-    """Tell the client as much as can still be told: a status, an error event, or nothing but a broken connection."""
-    out = context.out
-    if out is None or not out.prepared:
-        raise error from cause
+    """Tell the client as much as can still be told: an error event, or nothing but a broken connection."""
     context.is_interrupted, context.error = True, error.code
     if context.events is not None:
         last_words = context.events.interruption(error, context.route)

@@ -42,6 +42,8 @@ class RequestContext:
     """Whether it waits now for an engine that is being restarted."""
     was_queued: bool = False
     """Whether it ever did."""
+    body_bytes: int = 0
+    """Held of its body until it ends."""
     deadline: asyncio.Timeout | None = None
     out: web.StreamResponse | None = None
     """The answer, once its head has gone to the client: from then on no other status can be given."""
@@ -106,6 +108,8 @@ class RequestsInFlight:
         """Whoever comes now comes over an old connection, and is answered: a refusal would be a failed request."""
         self.is_cut = False
         self.begun = 0
+        self.body_bytes = 0
+        """Of the bodies of all requests in flight."""
         self._open: set[RequestContext] = set()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -127,9 +131,15 @@ class RequestsInFlight:
         self.begun += 1
         self._idle.clear()
 
+    def hold_body(self, context: RequestContext, size: int) -> None:
+        """Count bytes of a body that are held in memory until the request ends."""
+        context.body_bytes += size
+        self.body_bytes += size
+
     def finish(self, context: RequestContext) -> None:
         """Count a request as done, whatever became of it."""
         self._open.discard(context)
+        self.hold_body(context, -context.body_bytes)
         if not self._open:
             self._idle.set()
         context.duration_s = time.monotonic() - context.started

@@ -275,6 +275,10 @@ class Gateway(Frozen):
         256, description="how many requests may wait for one model that is being restarted; their bodies are in memory"
     )
     """How many requests may wait while one model restarts. Further ones get 503 at once. `0` makes none wait."""
+    body_s: Seconds = Field(120.0, description="seconds in which all of a request must arrive")
+    """How long a client may take to send a request. A slower one gets 408. Raise it for large pictures over slow
+    networks.
+    """
     connect_s: Seconds = Field(5.0, description="seconds to connect to an engine on its socket")
     """How long the gateway tries to connect to an engine, which is on the same host. Then the client gets an error."""
     response_s: Seconds = Field(
