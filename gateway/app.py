@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from gateway.body import Turns
 from gateway.errors import ApiError
 from gateway.events import log_failure
 from gateway.fleet import Fleet
@@ -30,6 +31,7 @@ class Gateway:
     metrics: Metrics = field(default_factory=Metrics)
     requests: RequestsInFlight = field(default_factory=RequestsInFlight)
     recent: RecentRequests = field(default_factory=RecentRequests)
+    turns: Turns = field(default_factory=Turns)
     started: float = field(default_factory=time.monotonic)
     responses: MadeResponses = field(default_factory=MadeResponses)
     created: int = field(default_factory=lambda: int(time.time()))

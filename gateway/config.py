@@ -90,6 +90,8 @@ class Routing(Frozen):
 class Timeouts(Frozen):
     """How long the gateway waits for what."""
 
+    body_s: Annotated[float, Field(gt=0)] = 120.0
+    """For all of a request's body to arrive."""
     connect_s: Annotated[float, Field(gt=0)] = 5.0
     response_s: Annotated[float, Field(gt=0)] = 600.0
     """To the first byte of an engine's answer; a whole answer when it is not streamed."""

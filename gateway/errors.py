@@ -34,6 +34,7 @@ class ApiError(Exception):
         self.param = param
         self.retry_after_s = retry_after_s
         self.close = close
+        self.headers: dict[str, str] = {}
 
     @property
     def type(self) -> str:
@@ -48,7 +49,12 @@ class ApiError(Exception):
 
     def response(self, envelope: dict[str, Any]) -> web.Response:
         """Return the whole HTTP answer with the body that the client's API has for it."""
-        response = web.Response(status=self.status, body=json.dumps(envelope).encode(), content_type="application/json")
+        response = web.Response(
+            status=self.status,
+            body=json.dumps(envelope).encode(),
+            content_type="application/json",
+            headers=self.headers,
+        )
         if self.retry_after_s is not None:
             response.headers["Retry-After"] = str(self.retry_after_s)
         if self.status == 401:  # RFC 9110 section 15.5.2
@@ -72,9 +78,9 @@ def shown(value: object) -> str:
     return text if len(text) <= SHOWN_CHARS else text[: SHOWN_CHARS - 3] + "..."
 
 
-def bad_request(message: str, *, param: str | None = None) -> ApiError:
+def bad_request(message: str, *, param: str | None = None, close: bool = False) -> ApiError:
     """The body cannot be understood."""
-    return ApiError(400, "invalid_request", message, param=param)
+    return ApiError(400, "invalid_request", message, param=param, close=close)
 
 
 def wrong_key(*, is_given: bool) -> ApiError:
@@ -113,6 +119,26 @@ def body_too_large(limit_bytes: int) -> ApiError:
     return ApiError(
         413, "request_too_large", f"The request body is larger than {limit_bytes} bytes. Send less.", close=True
     )
+
+
+def bodies_full() -> ApiError:
+    """One body more would be more memory than all of them may take."""
+    message = "The server holds as many large requests as it can at present. Ask again in a moment."
+    return ApiError(503, "server_busy", message, retry_after_s=LOADING_RETRY_S, close=True)
+
+
+def unsupported_content_type() -> ApiError:
+    """A web page can send a form or text to any address unasked; JSON it cannot."""
+    message = "The Content-Type of the request is not JSON. Send the header `Content-Type: application/json`."
+    return ApiError(415, "unsupported_media_type", message, close=True)
+
+
+def unsupported_content_encoding() -> ApiError:
+    """A body in an encoding that nobody here can undo."""
+    message = "The Content-Encoding of the request is not supported. Send the body as it is, or in gzip or deflate."
+    refusal = ApiError(415, "unsupported_encoding", message, close=True)
+    refusal.headers["Accept-Encoding"] = "gzip, deflate"
+    return refusal
 
 
 def model_not_found(asked: str, served: Iterable[str]) -> ApiError:

@@ -1,11 +1,10 @@
 """A model's budget of output tokens, put into a request where it asks for more, or for as many as there is room for."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from gateway.body import value_spans
+from gateway.body import Turns, read_members, with_members
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,32 +25,25 @@ _KEYS: Mapping[str, Keys] = MappingProxyType(
 )
 
 
-def capped(raw: bytes, route: str, cap: int | None) -> bytes:
+async def capped(raw: bytes, turns: Turns, route: str, cap: int | None) -> bytes:
     """Return the body with no more than so many output tokens, and every other byte as it was.
 
-    The body must have passed read_asked.
+    The body must have passed read_asked. Raises ApiError for a number that is none.
     """
     keys = _KEYS.get(route)
     if cap is None or keys is None:
         return raw
-    text = raw.decode()
-    found = sorted(span for name in keys.names for span in value_spans(text, name))
-    if not found:
-        return _with_key(text, keys.names[0], cap) if keys.is_endless_without else raw
-    values = [json.loads(text[start:end]) for start, end in found]
-    is_endless = all(value is None for value in values)
-    for (start, end), value in reversed(list(zip(found, values, strict=True))):
-        if is_endless if value is None else not _is_within(value, cap):
-            text = f"{text[:start]}{cap}{text[end:]}"
-    return text.encode()
+    found = await read_members(raw, frozenset(keys.names), turns)
+    values = {name: found[name] for name in keys.names if name in found}
+    if all(value is None for value in values.values()):
+        if not (values or keys.is_endless_without):
+            return raw
+        changed = [next(iter(values), keys.names[0])]
+    else:
+        changed = [name for name, value in values.items() if value is not None and not _is_within(value, cap)]
+    return await with_members(raw, turns, put=dict.fromkeys(changed, cap)) if changed else raw
 
 
 def _is_within(value: object, cap: int) -> bool:
     """Only a number can be: engines read "9999" as one too."""
     return isinstance(value, int | float) and value <= cap
-
-
-def _with_key(text: str, name: str, cap: int) -> bytes:
-    start = text.index("{") + 1
-    separator = "" if text[start:].lstrip().startswith("}") else ", "
-    return f'{text[:start]}"{name}": {cap}{separator}{text[start:]}'.encode()

@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 
+from gateway.app import Gateway
 from gateway.body import read_asked, with_members
 from gateway.bounded_json import read_object
 from gateway.errors import model_not_found
@@ -24,19 +25,19 @@ class Put:
     is_streamed: bool = False
 
 
-def asked_in_json(fleet: Fleet, context: RequestContext, raw: bytes) -> Put:
+async def asked_in_json(gateway: Gateway, context: RequestContext, raw: bytes) -> Put:
     """Return the model that a request is for, and the body with which its engine is asked."""
-    route = context.route
+    fleet, turns, route = gateway.fleet, gateway.turns, context.route
     if translate := TRANSLATED.get(route):
         context.translation = translate(read_object(raw))
         raw, route = json.dumps(context.translation.body).encode(), context.translation.path
-    asked = read_asked(raw)
+    asked = await read_asked(raw, turns)
     model, served = take(fleet, context, asked.model, _model_for(fleet, context, asked.model, raw))
     settings = fleet.registry.settings_of(asked.model, model)
     body = raw
     if asked.model != served or settings is not NO_SETTINGS:
-        body = with_members(raw, put={"model": served, **settings.set}, remove=settings.strip)
-    body = capped(body, route, fleet.registry.models[model].max_output_tokens)
+        body = await with_members(raw, turns, put={"model": served, **settings.set}, remove=settings.strip)
+    body = await capped(body, turns, route, fleet.registry.models[model].max_output_tokens)
     return Put(model=model, body=body, is_streamed=asked.stream)
 
 

@@ -9,11 +9,10 @@ from multidict import CIMultiDict
 
 from gateway.admission import asked_in_turn
 from gateway.app import GATEWAY, Gateway
+from gateway.body_intake import take_body
 from gateway.errors import (
     ApiError,
     EngineLeavingError,
-    bad_request,
-    body_too_large,
     engine_refused,
     gateway_draining,
     model_restarting,
@@ -54,25 +53,31 @@ async def proxy_request(request: web.Request) -> web.StreamResponse:
     try:
         async with asyncio.timeout(gateway.fleet.config.timeouts.response_s) as context.deadline:
             return await _relay(request, context, gateway)
+    # Raised from here: an error that a frame of its own traceback names would keep the body until a collection.
     except TimeoutError as error:
-        return await _break_off(request, context, _why_out_of_time(context), error)
+        if context.out is None or not context.out.prepared:
+            raise _why_out_of_time(context) from error
+        return await _break_off(request, context, context.out, _why_out_of_time(context))
     except ApiError as error:
-        return await _break_off(request, context, error, error.__cause__)
+        if context.out is None or not context.out.prepared:
+            raise
+        return await _break_off(request, context, context.out, error)
     finally:
         context.deadline = None
 
 
 async def _relay(request: web.Request, context: RequestContext, gateway: Gateway) -> web.StreamResponse:
     fleet = gateway.fleet
-    raw = await _read_body(request, fleet.config.max_body_bytes)
-    context.body_bytes = len(raw)
+    is_form = context.route in FORM_ROUTES
+    raw = await take_body(request, context, gateway.requests, fleet.config, is_form=is_form)
+    context.asked_bytes = len(raw)
     if response_id := request.match_info.get("response_id"):
         put = Put(model=gateway.responses.model_of(response_id), body=raw)
         take(fleet, context, put.model, put.model)
-    elif context.route in FORM_ROUTES:
+    elif is_form:
         put = asked_in_form(fleet, context, raw, request.headers.get("Content-Type", ""))
     else:
-        put = asked_in_json(fleet, context, raw)
+        put = await asked_in_json(gateway, context, raw)
     headers = for_engine(request.headers.items(), request_id=context.request_id)
 
     if context.route in FORM_ROUTES:
@@ -102,22 +107,6 @@ async def _relay(request: web.Request, context: RequestContext, gateway: Gateway
     is_pinged = put.is_streamed and context.route in STREAM_ENDINGS
     async with pinging(context, fleet.config.timeouts.ping_s if is_pinged else 0, begin):
         return await asked_in_turn(gateway, context, put.model, ask, timeout_s=timeout_s)
-
-
-async def _read_body(request: web.Request, limit_bytes: int) -> bytes:
-    if (request.content_length or 0) > limit_bytes:
-        raise body_too_large(limit_bytes)
-    pieces: list[bytes] = []
-    size = 0
-    try:
-        while piece := await request.content.readany():
-            size += len(piece)
-            if size > limit_bytes:
-                raise body_too_large(limit_bytes)
-            pieces.append(piece)
-    except aiohttp.ClientPayloadError as error:
-        raise bad_request("The request body broke off or is encoded wrongly. Send it again.") from error
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 async def _stream(
@@ -314,12 +303,9 @@ def _why_out_of_time(context: RequestContext) -> ApiError:
 
 
 async def _break_off(
-    request: web.Request, context: RequestContext, error: ApiError, cause: BaseException | None
+    request: web.Request, context: RequestContext, out: web.StreamResponse, error: ApiError
 ) -> web.StreamResponse:
-    """Tell the client as much as can still be told: a status, an error event, or nothing but a broken connection."""
-    out = context.out
-    if out is None or not out.prepared:
-        raise error from cause
+    """Tell the client as much as can still be told: an error event, or nothing but a broken connection."""
     context.is_interrupted, context.error = True, error.code
     if context.events is not None:
         last_words = context.events.interruption(error)

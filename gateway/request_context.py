@@ -48,7 +48,8 @@ class RequestContext:
     """What its answer says of its key's limits."""
     tokens: Tokens | None = None
     """What it took, where that counts for somebody."""
-    body_bytes: int = 0
+    asked_bytes: int = 0
+    """The length of its body."""
     served: str | None = None
     """What the engine is asked for: the model, or an adapter of it."""
     route_reason: str | None = None
@@ -66,6 +67,8 @@ class RequestContext:
     """Whether it has waited for an engine that was being restarted."""
     waited_s: float = 0.0
     """For its turn, or for such an engine."""
+    body_bytes: int = 0
+    """Held of its body until it ends."""
     deadline: asyncio.Timeout | None = None
     out: web.StreamResponse | None = None
     """The answer, once its head has gone to the client: from then on no other status can be given."""
@@ -151,6 +154,8 @@ class RequestsInFlight:
         """Whoever comes now comes over an old connection, and is answered: a refusal would be a failed request."""
         self.is_cut = False
         self.begun = 0
+        self.body_bytes = 0
+        """Of the bodies of all requests in flight."""
         self._open: set[RequestContext] = set()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -168,9 +173,15 @@ class RequestsInFlight:
         self.begun += 1
         self._idle.clear()
 
+    def hold_body(self, context: RequestContext, size: int) -> None:
+        """Count bytes of a body that are held in memory until the request ends."""
+        context.body_bytes += size
+        self.body_bytes += size
+
     def finish(self, context: RequestContext) -> None:
         """Count a request as done, whatever became of it."""
         self._open.discard(context)
+        self.hold_body(context, -context.body_bytes)
         if not self._open:
             self._idle.set()
         context.duration_s = time.monotonic() - context.started

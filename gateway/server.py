@@ -97,6 +97,7 @@ def runner_of(gateway: Gateway) -> web.AppRunner:
         handle_signals=False,
         handler_cancellation=True,  # a client that leaves ends its handler, which ends the engine's work
         access_log=None,
+        auto_decompress=False,  # a bomb would be unpacked without a pause, and to its end after its refusal
         keepalive_timeout=KEEP_ALIVE_S,
         lingering_time=LINGERING_S,
         shutdown_timeout=CUT_S,

@@ -121,7 +121,7 @@ def usage_of(context: RequestContext, longest: int | None) -> UsageRow:
     prompt, completion, events = tokens.prompt, tokens.completion, context.events
     is_estimated = not tokens.is_told and events is not None and context.status == 200
     if is_estimated and events is not None:
-        prompt, completion = estimate(events, body_bytes=context.body_bytes, longest=longest)
+        prompt, completion = estimate(events, body_bytes=context.asked_bytes, longest=longest)
     return UsageRow(
         key=context.caller,
         model=context.model or UNKNOWN,

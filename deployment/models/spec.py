@@ -277,6 +277,10 @@ class Gateway(Frozen):
     """
     log_format: Literal["text", "json"] = Field("text", description="text (key=value pairs) or json (an object a line)")
     """How the gateway writes its log, which has no word of any prompt or answer."""
+    body_s: Seconds = Field(120.0, description="seconds in which all of a request must arrive")
+    """How long a client may take to send a request. A slower one gets 408. Raise it for large pictures over slow
+    networks.
+    """
     connect_s: Seconds = Field(5.0, description="seconds to connect to an engine on its socket")
     """How long the gateway tries to connect to an engine, which is on the same host. Then the client gets an error."""
     response_s: Seconds = Field(

@@ -62,6 +62,7 @@ def test_any_other_request_id_is_replaced(offered: str | None) -> None:
 async def test_what_an_engine_and_a_client_see_of_each_other(tmp_path: Path) -> None:
     engine = FakeEngine(name="a", response_headers={"X-Kept": "1", "Connection": "X-Hop", "X-Hop": "1"})
     sent = {
+        "Content-Type": "application/json",
         "Authorization": "Bearer secret",
         "X-Api-Key": "secret",
         "Cookie": "a=b",

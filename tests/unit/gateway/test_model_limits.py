@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from gateway.body import Turns
 from gateway.output_cap import capped
 from tests.support.fakes.engine import FakeEngine, running
 from tests.unit.gateway.test_stage import CHAT, config_json, eventually, gateway_on_stage
@@ -48,7 +49,7 @@ async def test_a_request_gets_no_more_than_its_models_budget(tmp_path: Path) -> 
         (CHAT, b'{"max_tokens":9,"max_completion_tokens":999}', b'{"max_tokens":9,"max_completion_tokens":100}'),
         (CHAT, b'{"max_completion_tokens":null,"max_tokens":5}', b'{"max_completion_tokens":null,"max_tokens":5}'),
         (CHAT, b'{"max_completion_tokens":null}', b'{"max_completion_tokens":100}'),
-        (CHAT, b'{"max_tokens":5,"max_tokens":999}', b'{"max_tokens":5,"max_tokens":100}'),
+        (CHAT, b'{"max_tokens":5,"max_tokens":999}', b'{"max_tokens":100,"max_tokens":100}'),
         (CHAT, b'{"max_tokens":"999"}', b'{"max_tokens":100}'),  # pydantic makes a number of it
         (CHAT, b'{"max_tokens":1e3}', b'{"max_tokens":100}'),
         (CHAT, b'{"a":{"max_tokens":999}}', b'{"max_completion_tokens": 100, "a":{"max_tokens":999}}'),
@@ -61,6 +62,8 @@ async def test_a_request_gets_no_more_than_its_models_budget(tmp_path: Path) -> 
         ("/tokenize", b'{"max_tokens":999}', b'{"max_tokens":999}'),
     ],
 )
-def test_the_budget_changes_the_number_of_tokens_and_no_other_byte(route: str, raw: bytes, expected: bytes) -> None:
-    assert capped(raw, route, 100) == expected
-    assert capped(raw, route, None) == raw
+async def test_the_budget_changes_the_number_of_tokens_and_no_other_byte(
+    route: str, raw: bytes, expected: bytes
+) -> None:
+    assert await capped(raw, Turns(), route, 100) == expected
+    assert await capped(raw, Turns(), route, None) == raw

@@ -45,7 +45,10 @@ def test_every_name_means_its_model_and_every_other_name_means_none(names: list[
 async def test_a_canonical_name_leaves_the_body_untouched(tmp_path: Path) -> None:
     engine = FakeEngine(name="a")
     raw = b'{ "messages":[] ,\n "model":"a", "n":1.50, "use_semantic_router":true}'
-    async with staged(tmp_path, engine) as stage, stage.session.post(CHAT, data=raw) as answer:
+    async with (
+        staged(tmp_path, engine) as stage,
+        stage.session.post(CHAT, data=raw, headers={"Content-Type": "application/json"}) as answer,
+    ):
         assert answer.status == 200
     assert engine.received[0].body == raw
 
@@ -162,7 +165,7 @@ async def test_an_adapter_is_listed_asked_and_answered_under_its_own_name(tmp_pa
         ]
         assert (await stage.json("/v1/models/sql"))["id"] == "sql"
         raw = b'{"model": "sql", "messages": []}'
-        async with stage.session.post(CHAT, data=raw) as answer:
+        async with stage.session.post(CHAT, data=raw, headers={"Content-Type": "application/json"}) as answer:
             assert (answer.status, answer.headers["X-Served-Model"]) == (200, "sql")
         assert engine.received[0].body == raw
         async with stage.chat("b") as answer:
@@ -198,6 +201,8 @@ async def test_a_request_passes_fourteen_files_from_its_socket_to_its_engine(tmp
         "tenancy",
         "keys",
         "proxy",
+        "body_intake",
+        "content_encoding",
         "placing",
         "body",
         "fleet",
