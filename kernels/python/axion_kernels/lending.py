@@ -17,8 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from prometheus_client import REGISTRY
+from prometheus_client.core import GaugeMetricFamily
+
 from axion_kernels.lending_shares import borrowed, cores_of
-from axion_kernels.lending_table import GUESTS, STATE, Card, Others, state_word
+from axion_kernels.lending_table import GUESTS, IN_USE, STATE, Card, Others, TableError, state_word
 
 LIBRARY = Path(__file__).with_name("libaxion_cores.so")
 VARIABLE = "AXION_CORES"
@@ -152,6 +155,25 @@ def _address(card: Card, offset: int) -> ctypes.c_void_p:
     return ctypes.c_void_p(ctypes.addressof(ctypes.c_char.from_buffer(card.memory, offset)))
 
 
+class CoresCollector:
+    """What the worker's card says, on the /metrics of the engine's front end."""
+
+    def __init__(self, setting: Setting) -> None:
+        self._setting = setting
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Nothing until the worker has claimed its card."""
+        try:
+            card = Card.read(self._setting.table, self._setting.name)
+        except (FileNotFoundError, TableError):
+            return
+        last = GaugeMetricFamily("axion_cores_in_use", "Cores that the last step computed on.")
+        last.add_metric([], card.words[IN_USE])
+        home = GaugeMetricFamily("axion_cores_home", "Cores that are always the engine's own.")
+        home.add_metric([], len(card.home))
+        yield from (last, home)
+
+
 def install(setting: Setting) -> None:
     """Have this process of an engine lend and borrow."""
     _stay_at_home(setting.home)
@@ -162,6 +184,7 @@ def install(setting: Setting) -> None:
         _hook_onednn(library, len(setting.every))
     else:
         _prepare_worker(setting)
+        REGISTRY.register(CoresCollector(setting))
 
 
 def _stay_at_home(home: tuple[int, ...]) -> None:

@@ -66,6 +66,12 @@ class Card:
         path = draft.rename(folder / f"{name}{SUFFIX}")
         return cls(path, file)
 
+    @classmethod
+    def read(cls, folder: Path, name: str) -> "Card":
+        """Map another process's card."""
+        path = folder / f"{name}{SUFFIX}"
+        return cls(path, _opened(path))
+
     @property
     def is_alive(self) -> bool:
         """Whether another process holds it. One's own locks do not count."""
@@ -124,9 +130,8 @@ class Others:
         return iter([card for card in self._cards.values() if card is not None])
 
     def _open(self, key: tuple[str, int]) -> None:
-        path = self._folder / key[0]
         try:
-            self._cards[key] = Card(path, _opened(path))
+            self._cards[key] = Card.read(self._folder, key[0].removesuffix(SUFFIX))
         except FileNotFoundError:  # replaced meanwhile
             return
         except TableError:

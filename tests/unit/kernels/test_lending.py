@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from axion_kernels.lending import Lender, Setting
+from axion_kernels.lending import CoresCollector, Lender, Setting
 from axion_kernels.lending_table import STATE, Card, state_word
+from prometheus_client import CollectorRegistry, generate_latest
 
 CORES = (
     '{"table": "/dev/shm/axion-cores-opt-axion", "name": "phi4_fast", "home": "4-6", "compute": "5-6", "all": "4-31"}'
@@ -164,3 +165,12 @@ def test_who_steps_sends_home_those_that_sit_on_its_cores_and_no_others(
         for sleeper in sleepers:
             sleeper.kill()
             sleeper.wait()
+
+
+def test_the_cores_in_use_are_on_the_engines_metrics(table: Path) -> None:
+    registry = CollectorRegistry()
+    registry.register(CoresCollector(setting(table, "alpha", (0, 1))))
+    assert generate_latest(registry) == b""  # it is loading its first modules
+    Lender(setting(table, "alpha", (0, 1)), Recorder()).begin(is_forward=True)
+    lines = generate_latest(registry).decode().splitlines()
+    assert [line for line in lines if not line.startswith("#")] == ["axion_cores_in_use 3.0", "axion_cores_home 2.0"]
