@@ -2,11 +2,12 @@
 
     PYTHONPATH=SITE ENGINE_PYTHON kernels/bench/lending_serving.py MODEL [--rounds 5] [--tokens 64] [--batch 1]
 
-SITE holds the unpacked wheel axion_kernels. Four engines are loaded: two under `elastic`, two under `disjoint`, each
-pair at home on the same two cores. Each round asks one alone and then both at once of each pair; who is not asked
-rests. Every answer is greedy and is compared with what `disjoint` answered first. Last, one engine answers at length
-while the other is asked again and again: how long it takes to have its core back is measured in its worker, from the
-moment it says that it steps until the last guest has been moved.
+SITE holds the unpacked wheel axion_kernels. Five engines are loaded: two under `elastic`, two under `disjoint`, each
+pair at home on the same two cores, and one that has both cores for its own, which is the most that lending can reach.
+Each round asks that one, and of each pair one alone and then both at once; who is not asked rests. Every answer is
+greedy and is compared with what `disjoint` answered first. Last, one engine answers at length while the other is asked
+again and again: how long it takes to have its core back is measured in its worker, from the moment it says that it
+steps until the last guest has been moved.
 """
 
 import argparse
@@ -93,34 +94,24 @@ def returns(worker: Any) -> list[tuple[int, int]]:
 
 
 class Server:
-    """An engine at home on one of two cores."""
+    """An engine at home on one of two cores, or on both."""
 
     def __init__(
-        self, folder: Path, model: str, options: Mapping[str, Any], *, core: int, is_lent: bool,
+        self, folder: Path, model: str, options: Mapping[str, Any], *, cores: str, is_lent: bool,
         python: str = sys.executable, **variables: str,
     ) -> None:  # fmt: skip
-        self.name = f"{'elastic' if is_lent else 'disjoint'}-{core}"
+        self.name = f"{'elastic' if is_lent else 'disjoint'}-{cores}"
         self.log = folder / f"{self.name}.log"
-        lent = {
-            "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-            "AXION_CORES": json.dumps(
-                {
-                    "table": str(folder / "table"),
-                    "name": self.name,
-                    "home": str(core),
-                    "compute": str(core),
-                    "all": "0-1",
-                }
-            ),
-        }
+        lent = {"table": str(folder / "table"), "name": self.name, "home": cores, "compute": cores, "all": "0-1"}
         environment = {
-            **os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1",
-            "VLLM_ALLOW_INSECURE_SERIALIZATION": "1", "VLLM_CACHE_ROOT": str(folder / self.name),
-            "TORCHINDUCTOR_CACHE_DIR": str(folder / "inductor"), **variables,
-            **(lent if is_lent else {"VLLM_CPU_OMP_THREADS_BIND": str(core)}),
+            **os.environ, "OMP_NUM_THREADS": "2" if cores == "0-1" else "1", "HF_HUB_OFFLINE": "1",
+            "VLLM_NO_USAGE_STATS": "1", "VLLM_ALLOW_INSECURE_SERIALIZATION": "1",
+            "VLLM_CACHE_ROOT": str(folder / self.name), "TORCHINDUCTOR_CACHE_DIR": str(folder / "inductor"),
+            **variables, "VLLM_CPU_OMP_THREADS_BIND": "nobind" if is_lent else cores,
+            **({"AXION_CORES": json.dumps(lent)} if is_lent else {}),
         }  # fmt: skip
-        cores = "0-1" if is_lent else str(core)
-        command = ["taskset", "-c", cores, python, "-P", __file__, model, "--serve", json.dumps(options)]
+        allowed = "0-1" if is_lent else cores
+        command = ["taskset", "-c", allowed, python, "-P", __file__, model, "--serve", json.dumps(options)]
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
                 command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
@@ -165,10 +156,12 @@ class Bench:
 
     def rounds(self, count: int) -> dict[str, Any]:
         speeds: dict[str, list[float]] = {}
-        for pair in ("disjoint", "elastic"):  # first: what disjoint answers is what all are compared with
+        for pair in ("disjoint", "elastic", "both cores"):  # first: what disjoint answers is what all are compared with
             for server in self.pairs[pair]:
                 self.together([server])
         for _ in range(count):
+            time.sleep(RESTED_S)
+            speeds.setdefault("both cores alone", []).extend(self.together(self.pairs["both cores"]))
             for pair in ("disjoint", "elastic"):
                 time.sleep(RESTED_S)
                 speeds.setdefault(f"{pair} alone", []).extend(self.together(self.pairs[pair][:1]))
@@ -218,9 +211,10 @@ def main() -> None:
     options = {"dtype": "bfloat16", "enforce_eager": True, **asked.options}
     with tempfile.TemporaryDirectory() as made:
         pairs = {
-            "disjoint": [Server(Path(made), asked.model, options, core=core, is_lent=False) for core in (0, 1)],
-            "elastic": [Server(Path(made), asked.model, options, core=core, is_lent=True) for core in (0, 1)],
+            how: [Server(Path(made), asked.model, options, cores=core, is_lent=how == "elastic") for core in "01"]
+            for how in ("disjoint", "elastic")
         }
+        pairs["both cores"] = [Server(Path(made), asked.model, options, cores="0-1", is_lent=False)]
         servers = [server for pair in pairs.values() for server in pair]
         try:
             for server in servers:
@@ -233,7 +227,9 @@ def main() -> None:
             ratio: Callable[[str], float] = lambda how: round(  # noqa: E731
                 speeds[f"elastic {how}"][0] / speeds[f"disjoint {how}"][0], 3
             )
-            print(json.dumps({"alone": ratio("alone"), "both": ratio("both")}), flush=True)
+            of_both = round(speeds["elastic alone"][0] / speeds["both cores alone"][0], 3)
+            told = {"alone": ratio("alone"), "alone, of both cores": of_both, "both": ratio("both")}
+            print(json.dumps(told), flush=True)
             print(json.dumps(bench.give_back(asked.returns)), flush=True)
             print(json.dumps({"answers": bench.compared, "different": bench.different}), flush=True)
         finally:

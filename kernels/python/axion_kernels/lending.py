@@ -32,6 +32,7 @@ DECODED_ROWS = range(1, 9)
 """Sequences at once for which layers of oneDNN are prepared; vLLM keeps 32 primitives of each."""
 QUIET_S = 0.02
 """How long vLLM's processes look for work without sleeping, instead of a second: a lent core must be idle."""
+SETTLED_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,15 +196,18 @@ def _stay_at_home(home: tuple[int, ...]) -> None:
 
 
 def _rest_soon() -> None:
+    """Not before messages that wake a sleeper are sure to arrive: until a socket is connected they are lost."""
     from vllm.distributed.device_communicators.shm_broadcast import SpinCondition
 
-    begun = SpinCondition.__init__
+    record = SpinCondition.record_read
 
-    def begin(self: Any, *args: Any, **options: Any) -> None:
-        begun(self, *args, **options)
-        self.busy_loop_s = min(self.busy_loop_s, QUIET_S)
+    def record_and_settle(self: Any) -> None:
+        record(self)
+        first_s = self.__dict__.setdefault("first_read_s", self.last_read)
+        if self.last_read > first_s + SETTLED_S:
+            self.busy_loop_s = min(self.busy_loop_s, QUIET_S)
 
-    SpinCondition.__init__ = begin
+    SpinCondition.record_read = record_and_settle
 
 
 def _prepare_worker(setting: Setting) -> None:

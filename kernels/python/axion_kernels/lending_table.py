@@ -120,8 +120,12 @@ class Others:
 
     def __iter__(self) -> Iterator[Card]:
         """Read the folder again: cards are few, and a restarted engine has a new one."""
-        with os.scandir(self._folder) as entries:
-            there = {(entry.name, entry.inode()) for entry in entries if entry.name.endswith(SUFFIX)}
+        try:
+            with os.scandir(self._folder) as entries:
+                there = {(entry.name, entry.inode()) for entry in entries if entry.name.endswith(SUFFIX)}
+        except FileNotFoundError:  # removed by hand: nothing is known of anybody
+            self._cards = {(self._mine, 0): None}
+            return iter(())
         for gone in self._cards.keys() - there:
             del self._cards[gone]
         for key in there - self._cards.keys():

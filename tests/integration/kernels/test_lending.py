@@ -31,8 +31,8 @@ class Engines:
         model = str(folder / "qwen2")
         more: dict[str, Any] = {"python": python, "PYTHONPATH": str(site), "AXION_KERNELS": "none"}
         self.table = folder / "table"
-        self.disjoint = Server(folder, model, OPTIONS, core=0, is_lent=False, **more)
-        self.first, self.second = (Server(folder, model, OPTIONS, core=core, is_lent=True, **more) for core in (0, 1))
+        self.disjoint = Server(folder, model, OPTIONS, cores="0", is_lent=False, **more)
+        self.first, self.second = (Server(folder, model, OPTIONS, cores=core, is_lent=True, **more) for core in "01")
         for server in (self.disjoint, self.first, self.second):
             server.answer()
 

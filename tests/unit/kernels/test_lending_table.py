@@ -155,3 +155,14 @@ def test_another_users_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "table").symlink_to("/proc/1")
     with pytest.raises(TableError, match=r"/table: not a folder of user \d+, got one of \d+\. Remove it\."):
         Card.claim(tmp_path / "table", "alpha", (0,))
+
+
+def test_without_the_folder_nothing_is_known_to_be_idle(mine: Card, tmp_path: Path) -> None:
+    others = Others(tmp_path / "table", "alpha")
+    (tmp_path / "table" / "alpha.cores").unlink()
+    (tmp_path / "table").rmdir()
+    assert list(others) == []
+    assert not others.are_all_read
+    Card.claim(tmp_path / "table", "beta", (2, 3))
+    assert [card.name for card in others] == ["beta"]
+    assert others.are_all_read
