@@ -15,7 +15,7 @@ from setuptools.command.build_py import build_py
 SOURCE = Path(__file__).resolve().parent
 # Compiled output stays out of the sources, and stays: a second build compiles only what changed.
 OUTPUT = Path(os.environ.get("AXION_BUILD_DIR", SOURCE.parent / "out" / "kernels" / "wheel-build"))
-
+TARGETS = ("axion_torch", "axion_cores")
 
 ELF_MACHINES = {62: "x86_64", 183: "aarch64"}  # e_machine, elf.h
 
@@ -58,7 +58,7 @@ class BuildWithExtension(build_py):
         extra = shlex.split(os.environ.get("CMAKE_ARGS", ""))
         jobs = os.environ.get("MAX_JOBS", str(os.cpu_count() or 1))
         subprocess.run(["cmake", "-S", SOURCE, "-B", cmake, *options, *extra], check=True)
-        subprocess.run(["cmake", "--build", cmake, "--parallel", jobs, "--target", "axion_torch"], check=True)
+        subprocess.run(["cmake", "--build", cmake, "--parallel", jobs, "--target", *TARGETS], check=True)
         subprocess.run(["cmake", "--install", cmake, "--strip", "--prefix", package.parent], check=True)
         (package / "build.json").write_text(json.dumps({"torch": torch_version(torch)}) + "\n")
 
@@ -74,7 +74,7 @@ class PlatformWheel(bdist_wheel):
     """Any Python 3, one platform: the library is bound to torch, not to the interpreter."""
 
     def get_tag(self) -> tuple[str, str, str]:
-        (library,) = Path(self.get_finalized_command("build").build_lib).glob("axion_kernels/*.so")
+        library = Path(self.get_finalized_command("build").build_lib) / "axion_kernels" / "libaxion_torch.so"
         return "py3", "none", f"linux_{machine_of(library)}"
 
 

@@ -37,13 +37,14 @@ def print_json(value: Any) -> None:
 
 def sizes(prepared: Prepared) -> Table:
     """Show what each engine gets."""
-    table = new_table("model", "cores", "threads", "weights", "KV cache", "expected", "limit", "sequences")
-    for engine in prepared.plan.engines.values():
+    engines = prepared.plan.engines.values()
+    borrows = ["borrows"] if any(engine.is_elastic for engine in engines) else []
+    table = new_table("model", "cores", *borrows, "threads", "weights", "KV cache", "expected", "limit", "sequences")
+    for engine in engines:
         memory = engine.memory
         amounts = [shown_bytes(size) for size in (memory.weights, memory.kv_cache, memory.total, memory.limit)]
-        table.add_row(
-            engine.name, engine.core_list, str(engine.compute_threads), *amounts, str(engine.full_length_sequences)
-        )
+        cores = [engine.core_list, *([engine.lent_list] if borrows else []), str(engine.compute_threads)]
+        table.add_row(engine.name, *cores, *amounts, str(engine.full_length_sequences))
     return table
 
 

@@ -136,7 +136,12 @@ def _meet(one: str, other: str) -> bool:
 
 
 def kernel_problems(deployment: Deployment, *, machine: str) -> Iterator[str]:
-    """Report models that only our kernels can serve. `machine` has an environment without them."""
+    """Report what only our plug-in can do. `machine` has an environment without it."""
+    if deployment.host.core_policy == "elastic":
+        yield (
+            f"host.core_policy: our plug-in lends cores, and the environment has none, got elastic on {machine}. "
+            f'Add "{machine}" to kernels.machines in build/pins.toml, or write disjoint.'
+        )
     for name, model in deployment.models.items():
         if model.kernels.variable is not None:
             yield (

@@ -16,7 +16,7 @@ from deployment.render.release import RenderedFile
 
 SOURCES = REPOSITORY / "kernels"
 # What its setup.py and CMake read. Tests, benches and documents do not travel, and do not change a build's name.
-PARTS = ("CMakeLists.txt", "pyproject.toml", "setup.py", "cmake", "include", "src", "torch", "python")
+PARTS = ("CMakeLists.txt", "pyproject.toml", "setup.py", "cmake", "include", "src", "torch", "cores", "python")
 COMPILE_TIMEOUT_S = 3600.0
 
 

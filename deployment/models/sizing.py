@@ -1,12 +1,12 @@
 """Decide whether the models fit a host, and what each engine gets of it. Everything here is derived."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from deployment.checkpoint.kv_cache import sequences_at_once
 from deployment.errors import ConfigError
 from deployment.models.memory import MemoryEstimate, estimate_memory
-from deployment.models.spec import Deployment, Served
+from deployment.models.spec import CorePolicy, Deployment, Served
 from deployment.problems import joined
 from deployment.quantities import shown_bytes
 
@@ -32,8 +32,9 @@ class EnginePlan:
     model: Served
     cores: tuple[int, ...]
     """Core numbers its processes may run on."""
-    is_shared: bool
-    """Whether others run on them as well."""
+    policy: CorePolicy
+    every_core: tuple[int, ...]
+    """The cores of all engines."""
     socket: str
     memory: MemoryEstimate
 
@@ -42,9 +43,34 @@ class EnginePlan:
         return self.model.name
 
     @property
+    def is_shared(self) -> bool:
+        """Whether others run on its cores as well, at any time."""
+        return self.policy == "shared"
+
+    @property
     def core_list(self) -> str:
         """Cores as the kernel writes them: `4-7,9`."""
-        return _core_list(self.cores)
+        return core_list(self.cores)
+
+    @property
+    def lent_list(self) -> str:
+        """What it may borrow of others while they rest; nothing unless cores are lent."""
+        return core_list([core for core in self.every_core if core not in self.cores]) if self.is_elastic else ""
+
+    @property
+    def is_elastic(self) -> bool:
+        """Whether it lends its cores, and borrows those of others."""
+        return self.policy == "elastic"
+
+    @property
+    def allowed_list(self) -> str:
+        """The cores that the system lets it run on."""
+        return core_list(self.every_core) if self.is_elastic else self.core_list
+
+    @property
+    def compute_list(self) -> str:
+        """Those of its own that compute."""
+        return core_list(self.cores[1:] or self.cores)
 
     @property
     def compute_threads(self) -> int:
@@ -55,7 +81,7 @@ class EnginePlan:
     @property
     def thread_binding(self) -> str:
         """vLLM's VLLM_CPU_OMP_THREADS_BIND."""
-        return "nobind" if self.is_shared else _core_list(self.cores[1:] or self.cores)
+        return self.compute_list if self.policy == "disjoint" else "nobind"
 
     @property
     def full_length_sequences(self) -> int:
@@ -91,12 +117,13 @@ def plan(deployment: Deployment, host: HostFacts, root: str) -> Plan:
     if problems:
         raise ConfigError(problems)
     cores = assign_cores(deployment, host.cores)
-    is_shared = deployment.host.core_policy == "shared"
+    every_core = tuple(range(deployment.host.reserved_cores, host.cores))
     engines = {
         name: EnginePlan(
             model=model,
             cores=cores[name],
-            is_shared=is_shared,
+            policy=deployment.host.core_policy,
+            every_core=every_core,
             socket=socket_path(root, name),
             memory=estimates[name],
         )
@@ -178,7 +205,8 @@ def _socket_problems(deployment: Deployment, root: str) -> Iterator[str]:
         )
 
 
-def _core_list(cores: tuple[int, ...]) -> str:
+def core_list(cores: Iterable[int]) -> str:
+    """Write cores as the kernel does."""
     ranges: list[tuple[int, int]] = []
     for core in cores:
         if ranges and core == ranges[-1][1] + 1:

@@ -226,6 +226,9 @@ def adapter_key(model: str, adapter: str) -> str:
     return f"{model}/{adapter}"
 
 
+CorePolicy = Literal["disjoint", "elastic", "shared"]
+
+
 class Host(Frozen):
     """What engines leave free on a host, how they share the rest, and where vLLM comes from."""
 
@@ -243,11 +246,13 @@ class Host(Frozen):
     """Memory that no engine gets. It is for the system, the gateway and file caches. `fab plan` refuses models that
     need more than the rest.
     """
-    core_policy: Literal["disjoint", "shared"] = Field(
-        "disjoint", description="disjoint (own cores each) or shared (all engines on all cores, for small machines)"
+    core_policy: CorePolicy = Field(
+        "disjoint",
+        description="disjoint (own cores each), elastic (own cores, lent while idle) or shared (one set for all)",
     )
-    """How engines get their cores. `disjoint`: each has its own, and none slows another. `shared`: for machines with
-    fewer cores than all models ask for; engines that work at the same time slow each other.
+    """How engines get their cores. `disjoint`: each has its own, and none slows another. `elastic`: each has its own
+    again, and uses those of others while they rest; see [decision 9](decisions/0009-cores-are-lent.md). `shared`: for
+    machines with fewer cores than all models ask for; engines that work at the same time slow each other.
     """
 
 

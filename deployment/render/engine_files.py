@@ -80,8 +80,9 @@ def _as_words(value: Any) -> Any:
     return [json.dumps(item) if isinstance(item, dict | list) else item for item in value]
 
 
-def engine_variables(plan: EnginePlan, state: str) -> list[tuple[str, str]]:
-    """Name the environment of one engine. `state` is its own directory for caches."""
+def engine_variables(plan: EnginePlan, root: str) -> list[tuple[str, str]]:
+    """Name the environment of one engine on a host with this root."""
+    state = f"{root}/state/{plan.name}"
     threads: Mapping[str, str] = {
         "VLLM_CPU_OMP_THREADS_BIND": plan.thread_binding,
         "OMP_NUM_THREADS": str(plan.compute_threads),
@@ -95,6 +96,20 @@ def engine_variables(plan: EnginePlan, state: str) -> list[tuple[str, str]]:
         "XDG_CACHE_HOME": f"{state}/cache",
         "HF_HOME": f"{state}/huggingface",
     }
+    lending = {"AXION_CORES": _lent_cores(plan, root)} if plan.is_elastic else {}
     kernels = plan.model.kernels.variable
     switches = {"AXION_KERNELS": kernels} if kernels is not None else {}
-    return list({**OFFLINE, **threads, **waiting, **caches, **switches}.items())
+    return list({**OFFLINE, **threads, **waiting, **lending, **caches, **switches}.items())
+
+
+def _lent_cores(plan: EnginePlan, root: str) -> str:
+    """What the plug-in (axion_kernels/lending.py) must know. The table is in memory, where no disk delays a step."""
+    return json.dumps(
+        {
+            "table": f"/dev/shm/axion-cores{root.replace('/', '-')}",  # noqa: S108 - refused unless it is the engines' own
+            "name": plan.name,
+            "home": plan.core_list,
+            "compute": plan.compute_list,
+            "all": plan.allowed_list,
+        }
+    )

@@ -157,7 +157,7 @@ def _engine_files(engine: EnginePlan, place: Place, directories: Mapping[str, st
     if model.template is not None:
         files.append(RenderedFile(path=template_path(engine.name), text=model.template))
         template = f"{place.root}/current/{template_path(engine.name)}"
-    variables = engine_variables(engine, f"{place.root}/state/{engine.name}")
+    variables = engine_variables(engine, place.root)
     if model.engine.enforce_eager:
         # Without it a request for logprobs starts a compiler, and where there is none the engine dies of it.
         variables.append(("TORCH_COMPILE_DISABLE", "1"))
@@ -211,7 +211,7 @@ def _drop_ins(plan: Plan) -> list[RenderedFile]:
     files, previous = [], ""
     for engine in plan.engines.values():
         own = {
-            "cores": engine.core_list,
+            "cores": engine.allowed_list,
             "memory_high_bytes": engine.memory.total,
             "memory_max_bytes": engine.memory.limit,
             "cpu_weight": 100,

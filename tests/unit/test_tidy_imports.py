@@ -39,7 +39,7 @@ LAYERS: dict[str, set[str]] = {
     # Pulumi runs a pack with its folder, not the checkout, on the path: it imports nothing of ours but itself.
     "policy/": {"axion_policy"},
     "policy/axion_policy/pack.py": {"pulumi_policy", "axion_policy"},
-    "bench/": {"aiohttp", "pydantic", "rich", "deployment"},
+    "bench/": {"aiohttp", "axion_kernels", "pydantic", "rich", "deployment"},
     "infra/": {"pulumi", "pulumi_gcp", "deployment"},
     "plugin/": set(),
     "publishing/": {"build.errors", "build.pins"},

@@ -6,6 +6,7 @@ Only the standard library is imported at the top: vLLM logs and swallows what an
 
 import functools
 import logging
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -20,8 +21,12 @@ VLLM_SERIES = (0, 32)
 @functools.cache
 def register() -> None:
     """Hook the enabled kernels into vLLM. Idempotent: a process calls this several times."""
+    from axion_kernels import lending
     from axion_kernels.switches import Switches
 
+    if cores := os.environ.get("AXION_CORES"):
+        check_vllm()
+        lending.install(lending.Setting.of(cores))
     switches = Switches.from_environment()
     if not switches.enabled:
         logger.warning("axion_kernels: off, by AXION_KERNELS=none")

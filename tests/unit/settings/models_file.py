@@ -47,6 +47,12 @@ HOST = (
         {f"{VARIABLES} OMP_WAIT_POLICY": "PASSIVE", f"{VARIABLES} VLLM_CPU_OMP_THREADS_BIND": "nobind",
          f"{DROP_IN} AllowedCPUs": "1-31"},
     ),
+    Setting(
+        "host.core_policy", "elastic",
+        {f"{VARIABLES} AXION_CORES": '{"table": "/dev/shm/axion-cores-opt-axion", "name": "alpha", "home": "1", '
+                                     '"compute": "1", "all": "1-31"}',
+         f"{VARIABLES} VLLM_CPU_OMP_THREADS_BIND": "nobind", f"{DROP_IN} AllowedCPUs": "1-31"},
+    ),
 )  # fmt: skip
 
 GATEWAY_SETTINGS = (

@@ -167,6 +167,14 @@ def test_the_sizes_of_every_engine_are_shown_in_units() -> None:
     assert lines[1].split()[-1] == "255"
 
 
+def test_where_cores_are_lent_what_each_may_borrow_is_shown() -> None:
+    lent = deployment(host={"reserved_cores": 0, "core_policy": "elastic"})
+    sized = plan(lent, HostFacts(name="small", cores=4, memory_bytes=16 * GIB), "/srv/axion")
+    lines = text_of(output.sizes(prepared(decide(WANTED, facts()), plan=sized))).splitlines()
+    assert lines[0].split()[:4] == ["model", "cores", "borrows", "threads"]
+    assert [line.split()[:4] for line in lines[1:3]] == [["alpha", "0", "1-3", "1"], ["beta", "1", "0,2-3", "1"]]
+
+
 @pytest.mark.parametrize(
     "finding", ["[/usr/lib/x.so]", "listen[0] [red]x[/] [Errno 2]", "mistral_common[image]", "a\\"]
 )

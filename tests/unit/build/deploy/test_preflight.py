@@ -77,6 +77,14 @@ def test_a_model_that_only_our_kernels_serve_needs_them_in_the_environment() -> 
     assert list(kernel_problems(SERVED, machine="x86_64")) == []
 
 
+def test_cores_are_not_lent_without_the_plug_in() -> None:
+    lent = deployment(host={"reserved_cores": 0, "core_policy": "elastic"})
+    assert list(kernel_problems(lent, machine="x86_64")) == [
+        "host.core_policy: our plug-in lends cores, and the environment has none, got elastic on x86_64. "
+        'Add "x86_64" to kernels.machines in build/pins.toml, or write disjoint.'
+    ]
+
+
 def test_a_switch_of_our_kernels_needs_them_in_the_environment() -> None:
     switched = deployment({"alpha": model(kernels={"lm_head": True}), "beta": model()})
     assert list(kernel_problems(switched, machine="x86_64")) == [

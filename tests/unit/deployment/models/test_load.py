@@ -159,7 +159,7 @@ def test_a_description_may_be_in_any_script(text: str) -> None:
         (document(gateway={"listen": ["300.0.0.1:80"]}), 'gateway.listen[0]: not an address, got "300.0.0.1:80".'),
         (document(gateway={"listen": ["127.0.0.1:80"] * 2}), "gateway.listen: the same address twice, got"),
         (document(default_model=3), "default_model: not text, got 3."),
-        (document(host={"core_policy": "all"}), 'core_policy: not one of disjoint or shared, got "all".'),
+        (document(host={"core_policy": "all"}), 'core_policy: not one of disjoint, elastic or shared, got "all".'),
         ("models: [", "models.yaml:1: not YAML:"),
         ("? [a]\n: b\n", "models.yaml:1: not YAML: found unhashable key. Correct the line."),
         ("a: !!timestamp x", "models.yaml: not YAML: a value that its tag cannot have. Leave the tag out."),

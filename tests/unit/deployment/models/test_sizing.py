@@ -111,6 +111,24 @@ def test_small_machines_share_their_cores_and_bind_no_thread() -> None:
     }
 
 
+def test_lent_cores_are_assigned_like_own_ones_and_no_thread_is_bound_by_vllm() -> None:
+    """The plug-in binds them. A core that no engine is at home on is lent too, and the system's are not."""
+    lent = deployment({"a": model(cores=3), "b": model(cores=1)}, host={"reserved_cores": 2, "core_policy": "elastic"})
+    engines = plan(lent, HostFacts(name="small", cores=8, memory_bytes=16 * GIB), "/tmp/root").engines
+    told = {
+        name: (each.core_list, each.lent_list, each.allowed_list, each.compute_list, each.compute_threads)
+        for name, each in engines.items()
+    }
+    assert told == {"a": ("2-4", "5-7", "2-7", "3-4", 2), "b": ("5", "2-4,6-7", "2-7", "5", 1)}
+    assert {each.thread_binding for each in engines.values()} == {"nobind"}
+
+
+def test_more_cores_than_there_are_cannot_be_lent_either() -> None:
+    wide = deployment({"a": model(cores=9)}, host={"reserved_cores": 0, "core_policy": "elastic"})
+    with pytest.raises(ConfigError, match=r"small has 8 cores, got 9"):
+        plan(wide, HostFacts(name="small", cores=8, memory_bytes=16 * GIB), "/tmp/root")
+
+
 def test_the_kv_cache_is_told_in_sequences_of_full_length() -> None:
     # 6 GiB at 128 KiB a token and 8192 tokens, 1 GiB a sequence; one block of the pool is never given out.
     assert production_plan().engines["mistral_balanced"].full_length_sequences == 5
