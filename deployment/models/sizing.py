@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from deployment.checkpoint.kv_cache import sequences_at_once
 from deployment.errors import ConfigError
-from deployment.models.memory import MemoryEstimate, estimate_memory
+from deployment.models.memory import MemoryEstimate, estimate_memory, packed_bytes
 from deployment.models.spec import Deployment, Served
 from deployment.problems import joined
 from deployment.quantities import shown_bytes
@@ -36,6 +36,8 @@ class EnginePlan:
     """Whether others run on them as well."""
     socket: str
     memory: MemoryEstimate
+    packed_bytes: int
+    """Of the file that keeps its packed weights; 0 where it packs none."""
 
     @property
     def name(self) -> str:
@@ -99,6 +101,7 @@ def plan(deployment: Deployment, host: HostFacts, root: str) -> Plan:
             is_shared=is_shared,
             socket=socket_path(root, name),
             memory=estimates[name],
+            packed_bytes=packed_bytes(model),
         )
         for name, model in deployment.models.items()
     }

@@ -97,4 +97,8 @@ def engine_variables(plan: EnginePlan, state: str) -> list[tuple[str, str]]:
     }
     kernels = plan.model.kernels.variable
     switches = {"AXION_KERNELS": kernels} if kernels is not None else {}
-    return list({**OFFLINE, **threads, **waiting, **caches, **switches}.items())
+    # Its name goes with the release: what no release names is pruned (agent/packed.py).
+    packed = {"AXION_PACKED": f"{state}/packed"} if plan.packed_bytes else {}
+    # Beside the socket, where the gateway looks for it (gateway/kernels.py).
+    report = {"AXION_KERNELS_REPORT": f"{plan.socket.removesuffix('.sock')}.kernels"}
+    return list({**OFFLINE, **threads, **waiting, **caches, **switches, **packed, **report}.items())

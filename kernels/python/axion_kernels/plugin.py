@@ -6,6 +6,7 @@ Only the standard library is imported at the top: vLLM logs and swallows what an
 
 import functools
 import logging
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -74,3 +75,7 @@ def _install(switches: "Switches") -> None:
     if "lm_head" in switches.enabled:
         lm_head.install()
     eager.install(switches)
+    if os.environ.get("AXION_PACKED"):
+        from axion_kernels import packed_weights
+
+        packed_weights.install(switches)
