@@ -20,6 +20,7 @@ VERBS = {
     "job": "job",
     "launch": "launch",
     "lock": "lock",
+    "packed": "packed",
     "probe": "probe",
     "prove": "engine_proofs",
     "prune": "prune",

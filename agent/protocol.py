@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from agent.message import Excerpt, Message, MessageError, data_of
 
@@ -879,6 +879,30 @@ class PruneAnswer(Message):
     SCHEMA: ClassVar[str] = "axion.prune-answer/1"
 
     removed: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class KernelsOrder(Message):
+    """Say what engines tell of their kernels, and compare their packed weights with the digests beside them."""
+
+    SCHEMA: ClassVar[str] = "axion.kernels-order/1"
+
+    root: str
+    python: str
+    """Of the engine environment: its axion_kernels reads the files."""
+
+
+@dataclass(frozen=True)
+class KernelsAnswer(Message):
+    """What was found."""
+
+    SCHEMA: ClassVar[str] = "axion.kernels-answer/1"
+
+    reports: Mapping[str, Mapping[str, Any]]
+    """By engine, what its plug-in wrote."""
+    files: Mapping[str, int]
+    """Files of packed weights below the root, and their bytes."""
+    problems: tuple[str, ...]
 
 
 @dataclass(frozen=True)

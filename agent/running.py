@@ -74,6 +74,8 @@ class ModelStats:
     sent_bytes_total: int
     latency_s: Percentiles
     time_to_first_byte_s: Percentiles
+    kernels: "Mapping[str, Any] | None" = None
+    """What its engine says of our kernels: instructions, layers, packed weights. None where it has none of them."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from agent.running import ModelStats, Percentiles
+from gateway.kernels import kernels_of
 from gateway.probe import State
 from gateway.request_context import RequestContext, RequestsInFlight
 from gateway.routes import QUIET_ROUTES, UNKNOWN
@@ -151,6 +152,7 @@ class Metrics:
             sent_bytes_total=more.size,
             latency_s=_percentiles(more.latencies_s),
             time_to_first_byte_s=_percentiles(more.first_bytes_s),
+            kernels=kernels_of(upstream.socket),
         )
 
     def exposition(self, upstreams: Iterable[Upstream], requests: RequestsInFlight, scraped: Container[str]) -> str:

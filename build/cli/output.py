@@ -15,6 +15,7 @@ from build.deploy.facts import Facts
 from build.deploy.prepare import Prepared
 from build.progress import terminal
 from deployment.errors import ended_once
+from deployment.models.spec import Served
 from deployment.quantities import shown_bytes
 
 # supervisord calls a process STARTING until it has lived for startsecs; whether it serves, the gateway knows.
@@ -88,6 +89,34 @@ def stretched(prepared: Prepared) -> list[str]:
     ]
 
 
+def kernels(prepared: Prepared) -> list[str]:
+    """Say which engines multiply with our int4 and int8 weights, and what keeping these takes of the disk."""
+    engines = [engine for engine in prepared.plan.engines.values() if engine.packed_bytes]
+    if not engines or not prepared.recipe.pins.has_kernels(prepared.facts.machine):
+        return []
+    said = [
+        f"{engine.name}: {' and '.join(int_kernels(engine.model))}; "
+        f"{shown_bytes(engine.packed_bytes)} of packed weights, made at its first start and mapped at later ones"
+        for engine in engines
+    ]
+    needed, free = sum(engine.packed_bytes for engine in engines), prepared.facts.disk_free_bytes
+    if free < needed:
+        said.append(
+            f"the disk has {shown_bytes(free)} free where packed weights take up to {shown_bytes(needed)}: engines "
+            "whose weights do not fit convert at each start"
+        )
+    return said
+
+
+def int_kernels(model: Served) -> list[str]:
+    """The kernels of a model's weights, in words."""
+    is_online = model.engine.quantization == "axion_w4"
+    return [
+        *(["int4 weights by axion_w4"] if is_online else ["int4 weights by linear_w4"] if model.has_int4 else []),
+        *(["an int8 output head"] if model.has_int8_head else []),
+    ]
+
+
 def unchecked(prepared: Prepared) -> list[str]:
     """Say which arguments nobody has looked at before vLLM does."""
     extra = {name: model.engine.extra_args for name, model in prepared.deployment.models.items()}
@@ -105,6 +134,8 @@ class PlannedEngine:
     cores: str
     memory_bytes: int
     socket: str
+    kernels: Sequence[str]
+    packed_bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +178,13 @@ def planned_change(prepared: Prepared) -> PlannedChange:
         repair=diff.repair,
         unchecked={name: model.engine.extra_args for name, model in prepared.deployment.models.items()},
         engines={
-            name: PlannedEngine(cores=engine.core_list, memory_bytes=engine.memory.total, socket=engine.socket)
+            name: PlannedEngine(
+                cores=engine.core_list,
+                memory_bytes=engine.memory.total,
+                socket=engine.socket,
+                kernels=int_kernels(engine.model),
+                packed_bytes=engine.packed_bytes,
+            )
             for name, engine in prepared.plan.engines.items()
         },
         free_bytes=prepared.plan.free_bytes,

@@ -42,6 +42,8 @@ def _print_plan(prepared: Prepared) -> None:
     console.print(output.sizes(prepared))
     for step in output.steps(prepared) or [nothing_to_do(prepared)]:
         console.print(step, markup=False)
+    for line in output.kernels(prepared):
+        console.print(line, markup=False)
     for line in (*output.stretched(prepared), *output.unchecked(prepared), *prepared.facts.unread_sentences):
         console.print(line, style="yellow", markup=False)
 

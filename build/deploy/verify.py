@@ -1,9 +1,10 @@
 """Prove that what runs is what was deployed, from the host's own evidence."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from agent.message import MessageError
-from agent.protocol import EnvironmentManifest
+from agent.protocol import EnvironmentManifest, KernelsAnswer, KernelsOrder
 from build.check import Check
 from build.deploy.activate import wait_ready
 from build.deploy.diff import Desired
@@ -14,8 +15,12 @@ from build.engine.seal import judge_proofs, proof_command
 from build.errors import DeployError
 from build.pins import Pins
 from build.remote.command import Command
-from build.remote.executor import check
+from build.remote.executor import ask, check
 from build.remote.host import Host
+from deployment.quantities import shown_bytes
+
+KERNELS_TIMEOUT_S = 2 * 3600.0
+"""All packed weights of a host are read."""
 
 
 def verify(host: Host, facts: Facts, pins: Pins) -> Iterator[Check]:
@@ -37,6 +42,7 @@ def verify(host: Host, facts: Facts, pins: Pins) -> Iterator[Check]:
         yield _check("answers", [], f"{len(answers)} models answer a prompt")
     except DeployError as error:
         yield _check("answers", list(error.problems), "")
+    yield from kernels_checks(host, desired)
 
 
 def sealed_proofs(host: Host, digest: str) -> Iterator[Check]:
@@ -50,6 +56,41 @@ def sealed_proofs(host: Host, digest: str) -> Iterator[Check]:
         return
     for proof in proven:
         yield Check(f"proof: {proof.name}", proof.verdict, proof.evidence)
+
+
+def kernels_checks(host: Host, desired: Desired) -> Iterator[Check]:
+    """Tell on which of our kernels each engine runs, and whether the packed weights that it maps are as it made them.
+
+    Nothing is told where no engine has any of our kernels.
+    """
+    build = BuildDirectory.of(host.target.root, desired.build)
+    order = KernelsOrder(host.target.root, f"{build.venv}/bin/python").to_json()
+    what = "read the packed weights"
+    command = host.target.agent.command("packed", order, what=what, timeout_s=KERNELS_TIMEOUT_S)
+    try:
+        told = ask(host.executor, command, KernelsAnswer)
+    except DeployError as error:
+        yield _check("kernels", list(error.problems), "")
+        return
+    for name, report in told.reports.items():
+        if name in desired.engines:
+            yield kernels_check(name, report)
+    if told.files:
+        read = f"{len(told.files)} files, {shown_bytes(sum(told.files.values()))}: each byte is as it was made"
+        yield _check(
+            "packed weights", [f"{problem}. Remove it, and restart its engine" for problem in told.problems], read
+        )
+
+
+def kernels_check(name: str, report: Mapping[str, Any]) -> Check:
+    """Put what an engine's plug-in wrote into words."""
+    layers = ", ".join(f"{kernel} {count}" for kernel, count in report.get("layers", {}).items()) or "none"
+    packed = report.get("packed", {})
+    size = f", {shown_bytes(packed['bytes'])}" if "bytes" in packed else ""
+    why = f", for {packed['reason']}" if "reason" in packed else ""
+    how = f"; packed weights {packed['state']}{size}{why}" if packed else ""
+    is_kept = packed.get("state") != "converted"
+    return Check(f"kernels: {name}", "pass" if is_kept else "warn", f"layers: {layers}; on {report.get('isa')}{how}")
 
 
 def changed_files(facts: Facts) -> list[str]:

@@ -3,7 +3,6 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import starmap
 from math import prod
 from typing import Annotated, Literal
 
@@ -75,11 +74,18 @@ class Tensors(Frozen):
 
     def loaded_bytes(self, element_bytes: int, *, is_online_int4: bool = False) -> int:
         """Bytes in an engine's memory. Whatever is not 4-bit becomes elements of the engine's own type."""
+        plain = sum(part.parameters for part in self.parts.values()) - self._int4(is_online_int4).total()
+        return plain * element_bytes + self.int4_bytes(is_online_int4=is_online_int4)
+
+    def int4_bytes(self, *, is_online_int4: bool = False) -> int:
+        """Bytes of what is 4-bit in an engine's memory."""
+        return sum(packed_bytes(count, group) for group, count in self._int4(is_online_int4).items())
+
+    def _int4(self, is_online_int4: bool) -> Counter[int]:
         packed = Counter(self.int4)
         if is_online_int4:
             packed.update(self.convertible)
-        plain = sum(part.parameters for part in self.parts.values()) - packed.total()
-        return plain * element_bytes + sum(starmap(packed_bytes, ((count, group) for group, count in packed.items())))
+        return packed
 
 
 def packed_bytes(parameters: int, group: int) -> int:

@@ -12,6 +12,7 @@ RUNTIME_BYTES = 1536 * MIB
 # What the kernel may count against an engine beyond the terms below before it is stopped: page cache of a
 # loading checkpoint, allocator slack. Estimated.
 HEADROOM = 0.15
+INT8_SCALE_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +53,8 @@ def estimate_memory(model: Served) -> MemoryEstimate:
     # loaded with remove_weight=False); with our int8 head the copy has a byte for each weight.
     each = 0 if checkpoint.has_packed_head else 1 if model.kernels.lm_head else element
     head = shape.vocab_size * shape.hidden_size * each
+    # Weights that are mapped from a file of packed ones (kernels, packed_weights.py) count against the engine as its
+    # own memory would: it locks their pages. While it makes that file, the file's pages are cache.
     # One layer's live tensors for a full step, and fp32 logits with one working copy. Estimated.
     step = model.step_tokens * (4 * shape.hidden_size + 3 * shape.intermediate_size) * element
     logits = engine.max_num_seqs * shape.vocab_size * 4 * 2
@@ -61,3 +64,10 @@ def estimate_memory(model: Served) -> MemoryEstimate:
         kv_cache=int(engine.kv_cache_memory_bytes),
         activations=step + logits,
     )
+
+
+def packed_bytes(model: Served) -> int:
+    """Bytes of the file of packed weights that the model's engine makes at its first start; 0 where it packs none."""
+    tensors, shape = model.checkpoint.tensors, model.checkpoint.shape
+    int4 = model.has_int4 * tensors.int4_bytes(is_online_int4=model.engine.quantization == "axion_w4")
+    return int4 + model.has_int8_head * shape.vocab_size * (shape.hidden_size + INT8_SCALE_BYTES)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from deployment.checkpoint.kv_cache import sequences_at_once
 from deployment.errors import ConfigError
-from deployment.models.memory import MemoryEstimate, estimate_memory
+from deployment.models.memory import MemoryEstimate, estimate_memory, packed_bytes
 from deployment.models.spec import CorePolicy, Deployment, Served
 from deployment.problems import joined
 from deployment.quantities import shown_bytes
@@ -37,6 +37,8 @@ class EnginePlan:
     """The cores of all engines."""
     socket: str
     memory: MemoryEstimate
+    packed_bytes: int
+    """Of the file that keeps its packed weights; 0 where it packs none."""
 
     @property
     def name(self) -> str:
@@ -126,6 +128,7 @@ def plan(deployment: Deployment, host: HostFacts, root: str) -> Plan:
             every_core=every_core,
             socket=socket_path(root, name),
             memory=estimates[name],
+            packed_bytes=packed_bytes(model),
         )
         for name, model in deployment.models.items()
     }

@@ -99,7 +99,11 @@ def engine_variables(plan: EnginePlan, root: str) -> list[tuple[str, str]]:
     lending = {"AXION_CORES": _lent_cores(plan, root)} if plan.is_elastic else {}
     kernels = plan.model.kernels.variable
     switches = {"AXION_KERNELS": kernels} if kernels is not None else {}
-    return list({**OFFLINE, **threads, **waiting, **lending, **caches, **switches}.items())
+    # Its name goes with the release: what no release names is pruned (agent/packed.py).
+    packed = {"AXION_PACKED": f"{state}/packed"} if plan.packed_bytes else {}
+    # Beside the socket, where the gateway looks for it (gateway/kernels.py).
+    report = {"AXION_KERNELS_REPORT": f"{plan.socket.removesuffix('.sock')}.kernels"}
+    return list({**OFFLINE, **threads, **waiting, **lending, **caches, **switches, **packed, **report}.items())
 
 
 def _lent_cores(plan: EnginePlan, root: str) -> str:

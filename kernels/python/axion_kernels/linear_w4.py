@@ -14,6 +14,7 @@ from vllm.platforms import PlatformEnum
 from vllm.scalar_type import scalar_types
 
 from axion_kernels import report
+from axion_kernels.packed_layer import PackedLayer, take_after_loading
 from axion_kernels.packing import pack_layer
 
 GROUP_SIZES = (32, 64, 128)
@@ -76,8 +77,17 @@ class AxionW4LinearKernel(MPLinearKernel):  # vLLM's classes have no types here
             groups_by_word = zeros.data.t() if zeros.output_dim == 0 else zeros.data
             unpacked_zeros = unpack_nibbles(groups_by_word).t().contiguous()
         group_size = q.shape[1] // scales_by_row.shape[1]
-        self.shape = (q.shape[0], q.shape[1], group_size)
-        packed = pack_layer(q, scales_by_row, unpacked_zeros, group_size)
+        assert self.shape == (q.shape[0], q.shape[1], group_size), f"{self.config}: the layer has another shape"
+        self.take(layer, pack_layer(q, scales_by_row, unpacked_zeros, group_size))
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Outputs, inputs, and inputs in a group."""
+        k, n = self.config.partition_weight_shape
+        return n, k, k if self.config.group_size == -1 else self.config.group_size
+
+    def take(self, layer: torch.nn.Module, packed: torch.Tensor) -> None:
+        """Use packed weights, and drop the checkpoint's tensors."""
         replace_parameter(layer, self.w_q_name, packed)
         for name in (self.w_s_name, self.w_zp_name):
             if name is not None and hasattr(layer, name):
@@ -87,6 +97,25 @@ class AxionW4LinearKernel(MPLinearKernel):  # vLLM's classes have no types here
     def apply_weights(self, layer: torch.nn.Module, x: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
         packed = getattr(layer, self.w_q_name)
         return torch.ops.axion.linear_w4(x, packed, bias, *self.shape)
+
+
+def packed_layer(layer: torch.nn.Module) -> PackedLayer | None:
+    """How this layer's packed weights are taken and given; None where they are not ours."""
+    # AWQ's and GPTQ's method has the kernel; that of compressed-tensors has left it with the layer's scheme.
+    holders = (getattr(layer, "quant_method", None), getattr(layer, "scheme", None))
+    kernel = next((found for holder in holders if (found := getattr(holder, "kernel", None))), None)
+    if not isinstance(kernel, AxionW4LinearKernel):
+        return None
+    config = kernel.config
+    recipe = {"kernel": "linear_w4", "shape": list(kernel.shape), "type": str(config.weight_type)}
+    names = (kernel.w_q_name, kernel.w_s_name, kernel.w_zp_name)
+    return PackedLayer(
+        module=layer,
+        recipe={**recipe, "zero_points": config.zero_points},
+        sources=tuple(name for name in names if name is not None and getattr(layer, name, None) is not None),
+        take=lambda packed: take_after_loading(layer, lambda: kernel.take(layer, packed)),
+        packed=lambda: getattr(layer, kernel.w_q_name).data,
+    )
 
 
 def unpack_nibbles(words: torch.Tensor) -> torch.Tensor:

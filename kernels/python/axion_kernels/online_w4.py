@@ -14,6 +14,7 @@ from vllm.model_executor.layers.quantization.online.fp8 import OnlineLinearBase
 from vllm.model_executor.utils import replace_parameter
 
 from axion_kernels import report
+from axion_kernels.packed_layer import PackedLayer, take_after_loading
 from axion_kernels.packing import pack_layer
 from axion_kernels.quantize import quantize_w4
 
@@ -78,10 +79,33 @@ class AxionW4LinearMethod(OnlineLinearBase):  # vLLM's classes have no types her
         if group_size is None:  # a tensor-parallel part of a layer that did divide
             raise ValueError(f"quantization: {NAME} needs rows in multiples of {GROUP_SIZES[-1]}, got {k} in {layer}")
         quantized = quantize_w4(weight, group_size)
-        replace_parameter(layer, "weight", pack_layer(quantized.q, quantized.scales, quantized.zeros, group_size))
-        layer.axion_shape = (n, k, group_size)
+        self.take(layer, pack_layer(quantized.q, quantized.scales, quantized.zeros, group_size), (n, k, group_size))
+
+    def take(self, layer: torch.nn.Module, packed: torch.Tensor, shape: tuple[int, int, int]) -> None:
+        """Use packed weights of n outputs, k inputs and k in a group."""
+        replace_parameter(layer, "weight", packed)
+        layer.axion_shape = shape
         layer._already_called_process_weights_after_loading = True
         report.count_layer("axion_w4")
 
     def apply(self, layer: torch.nn.Module, x: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
         return torch.ops.axion.linear_w4(x, layer.weight, bias, *layer.axion_shape)
+
+
+def packed_layer(layer: torch.nn.Module) -> PackedLayer | None:
+    """How this layer's packed weights are taken and given; None where they are not ours."""
+    method = getattr(layer, "quant_method", None)
+    if not isinstance(method, AxionW4LinearMethod):
+        return None
+    n, k = layer.output_size_per_partition, layer.input_size_per_partition
+    group_size = group_size_of(k)
+    if group_size is None:
+        return None
+    shape = (n, k, group_size)
+    return PackedLayer(
+        module=layer,
+        recipe={"kernel": "axion_w4", "shape": list(shape)},
+        sources=("weight",),
+        take=lambda packed: take_after_loading(layer, lambda: method.take(layer, packed, shape)),
+        packed=lambda: layer.weight.data,
+    )

@@ -79,3 +79,7 @@ def _install(switches: "Switches") -> None:
     if "lm_head" in switches.enabled:
         lm_head.install()
     eager.install(switches)
+    if os.environ.get("AXION_PACKED"):
+        from axion_kernels import packed_weights
+
+        packed_weights.install(switches)

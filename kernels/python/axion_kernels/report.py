@@ -10,7 +10,8 @@ import json
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ OWNER = "AXION_KERNELS_REPORT_OWNER"  # process id of the process that began the
 
 _layers: Counter[str] = Counter()
 _facts: dict[str, Any] = {}
+_is_held = False
 
 
 def begin(enabled: Iterable[str], *, isa: str) -> bool:
@@ -41,9 +43,27 @@ def begin(enabled: Iterable[str], *, isa: str) -> bool:
     return True
 
 
+@contextmanager
+def written_at_end() -> Generator[None]:
+    """Write what is told meanwhile once: hundreds of layers, each with its rename, took 3 s on a busy disk."""
+    global _is_held  # noqa: PLW0603  # one report for each process
+    _is_held = True
+    try:
+        yield
+    finally:
+        _is_held = False
+        _write()
+
+
 def count_layer(kernel: str) -> None:
     """Note that one more layer of the model runs on this kernel."""
     _layers[kernel] += 1
+    _write()
+
+
+def tell(**facts: Any) -> None:
+    """Note something else about the model's layers."""
+    _facts.update(facts)
     _write()
 
 
@@ -54,8 +74,8 @@ def read() -> dict[str, Any]:
 
 
 def _write() -> None:
-    if not os.environ.get(VARIABLE):
-        return  # A layer used without the plug-in, as tests do.
+    if _is_held or not os.environ.get(VARIABLE):
+        return  # The latter: a layer used without the plug-in, as tests do.
     path = Path(os.environ[VARIABLE])
     # Replaced, never rewritten: a reader sees the old report or the new one.
     draft = path.with_suffix(f".{os.getpid()}.tmp")
@@ -64,7 +84,7 @@ def _write() -> None:
 
 
 class ReportCollector:
-    """Two gauges made from the report at each scrape."""
+    """Gauges made from the report at each scrape."""
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         report = read()
@@ -76,3 +96,7 @@ class ReportCollector:
         for kernel, count in report["layers"].items():
             layers.add_metric([kernel], count)
         yield layers
+        packed = GaugeMetricFamily("axion_kernels_packed_weights", "How the weights came: 1.", labels=["state"])
+        if "packed" in report:
+            packed.add_metric([report["packed"]["state"]], 1)
+        yield packed

@@ -1,51 +1,24 @@
 """Real vLLM with the plug-in against real vLLM without it, on checkpoints whose weights are equal bit by bit."""
 
-import json
 import math
-import os
-import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.kernels.served import Answers, job, make_models, serve
+
 pytestmark = pytest.mark.kernels
 
-HERE = Path(__file__).parents[2] / "support" / "kernels"
 AWQ = ("qwen2-awq", "phi3-awq", "mistral-awq", "gemma3-awq")
 INT4 = (*AWQ, "qwen2-gptq", "mistral-compressed-tensors")
 PLAIN = ("qwen2", "phi3", "mistral", "gemma3")
-BOUND_S = 1800  # a minute on a quiet machine
-
-Answers = Mapping[str, Mapping[str, Any]]
 
 
 @pytest.fixture(scope="module")
 def models(engine_python: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("models")
-    command = [engine_python, "-P", str(HERE / "checkpoints.py"), str(directory)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=BOUND_S, check=False)
-    assert done.returncode == 0, done.stderr[-4000:]
-    return directory
-
-
-def serve(python: str, jobs: Sequence[Mapping[str, Any]], directory: Path, **environment: str) -> Answers:
-    """Answer with the given models, all in one process: importing vLLM takes longer than they do."""
-    asked, answered = directory / "jobs.json", directory / "answers.json"
-    asked.write_text(json.dumps(jobs))
-    command = [python, "-P", str(HERE / "serve.py"), str(asked), str(answered)]
-    # Compiled graphs are cached under a key that knows nothing of our library: begin with none.
-    caches = {"VLLM_CACHE_ROOT": str(directory / "vllm"), "TORCHINDUCTOR_CACHE_DIR": str(directory / "inductor")}
-    env = {**os.environ, "VLLM_CPU_OMP_THREADS_BIND": "nobind", **caches, **environment}
-    done = subprocess.run(command, env=env, cwd=directory, capture_output=True, text=True, timeout=BOUND_S, check=False)
-    assert done.returncode == 0, done.stderr[-4000:]
-    answers: Answers = json.loads(answered.read_text())
-    return {**answers, "process": {"log": done.stdout + done.stderr}}
-
-
-def job(name: str, model: Path, **options: Any) -> dict[str, Any]:
-    return {"name": name, "model": str(model), "options": options}
+    return make_models(engine_python, tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture(scope="module")

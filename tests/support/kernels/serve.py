@@ -22,7 +22,7 @@ VOCABULARY = 512
 TOKENS = 16  # with random weights near-ties come sooner or later, and any rounding decides them
 
 
-def answer(model: str, options: dict[str, Any]) -> dict[str, Any]:
+def answer(model: str, options: dict[str, Any], packed: str) -> dict[str, Any]:
     """Greedy tokens of every prompt, the two best logits at each, and all logits of the first."""
     began = time.monotonic()
     llm = LLM(
@@ -42,6 +42,7 @@ def answer(model: str, options: dict[str, Any]) -> dict[str, Any]:
         "drawn": [list(output.outputs[0].token_ids) for output in llm.generate(prompts, drawn, use_tqdm=False)],
         "drawn_again": [list(output.outputs[0].token_ids) for output in llm.generate(prompts, drawn, use_tqdm=False)],
         "projection": llm.apply_model(elements)[0],
+        "mappings": mappings(packed),
         "seconds": round(time.monotonic() - began, 1),
     }
     del llm
@@ -66,17 +67,26 @@ def elements(model: Any) -> dict[str, int]:
     return {"head": head.numel(), "embedding": embedding.numel(), "shared": shared}
 
 
-def layers() -> dict[str, int]:
+def reported() -> dict[str, Any]:
     """What the plug-in reported so far, where it is installed."""
     path = os.environ.get("AXION_KERNELS_REPORT", "")
-    return dict(json.loads(Path(path).read_text())["layers"]) if path else {}
+    report = json.loads(Path(path).read_text()) if path else {}
+    return {"layers": report.get("layers", {}), "packed": report.get("packed")}
+
+
+def mappings(directory: str) -> list[str]:
+    """How this process may use what it maps of a directory."""
+    lines = Path("/proc/self/maps").read_text().splitlines()
+    return [line.split()[1] for line in lines if directory and line.endswith(".packed") and f" {directory}/" in line]
 
 
 def main() -> None:
     answers: dict[str, Any] = {}
     for job in json.loads(Path(sys.argv[1]).read_text()):
+        packed = job.get("packed", "")
+        os.environ.update({"AXION_PACKED": packed} if packed else {})
         try:
-            answers[job["name"]] = answer(job["model"], job.get("options", {})) | {"layers": layers()}
+            answers[job["name"]] = answer(job["model"], job.get("options", {}), packed) | reported()
         except Exception as error:  # whatever it is, it is the answer
             answers[job["name"]] = {"error": f"{type(error).__name__}: {error}"}
     Path(sys.argv[2]).write_text(json.dumps(answers))

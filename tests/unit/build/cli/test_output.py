@@ -106,7 +106,41 @@ def test_the_plan_for_programs_says_the_same() -> None:
     assert (told["start"], told["restart"], told["stop"], told["gateway"]) == ([], [], [], "keep")
     assert told["engines"]["beta"]["socket"] == "/srv/axion/run/beta.sock"
     assert told["engines"]["beta"]["cores"] == "1"
+    assert (told["engines"]["beta"]["kernels"], told["engines"]["beta"]["packed_bytes"]) == ([], 0)
     assert told["free_bytes"] == SIZED.free_bytes
+
+
+def packing(**more: Any) -> Any:
+    """A plan with an engine that quantizes while it loads, one with an int8 head, and one without either."""
+    models = {
+        "alpha": model(engine={"quantization": "axion_w4"}, kernels={"lm_head": True}),
+        "beta": model(kernels={"lm_head": True}),
+        "gamma": model(),
+    }
+    chosen = deployment(models, host={"reserved_cores": 0})
+    sized = plan(chosen, HostFacts(name="host", cores=4, memory_bytes=32 * GIB), "/srv/axion")
+    pins = SimpleNamespace(has_kernels=lambda machine: machine == "aarch64")
+    seen = facts(machine="aarch64", **more)
+    return prepared(decide(WANTED, seen), facts=seen, plan=sized, recipe=SimpleNamespace(pins=pins))
+
+
+def test_the_plan_names_the_kernels_of_weights_and_what_keeping_them_takes() -> None:
+    alpha, beta = output.kernels(packing())
+    later = "of packed weights, made at its first start and mapped at later ones"
+    assert alpha.startswith("alpha: int4 weights by axion_w4 and an int8 output head; ")
+    assert alpha.endswith(later)
+    assert beta == f"beta: an int8 output head; 34.0 KiB {later}"
+
+
+def test_the_plan_says_where_a_disk_is_too_small_for_them() -> None:
+    (*_, said) = output.kernels(packing(disk_free_bytes=1000))
+    assert said.startswith("the disk has 1000 B free where packed weights take up to 108.0 KiB: ")
+
+
+def test_the_plan_says_nothing_of_kernels_where_there_are_none() -> None:
+    one = packing()
+    one.recipe.pins.has_kernels = lambda machine: False
+    assert output.kernels(one) == []
 
 
 def row(model: str = "alpha", **changes: Any) -> dict[str, Any]:

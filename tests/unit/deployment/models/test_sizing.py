@@ -7,7 +7,7 @@ import pytest
 
 from deployment.errors import ConfigError
 from deployment.models.load import load_deployment
-from deployment.models.memory import estimate_memory
+from deployment.models.memory import estimate_memory, packed_bytes
 from deployment.models.sizing import HostFacts, Plan, plan
 from deployment.models.spec import Deployment
 from deployment.quantities import GIB, MIB
@@ -26,6 +26,25 @@ def test_every_term_of_an_estimate_is_in_its_total() -> None:
     assert one.output_head_copy == 200064 * 3072  # in int8
     # Three parts linear layers in groups of 128, of 68 bytes each; embedding and norms in 16 bits.
     assert one.weights == 3_221_225_472 // 128 * 68 + (614_596_608 + 199_680) * 2
+
+
+@pytest.mark.parametrize(
+    ("name", "int4", "head"),
+    [
+        # Weights by the bytes of a group: 68 for 128, 20 for 32; a head's row has a scale of four bytes.
+        ("phi4_fast", 3_221_225_472 // 128 * 68, 200064 * (3072 + 4)),
+        ("gemma3_multimodal", 25_598_361_600 // 32 * 20, 262208 * (5376 + 4)),
+    ],
+)
+def test_what_keeping_packed_weights_takes_of_the_disk(name: str, int4: int, head: int) -> None:
+    assert packed_bytes(PRODUCTION.models[name]) == int4 + head
+
+
+def test_an_engine_that_packs_nothing_keeps_nothing() -> None:
+    plain = model(kernels={"lm_head": False})
+    assert packed_bytes(deployment({"alpha": plain}).models["alpha"]) == 0
+    head = model(kernels={"lm_head": True})
+    assert packed_bytes(deployment({"alpha": head}).models["alpha"]) == TINY["vocab_size"] * (TINY["hidden_size"] + 4)
 
 
 def production_plan() -> Plan:
