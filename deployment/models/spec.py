@@ -247,13 +247,11 @@ class Host(Frozen):
     need more than the rest.
     """
     core_policy: CorePolicy = Field(
-        "disjoint",
-        description="disjoint (own cores each), elastic (own cores, lent while idle) or shared (one set for all)",
+        "disjoint", description="disjoint (own cores each), elastic (own, lent while idle) or shared (one set for all)"
     )
-    """How engines get their cores. `disjoint`: each has its own, and none slows another. `elastic`: each has its own
-    again, and uses those of others while they rest; see [decision 9](decisions/0009-cores-are-lent.md). `shared`: for
-    machines with fewer cores than all models ask for; engines that work at the same time slow each other.
-    """
+    """How engines get their cores. `disjoint`: its own for each, so that none slows another. `elastic`: its own, and
+    those of others while they rest ([decision 9](decisions/0009-cores-are-lent.md)). `shared`: for machines with fewer
+    cores than all models ask for; engines that work at the same time slow each other."""
 
 
 class Gateway(Frozen):

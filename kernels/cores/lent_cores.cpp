@@ -70,14 +70,16 @@ void become_guest(std::size_t guest, int core) {
 }
 
 void find_place(std::size_t thread) {
-  if (placed_for == places.version || thread >= places.cores.size()) {
+  if (placed_for == places.version) {
     return;
   }
   placed_for = places.version;
   if (thread < places.own) {
     sit(places.cores[thread]);
-  } else {
+  } else if (thread < places.cores.size()) {
     become_guest(thread - places.own, places.cores[thread]);
+  } else {  // more than there are cores: whoever asks for them has them share its own
+    sit(places.home);
   }
 }
 

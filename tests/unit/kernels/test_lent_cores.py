@@ -78,10 +78,17 @@ def test_threads_that_a_smaller_team_ended_are_placed_when_they_are_made_again(t
     assert team(region=0) == [[[0], OTHER], [[1], BATCH], [[1], BATCH]]
 
 
-def test_more_threads_than_cores_stay_where_they_are_born(team: Team) -> None:
-    """oneDNN may ask for more as well; they are born beside the leader, which is at home."""
+def test_more_threads_than_cores_are_at_home(team: Team) -> None:
+    """oneDNN may ask for more as well."""
     team(use=[0], own=1)
     assert team(region=3) == [[[0], OTHER]] * 3
+
+
+def test_a_guest_that_a_larger_team_keeps_goes_home_when_its_core_is_given_back(team: Team) -> None:
+    team(use=[0, 1], own=1)
+    team(region=0)
+    team(use=[0], own=1)
+    assert team(region=2) == [[[0], OTHER], [[0], BATCH]]
 
 
 def test_a_guest_whose_owner_steps_goes_home_and_is_not_entered(team: Team) -> None:
