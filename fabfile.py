@@ -307,6 +307,28 @@ def capacity(
     capacity(models, asked, machine, stack, json=json)
 
 
+@task(help={**FILE, **LOAD, "machine": "a machine type, such as c4a-standard-32", "write": "into the models file"})
+@problems_are_messages
+def tune(
+    _context: Any,
+    machine: Name,
+    models: Location | None = None,
+    load: Location | None = None,
+    requests_per_min: Positive | None = None,
+    prompt_tokens: Tokens | None = None,
+    output_tokens: Tokens | None = None,
+    ttft_s: Positive | None = None,
+    tokens_per_s: Positive | None = None,
+    write: bool = False,
+) -> None:
+    """Propose cores, sequences, step, KV cache and speculation of each model for a machine: modelled."""
+    from build.cli.asked_load import Asked
+    from build.cli.tune import tune
+
+    asked = Asked.of(load, requests_per_min, prompt_tokens, output_tokens, ttft_s, tokens_per_s)
+    tune(models, asked, machine, write=write)
+
+
 @task(help={"stack": f"{STACK['stack']} (default: every stack that has a file)", **JSON})
 @problems_are_messages
 def cost(_context: Any, stack: Stack | None = None, json: bool = False) -> None:

@@ -12,8 +12,8 @@ from deployment.capacity.queueing import MOST_USED, Answers, Queue
 from deployment.errors import ConfigError
 from deployment.models.spec import Deployment
 
-ROUNDS = 8
-"""Of finding bandwidths and busy shares that agree; they change by less than 1 % after five."""
+ROUNDS = 4
+"""Of finding bandwidths and busy shares that agree."""
 MOST_THREADS, MOST_SEQUENCES, LONGEST = 71, 64, 8192
 """Beyond which no published figure, and no simulation of ours, supports the model."""
 
