@@ -18,8 +18,10 @@ from build.cli.arguments import (
     Lines,
     Location,
     Name,
+    Positive,
     Stack,
     Timeout,
+    Tokens,
     help_for,
     on_hosts,
     problems_are_messages,
@@ -271,6 +273,66 @@ def models_pull(
     from build.cli.models import models_pull
 
     models_pull(hosts, models, source, engine, verify=verify)
+
+
+FILE = {"models": "models file (default: models.yaml)"}
+LOAD = {
+    "load": "a YAML file with the load, as in docs/capacity.md (default: equally many requests of each model)",
+    "requests_per_min": "of all models together",
+    "prompt_tokens": "tokens of a prompt (default: 512)",
+    "output_tokens": "tokens of an answer, on average (default: 128)",
+    "ttft_s": "seconds in which 95 % of answers must begin",
+    "tokens_per_s": "tokens a second that each answer must have",
+}
+CAPACITY = {
+    "machine": "a machine type (default: the stack's, else c4a-standard-32)",
+    "stack": "machine and prices of this stack",
+}
+
+
+@task(help={**FILE, **LOAD, **CAPACITY, **JSON})
+@problems_are_messages
+def capacity(
+    _context: Any,
+    load: Location | None = None,
+    models: Location | None = None,
+    machine: Name | None = None,
+    stack: Stack | None = None,
+    requests_per_min: Positive | None = None,
+    prompt_tokens: Tokens | None = None,
+    output_tokens: Tokens | None = None,
+    ttft_s: Positive | None = None,
+    tokens_per_s: Positive | None = None,
+    json: bool = False,
+) -> None:
+    """Model which load the models can serve, on which C4A machines, and at what price."""
+    from build.cli.asked_load import Asked
+    from build.cli.capacity import capacity
+
+    asked = Asked.of(load, requests_per_min, prompt_tokens, output_tokens, ttft_s, tokens_per_s)
+    capacity(models, asked, machine, stack, json=json)
+
+
+@task(help={**FILE, **LOAD, "machine": "a machine type, such as c4a-standard-32", "write": "into the models file"})
+@problems_are_messages
+def tune(
+    _context: Any,
+    machine: Name,
+    models: Location | None = None,
+    load: Location | None = None,
+    requests_per_min: Positive | None = None,
+    prompt_tokens: Tokens | None = None,
+    output_tokens: Tokens | None = None,
+    ttft_s: Positive | None = None,
+    tokens_per_s: Positive | None = None,
+    write: bool = False,
+) -> None:
+    """Propose cores, sequences, step, KV cache and speculation of each model for a machine: modelled."""
+    from build.cli.asked_load import Asked
+    from build.cli.tune import tune
+
+    asked = Asked.of(load, requests_per_min, prompt_tokens, output_tokens, ttft_s, tokens_per_s)
+    tune(models, asked, machine, write=write)
 
 
 @task(help={"stack": f"{STACK['stack']} (default: every stack that has a file)", **JSON})

@@ -73,6 +73,18 @@ class Seconds:
 
 
 @dataclass(frozen=True, slots=True)
+class Amount:
+    """A positive number, a fraction included."""
+
+    most: int = 1_000_000
+
+    def read(self, given: str) -> float:
+        if re.fullmatch(r"[0-9]{1,18}(\.[0-9]{1,18})?", given, re.ASCII) and 0 < float(given) <= self.most:
+            return float(given)
+        raise UnreadableError(f"not a number above 0, up to {self.most}", "Give one, such as 2.5.")
+
+
+@dataclass(frozen=True, slots=True)
 class Choice:
     """One of a few words."""
 
@@ -113,6 +125,8 @@ Engine = Annotated[str, Choice(("compiled", "wheel"))]
 Lines = Annotated[int, Whole(1, 1_000_000)]
 Cores = Annotated[int, Whole(1, 4096)]
 Timeout = Annotated[float, Seconds()]
+Tokens = Annotated[int, Whole(1, 10_000_000)]
+Positive = Annotated[float, Amount()]
 
 Body = TypeVar("Body", bound=Callable[..., None])
 HOST_OPTIONS = {"stack": Stack, "inventory": Location, "host": Name}

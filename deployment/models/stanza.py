@@ -68,6 +68,40 @@ def set_revision(text: str, name: str, revision: str) -> str:
     return _checked(text[: node.start_mark.index] + _inline(revision) + text[node.end_mark.index :], expected, name)
 
 
+def set_values(text: str, name: str, values: Mapping[str, Any]) -> str:
+    """Write values of a model's keys, such as `engine.max_num_seqs`: in place, or behind the last key beside them."""
+    expected = yaml.safe_load(text)
+    for path, value in values.items():
+        *above, key = path.split(".")
+        node, data = _entry(_models(text), name)[1], expected["models"][name]
+        for step in above:
+            node, data = _child(node, step, name), data[step]
+        data[key] = value
+        text = _checked(_with_value(text, node, key, value, name), expected, name)
+    return text
+
+
+def _with_value(text: str, node: yaml.Node, key: str, value: Any, name: str) -> str:
+    """Write a key into a mapping that is written on one line or on lines of its own."""
+    if not isinstance(node, yaml.MappingNode) or not node.value:
+        raise ConfigError([f"models.{name}: no mapping to write {key} into. Write one, with a first key."])
+    found = [there for said, there in node.value if said.value == key]
+    if found:
+        start, end = found[0].start_mark.index, found[0].end_mark.index
+        if isinstance(found[0], yaml.CollectionNode) and not found[0].flow_style:
+            raise ConfigError([f"models.{name}: {key} is written over several lines. Write it on one."])
+        return f"{text[:start]}{_inline(value)}{text[end:]}"
+    if node.flow_style:
+        last = node.value[-1][1].end_mark.index
+        return f"{text[:last]}, {key}: {_inline(value)}{text[last:]}"
+    lines, newline = text.splitlines(keepends=True), "\r\n" if "\r\n" in text else "\n"
+    last = _last_line(node, lines)
+    if not lines[last].endswith(("\n", "\r")):
+        lines[last] += newline
+    indent = " " * node.value[0][0].start_mark.column
+    return "".join([*lines[: last + 1], f"{indent}{key}: {_inline(value)}{newline}", *lines[last + 1 :]])
+
+
 class _Pair:
     """A key and its value, where no mapping around them matters."""
 

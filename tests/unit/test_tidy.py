@@ -19,8 +19,8 @@ REPOSITORY = Path(__file__).parents[2]
 OURS = frozenset({"agent", "bench", "build", "deployment", "examples", "gateway", "infra", "publishing", "tests"})
 BANNED_NAMES = frozenset({"utils", "util", "helpers", "helper", "common", "manager", "managers", "misc", "core"})
 MAX_FILE_LINES, MAX_FUNCTION_LINES = 400, 60
-# A list of documents, each read by itself.
-LISTS = frozenset({"agent/protocol.py"})
+# A list of documents, and one of tasks, each read by itself.
+LISTS = frozenset({"agent/protocol.py", "fabfile.py"})
 # Written so that this file does not hold what it looks for.
 MACHINE_PATHS = re.compile(r"(?<![\w/.{}-])/(?:work|root|tmp/research)/|/opt/py" + "pi")
 UNFINISHED = re.compile("TO" + "DO|FIX" + "ME|XX" + "X")

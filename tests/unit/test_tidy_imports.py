@@ -69,7 +69,7 @@ FLOORS = {
         {"checkpoint"},
         {"models", "refusals"},
         {"stack", "render"},
-        {"reference"},
+        {"reference", "capacity"},
     ),
 }
 # They run on a host before, or without, an environment: not even what the package around them may use.

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from deployment.errors import ConfigError
-from deployment.models.stanza import add_stanza, remove_stanza, set_revision
+from deployment.models.stanza import add_stanza, remove_stanza, set_revision, set_values
 
 FILE = """\
 # What we serve.
@@ -129,3 +129,54 @@ def test_a_file_of_another_system_keeps_its_line_ends() -> None:
     added = add_stanza(text, "three", STANZA)
     assert added.count("\n") == added.count("\r\n")
     assert remove_stanza(added, "three") == text
+
+
+TUNED = """\
+models:
+  one:
+    cores: 3 # of eight
+    # what it may use
+    engine:
+      max_num_seqs: 4
+      kv_cache_memory_bytes: 1GiB # enough
+
+  two:
+    cores: 2
+    engine: {max_num_seqs: 8, kv_cache_memory_bytes: 5GiB} # small
+"""
+
+
+def test_values_are_written_in_place_or_behind_the_last_key_and_comments_stay() -> None:
+    values = {"cores": 5, "engine.max_num_seqs": 16, "engine.max_num_batched_tokens": 128}
+    one = set_values(TUNED, "one", values)
+    assert one == TUNED.replace("cores: 3", "cores: 5").replace("max_num_seqs: 4", "max_num_seqs: 16").replace(
+        "1GiB # enough\n", "1GiB # enough\n      max_num_batched_tokens: 128\n"
+    )
+    guesses = {"engine.speculative_config": {"method": "ngram", "num_speculative_tokens": 3}}
+    two = set_values(TUNED, "two", {**values, **guesses})
+    assert two.splitlines()[-2:] == [
+        "    cores: 5",
+        "    engine: {max_num_seqs: 16, kv_cache_memory_bytes: 5GiB, max_num_batched_tokens: 128, "
+        "speculative_config: {method: ngram, num_speculative_tokens: 3}} # small",
+    ]
+    assert set_values(two, "two", guesses) == two
+
+
+def test_a_file_without_an_end_of_line_gets_one_before_what_is_written() -> None:
+    text = TUNED.partition("\n\n")[0]
+    assert set_values(text, "one", {"engine.max_num_batched_tokens": 128}).endswith(
+        "1GiB # enough\n      max_num_batched_tokens: 128\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (TUNED.replace("engine: {max_num_seqs: 8, kv_cache_memory_bytes: 5GiB}", "engine: {}"), "no mapping to write"),
+        (TUNED.replace("cores: 2", "cores:\n      - 2"), "cores is written over several lines"),
+        (TUNED.replace("cores: 3", "cores: &c 3").replace("cores: 2", "cores: *c"), "repeats lines by anchors"),
+    ],
+)
+def test_a_form_that_cannot_be_written_into_is_left_alone(text: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        set_values(text, "two", {"cores": 4, "engine.max_num_seqs": 4})

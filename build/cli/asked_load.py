@@ -1,0 +1,48 @@
+"""What a command line says of a load: a file, or its options."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from build.errors import DeployError
+from deployment.capacity.load import REQUESTS_PER_MIN, Load, LoadFile, loads_of, read_load
+from deployment.document import parse_document, read_text
+from deployment.models.spec import Deployment
+
+OPTIONS = ("requests_per_min", "prompt_tokens", "output_tokens", "ttft_p95_s", "tokens_per_s")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """Of all models, unless a file tells them apart."""
+
+    file: str | None
+    options: Mapping[str, float | None]
+    """By the names that they have in a load file."""
+
+    @classmethod
+    def of(
+        cls,
+        file: str | None,
+        requests_per_min: float | None,
+        prompt_tokens: int | None,
+        output_tokens: int | None,
+        ttft_p95_s: float | None,
+        tokens_per_s: float | None,
+    ) -> Self:
+        """Take the options in the order in which tasks have them."""
+        values = (requests_per_min, prompt_tokens, output_tokens, ttft_p95_s, tokens_per_s)
+        return cls(file=file, options=dict(zip(OPTIONS, values, strict=True)))
+
+    def loads(self, deployment: Deployment, requests_per_min: float = REQUESTS_PER_MIN) -> Mapping[str, Load]:
+        """Each model's load. Raises ConfigError, or DeployError where file and options are both given."""
+        given = {name: value for name, value in self.options.items() if value is not None}
+        if self.file is None:
+            said = LoadFile.model_validate({"requests_per_min": requests_per_min, **given})
+            return loads_of(said, deployment, "load")
+        if given:
+            named = ", ".join(f"{name}: {value:g}" for name, value in given.items())
+            raise DeployError(f"--load: a file says all of the load, got options beside it. Write `{named}` into it.")
+        file = Path(self.file)
+        return read_load(parse_document(read_text(file), file.name), deployment)
