@@ -3,10 +3,10 @@
     PYTHONPATH=kernels/python .venv/bin/python -m bench.lending [MODELS_FILE]
 
 Each engine works on one request at a time, in steps: chunks of the prompt, then a token each. A step takes what
-bench/expected.py computes for the cores that it has; together the engines read no faster than the host. Who gets which
-cores is decided by the function that the plug-in calls, axion_kernels.lending_shares.borrowed. What lending itself
-costs are the constants below. An owner that begins a step sends guests home; the borrower's step goes on with several
-threads on its own cores.
+deployment.capacity computes for the cores that it has; together the engines read no faster than the host. Who gets
+which cores is decided by the function that the plug-in calls, axion_kernels.lending_shares.borrowed. What lending
+itself costs are the constants below. An owner that begins a step sends guests home; the borrower's step goes on with
+several threads on its own cores.
 """
 
 import heapq
@@ -15,13 +15,14 @@ import random
 import statistics
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from axion_kernels.lending_shares import Engine, borrowed
 
-from bench.expected import BASELINE, CORE_BYTES_PER_S, HOST_BYTES_PER_S, Kernels, int4_of, kernels_of, read_per_token
-from bench.expected import speed as speed_on
+from bench.expected import BASELINE, MACHINE, PROMPT_TOKENS
+from deployment.capacity.engine import Engine as CapacityEngine
+from deployment.capacity.engine import engine_of
 from deployment.errors import ConfigError
 from deployment.models.load import load_deployment
 from deployment.models.sizing import HostFacts, plan
@@ -30,16 +31,14 @@ from deployment.quantities import GIB
 
 HOST = HostFacts(name="c4a-standard-32", cores=32, memory_bytes=256 * GIB)
 REGIONS_PER_LAYER = 8
-REGION_S = 1.9e-6
-"""An empty parallel region of threads that spin, with two of them [x86, measured]."""
 REGION_THREAD_S = 0.1e-6
-"""What each further thread adds to it: assumed."""
+"""What each thread adds to an empty parallel region, beside the step's own overhead: assumed."""
 DECIDE_S = 60e-6
-"""Reading three cards and deciding, at each step [x86, measured on a busy machine]."""
+"""Reading three cards and deciding, at each step: assumed."""
 THREAD_S = 30e-6
 """A thread that is made and put on its core: assumed."""
 SEND_HOME_S = 50e-6
-"""A guest that is moved by its owner [x86, measured on a busy machine]."""
+"""A guest that is moved by its owner: assumed. A whole give-back of one guest took 200 us on a busy x86 machine."""
 SPIN_S = 1e-4
 """How long threads spin for others at the end of a region, in which a guest on their core waits."""
 
@@ -64,27 +63,19 @@ class Model:
     compute: tuple[int, ...]
     step_tokens: int
     layers: int
-    weights: int
-    head: int
-    packed: int
-    kernels: Kernels
+    engine: CapacityEngine
+    """On any threads."""
 
-    def step_s(self, tokens: int, *, cores: int, busy_cores: int, is_last: bool) -> float:
+    def step_s(self, tokens: int, *, cores: int, busy_cores: int) -> float:
         """How long a step of so many tokens takes; all cores that are busy share the host's memory."""
-        share = min(1.0, HOST_BYTES_PER_S / CORE_BYTES_PER_S / max(busy_cores, cores))
-        if tokens > 1:
-            prompt = speed_on(self.weights, 0, self.packed, self.kernels, cores=cores)
-            work_s = (prompt.first_token_s - 1 / prompt.tokens_per_s) * tokens / 512
+        machine = self.engine.machine
+        each = min(machine.core_bytes_per_s, machine.bytes_per_s / max(busy_cores, cores))
+        engine = replace(self.engine, threads=cores, bytes_per_s=cores * each)
+        if tokens == 1:
+            work_s = engine.step_s(sequences=1, context=PROMPT_TOKENS)
         else:
-            work_s = 0.0
-        if tokens == 1 or is_last:
-            work_s += self._token_s(cores, cores * CORE_BYTES_PER_S * share)
-        return work_s + self.layers * REGIONS_PER_LAYER * (REGION_S + REGION_THREAD_S * cores)
-
-    def _token_s(self, cores: int, bytes_per_s: float) -> float:
-        alone = speed_on(0, 0, self.packed, self.kernels, cores=cores) if self.packed else None
-        kernel_s = 1 / alone.tokens_per_s if alone else 0.0
-        return max(self.weights / bytes_per_s, kernel_s) + self.head / bytes_per_s
+            work_s = engine.step_s(chunk=tokens, chunk_end=tokens)
+        return work_s + self.layers * REGIONS_PER_LAYER * REGION_THREAD_S * cores
 
 
 @dataclass(slots=True)
@@ -169,8 +160,7 @@ class Host:
         cost_s = self._choose(seat, now_s)
         seat.is_stepping, seat.began_s, seat.sent_home = True, now_s, 0
         busy = sum(len(each.cores) for each in self.seats.values() if each.is_stepping)
-        is_last = seat.prompt_left == tokens
-        took_s = seat.model.step_s(tokens, cores=len(seat.cores), busy_cores=busy, is_last=is_last)
+        took_s = seat.model.step_s(tokens, cores=len(seat.cores), busy_cores=busy)
         seat.ends_s = now_s + cost_s + took_s
         self._at(seat.ends_s, seat)
 
@@ -237,17 +227,13 @@ def models_of(deployment: Deployment) -> list[Model]:
 
 
 def _model(served: Served, home: tuple[int, ...]) -> Model:
-    weights, head, packed = read_per_token(served)
     return Model(
         name=served.name,
         home=home,
         compute=home[1:] or home,
         step_tokens=served.step_tokens,
         layers=served.checkpoint.shape.num_hidden_layers,
-        weights=weights,
-        head=head,
-        packed=packed,
-        kernels=kernels_of(BASELINE, min(int4_of(served), default=128)),
+        engine=engine_of(served, MACHINE, BASELINE),
     )
 
 
@@ -311,7 +297,7 @@ def main(arguments: list[str]) -> int:
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 1
-    print("Modelled, not measured: prompts of 512 tokens, answers of 128, assumptions in bench/expected.py and here.")
+    print("Modelled, not measured: prompts of 512 tokens, answers of 128, assumptions in deployment/capacity and here.")
     print("Tokens a second of the time in which an engine steps, prompts included.\n")
     heads = ["asked", "model", "tokens/s, disjoint", "elastic", "first token, disjoint", "elastic"]
     heads += ["slowest answer, disjoint", "elastic", "give-back p99"]

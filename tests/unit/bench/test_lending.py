@@ -4,29 +4,38 @@ from pathlib import Path
 
 import pytest
 
-from bench.expected import Kernels
+from bench.expected import BASELINE
 from bench.lending import Host, Model, Request, alone, main, models_of, together
+from deployment.capacity.engine import Engine, Weights
+from deployment.capacity.kernels import kernels_of
+from deployment.capacity.machine import Machine
 from deployment.models.load import load_deployment
 
-KERNELS = Kernels(gemv_bytes_per_cycle=20.0, gemm_macs_per_cycle=60.0)
+WEIGHTS = Weights(
+    linear_bytes=37_000_000_000, head_bytes=0, linear_parameters=0, head_parameters=0, layers=1, sliding_layers=0,
+    sliding_window=0, cache_bytes=0, attention_macs=0,
+)  # fmt: skip
+ENGINE = Engine(
+    weights=WEIGHTS,
+    kernels=kernels_of(BASELINE, group=None, head="bf16"),
+    machine=Machine(vcpus=32, step_overhead_s=0.0),
+    threads=1,
+)
 
 
 def model(name: str, home: tuple[int, ...]) -> Model:
     """Of 37 GB of 16-bit weights: a token takes a second on one core, and half of one on two."""
-    return Model(
-        name=name, home=home, compute=home, step_tokens=128, layers=1, weights=37_000_000_000, head=0, packed=0,
-        kernels=KERNELS,
-    )  # fmt: skip
+    return Model(name=name, home=home, compute=home, step_tokens=128, layers=1, engine=ENGINE)
 
 
 PAIR = [model("alpha", (0,)), model("beta", (1,))]
 
 
 def test_a_token_takes_its_bytes_over_the_bandwidth_of_its_cores() -> None:
-    assert PAIR[0].step_s(1, cores=1, busy_cores=1, is_last=False) == pytest.approx(1.0, rel=1e-3)
-    assert PAIR[0].step_s(1, cores=2, busy_cores=2, is_last=False) == pytest.approx(0.5, rel=1e-3)
+    assert PAIR[0].step_s(1, cores=1, busy_cores=1) == pytest.approx(1.0, rel=1e-3)
+    assert PAIR[0].step_s(1, cores=2, busy_cores=2) == pytest.approx(0.5, rel=1e-3)
     # 28 cores read 200 GB/s in all.
-    assert PAIR[0].step_s(1, cores=14, busy_cores=28, is_last=False) == pytest.approx(0.37, rel=1e-2)
+    assert PAIR[0].step_s(1, cores=14, busy_cores=28) == pytest.approx(0.37, rel=1e-2)
 
 
 def test_who_is_asked_alone_has_both_cores() -> None:
