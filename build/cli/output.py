@@ -15,6 +15,7 @@ from build.deploy.facts import Facts
 from build.deploy.prepare import Prepared
 from build.progress import terminal
 from deployment.errors import ended_once
+from deployment.models.memory import has_int4, has_int8_head, is_online
 from deployment.models.spec import Served
 from deployment.quantities import shown_bytes
 
@@ -110,11 +111,9 @@ def kernels(prepared: Prepared) -> list[str]:
 
 def int_kernels(model: Served) -> list[str]:
     """The kernels of a model's weights, in words."""
-    is_online = model.engine.quantization == "axion_w4"
-    return [
-        *(["int4 weights by axion_w4"] if is_online else ["int4 weights by linear_w4"] if model.has_int4 else []),
-        *(["an int8 output head"] if model.has_int8_head else []),
-    ]
+    by = "axion_w4" if is_online(model) else "linear_w4"
+    said = {f"int4 weights by {by}": has_int4(model), "an int8 output head": has_int8_head(model)}
+    return [words for words, is_true in said.items() if is_true]
 
 
 def unchecked(prepared: Prepared) -> list[str]:

@@ -1,4 +1,4 @@
-"""The memory one engine takes, term by term, so that a refusal can name what is large."""
+"""The memory one engine takes, term by term, so that a refusal can name what is large; the disk of packed weights."""
 
 from dataclasses import dataclass
 
@@ -13,6 +13,7 @@ RUNTIME_BYTES = 1536 * MIB
 # loading checkpoint, allocator slack. Estimated.
 HEADROOM = 0.15
 INT8_SCALE_BYTES = 4
+"""Of each row of an int8 output head (kernels/include/axion/linear_w8.h)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +49,7 @@ def estimate_memory(model: Served) -> MemoryEstimate:
     """Count what one engine will hold."""
     checkpoint, engine, shape = model.checkpoint, model.engine, model.checkpoint.shape
     element = ELEMENT_BYTES[engine.dtype]
-    is_online_int4 = engine.quantization == "axion_w4"
+    is_online_int4 = is_online(model)
     # oneDNN packs the head for its matrix product and vLLM keeps the original beside it (vLLM 0.32, lm_head is
     # loaded with remove_weight=False); with our int8 head the copy has a byte for each weight.
     each = 0 if checkpoint.has_packed_head else 1 if model.kernels.lm_head else element
@@ -66,8 +67,25 @@ def estimate_memory(model: Served) -> MemoryEstimate:
     )
 
 
+def has_int4(model: Served) -> bool:
+    """Whether our kernels multiply int4 weights of its engine."""
+    return is_online(model) or (bool(model.checkpoint.tensors.int4) and model.kernels.linear_w4 is not False)
+
+
+def is_online(model: Served) -> bool:
+    """Whether its engine makes them itself."""
+    return model.engine.quantization == "axion_w4"
+
+
+def has_int8_head(model: Served) -> bool:
+    """Whether its output head is made int8."""
+    is_plain = not model.checkpoint.has_packed_head and model.engine.dtype == "bfloat16"
+    return model.kernels.lm_head is True and is_plain
+
+
 def packed_bytes(model: Served) -> int:
-    """Bytes of the file of packed weights that the model's engine makes at its first start; 0 where it packs none."""
+    """Bytes of the file of packed weights that its engine makes at its first start; 0 where it packs none."""
     tensors, shape = model.checkpoint.tensors, model.checkpoint.shape
-    int4 = model.has_int4 * tensors.int4_bytes(is_online_int4=model.engine.quantization == "axion_w4")
-    return int4 + model.has_int8_head * shape.vocab_size * (shape.hidden_size + INT8_SCALE_BYTES)
+    int4 = tensors.int4_bytes(is_online_int4=is_online(model)) if has_int4(model) else 0
+    head = shape.vocab_size * (shape.hidden_size + INT8_SCALE_BYTES) if has_int8_head(model) else 0
+    return int4 + head

@@ -372,18 +372,6 @@ class Served(Model):
     """The text of its chat template, where models.yaml names one."""
 
     @property
-    def has_int4(self) -> bool:
-        """Whether our kernels multiply int4 weights of its engine."""
-        is_online = self.engine.quantization == "axion_w4"
-        return is_online or (bool(self.checkpoint.tensors.int4) and self.kernels.linear_w4 is not False)
-
-    @property
-    def has_int8_head(self) -> bool:
-        """Whether its output head is made int8."""
-        is_plain = not self.checkpoint.has_packed_head and self.engine.dtype == "bfloat16"
-        return self.kernels.lm_head is True and is_plain
-
-    @property
     def step_tokens(self) -> int:
         """The most tokens of one step of its engine."""
         engine = self.engine
