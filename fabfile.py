@@ -287,6 +287,7 @@ LOAD = {
 CAPACITY = {
     "machine": "a machine type (default: the stack's, else c4a-standard-32)",
     "stack": "machine and prices of this stack",
+    "measured": "a JSON file with a benchmark's points: answer for the host that it measured",
 }
 
 
@@ -303,14 +304,18 @@ def capacity(
     output_tokens: Tokens | None = None,
     ttft_s: Positive | None = None,
     tokens_per_s: Positive | None = None,
+    measured: Location | None = None,
     json: bool = False,
 ) -> None:
     """Model which load the models can serve, on which C4A machines, and at what price."""
+    from build.cli import capacity as task
     from build.cli.asked_load import Asked
-    from build.cli.capacity import capacity
 
     asked = Asked.of(load, requests_per_min, prompt_tokens, output_tokens, ttft_s, tokens_per_s)
-    capacity(models, asked, machine, stack, json=json)
+    if measured is None:
+        task.capacity(models, asked, machine, stack, json=json)
+    else:
+        task.capacity_measured(models, asked, measured, beside=machine or stack)
 
 
 @task(help={**FILE, **LOAD, "machine": "a machine type, such as c4a-standard-32", "write": "into the models file"})

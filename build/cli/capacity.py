@@ -1,7 +1,8 @@
 """The task that says which load a deployment can serve, on which machines, and at what price. It asks no host."""
 
+import json as json_module
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from rich.table import Table
@@ -13,10 +14,11 @@ from build.cli.cloud_output import usd
 from build.deploy.models_file import DEFAULT
 from build.errors import DeployError
 from build.remote.target import REPOSITORY
+from deployment.capacity.calibration import by_model, calibrated, read_points
 from deployment.capacity.explain import arithmetic
 from deployment.capacity.host import Outcome, outcomes, queues_of, shown_s
 from deployment.capacity.load import Load
-from deployment.capacity.machine import assumed
+from deployment.capacity.machine import Machine, assumed
 from deployment.capacity.plan import (
     Choice,
     alone,
@@ -26,6 +28,7 @@ from deployment.capacity.plan import (
     shape_of,
     usd_per_million,
 )
+from deployment.document import read_text
 from deployment.models.load import load_deployment
 from deployment.models.sizing import plan
 from deployment.models.spec import Deployment
@@ -76,6 +79,43 @@ def capacity(models: str | None, asked: Asked, machine: str | None, stack: str |
     console.print(_price(shape, region, catalog, loads, by["middle"]), markup=False)
     _print_choices(together, apart, region, loads)
     _print_arithmetic(deployment, loads, cheapest(together))
+
+
+def capacity_measured(models: str | None, asked: Asked, measured: str, *, beside: str | None = None) -> None:
+    """The host that was measured, by its own figures. `beside` is a machine or stack that was named as well."""
+    if beside is not None:
+        raise DeployError(f"--measured: answers for the host that it measured, got {beside} too. Leave that out.")
+    deployment = load_deployment(Path(models) if models else DEFAULT)
+    loads, file = asked.loads(deployment), Path(measured)
+    try:
+        said = json_module.loads(read_text(file))
+    except ValueError:
+        raise DeployError(f"{file}: not JSON. Give the points of a benchmark.") from None
+    points = read_points(said, file.name)
+    queues = queues_of(deployment, loads, Machine(vcpus=points.vcpus), BASELINE)
+    problems: list[str] = []
+    found = {}
+    for name, own in by_model(points, deployment.models).items():
+        found[name] = each = calibrated(name, queues[name].engine, own)
+        queues[name] = replace(queues[name], engine=replace(queues[name].engine, machine=each.machine))
+        beyond = each.beyond(concurrency=queues[name].most, prompt_tokens=loads[name].work.prompt_tokens)
+        problems += [f"{name}: {beyond}"] if beyond else []
+    problems += [f"{name}: not measured. Measure it, or ask nothing of it." for name in queues
+                 if name not in found and loads[name].per_s]  # fmt: skip
+    if problems:
+        raise DeployError(*problems)
+    by = outcomes({name: queues[name] for name in found}, {name: loads[name] for name in found})
+    console = output.stdout()
+    console.print(f"Modelled from {len(points.points)} measurements in {file.name}.\n", markup=False)
+    console.print(_outcome_table({"low": by, "middle": by, "high": by}))
+    for name, each in found.items():
+        held = each.held_out
+        words = (
+            "too few to keep any" if held is None else f"{held.throughput:.0%} for tokens/s, {held.ttft:.0%} for TTFT"
+        )
+        console.print(f"{name}: error on points that were not fitted: {words}.", markup=False)
+        for what in by[name].problems:
+            console.print(f"{name} {what}.", style="yellow", markup=False)
 
 
 def _place(machine: str | None, stack: str | None) -> tuple[str, str]:

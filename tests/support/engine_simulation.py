@@ -53,6 +53,21 @@ def simulate(
     return _seen(_run(step_s, coming, most, step_tokens))
 
 
+def closed(
+    step_s: StepTime, *, clients: int, prompt: int, output: int, step_tokens: int, rounds: int
+) -> tuple[float, float]:
+    """Clients that always have one request open, each a few in turn: tokens a second of all, mean TTFT."""
+    done: list[Request] = []
+    now = 0.0
+    running = [Request(0.0, prompt, output) for _ in range(clients)]
+    while len(done) < clients * rounds:
+        now += _step(step_s, running, step_tokens, now)
+        ended = [each for each in running if each.said == output]
+        done += ended
+        running = [each for each in running if each.said < output] + [Request(now, prompt, output) for _ in ended]
+    return len(done) * output / now, sum(each.first_s - each.arrived_s for each in done) / len(done)
+
+
 def _run(step_s: StepTime, coming: deque[Request], most: int, step_tokens: int) -> tuple[list[Request], float]:
     running: list[Request] = []
     done: list[Request] = []
@@ -62,24 +77,30 @@ def _run(step_s: StepTime, coming: deque[Request], most: int, step_tokens: int) 
             now = coming[0].arrived_s
         while coming and len(running) < most and coming[0].arrived_s <= now:
             running.append(coming.popleft())
-        answering = [each for each in running if each.read == each.prompt]
-        left, chunk, chunk_end = step_tokens - len(answering), 0, 0
-        for each in running:
-            if each.read < each.prompt and left:
-                piece = min(left, each.prompt - each.read)
-                each.read += piece
-                left, chunk, chunk_end = left - piece, chunk + piece, each.read
-        context = sum(each.prompt + each.said for each in answering) / len(answering) if answering else 0.0
-        took_s = step_s(sequences=len(answering), context=context, chunk=chunk, chunk_end=chunk_end)
+        took_s = _step(step_s, running, step_tokens, now)
         now, busy_s = now + took_s, busy_s + took_s
-        for each in running:
-            if each.read == each.prompt:
-                each.said += 1
-                each.first_s = each.first_s or now
-                each.done_s = now
         done += [each for each in running if each.said == each.output]
         running = [each for each in running if each.said < each.output]
     return done, busy_s
+
+
+def _step(step_s: StepTime, running: list[Request], step_tokens: int, now: float) -> float:
+    """Do one step, and return what it takes."""
+    answering = [each for each in running if each.read == each.prompt]
+    left, chunk, chunk_end = step_tokens - len(answering), 0, 0
+    for each in running:
+        if each.read < each.prompt and left:
+            piece = min(left, each.prompt - each.read)
+            each.read += piece
+            left, chunk, chunk_end = left - piece, chunk + piece, each.read
+    context = sum(each.prompt + each.said for each in answering) / len(answering) if answering else 0.0
+    took_s = step_s(sequences=len(answering), context=context, chunk=chunk, chunk_end=chunk_end)
+    for each in running:
+        if each.read == each.prompt:
+            each.said += 1
+            each.done_s = now + took_s
+            each.first_s = each.first_s or each.done_s
+    return took_s
 
 
 def _seen(told: tuple[list[Request], float]) -> Seen:

@@ -6,9 +6,16 @@ from pathlib import Path
 import pytest
 
 from build.cli.asked_load import Asked
-from build.cli.capacity import capacity
+from build.cli.capacity import capacity, capacity_measured
 from build.errors import DeployError
 from deployment.errors import ConfigError
+from tests.unit.deployment.capacity.test_calibration import TRUTH, measured
+
+POINTS = {
+    "schema": "axion.capacity.points/1",
+    "vcpus": 8,
+    "points": [point.model_dump() for point in measured(TRUTH, 0.05)],
+}
 
 
 def asked(file: str | None = None, **options: float) -> Asked:
@@ -56,3 +63,32 @@ def test_a_stack_says_machine_and_region(capsys: pytest.CaptureFixture[str]) -> 
     capacity(None, asked(requests_per_min=4), None, "prod", json=True)
     said = json.loads(capsys.readouterr().out)
     assert (said["machine"], said["region"]) == ("c4a-standard-32", "us-central1")
+
+
+def test_a_measured_host_is_answered_for_by_its_own_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    points, load = tmp_path / "points.json", tmp_path / "load.yaml"
+    points.write_text(json.dumps(POINTS))
+    load.write_text("models: {qwen_coder: {requests_per_min: 1, output_tokens: 64}}")
+    capacity_measured(None, asked(str(load)), str(points))
+    said = capsys.readouterr().out
+    assert said.startswith("Modelled from 12 measurements in points.json.")
+    assert "qwen_coder: error on points that were not fitted: 7% for tokens/s, 18% for TTFT." in said
+
+
+def test_what_was_not_measured_is_refused(tmp_path: Path) -> None:
+    points = tmp_path / "points.json"
+    points.write_text(json.dumps(POINTS))
+    with pytest.raises(DeployError) as caught:
+        capacity_measured(None, asked(prompt_tokens=2000), str(points))
+    assert caught.value.problems == (
+        "qwen_coder: prompt_tokens: measured from 64 to 512, got 2000. Measure nearer to it.",
+        *(
+            f"{name}: not measured. Measure it, or ask nothing of it."
+            for name in ("gemma3_multimodal", "mistral_balanced", "phi4_fast")
+        ),
+    )
+    points.write_text("{")
+    with pytest.raises(DeployError, match="not JSON"):
+        capacity_measured(None, asked(), str(points))
+    with pytest.raises(DeployError, match="got c4a-standard-8 too"):
+        capacity_measured(None, asked(), str(points), beside="c4a-standard-8")
