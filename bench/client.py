@@ -69,7 +69,9 @@ class Connection:
 
     async def _ask(self, **asked: object) -> bytes:
         body = json.dumps({"model": "bench", "prompt": PROMPT, **asked}).encode()
-        head = f"POST {ROUTE} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+        head = (
+            f"POST {ROUTE} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+        )
         self._writer.write((head + self._authorization).encode() + b"\r\n\r\n" + body)
         answered = await self._reader.readuntil(b"\r\n\r\n")
         assert answered.startswith(b"HTTP/1.1 200 "), answered

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from gateway import browsers
 from gateway.body import Turns
-from gateway.errors import ApiError
+from gateway.errors import ApiError, internal_error
 from gateway.events import log_failure
 from gateway.fleet import Fleet
 from gateway.headers import request_id_of
@@ -43,7 +44,6 @@ class Gateway:
 
 
 GATEWAY = web.AppKey("gateway", Gateway)
-BUG = "The gateway failed on this request. Report its X-Request-Id."
 
 
 @web.middleware
@@ -82,6 +82,11 @@ async def access_log(request: web.Request, handler: Handler) -> web.StreamRespon
 
 async def _answered(request: web.Request, handler: Handler, context: RequestContext) -> web.StreamResponse:
     try:
+        config = request.app[GATEWAY].fleet.config
+        if refused := browsers.refusal(request.method, request.headers, config):
+            raise refused
+        if browsers.is_preflight(request.method, request.headers):  # it carries no key
+            return web.Response(status=204)
         request.app[GATEWAY].tenancy.admit(request, context)
         response: web.StreamResponse = await handler(request)
         return response
@@ -115,7 +120,7 @@ def _after_a_bug(request: web.Request, context: RequestContext) -> web.StreamRes
         if request.transport is not None:
             request.transport.abort()
         return context.out
-    return _refused(ApiError(500, "internal_error", BUG), context)
+    return _refused(internal_error(), context)
 
 
 def _refused(error: ApiError, context: RequestContext) -> web.Response:

@@ -117,6 +117,10 @@ class GatewayConfig(Frozen):
     """Whether any client may be answered without a key on an address that other machines reach."""
     default_model: str
     models: tuple[ServedModel, ...] = Field(min_length=1)
+    hosts: tuple[str, ...] = ()
+    """Other names under which clients reach a gateway that listens on loopback only, through a proxy."""
+    cors_origins: tuple[str, ...] = ()
+    """Web pages that may use the gateway from a browser."""
     max_body_bytes: Annotated[int, Field(gt=0)] = 32 * MIB
     max_held: Annotated[int, Field(ge=0)] = 256
     """Requests that may wait for one model, busy or being restarted; their bodies wait in memory."""

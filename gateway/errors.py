@@ -121,6 +121,46 @@ def body_too_large(limit_bytes: int) -> ApiError:
     )
 
 
+def foreign_host() -> ApiError:
+    """A web page whose name was made to point here, or a proxy that nobody told of (RFC 9110 section 15.5.20)."""
+    message = (
+        "The Host of the request is not this server. Ask for localhost, or have its operator add it to gateway.hosts."
+    )
+    return ApiError(421, "misdirected_request", message, close=True)
+
+
+def foreign_origin() -> ApiError:
+    """A web page of another origin."""
+    message = "Web pages of this Origin may not use this server. Its operator can add it to gateway.cors_origins."
+    return ApiError(403, "origin_not_allowed", message, close=True)
+
+
+def bad_http() -> ApiError:
+    """Bytes that are no request."""
+    return ApiError(400, "invalid_http", "The request is not valid HTTP/1.1. Correct it.", close=True)
+
+
+def url_too_long(limit_bytes: int) -> ApiError:
+    """The first line of the request."""
+    return ApiError(414, "url_too_long", f"The URL is longer than {limit_bytes} bytes. Send less.", close=True)
+
+
+def headers_too_large(limit_bytes: int) -> ApiError:
+    """A header that is too long, or too many of them."""
+    message = f"A header is longer than {limit_bytes} bytes, or there are too many. Send less, such as fewer cookies."
+    return ApiError(431, "headers_too_large", message, close=True)
+
+
+def refused_by_http(status: int) -> ApiError:
+    """What the HTTP server refuses by itself, such as an Expect that it does not know."""
+    return ApiError(status, "invalid_http", "The server cannot do what the headers of the request ask for.", close=True)
+
+
+def internal_error() -> ApiError:
+    """A bug of ours."""
+    return ApiError(500, "internal_error", "The gateway failed on this request. Report its X-Request-Id.")
+
+
 def bodies_full() -> ApiError:
     """One body more would be more memory than all of them may take."""
     message = "The server holds as many large requests as it can at present. Ask again in a moment."

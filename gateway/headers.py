@@ -32,10 +32,19 @@ NOT_FOR_ENGINES = HOP_BY_HOP | {
     "cookie",
     "expect",
     "host",
+    "origin",  # who may ask from where is decided here, and an engine would allow every page
     "x-api-key",
     "x-request-id",
 }
-NOT_FOR_CLIENTS = HOP_BY_HOP | {"content-length", "set-cookie", "x-request-id", "x-served-model"}
+NOT_FOR_CLIENTS = HOP_BY_HOP | {
+    "access-control-allow-credentials",
+    "access-control-allow-origin",
+    "access-control-expose-headers",
+    "content-length",
+    "set-cookie",
+    "x-request-id",
+    "x-served-model",
+}
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 

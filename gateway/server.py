@@ -11,9 +11,10 @@ from pathlib import Path
 from aiohttp import web
 
 from agent import notify
-from gateway import __version__, health, models
+from gateway import __version__, browsers, health, models
 from gateway.app import GATEWAY, Gateway, access_log
 from gateway.config_file import ConfigError, LoadedConfig, load_config
+from gateway.connection import Runner
 from gateway.events import log_event, log_failure, write_log_as
 from gateway.fleet import Fleet
 from gateway.form import FORM_ROUTES
@@ -31,6 +32,8 @@ KEEP_ALIVE_S = 75.0
 """Longer than the idle connections of the usual clients and proxies, so that they close first."""
 LINGERING_S = 2.0
 """For reading the rest of a refused body, so that the client gets to see the refusal."""
+READ_BYTES = 64 * 1024
+"""What aiohttp reads ahead of a body, in a sixteenth as many chunks: with its default, chunks of a byte are a stall."""
 LINGER_TURNS = 50
 TURN_S = 0.1
 """For clients that have connected and not asked yet, or that use their connection again at once (they are told to close
@@ -48,6 +51,7 @@ def create_app(gateway: Gateway) -> web.Application:
     app.cleanup_ctx.append(_run_fleet)
     app.on_response_prepare.append(_close_while_draining)
     app.on_response_prepare.append(tell_limits)
+    app.on_response_prepare.append(_allow_pages)
     app.router.add_get("/", health.index)
     app.router.add_get("/livez", health.livez)
     app.router.add_get("/readyz", health.readyz)
@@ -75,6 +79,12 @@ async def _close_while_draining(request: web.Request, response: web.StreamRespon
         response.headers["Connection"] = "close"
 
 
+async def _allow_pages(request: web.Request, response: web.StreamResponse) -> None:
+    """Let the pages that may ask read the answer, whatever it is."""
+    config = request.app[GATEWAY].fleet.config
+    response.headers.update(browsers.allowance(request.method, request.headers, config))
+
+
 async def _run_fleet(app: web.Application) -> AsyncIterator[None]:
     await app[GATEWAY].fleet.start()
     yield
@@ -92,7 +102,7 @@ async def _keep_usage(app: web.Application) -> AsyncIterator[None]:
 
 def runner_of(gateway: Gateway) -> web.AppRunner:
     """Return aiohttp's runner with the settings that the gateway's promises depend on."""
-    return web.AppRunner(
+    return Runner(
         create_app(gateway),
         handle_signals=False,
         handler_cancellation=True,  # a client that leaves ends its handler, which ends the engine's work
@@ -100,6 +110,7 @@ def runner_of(gateway: Gateway) -> web.AppRunner:
         auto_decompress=False,  # a bomb would be unpacked without a pause, and to its end after its refusal
         keepalive_timeout=KEEP_ALIVE_S,
         lingering_time=LINGERING_S,
+        read_bufsize=READ_BYTES,
         shutdown_timeout=CUT_S,
     )
 

@@ -212,8 +212,8 @@ class Upstream:
         return page.decode("utf-8", "replace") if answer.status == 200 and len(page) <= PAGE_BYTES else None
 
     def note(self, error: BaseException | str) -> None:
-        """Remember what went wrong last, for /stats."""
-        self.last_error = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
+        """Remember what went wrong last, for /stats: its kind, for the words of an error hold paths and answers."""
+        self.last_error = error if isinstance(error, str) else _kind_of(error)
 
     def mark_draining(self) -> None:
         """The engine refused work because it is shutting down, whatever its /health says."""
@@ -357,3 +357,10 @@ def _session(connector: aiohttp.UnixConnector) -> aiohttp.ClientSession:
         cookie_jar=aiohttp.DummyCookieJar(),
         skip_auto_headers=("User-Agent", "Accept"),
     )
+
+
+def _kind_of(error: BaseException) -> str:
+    reason = error.strerror if isinstance(error, OSError) else None
+    if isinstance(error, aiohttp.ClientConnectorError):
+        reason = error.os_error.strerror
+    return f"{type(error).__name__}: {reason}" if reason else type(error).__name__

@@ -16,6 +16,7 @@ from deployment.models.engine_options import (
     Speculation,
     ToolCallParser,
 )
+from deployment.models.origins import HostName, Origin
 from deployment.models.step import step_tokens
 from deployment.models.values import MAX_DRAIN_S, SIZE, Address, Alias, Parameter, Seconds, Size, Wait, Word, distinct
 
@@ -270,6 +271,12 @@ class Gateway(Frozen):
         description="true to let other machines in without keys, where a network keeps strangers out",
     )
     """Whether the gateway may listen for other machines and ask nobody for a key. Without it, that is refused."""
+    hosts: tuple[HostName, ...] = Field((), description="names such as ai.example.com")
+    """Names under which a proxy on the same host passes requests on. On `127.0.0.1` only `localhost`, loopback
+    addresses and these are answered: others get 421, or a web page could point its own name to your computer."""
+    cors_origins: tuple[Origin, ...] = Field((), description="origins such as https://chat.example.com, or *")
+    """Web pages that may use the gateway from a browser, beside its own. Others get 403. `*` allows every page that
+    your users open."""
     max_body: Size = Field(ByteSize(32 * 2**20), description=SIZE)
     """The largest request. A larger one gets 413. Pictures are the reason to raise it."""
     max_held: Annotated[int, Field(ge=0, strict=True)] = Field(

@@ -106,6 +106,8 @@ def gateway_file(deployment: Deployment, plan: Plan) -> RenderedFile:
             )
             for engine in plan.engines.values()
         ),
+        hosts=deployment.gateway.hosts,
+        cors_origins=deployment.gateway.cors_origins,
         max_body_bytes=int(deployment.gateway.max_body),
         max_held=deployment.gateway.max_held,
         log_format=deployment.gateway.log_format,

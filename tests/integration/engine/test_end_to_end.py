@@ -146,7 +146,10 @@ def test_the_engine_stops_working_for_a_client_that_left(live: LiveDeployment, i
     before = live.metric(REAL, "generation_tokens_total")
     body = httpx.Request("POST", live.url, json={**LONG, "stream": is_stream}).content
     with socket.create_connection(("127.0.0.1", live.port), timeout=30) as client:
-        head = f"POST /v1/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = (
+            "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n"
+        )
         client.sendall(head.encode() + body)
         if is_stream:
             assert b"200 OK" in client.recv(65536)

@@ -16,7 +16,7 @@ WITHIN_S = 0.1
 
 def request_bytes(**body: Any) -> bytes:
     raw = json.dumps({"model": "a", "messages": [], **body}).encode()
-    return f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(raw)}\r\n\r\n".encode() + raw
+    return f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(raw)}\r\n\r\n".encode() + raw
 
 
 async def leave(writer: asyncio.StreamWriter, how: str) -> float:

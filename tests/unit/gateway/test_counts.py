@@ -62,7 +62,7 @@ async def chat(stage: Stage, model: str, *, key: str = "k", **body: object) -> i
 async def leave_mid_stream(stage: Stage) -> None:
     raw = json.dumps({"model": "a", "messages": [], "stream": True}).encode()
     reader, writer = await asyncio.open_connection("127.0.0.1", stage.port)
-    head = f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer k\r\nContent-Length: {len(raw)}\r\n\r\n"
+    head = f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer k\r\nContent-Length: {len(raw)}\r\n\r\n"
     writer.write(head.encode() + raw)
     await reader.readuntil(b"data: ")
     writer.close()

@@ -109,7 +109,7 @@ async def test_what_an_engine_and_a_client_see_of_each_other(tmp_path: Path) -> 
 )
 async def test_control_characters_and_ambiguous_lengths_are_refused(tmp_path: Path, head: bytes) -> None:
     engine = FakeEngine(name="a")
-    request = b"POST /v1/completions HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + head + b"\r\n\r\n{}"
+    request = b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n" + head + b"\r\n\r\n{}"
     async with staged(tmp_path, engine) as stage:
         assert (await raw_exchange(stage.port, request)).startswith(b"HTTP/1.0 400") or not engine.received
     assert not engine.received

@@ -174,7 +174,7 @@ async def test_an_adapter_is_listed_asked_and_answered_under_its_own_name(tmp_pa
         assert list((await stage.json("/stats"))["models"]) == ["a"]
 
 
-async def test_a_request_passes_fourteen_files_from_its_socket_to_its_engine(tmp_path: Path) -> None:
+async def test_a_request_passes_through_these_files_from_its_socket_to_its_engine(tmp_path: Path) -> None:
     """Those in which a function runs before the engine has it. The first one listens and has the table of routes."""
     engine, passed = FakeEngine(name="a"), ["server"]
 
@@ -194,10 +194,12 @@ async def test_a_request_passes_fourteen_files_from_its_socket_to_its_engine(tmp
             sys.setprofile(None)
     assert passed == [
         "server",
+        "connection",
         "app",
         "headers",
         "protocols/__init__",
         "request_context",
+        "browsers",
         "tenancy",
         "keys",
         "proxy",

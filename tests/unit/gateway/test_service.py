@@ -96,7 +96,7 @@ async def test_a_client_that_has_connected_and_not_asked_yet_is_waited_for(tmp_p
             gateway.child.send_signal(signal.SIGTERM)
             await gateway.said("STOPPING=1")
             await asyncio.sleep(2.5)
-            writer.write(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n")
+            writer.write(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
             answer = await asyncio.wait_for(reader.read(), 10)
             writer.close()
             assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
@@ -121,7 +121,7 @@ async def test_a_connection_accepted_in_the_turn_of_the_end_is_answered(turns: i
         site = web.SockSite(runner, given)
         await site.start()
         client.connect(listener.getsockname())
-        client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         for _ in range(turns):
             await asyncio.sleep(0)
         await stop_accepting([site], [given])

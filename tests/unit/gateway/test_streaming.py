@@ -161,7 +161,7 @@ async def test_a_stream_may_last_longer_than_the_time_to_its_first_byte(tmp_path
 
 
 async def test_a_client_that_does_not_finish_its_request_is_408(tmp_path: Path) -> None:
-    request = f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{{".encode()
+    request = f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{{".encode()
     async with staged(tmp_path, FakeEngine(name="a"), timeouts={"response_s": 0.1}) as stage:
         reader, writer = await asyncio.open_connection("127.0.0.1", stage.port)
         writer.write(request)

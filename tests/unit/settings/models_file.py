@@ -61,6 +61,8 @@ GATEWAY_SETTINGS = (
         {f"{GATEWAY} listen.0.port": 8097, "systemd/gateway.socket ListenStream": "127.0.0.1:8097"},
     ),
     Setting("gateway.open", True, {f"{GATEWAY} open": True}),
+    Setting("gateway.hosts", ["ai.example.com"], {f"{GATEWAY} hosts": ["ai.example.com"]}),
+    Setting("gateway.cors_origins", ["https://a.example"], {f"{GATEWAY} cors_origins": ["https://a.example"]}),
     Setting("gateway.max_body", "7MiB", {f"{GATEWAY} max_body_bytes": 7340032}),
     Setting("gateway.max_held", 33, {f"{GATEWAY} max_held": 33}),
     Setting("gateway.log_format", "json", {f"{GATEWAY} log_format": "json"}),
