@@ -20,6 +20,7 @@ from build.cli.arguments import (
     Name,
     Stack,
     Timeout,
+    WhenUsed,
     help_for,
     on_hosts,
     problems_are_messages,
@@ -166,6 +167,49 @@ def monitoring(hosts: "Hosts", models: Location | None = None, out: Location | N
     from build.cli import monitoring as task
 
     task.monitoring(hosts, models, out)
+
+
+BENCH_HELP = {
+    "only": "these models, separated by commas (default: all that are served)",
+    "out": "directory of the report; the same one again goes on where a benchmark stopped (default: out/bench)",
+    "profile": "chat, code or long, or several, separated by commas",
+    "concurrency": "requests in flight at once, separated by commas",
+    "quick": "short prompts and few requests: minutes, and rough figures",
+    "when_used": "refuse or go-on, where others are using the host",
+    "timeout_s": "seconds for each load",
+}
+
+
+@task(klass=HostTask, help=help_for(**MODELS, **BENCH_HELP))
+@on_hosts
+def bench(  # noqa: PLR0913, PLR0917 - a task's options are its arguments
+    hosts: "Hosts",
+    models: Location | None = None,
+    only: Name | None = None,
+    out: Location | None = None,
+    profile: Name = "chat",
+    concurrency: Name = "1,2,4,8",
+    quick: bool = False,
+    when_used: WhenUsed = "refuse",
+    timeout_s: Timeout = 1800,
+) -> None:
+    """Measure speed, latency, quality and the computer's limits through the gateway, and write a report."""
+    from build.cli import bench as task
+
+    asked = task.Asked(only, profile, concurrency, timeout_s, is_quick=quick, goes_on_when_used=when_used == "go-on")
+    task.bench(hosts, models, asked, out)
+
+
+COMPARE_HELP = {"before": "a report.json of `fab bench`, or its directory", "after": "another one"}
+
+
+@task(positional=["before", "after"], help={**COMPARE_HELP, **JSON})
+@problems_are_messages
+def bench_compare(_context: Any, before: Location, after: Location, json: bool = False) -> None:
+    """Say which figures of two benchmarks differ by more than chance."""
+    from build.cli import bench as task
+
+    task.bench_compare(before, after, json=json)
 
 
 @task(klass=HostTask, help=help_for(yes="end the holder's task; without it, only show it"))

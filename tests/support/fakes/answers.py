@@ -21,7 +21,14 @@ def delta_events(model: str, deltas: Sequence[dict[str, Any]]) -> Iterator[bytes
     base = {"id": "cmpl-1", "object": "chat.completion.chunk", "created": 1, "model": model}
     for delta in deltas:
         yield data_event({**base, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
-    yield data_event({**base, "choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": len(deltas)}})
+    yield usage_event(model, len(deltas))
+
+
+def usage_event(model: str, tokens: int) -> bytes:
+    """The event that tells how many tokens there were, for those who ask for it."""
+    usage = {"prompt_tokens": 1, "completion_tokens": tokens}
+    return data_event({"id": "cmpl-1", "object": "chat.completion.chunk", "created": 1, "model": model,
+                       "choices": [], "usage": usage})  # fmt: skip
 
 
 def whole_answer(path: str, model: str, token: str, tokens: int, *, best: int = 0) -> dict[str, Any]:
