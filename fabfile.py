@@ -20,11 +20,11 @@ from build.cli.arguments import (
     Name,
     Stack,
     Timeout,
-    WhenUsed,
     help_for,
     on_hosts,
     problems_are_messages,
 )
+from build.cli.bench_tasks import bench, bench_compare
 from build.cli.command_line import explain_mistakes
 from deployment.quantities import READY_TIMEOUT_S
 
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from build.remote.host import Host
 
     Hosts = Sequence[Host]
+
+__all__ = ["bench", "bench_compare"]  # tasks like those below, for which this file had no room
 
 explain_mistakes(program)
 
@@ -167,49 +169,6 @@ def monitoring(hosts: "Hosts", models: Location | None = None, out: Location | N
     from build.cli import monitoring as task
 
     task.monitoring(hosts, models, out)
-
-
-BENCH_HELP = {
-    "only": "these models, separated by commas (default: all that are served)",
-    "out": "directory of the report; the same one again goes on where a benchmark stopped (default: out/bench)",
-    "profile": "chat, code or long, or several, separated by commas",
-    "concurrency": "requests in flight at once, separated by commas",
-    "quick": "short prompts and few requests: minutes, and rough figures",
-    "when_used": "refuse or go-on, where others are using the host",
-    "timeout_s": "seconds for each load",
-}
-
-
-@task(klass=HostTask, help=help_for(**MODELS, **BENCH_HELP))
-@on_hosts
-def bench(  # noqa: PLR0913, PLR0917 - a task's options are its arguments
-    hosts: "Hosts",
-    models: Location | None = None,
-    only: Name | None = None,
-    out: Location | None = None,
-    profile: Name = "chat",
-    concurrency: Name = "1,2,4,8",
-    quick: bool = False,
-    when_used: WhenUsed = "refuse",
-    timeout_s: Timeout = 1800,
-) -> None:
-    """Measure speed, latency, quality and the computer's limits through the gateway, and write a report."""
-    from build.cli import bench as task
-
-    asked = task.Asked(only, profile, concurrency, timeout_s, is_quick=quick, goes_on_when_used=when_used == "go-on")
-    task.bench(hosts, models, asked, out)
-
-
-COMPARE_HELP = {"before": "a report.json of `fab bench`, or its directory", "after": "another one"}
-
-
-@task(positional=["before", "after"], help={**COMPARE_HELP, **JSON})
-@problems_are_messages
-def bench_compare(_context: Any, before: Location, after: Location, json: bool = False) -> None:
-    """Say which figures of two benchmarks differ by more than chance."""
-    from build.cli import bench as task
-
-    task.bench_compare(before, after, json=json)
 
 
 @task(klass=HostTask, help=help_for(yes="end the holder's task; without it, only show it"))
@@ -412,7 +371,7 @@ def start(
     waking.start(stack, inventory, host, timeout_s)
 
 
-# All of the above; what follows has a prefix of its own.
+# All of the above and those imported; what follows has a prefix of its own.
 namespace = Collection.from_module(sys.modules[__name__])
 
 

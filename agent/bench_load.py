@@ -16,9 +16,11 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from agent.bench_messages import Generated, Generator, LoadOrder, LoadResult
+from agent.process_tree import signal_on_parent_death
 from agent.unix_http import TcpConnection, call
 from agent.wait_ready import first_key
 
@@ -74,6 +76,8 @@ class Running:
             | ({"OPENAI_API_KEY": key} if key else {}),
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
             start_new_session=True,
+            # An agent that was killed leaves no load behind. One C call, which needs no lock.
+            preexec_fn=partial(signal_on_parent_death, signal.SIGKILL, os.getpid()),  # noqa: PLW1509
         )  # fmt: skip
         self.said = ""
         self.used_before_s = self.used_s = 0.0

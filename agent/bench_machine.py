@@ -16,7 +16,8 @@ from agent.bench_messages import MachineResult
 
 BUFFER_BYTES = 256 << 20
 """Of each of three buffers: several times the last cache of today's processors, per core that an engine has."""
-ROUNDS = 5
+LEAST_ROUNDS, LEAST_S = 5, 1.5
+"""A process that shares its processor needs several tries to have it for the whole of a round."""
 SIDE = 1024
 """Of the matrices."""
 KEPT_PROCESSOR = (
@@ -27,11 +28,11 @@ KEPT_MEMORY = ("MemTotal", "MemAvailable", "HugePages_Total", "Hugepagesize", "A
 HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
-def best_s(act: Callable[[], object], rounds: int = ROUNDS) -> float:
-    """The shortest of some rounds, after one that does not count."""
+def best_s(act: Callable[[], object]) -> float:
+    """The shortest of many rounds, after one that does not count."""
     act()
-    taken = []
-    for _ in range(rounds):
+    taken: list[float] = []
+    while len(taken) < LEAST_ROUNDS or sum(taken) < LEAST_S:
         began = time.perf_counter()
         act()
         taken.append(time.perf_counter() - began)
@@ -75,7 +76,7 @@ def peaks(cores: int) -> dict[str, float]:
     }
     for name, product in products.items():
         try:
-            found[name] = 2 * SIDE**3 / best_s(product, rounds=3)
+            found[name] = 2 * SIDE**3 / best_s(product)
         except RuntimeError:
             continue
     return found

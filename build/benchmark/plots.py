@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 WIDTH, HEIGHT = 640, 300
-LEFT, RIGHT, TOP, BOTTOM = 60, 12, 14, 46
+LEFT, RIGHT, TOP, BOTTOM = 60, 28, 14, 46
 COLOURS = ("#0b62a4", "#c1440e", "#2a7f3f", "#7a4fa3", "#946c00", "#4a4a4a", "#b0306a", "#007c80")
 """Apart from each other in grey too, and told apart by dashes."""
 DASHES = ("", "7 3", "2 3", "9 3 2 3")

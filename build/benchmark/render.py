@@ -13,7 +13,7 @@ body { font: 15px/1.45 system-ui, sans-serif; max-width: 70rem; margin: 1rem aut
 h2 { margin-top: 2rem } .how { opacity: .75; max-width: 46rem }
 .wide { overflow-x: auto } table { border-collapse: collapse; font-variant-numeric: tabular-nums }
 th, td { padding: .2rem .6rem; border-bottom: 1px solid #8886; text-align: left; vertical-align: top }
-figure { margin: 1rem 0; max-width: 44rem } svg { width: 100%; height: auto; font-size: 13px }
+figure { margin: 1.5rem 0; max-width: 44rem } figcaption { font-weight: 600; margin-bottom: .4rem } svg { width: 100%; height: auto; font-size: 13px }
 svg text { fill: currentColor } .strong { font-weight: 600 } .grid { stroke: #8885; stroke-width: 1 }
 @media print { body { max-width: none } .wide { overflow: visible } table { font-size: 9px } figure, tr { break-inside: avoid } }
 """  # noqa: E501
@@ -63,7 +63,7 @@ def html(report: Report) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>{title}</title><style>{STYLE}</style></head><body>",
         f"<h1>{title}</h1><p>{escape(origin(report))}</p>",
-        *(f"<figure>{svg}</figure>" for svg in figures(report)),
+        *(f"<figure><figcaption>{escape(name)}</figcaption>{svg}</figure>" for name, svg in figures(report)),
     ]
     for table in tables(report):
         parts += [f'<h2>{escape(table.heading)}</h2><p class="how">{escape(table.how)}</p><div class="wide"><table>']
@@ -76,8 +76,8 @@ def _html_row(cells: object, tag: str) -> str:
     return f"<tr>{''.join(f'<{tag}>{escape(str(cell))}</{tag}>' for cell in cells)}</tr>"
 
 
-def figures(report: Report) -> Iterator[str]:
-    """Throughput against concurrency, distributions of latency, and each model against its roofline."""
+def figures(report: Report) -> Iterator[tuple[str, str]]:
+    """Throughput against concurrency, distributions of latency, and each model against its roofline; with titles."""
     throughput: dict[str, list[tuple[float, float]]] = {}
     first: dict[str, list[float]] = {}
     gaps: dict[str, list[float]] = {}
@@ -92,13 +92,17 @@ def figures(report: Report) -> Iterator[str]:
             first[key] = [1000 * each.ttft_s for each in load.requests]
             gaps[key] = [1000 * gap for each in load.requests for gap in each.gaps_s]
     if throughput:
-        yield plots.lines("Throughput, cold prompts (measured)", "requests in flight", "tokens/s", throughput)
-        yield plots.distribution("Time to the first token, cold prompts (measured)", "ms", first)
-        yield plots.distribution("Time between tokens, cold prompts (measured)", "ms", gaps)
+        name = "Throughput, cold prompts (measured)"
+        yield name, plots.lines(name, "requests in flight", "tokens/s", throughput)
+        name = "Time to the first token, cold prompts (measured)"
+        yield name, plots.distribution(name, "ms", first)
+        name = "Time between tokens, cold prompts (measured)"
+        yield name, plots.distribution(name, "ms", gaps)
     if report.rooflines:
         rows = {
             each.model: [("roofline (modelled)", each.modelled_tokens_per_s)]
             + ([("measured", each.measured_tokens_per_s)] if each.measured_tokens_per_s else [])
             for each in report.rooflines
         }
-        yield plots.bars("One request at a time, against the roofline", "tokens/s", rows)
+        name = "One request at a time, against the roofline"
+        yield name, plots.bars(name, "tokens/s", rows)

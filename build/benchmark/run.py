@@ -46,6 +46,7 @@ class Choice(Frozen):
     """What a person chose: kept beside the parts, which belong to it alone."""
 
     began_at: str
+    checkout: Checkout
     release: str
     models: tuple[str, ...]
     profiles: tuple[str, ...]
@@ -117,7 +118,7 @@ def run(host: Host, models_file: Path, wish: Wish, directory: Path) -> Report:
         host=host.target.name,
         began_at=choice.began_at,
         is_quick=choice.is_quick,
-        checkout=checkout(),
+        checkout=choice.checkout,
         pins_digest=hashlib.sha256(PINS.read_bytes()).hexdigest()[:16],
         release=choice.release,
         engine_environment=desired.build,
@@ -158,6 +159,7 @@ def chosen(directory: Path, wish: Wish, models: tuple[str, ...], release: str) -
     """Begin a run in a directory, or take up the one in it. Raises DeployError where that is another."""
     made = Choice(
         began_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        checkout=checkout(),
         release=release,
         models=models,
         profiles=wish.profiles,
@@ -165,7 +167,7 @@ def chosen(directory: Path, wish: Wish, models: tuple[str, ...], release: str) -
         is_quick=wish.is_quick,
     )
     found = kept(directory / "choice.json", Choice, lambda: made)
-    same = made.model_copy(update={"began_at": found.began_at})
+    same = made.model_copy(update={"began_at": found.began_at, "checkout": found.checkout})
     if same != found:
         differs = [name for name in Choice.model_fields if getattr(same, name) != getattr(found, name)]
         what = f"{directory}: holds a benchmark of another choice, got other {', '.join(differs)}"

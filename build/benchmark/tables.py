@@ -84,8 +84,8 @@ def machine(report: Report) -> Iterator[Table]:
     found = report.machine
     yield Table(
         heading="Memory bandwidth",
-        how=f"Measured by torch on three buffers of {found.buffer_bytes >> 20} MiB, the best of five rounds, GB/s. "
-        "Bytes as STREAM counts them. Other work on the computer lowers it.",
+        how=f"Measured by torch on three buffers of {found.buffer_bytes >> 20} MiB, GB/s, the best of five or more "
+        "rounds. Bytes as STREAM counts them. Other work on the computer lowers it.",
         columns=("threads", "read", "copy", "triad"),
         rows=[
             [threads, *(f"{figures[kind] / 1e9:.1f}" for kind in ("read", "copy", "triad"))]
@@ -94,7 +94,7 @@ def machine(report: Report) -> Iterator[Table]:
     )
     yield Table(
         heading="Matrix products",
-        how="Measured by torch on all cores with square matrices, the best of three rounds: multiplications and "
+        how="Measured by torch on all cores with square matrices, the best of five rounds or more: multiplications and "
         "additions a second, in thousands of millions.",
         columns=("element", "Gop/s"),
         rows=[[name, number(value / 1e9)] for name, value in found.peak_ops_per_s.items()],

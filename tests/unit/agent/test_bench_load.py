@@ -1,8 +1,10 @@
 """Generators beside each other: what they leave, what engines count meanwhile, and the end of those that hang."""
 
 import json
+import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,10 @@ from agent.bench_load import counters_of, run
 from agent.bench_machine import memory, processor, thread_counts
 from agent.bench_messages import Generator, LoadOrder
 from agent.bench_quality import answer_of, logprobs_of
+from tests.support.share import eventually
+
+REPOSITORY = Path(__file__).parents[3]
+PYTHON = sys.executable
 
 PAGE = """\
 # TYPE vllm:generation_tokens_total counter
@@ -26,7 +32,6 @@ import json, os, sys, time
 words = sys.argv[1:]
 directory, name = (words[words.index(option) + 1] for option in ("--result-dir", "--result-filename"))
 if "hang" in words:
-    os.fork()
     time.sleep(600)
 if "fail" in words:
     sys.exit("no such model")
@@ -39,7 +44,7 @@ open(os.path.join(directory, name), "w").write(json.dumps({{"total_output_tokens
 def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An engine environment whose `vllm` does as it is told."""
     program = tmp_path / "vllm"
-    program.write_text(PROGRAM.format(python=sys.executable))
+    program.write_text(PROGRAM.format(python=PYTHON))
     program.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     return tmp_path
@@ -48,6 +53,17 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def order(*words: str, timeout_s: float = 20) -> LoadOrder:
     generators = tuple(Generator(f"m-{word}", ("bench", word)) for word in words)
     return LoadOrder("127.0.0.1:1", None, generators, timeout_s)
+
+
+def running_below(environment: Path) -> list[Path]:
+    """Processes of that environment's program."""
+    named = str(environment / "vllm").encode()
+    commands = (process / "cmdline" for process in Path("/proc").iterdir() if process.name.isdigit())
+    found = []
+    for path in commands:
+        with suppress(OSError):
+            found += [path] if named in path.read_bytes() else []
+    return found
 
 
 def test_counters_are_those_of_one_model_over_all_other_labels() -> None:
@@ -70,9 +86,20 @@ def test_one_that_hangs_is_ended_with_what_it_started(environment: Path) -> None
     found = run(order("hang", timeout_s=1.5)).generated
     assert time.monotonic() - began < 15
     assert found["m-hang"].problem == "not done in time"
-    named = str(environment / "vllm").encode()
-    commands = (process / "cmdline" for process in Path("/proc").iterdir() if process.name.isdigit())
-    assert not [path for path in commands if path.is_file() and named in path.read_bytes()]
+    assert not running_below(environment)
+
+
+def test_a_generator_ends_with_an_agent_that_is_killed(environment: Path) -> None:
+    set_python = f"import sys; sys.executable = {str(environment / 'python')!r}"
+    code = f"{set_python}; from agent.bench_load import main; main()"
+    agent = subprocess.Popen([PYTHON, "-c", code], stdin=subprocess.PIPE, cwd=REPOSITORY)
+    assert agent.stdin is not None
+    agent.stdin.write(order("hang", timeout_s=60).to_json().encode())
+    agent.stdin.close()
+    eventually(lambda: bool(running_below(environment)), "it runs", 20)
+    agent.kill()
+    agent.wait()
+    eventually(lambda: not running_below(environment), "it has ended", 20)
 
 
 def test_likelihoods_are_those_of_the_prompts_own_tokens() -> None:

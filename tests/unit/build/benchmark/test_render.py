@@ -44,17 +44,17 @@ def test_the_page_stands_alone() -> None:
 
 
 def test_a_plot_is_well_formed_and_names_itself_and_its_lines() -> None:
-    for svg in figures(report()):
+    for title, svg in figures(report()):
         root = ElementTree.fromstring(svg)  # noqa: S314 - we drew it
-        assert root.get("aria-label")
+        assert root.get("aria-label") == title
     svg = lines("T", "x", "y", {"a<b": [(1, 10), (2, 20)]})
-    assert 'points="344.0,134.0 628.0,14.0"' in svg
+    assert 'points="336.0,134.0 612.0,14.0"' in svg
     assert "a&lt;b" in svg
 
 
 def test_a_distribution_is_the_share_at_or_below_each_value() -> None:
     svg = distribution("T", "ms", {"a": [2.0, 1.0]})
-    assert 'points="344.0,254.0 344.0,134.0 628.0,134.0 628.0,14.0"' in svg
+    assert 'points="336.0,254.0 336.0,134.0 612.0,134.0 612.0,14.0"' in svg
 
 
 def test_bars_are_as_long_as_their_values() -> None:

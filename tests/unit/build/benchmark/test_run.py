@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from agent.bench_messages import QualityResult
+from build.benchmark.document import Checkout
 from build.benchmark.quality import is_right, judged, material
 from build.benchmark.roofline import read_bandwidth, token_bytes
 from build.benchmark.run import Choice, Wish, chosen, kept, left_words
@@ -27,8 +28,14 @@ def test_a_directory_belongs_to_one_choice(tmp_path: Path) -> None:
 
 def test_a_finished_part_is_not_made_again_and_a_torn_one_is(tmp_path: Path) -> None:
     made = Choice(
-        began_at="now", release="r", models=("a",), profiles=("chat",), concurrency=(1,), is_quick=False
-    )  # fmt: skip
+        began_at="now",
+        checkout=Checkout(commit="c", is_changed=True),
+        release="r",
+        models=("a",),
+        profiles=("chat",),
+        concurrency=(1,),
+        is_quick=False,
+    )
     file, calls = tmp_path / "cells" / "part.json", []
 
     def make() -> Choice:
