@@ -26,6 +26,7 @@ from build.cli.arguments import (
     on_hosts,
     problems_are_messages,
 )
+from build.cli.bench_tasks import bench, bench_compare
 from build.cli.command_line import explain_mistakes
 from deployment.quantities import READY_TIMEOUT_S
 
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from build.remote.host import Host
 
     Hosts = Sequence[Host]
+
+__all__ = ["bench", "bench_compare"]  # tasks like those below, for which this file had no room
 
 explain_mistakes(program)
 
@@ -441,7 +444,7 @@ def start(
     waking.start(stack, inventory, host, timeout_s)
 
 
-# All of the above; what follows has a prefix of its own.
+# All of the above and those imported; what follows has a prefix of its own.
 namespace = Collection.from_module(sys.modules[__name__])
 
 

@@ -12,6 +12,9 @@ TOO_OLD = "vLLM runs on Python 3.11 to 3.14, got {}. Use Ubuntu 24.04, or Debian
 VERBS = {
     "apt-offers": "offers",
     "attempt": "attempt",
+    "bench-load": "bench_load",
+    "bench-machine": "bench_machine",
+    "bench-quality": "bench_quality",
     "clear": "clear",
     "compile": "compile",
     "describe": "describe",

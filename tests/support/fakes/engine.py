@@ -71,6 +71,8 @@ class FakeEngine:
     """All that /metrics says, where it is not empty; with None it never answers."""
     deltas: tuple[dict[str, Any], ...] = ()
     """What a chat's stream says instead of tokens: thoughts and calls of tools, say."""
+    generated: int = 0
+    """Tokens of streams that were not directed otherwise, for /metrics."""
     answering: int = 0
     response_headers: dict[str, str] = field(default_factory=dict)
     received: list[Received] = field(default_factory=list)
@@ -121,6 +123,7 @@ class FakeEngine:
             return web.Response(text=self.metrics_text)
         steps = len(self.received) if self.steps is None else self.steps
         figures = {"request_success_total": len(self.received), "iteration_tokens_total_count": steps}
+        figures |= {"generation_tokens_total": self.generated}
         figures |= {"num_requests_running": 0, "num_requests_waiting": 0}  # of the core's last step
         return web.Response(
             text="".join(f'vllm:{name}{{model_name="{self.name}"}} {value}\n' for name, value in figures.items())
@@ -186,9 +189,12 @@ class FakeEngine:
         if self.deltas:
             events, tokens = delta_events(self.name, self.deltas), len(self.deltas)
         wants_usage = bool((asked.get("stream_options") or {}).get("include_usage"))
+        due_s = time.monotonic()
         for number, event in enumerate(self._ending(request.path, events, tokens, wants_usage=wants_usage)):
-            if number:
-                await asyncio.sleep(self.token_delay_s)
+            if number:  # by the clock: a busy machine must not add to every gap
+                due_s += self.token_delay_s
+                await asyncio.sleep(max(0.0, due_s - time.monotonic()))
+            self.generated += number < tokens
             if number == 2 and self.failure.startswith(("die_", "hang_")):
                 await self._break(request, out, received, event)
             received.pieces.append(event)

@@ -1,0 +1,95 @@
+"""The bytes that one token reads, and how fast that makes it on a measured bandwidth."""
+
+from collections.abc import Mapping
+
+from build.benchmark.figures import Frozen
+from deployment.capacity.engine import int4_of
+from deployment.checkpoint.kv_cache import ELEMENT_BYTES
+from deployment.checkpoint.tensors import packed_bytes
+from deployment.models.spec import Served
+
+
+class TokenBytes(Frozen):
+    """What one token at batch 1 reads once, in bytes. Modelled from the lock file's tensors."""
+
+    weights: int
+    """Of the linear layers, scales included."""
+    head: int
+    kv_cache: int
+    """Of the context given."""
+
+    @property
+    def total(self) -> int:
+        return self.weights + self.head + self.kv_cache
+
+
+class Roofline(Frozen):
+    """A model's limit by memory, beside what was measured at one request at a time."""
+
+    model: str
+    threads: int
+    """On which its engine computes."""
+    context_tokens: int
+    bytes_per_token: TokenBytes
+    read_bytes_per_s: float
+    """Measured with that many threads, or the next smaller number that was tried."""
+    modelled_tokens_per_s: float
+    measured_tokens_per_s: float | None
+    """None where nothing was measured at one request at a time."""
+
+    @property
+    def efficiency(self) -> float | None:
+        return None if self.measured_tokens_per_s is None else self.measured_tokens_per_s / self.modelled_tokens_per_s
+
+    @property
+    def bound(self) -> str:
+        """What holds it back, as far as this comparison can tell."""
+        if self.efficiency is None:
+            return "not measured"
+        if self.efficiency > 1:
+            return "caches: its weights are not read from memory each time"
+        if self.efficiency >= 0.5:
+            return "memory bandwidth"
+        return "not memory bandwidth: computing, or what a step costs beside it"
+
+
+def token_bytes(model: Served, context_tokens: int) -> TokenBytes:
+    """Count what a token reads after so many others: packed layers as our kernels hold them, the rest as elements."""
+    element, int4, shape = ELEMENT_BYTES[model.engine.dtype], int4_of(model), model.checkpoint.shape
+    plain = model.checkpoint.tensors.parts["linear"].parameters - sum(int4.values())
+    has_int8_head = model.kernels.lm_head and model.engine.dtype == "bfloat16"
+    attention = shape.attention
+    seen = attention.full_layers * context_tokens
+    seen += attention.sliding_layers * min(context_tokens, attention.sliding_window or 0)
+    return TokenBytes(
+        weights=sum(packed_bytes(count, group) for group, count in int4.items()) + element * plain,
+        head=shape.hidden_size * shape.vocab_size * (1 if has_int8_head else element),
+        kv_cache=2 * seen * attention.kv_heads * attention.head_dim * element,
+    )
+
+
+def read_bandwidth(measured: Mapping[str, Mapping[str, float]], threads: int) -> float:
+    """The best reading speed with at most so many threads: more may be slower."""
+    return max(figures["read"] for count, figures in measured.items() if int(count) <= max(1, threads))
+
+
+def roofline(
+    name: str,
+    model: Served,
+    *,
+    threads: int,
+    bandwidths: Mapping[str, Mapping[str, float]],
+    context_tokens: int,
+    tpot_s: float | None,
+) -> Roofline:
+    """Set a model's limit beside what was measured."""
+    read, needs = read_bandwidth(bandwidths, threads), token_bytes(model, context_tokens)
+    return Roofline(
+        model=name,
+        threads=threads,
+        context_tokens=context_tokens,
+        bytes_per_token=needs,
+        read_bytes_per_s=read,
+        modelled_tokens_per_s=read / needs.total,
+        measured_tokens_per_s=1 / tpot_s if tpot_s else None,
+    )

@@ -1,0 +1,112 @@
+"""Tasks that measure: a benchmark of hosts, and two reports beside each other."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from build.benchmark.cells import PROFILES
+from build.benchmark.compare import LEVEL, Difference, compare, left_out
+from build.benchmark.document import Report, read_report
+from build.benchmark.run import Wish, run
+from build.benchmark.tables import speeds
+from build.cli import output
+from build.cli.tasking import one_after_another
+from build.deploy.models_file import models_files
+from build.remote.host import Host
+from build.remote.lock import host_lock
+from build.remote.target import REPOSITORY, expanded
+from deployment.errors import ConfigError
+
+DEFAULT_OUT = REPOSITORY / "out" / "bench"
+MOST_STREAMS = 512
+
+
+def words_of(option: str, given: str, known: Sequence[str]) -> tuple[str, ...]:
+    """Split at commas. Raises ConfigError for words that are not known."""
+    words = tuple(dict.fromkeys(word.strip() for word in given.split(",") if word.strip()))
+    unknown = [word for word in words if word not in known]
+    if unknown or not words:
+        raise ConfigError([f"--{option}: not known, got {', '.join(unknown) or 'nothing'}. Use {', '.join(known)}."])
+    return words
+
+
+def counts_of(option: str, given: str) -> tuple[int, ...]:
+    """Split at commas, in order. Raises ConfigError for what is no count."""
+    words = [word.strip() for word in given.split(",")]
+    if not all(word.isascii() and word.isdigit() and 0 < int(word) <= MOST_STREAMS for word in words):
+        what = f"not whole numbers from 1 to {MOST_STREAMS}, separated by commas"
+        raise ConfigError([f"--{option}: {what}, got {given}. Give some, such as 1,2,4,8."])
+    return tuple(sorted(set(map(int, words))))
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What to measure, as it was typed."""
+
+    only: str | None
+    profile: str
+    concurrency: str
+    timeout_s: float
+    is_quick: bool = field(kw_only=True)
+    goes_on_when_used: bool = field(kw_only=True)
+
+    def wish(self) -> Wish:
+        """Raises ConfigError for words that are not known."""
+        return Wish(
+            models=tuple(word.strip() for word in self.only.split(",") if word.strip()) if self.only else (),
+            profiles=words_of("profile", self.profile, list(PROFILES)),
+            concurrency=counts_of("concurrency", self.concurrency),
+            is_quick=self.is_quick,
+            goes_on_when_used=self.goes_on_when_used,
+            cell_timeout_s=self.timeout_s,
+        )
+
+
+def bench(hosts: Sequence[Host], models: str | None, asked: Asked, out: str | None) -> None:
+    wish = asked.wish()
+    files = models_files(models, hosts)
+    base = DEFAULT_OUT if out is None else expanded(out)
+
+    def measure(host: Host) -> None:
+        directory = base / ("local" if host.target.is_here else host.target.name)
+        with host_lock(host, "fab bench") as lock:
+            lock.note(is_change=False)
+            report = run(host, files[host.target.name], wish, directory)
+        _print(report, directory)
+        host.reporter.say(f"{host.reporter.elapsed_s:.0f} s in all.", style="bold green")
+
+    one_after_another(hosts, measure)
+
+
+def _print(report: Report, directory: Path) -> None:
+    shown = speeds(report)
+    kept = (0, 2, 3, 4, 5, 6, 7, 9, len(shown.columns) - 1)
+    table = output.new_table(*(shown.columns[index] for index in kept))
+    for row in shown.rows:
+        table.add_row(*(row[index] for index in kept))
+    console = output.stdout()
+    console.print(table)
+    console.print(f"Report: {directory / 'report.html'}, report.md and report.json beside it", markup=False)
+
+
+def bench_compare(before: str, after: str, *, json: bool) -> None:
+    reports = [read_report(expanded(each)) for each in (before, after)]
+    differences, missing = compare(*reports), left_out(*reports)
+    if json:
+        output.print_json({"level": LEVEL, "differences": differences, "left_out": missing})
+        return
+    console = output.stdout()
+    table = output.new_table("cell", "model", "figure", "before", "after", "change", "p", "")
+    for each in differences:
+        table.add_row(*_compared(each))
+    console.print(table)
+    for line in missing:
+        console.print(f"Not compared: {line}.", style="yellow", markup=False)
+    changed = sum(each.is_significant for each in differences)
+    console.print(f"{changed} of {len(differences)} differ at the level of {LEVEL:g}, all considered together.")
+
+
+def _compared(each: Difference) -> list[str]:
+    verdict = ("slower" if each.change > 0 else "faster") if each.is_significant else "no difference seen"
+    name, before, after = each.figure.removesuffix("_s"), f"{each.before:.4g} s", f"{each.after:.4g} s"
+    return [each.cell, each.model, name, before, after, f"{each.change:+.1%}", f"{each.p:.4f}", verdict]

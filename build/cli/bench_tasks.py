@@ -1,0 +1,56 @@
+"""The tasks that measure, with their options: for these fabfile.py had no room. build/cli/bench.py does them."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from fabric import task
+
+from build.cli.arguments import HostTask, Location, Name, Timeout, WhenUsed, help_for, on_hosts, problems_are_messages
+
+if TYPE_CHECKING:
+    from build.remote.host import Host
+
+    Hosts = Sequence[Host]
+
+BENCH_HELP = {
+    "models": "models file (default: AXION_MODELS, else the host's own, else models.yaml)",
+    "only": "these models, separated by commas (default: all that are served)",
+    "out": "directory of the report; the same one again goes on where a benchmark stopped (default: out/bench)",
+    "profile": "chat, code or long, or several, separated by commas",
+    "concurrency": "requests in flight at once, separated by commas",
+    "quick": "short prompts and few requests: minutes, and rough figures",
+    "when_used": "refuse or go-on, where others are using the host",
+    "timeout_s": "seconds for each load",
+}
+
+
+@task(klass=HostTask, help=help_for(**BENCH_HELP))
+@on_hosts
+def bench(  # noqa: PLR0913, PLR0917 - a task's options are its arguments
+    hosts: "Hosts",
+    models: Location | None = None,
+    only: Name | None = None,
+    out: Location | None = None,
+    profile: Name = "chat",
+    concurrency: Name = "1,2,4,8",
+    quick: bool = False,
+    when_used: WhenUsed = "refuse",
+    timeout_s: Timeout = 1800,
+) -> None:
+    """Measure speed, latency, quality and the computer's limits through the gateway, and write a report."""
+    from build.cli import bench as task
+
+    asked = task.Asked(only, profile, concurrency, timeout_s, is_quick=quick, goes_on_when_used=when_used == "go-on")
+    task.bench(hosts, models, asked, out)
+
+
+COMPARE_HELP = {"before": "a report.json of `fab bench`, or its directory", "after": "another one"}
+
+
+@task(positional=["before", "after"], help={**COMPARE_HELP, "json": "print JSON"})
+@problems_are_messages
+def bench_compare(_context: Any, before: Location, after: Location, json: bool = False) -> None:
+    """Say which figures of two benchmarks differ by more than chance."""
+    from build.cli import bench as task
+
+    task.bench_compare(before, after, json=json)

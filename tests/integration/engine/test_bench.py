@@ -1,0 +1,79 @@
+"""`fab bench`: its generator against an engine of known times behind the real gateway, and a short run of it all."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from agent.bench_messages import LoadOrder, LoadResult
+from build.benchmark.cells import Subject, generators, plan_cells
+from build.benchmark.document import read_report
+from build.benchmark.figures import Load, load_of
+from build.engine.commands import BuildDirectory
+from build.remote.executor import LocalExecutor, ask
+from tests.support.fakes.engine import FakeEngine
+from tests.support.live_deployment import DEMO_MODELS, REAL, LiveDeployment
+from tests.unit.gateway.test_stage import staged
+
+pytestmark = pytest.mark.engine
+
+TTFT_S, GAP_S = 2.0, 0.1
+"""Long enough that what a busy machine adds, some 20 ms to a first token, is little of them."""
+TOKENIZER = DEMO_MODELS.parent / "../../out/demo/models/smollm2-135m-instruct"
+
+
+async def measured(directory: Path, build: Path, concurrency: int) -> tuple[Load, FakeEngine]:
+    """Measure an engine of known times as `fab bench` would."""
+    engine = FakeEngine(name="a", first_token_delay_s=TTFT_S, token_delay_s=GAP_S)
+    (cell,) = plan_cells(["a"], ["chat"], [concurrency], is_quick=True)
+    subject = Subject(name="a", tokenizer=str(TOKENIZER.resolve()), context_tokens=1024)
+    async with staged(directory, engine) as stage:
+        asked = tuple(generators(cell, {"a": subject}, 1, is_quick=True))
+        order = LoadOrder(f"127.0.0.1:{stage.port}", None, asked, 500)
+        agent = BuildDirectory.of(str(build.parent.parent), build.name).agent
+        command = agent.command("bench-load", what="measure", stdin=order.to_json().encode(), timeout_s=560)
+        result = await asyncio.to_thread(ask, LocalExecutor(), command, LoadResult)
+    return load_of("a", result.generated["a"]), engine
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+async def test_figures_of_an_engine_of_known_times_are_true(
+    tmp_path: Path, engine_python: str, concurrency: int
+) -> None:  # fmt: skip
+    """Medians, for another process may hold up this one now and then; what it costs is printed."""
+    load, engine = await measured(tmp_path, Path(engine_python).parents[2], concurrency)
+    tokens = load.requests[0].output_tokens
+    true_s = TTFT_S + GAP_S * (tokens - 1)
+    period_s = true_s + 2 * GAP_S  # the stand-in pauses before its usage and before [DONE] too; vLLM does not
+    rounds = len(load.requests) / concurrency
+    figures = {
+        "TTFT p50": (load.ttft_s.p50, TTFT_S),
+        "time per token p50": (load.tpot_s.p50, GAP_S),
+        "gap mean": (load.gap_s.mean, GAP_S),
+        "answer p50": (load.latency_s.p50, true_s),
+        "tokens/s": (load.output_tokens_per_s, concurrency * tokens / period_s),
+        "requests/min": (load.requests_per_min, 60 * concurrency / period_s),
+    }
+    for name, (found, truth) in figures.items():
+        print(f"{name}: {found:.4f}, true {truth:.4f}, {found / truth - 1:+.2%}")
+    print(f"{load.client_cpu_per_token_s * 1000:.3f} ms of the client's processor a token; {rounds:.0f} rounds")
+    assert load.mark == ""
+    assert load.engine_tokens == load.client_tokens == engine.generated == tokens * len(load.requests)
+    for name, (found, truth) in figures.items():
+        assert found == pytest.approx(truth, rel=0.02), name
+
+
+def test_a_benchmark_of_a_real_model_is_a_report(live: LiveDeployment, tmp_path: Path) -> None:
+    options = ("--only", REAL, "--quick", "--concurrency", "1", "--models", str(live.models_file))
+    live.fab("bench", *options, "--out", str(tmp_path))
+    report = read_report(tmp_path / "local")
+    assert [(cell.name, load.mark) for cell, load in report.loads] == [
+        (f"{REAL}-chat-c1-cold", ""),
+        (f"{REAL}-chat-c1-warm", ""),
+    ]
+    (roofline,) = report.rooflines
+    assert 0 < (roofline.efficiency or 0) < 2
+    (quality,) = report.quality
+    assert quality.right >= 5
+    assert 0.3 < (quality.bits_per_byte or 0) < 3
+    assert (tmp_path / "local" / "report.html").read_text().startswith("<!doctype html>")

@@ -1,0 +1,32 @@
+"""Which loads there are, and how the generator is called."""
+
+from build.benchmark.cells import Profile, Subject, generators, plan_cells
+
+
+def test_every_model_is_measured_alone_and_then_all_together() -> None:
+    cells = plan_cells(["a", "b"], ["chat", "long"], [1, 8], is_quick=False)
+    assert [cell.key for cell in cells] == [
+        *("a-chat-c1", "a-chat-c8", "a-long-c1", "a-long-c8"),
+        *("b-chat-c1", "b-chat-c8", "b-long-c1", "b-long-c8"),
+        *("together-chat-c1", "together-chat-c8", "together-long-c1", "together-long-c8"),
+    ]
+    assert [cell.requests for cell in cells[:2]] == [12, 32]
+    assert [cell.key for cell in plan_cells(["a"], ["chat"], [1], is_quick=True)] == ["a-chat-c1"]
+
+
+def test_lengths_shrink_in_proportion_where_the_context_is_too_short() -> None:
+    profile = Profile(prefix_tokens=768, prompt_tokens=256, output_tokens=256)
+    assert profile.within(1296) == profile
+    assert profile.within(656) == Profile(prefix_tokens=384, prompt_tokens=128, output_tokens=128)
+
+
+def test_the_generator_is_called_with_all_that_decides_a_load() -> None:
+    (cell,) = plan_cells(["a"], ["code"], [2], is_quick=False)
+    subject = Subject(name="a", tokenizer="/models/a", context_tokens=4096)
+    (generator,) = generators(cell, {"a": subject}, 77, is_quick=False)
+    assert " ".join(generator.arguments) == (
+        "bench serve --backend openai --endpoint /v1/completions --model a --tokenizer /models/a --dataset-name random "
+        "--random-prefix-len 768 --random-input-len 256 --random-output-len 256 --random-range-ratio 0 "
+        "--num-prompts 12 --max-concurrency 2 --seed 77 --temperature 0 --ignore-eos --disable-tqdm --save-result "
+        "--save-detailed"
+    )
