@@ -82,12 +82,8 @@ def run(host: Host, models_file: Path, wish: Wish, directory: Path) -> Report:
     with host.reporter.phase("Measure memory and processor"):
         machine = kept(directory / "machine.json", Machine, measure_machine)
     paths = checkpoint_paths(deployment, host.target, models_file)
-    subjects = {
-        name: Subject(
-            name=name, tokenizer=paths[name], context_tokens=deployment.models[name].engine.max_model_len
-        )
-        for name in choice.models
-    }  # fmt: skip
+    longest = {name: model.engine.max_model_len for name, model in deployment.models.items()}
+    subjects = {name: Subject(name=name, tokenizer=paths[name], context_tokens=longest[name]) for name in choice.models}
 
     def measure_cell(cell: Cell, seed: int, *, is_warm: bool) -> CellReport:
         order = LoadOrder(
@@ -127,13 +123,18 @@ def run(host: Host, models_file: Path, wish: Wish, directory: Path) -> Report:
         quality=tuple(quality),
         cells=tuple(cells),
     )
+    _write(directory, report)
+    return report
+
+
+def _write(directory: Path, report: Report) -> None:
+    """Write the report for programs, for people in a terminal or a repository, and for a browser."""
     for name, text in (
         ("report.json", to_json(report)),
         ("report.md", markdown(report)),
         ("report.html", html(report)),
     ):
         replace_file(directory / name, text, mode=0o644)
-    return report
 
 
 def refuse_used(host: Host, facts: Facts, wish: Wish) -> None:

@@ -13,8 +13,9 @@ from deployment.errors import ConfigError
 from deployment.frozen import MODEL_NAME
 from deployment.models.chat_template import read_chat_template
 from deployment.models.option_rules import parser_problems
+from deployment.models.routing import Routing
 from deployment.models.rules import findings
-from deployment.models.spec import Deployment, Gateway, Host, Model, ModelsFile, Routing, Served, Weights
+from deployment.models.spec import Deployment, Gateway, Host, Model, ModelsFile, Served, Weights
 from deployment.problems import NAME_RULE, describe, keys_of, shown, unknown_key
 
 T = TypeVar("T", bound=BaseModel)

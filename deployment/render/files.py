@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 
 from agent.protocol import RunnerKind
-from deployment.models import spec
+from deployment.models import routing
 from deployment.models.answer_time import response_s
 from deployment.models.sizing import EnginePlan, Plan
 from deployment.models.spec import Deployment, Served
@@ -117,7 +117,7 @@ def gateway_file(deployment: Deployment, plan: Plan) -> RenderedFile:
     return RenderedFile(path=GATEWAY_CONFIG, text=json.dumps(config.model_dump(mode="json"), indent=1) + "\n")
 
 
-def _routing(said: spec.Routing | None) -> Routing | None:
+def _routing(said: routing.Routing | None) -> Routing | None:
     if said is None:
         return None
     rules = (RoutingRule(name=name, **rule.model_dump()) for name, rule in said.rules.items())

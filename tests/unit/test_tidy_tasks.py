@@ -16,8 +16,8 @@ MOST = {
     ("--list",): 10,
     ("catalog-refresh", "--project", "p"): 47,
     ("status", "--stack", "dev"): 58,
-    ("plan",): 115,
-    ("up", "--stack", "dev"): 148,
+    ("plan",): 118,
+    ("up", "--stack", "dev"): 151,
 }
 OF_OTHER_HOSTS = ("build.remote.ssh", "build.cloud", "build.cli.inventory", "deployment.refusals")
 
