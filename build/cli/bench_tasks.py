@@ -35,7 +35,7 @@ def bench(  # noqa: PLR0913, PLR0917 - a task's options are its arguments
     concurrency: Name = "1,2,4,8",
     quick: bool = False,
     when_used: WhenUsed = "refuse",
-    timeout_s: Timeout = 1800,
+    timeout_s: Timeout = 1800.0,
 ) -> None:
     """Measure speed, latency, quality and the computer's limits through the gateway, and write a report."""
     from build.cli import bench as task
