@@ -114,7 +114,7 @@ async def _stream(
 ) -> web.StreamResponse:
     # The head waits for the first event: an engine that dies before it, or that refuses in it, gets an honest status.
     events, ready = context.events or _follower(context, answer.status), b""
-    while (piece := await _next_piece(upstream, answer)) and not (ready := events.feed(piece)):
+    while (piece := await _next_piece(upstream, answer)) and not (ready := _fed(context, events, piece)):
         pass
     if not piece and events.has_ending:
         raise upstream_failed(upstream.name)
@@ -125,9 +125,11 @@ async def _stream(
     out = await _begun_stream(request, context, upstream, answer, events)
     while piece:
         context.extend(upstream.timeouts.stream_idle_s)
-        await _pass_on(context, out, events, ready)
+        if ready:
+            context.sent(len(ready))
+            await out.write(ready)
         piece = await _next_piece(upstream, answer)
-        ready = events.feed(piece)
+        ready = _fed(context, events, piece)
     if events.has_ending and not (events.said_end or events.said_error):
         upstream.note("a stream ended without its last event")  # how vLLM ends streams when its engine core has died
         raise upstream_failed(upstream.name)
@@ -156,12 +158,12 @@ async def _begun_stream(
     return context.out
 
 
-async def _pass_on(context: RequestContext, out: web.StreamResponse, events: EventStream, ready: bytes) -> None:
+def _fed(context: RequestContext, events: EventStream, piece: bytes) -> bytes:
+    """Return what a piece makes ready for the client. All of it counts, also what a translation keeps back."""
+    ready = events.feed(piece)
     if context.tokens is not None:
         context.tokens.see_events(events.heard)
-    if ready:
-        context.sent(len(ready))
-        await out.write(ready)
+    return ready
 
 
 async def _begin_stream(

@@ -140,6 +140,22 @@ async def test_usage_is_counted_by_key_and_model_in_the_engines_own_tokens(tmp_p
         assert [row.requests for row in day_of(tmp_path / "usage", day_at(time.time())).rows] == [1, 2, 2]
 
 
+@pytest.mark.parametrize("stream", [True, False])
+async def test_usage_through_ollamas_api_is_the_engines_own_count(tmp_path: Path, stream: bool) -> None:
+    engine = FakeEngine(name="a", tokens=4, token_delay_s=0.01)  # each event in a piece of its own
+    async with keyed(tmp_path, f"{ALICE} name=alice\n", engine) as stage:
+        asked = {"model": "a", "messages": [{"role": "user", "content": "x"}], "stream": stream}
+        headers = {"Authorization": f"Bearer {ALICE}"}
+        async with stage.session.post("/api/chat", json=asked, headers=headers) as answer:
+            assert answer.status == 200
+            await answer.read()
+        await eventually(lambda: not stage.gateway.requests)
+        await stage.gateway.tenancy.usage.write()
+    assert day_of(tmp_path / "usage", day_at(time.time())).rows == (
+        UsageRow(key="alice", model="a", requests=1, prompt_tokens=1, completion_tokens=4),
+    )
+
+
 def used(**more: Any) -> RequestContext:
     return RequestContext(request_id="1", method="POST", route=CHAT, caller="alice", model="a", status=200, **more)
 
