@@ -9,7 +9,7 @@ from gateway.config import ServedModel
 from gateway.errors import ApiError, model_not_found
 from gateway.probe import State
 from gateway.request_context import CURRENT
-from gateway.tenancy import allowed_models, check_model
+from gateway.tenancy import allowed_models, check_model, offered
 from gateway.upstream import Upstream
 
 
@@ -38,13 +38,9 @@ def model_card(
 async def list_models(request: web.Request) -> web.Response:
     """All models that the caller may use, in the configuration's order, each followed by its adapters."""
     gateway = request.app[GATEWAY]
-    models = gateway.fleet.registry.models
-    allowed = allowed_models(CURRENT.get(), gateway.fleet.registry)
     cards = [
-        _card(gateway, name, adapter)
-        for name in gateway.fleet.upstreams
-        for adapter in (None, *models[name].adapters)
-        if allowed is None or name in allowed or adapter in allowed
+        _card(gateway, model.name, None if name == model.name else name)
+        for model, name in offered(CURRENT.get(), gateway.fleet.registry)
     ]
     if "anthropic-version" in request.headers:
         return web.json_response(_anthropic_page(cards, gateway.created))
@@ -52,9 +48,9 @@ async def list_models(request: web.Request) -> web.Response:
 
 
 async def list_experts(request: web.Request) -> web.Response:
-    """All served models as an earlier server called them."""
+    """The models that the caller may use, as an earlier server called them."""
     gateway = request.app[GATEWAY]
-    names = gateway.fleet.upstreams
+    names = [name for model, name in offered(CURRENT.get(), gateway.fleet.registry) if name == model.name]
     return web.json_response({"experts": [{"expert_id": name, **_card(gateway, name, None)} for name in names]})
 
 
@@ -76,7 +72,8 @@ async def one_model(request: web.Request) -> web.Response:
 def _anthropic_page(cards: list[dict[str, object]], created: int) -> dict[str, object]:
     """Return the list as Anthropic's clients read it: all on one page, whatever page they ask for."""
     listed = [_anthropic_card(card, created) for card in cards]
-    return {"data": listed, "has_more": False, "first_id": listed[0]["id"], "last_id": listed[-1]["id"]}
+    first, last = (listed[0]["id"], listed[-1]["id"]) if listed else (None, None)
+    return {"data": listed, "has_more": False, "first_id": first, "last_id": last}
 
 
 def _anthropic_card(card: dict[str, object], created: int) -> dict[str, object]:

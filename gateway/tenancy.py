@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 
 from aiohttp import web
 
+from gateway.config import ServedModel
 from gateway.errors import model_not_allowed
 from gateway.fleet import Fleet, Registry
 from gateway.keys import Keys
@@ -60,6 +61,17 @@ def allowed_models(context: RequestContext, registry: Registry) -> list[str] | N
     if key is None or key.models is None:
         return None
     return allowed_of(key.models, registry.owner, registry.adapters)
+
+
+def offered(context: RequestContext, registry: Registry) -> list[tuple[ServedModel, str]]:
+    """Return what every list shows the caller: models with their names, each followed by its adapters' names."""
+    allowed = allowed_models(context, registry)
+    return [
+        (model, name)
+        for model in registry.models.values()
+        for name in (model.name, *model.adapters)
+        if allowed is None or model.name in allowed or name in allowed
+    ]
 
 
 def allowed_of(named: Iterable[str], owner: Mapping[str, str], adapters: frozenset[str]) -> list[str]:

@@ -7,9 +7,12 @@ from typing import Any
 from aiohttp import web
 
 from gateway.app import GATEWAY, Gateway
+from gateway.body_intake import take_body
 from gateway.bounded_json import read_object
 from gateway.config import ServedModel
 from gateway.errors import ApiError, bad_request, model_not_found
+from gateway.request_context import CURRENT
+from gateway.tenancy import check_model, offered
 
 API_VERSION = "0.12.0"
 """Of Ollama, whose API is answered as it was then: clients ask in order to know what they may use."""
@@ -46,29 +49,31 @@ async def version(request: web.Request) -> web.Response:
 
 
 async def tags(request: web.Request) -> web.Response:
-    """Every served model, and every adapter."""
+    """Every model and every adapter that the caller may use."""
     gateway = request.app[GATEWAY]
-    models = gateway.fleet.registry.models.values()
-    cards = [_card(gateway, model, name) for model in models for name in (model.name, *model.adapters)]
+    cards = [_card(gateway, model, name) for model, name in offered(CURRENT.get(), gateway.fleet.registry)]
     return web.json_response({"models": cards})
 
 
 async def running(request: web.Request) -> web.Response:
-    """The models that are ready."""
+    """Those of them that are ready."""
     gateway = request.app[GATEWAY]
-    return web.json_response({"models": [_running(gateway, name) for name in gateway.fleet.ready_models()]})
+    ready = gateway.fleet.ready_models()
+    names = [name for model, name in offered(CURRENT.get(), gateway.fleet.registry) if name == model.name]
+    return web.json_response({"models": [_running(gateway, name) for name in names if name in ready]})
 
 
 async def show(request: web.Request) -> web.Response:
     """What one model is and can do."""
     gateway = request.app[GATEWAY]
-    body = read_object(await request.read())
+    body = read_object(await take_body(request, CURRENT.get(), gateway.requests, gateway.fleet.config))
     asked = body.get("model") or body.get("name")
     if not isinstance(asked, str):
         raise bad_request("'model' is missing. Send a model's name.", param="model")
     name = gateway.fleet.registry.resolve(asked)
     if name is None:
-        raise model_not_found(asked, gateway.fleet.upstreams)
+        raise model_not_found(asked, [name for _, name in offered(CURRENT.get(), gateway.fleet.registry)])
+    check_model(CURRENT.get(), gateway.fleet.registry, name, gateway.fleet.registry.served_name(asked, name))
     model, length = gateway.fleet.registry.models[name], gateway.fleet.upstreams[name].max_model_len
     info: dict[str, Any] = {"general.basename": model.name, "general.architecture": ARCHITECTURE}
     if length:

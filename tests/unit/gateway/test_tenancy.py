@@ -140,6 +140,46 @@ async def test_usage_is_counted_by_key_and_model_in_the_engines_own_tokens(tmp_p
         assert [row.requests for row in day_of(tmp_path / "usage", day_at(time.time())).rows] == [1, 2, 2]
 
 
+LISTS = {
+    "/v1/models": lambda said: [each["id"] for each in said["data"]],
+    "/models": lambda said: [each["id"] for each in said["data"]],
+    "/experts": lambda said: [each["expert_id"] for each in said["experts"]],
+    "/api/tags": lambda said: [each["name"] for each in said["models"]],
+    "/api/ps": lambda said: [each["name"] for each in said["models"]],
+}
+
+
+@pytest.mark.parametrize("path", LISTS)
+async def test_every_list_of_models_has_those_that_the_key_may_use(tmp_path: Path, path: str) -> None:
+    engines = FakeEngine(name="a", max_model_len=20), FakeEngine(name="b")
+    keys = f"{ALICE} name=alice models=b\n{BOB} name=bob\n{'c' * 20} name=carol models=gone\n"
+    async with keyed(tmp_path, keys, *engines) as stage:
+        seen = {}
+        for key in (ALICE, BOB, "c" * 20):
+            async with stage.session.get(path, headers={"Authorization": f"Bearer {key}"}) as answer:
+                seen[key] = [name.removesuffix(":latest") for name in LISTS[path](await answer.json())]
+    assert list(seen.values()) == [["b"], ["a", "b"], []]
+
+
+async def test_a_key_for_other_models_learns_nothing_of_one_through_ollamas_show(tmp_path: Path) -> None:
+    async with keyed(tmp_path, f"{ALICE} name=alice models=b\n", FakeEngine(name="a"), FakeEngine(name="b")) as stage:
+        headers = {"Authorization": f"Bearer {ALICE}"}
+        for model, status in (("a", 403), ("b", 200), ("none", 404)):
+            async with stage.session.post("/api/show", json={"model": model}, headers=headers) as answer:
+                assert answer.status == status
+                said = await answer.text()
+        assert "b" in said
+        assert "'a'" not in said
+
+
+async def test_a_key_without_a_served_model_gets_an_empty_page_in_anthropics_shape(tmp_path: Path) -> None:
+    async with keyed(tmp_path, f"{ALICE} name=alice models=gone\n", FakeEngine(name="a")) as stage:
+        headers = {"x-api-key": ALICE, "anthropic-version": "2023-06-01"}
+        async with stage.session.get("/v1/models", headers=headers) as answer:
+            said = await answer.json()
+    assert said == {"data": [], "has_more": False, "first_id": None, "last_id": None}
+
+
 @pytest.mark.parametrize("stream", [True, False])
 async def test_usage_through_ollamas_api_is_the_engines_own_count(tmp_path: Path, stream: bool) -> None:
     engine = FakeEngine(name="a", tokens=4, token_delay_s=0.01)  # each event in a piece of its own
