@@ -75,7 +75,7 @@ def _encoding(request: web.Request) -> str:
 
 
 def _refuse_by_head(request: web.Request, limit_bytes: int, *, is_form: bool) -> None:
-    if not is_form and not is_json(request.headers.get("Content-Type")):
+    if request.can_read_body and not is_form and not is_json(request.headers.get("Content-Type")):
         raise unsupported_content_type()
     if _encoding(request) not in ("", "identity", *ACCEPTED):
         raise unsupported_content_encoding()

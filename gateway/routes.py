@@ -47,6 +47,8 @@ LIGHT_ROUTES = frozenset(
         "/v1/completions/derender",
         "/v1/completions/render",
         "/v1/messages/count_tokens",
+        "/v1/responses/{response_id}",
+        "/v1/responses/{response_id}/cancel",
         "/tokenize",
         "/detokenize",
     }

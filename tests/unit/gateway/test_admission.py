@@ -115,6 +115,11 @@ async def test_what_an_engine_answers_without_a_step_waits_for_no_place(tmp_path
         engine.failure = "none"
         async with stage.session.post("/tokenize", json={"model": "a", "prompt": "x"}) as answer:
             assert answer.status == 200
+        stage.gateway.responses.note(b'{"id":"resp_a"}', "a")
+        async with asyncio.timeout(2), stage.session.get("/v1/responses/resp_a") as answer:
+            assert answer.status == 200
+        async with asyncio.timeout(2), stage.session.post("/v1/responses/resp_a/cancel") as answer:
+            assert answer.status == 200
         for task in asking:
             task.cancel()
 
