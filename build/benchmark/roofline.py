@@ -3,9 +3,7 @@
 from collections.abc import Mapping
 
 from build.benchmark.figures import Frozen
-from deployment.capacity.engine import int4_of
-from deployment.checkpoint.kv_cache import ELEMENT_BYTES
-from deployment.checkpoint.tensors import packed_bytes
+from deployment.capacity.engine import weights_of
 from deployment.models.spec import Served
 
 
@@ -54,17 +52,12 @@ class Roofline(Frozen):
 
 
 def token_bytes(model: Served, context_tokens: int) -> TokenBytes:
-    """Count what a token reads after so many others: packed layers as our kernels hold them, the rest as elements."""
-    element, int4, shape = ELEMENT_BYTES[model.engine.dtype], int4_of(model), model.checkpoint.shape
-    plain = model.checkpoint.tensors.parts["linear"].parameters - sum(int4.values())
-    has_int8_head = model.kernels.lm_head and model.engine.dtype == "bfloat16"
-    attention = shape.attention
-    seen = attention.full_layers * context_tokens
-    seen += attention.sliding_layers * min(context_tokens, attention.sliding_window or 0)
+    """Count what a token reads after so many others."""
+    weights = weights_of(model)
     return TokenBytes(
-        weights=sum(packed_bytes(count, group) for group, count in int4.items()) + element * plain,
-        head=shape.hidden_size * shape.vocab_size * (1 if has_int8_head else element),
-        kv_cache=2 * seen * attention.kv_heads * attention.head_dim * element,
+        weights=weights.linear_bytes,
+        head=weights.head_bytes,
+        kv_cache=int(weights.cache_bytes * weights.seen(context_tokens)),
     )
 
 
