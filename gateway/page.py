@@ -6,6 +6,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from gateway.app import GATEWAY
+from gateway.request_context import CURRENT
 
 FILES = {"/ui": "index.html", "/ui/page.css": "page.css", "/ui/page.js": "page.js"}
 KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
@@ -37,5 +38,6 @@ def _answering(body: bytes, kind: str) -> Handler:
 
 
 async def recent_requests(request: web.Request) -> web.Response:
-    """The last requests, newest first."""
-    return web.json_response({"requests": request.app[GATEWAY].recent.as_data()}, headers={"Cache-Control": "no-store"})
+    """The caller's last requests, newest first."""
+    found = request.app[GATEWAY].recent.of(CURRENT.get().caller)
+    return web.json_response({"requests": found}, headers={"Cache-Control": "no-store"})

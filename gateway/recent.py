@@ -22,6 +22,7 @@ class RecentRequests:
         self._kept.appendleft(
             {
                 "id": context.request_id,
+                "caller": context.caller,
                 "ended_at": round(time.time(), 3),
                 "route": context.route,
                 "model": context.served or context.model,
@@ -33,6 +34,6 @@ class RecentRequests:
             }
         )
 
-    def as_data(self) -> list[dict[str, object]]:
-        """Return them as JSON has them."""
-        return list(self._kept)
+    def of(self, caller: str) -> list[dict[str, object]]:
+        """Return a caller's own; all where nobody is told apart."""
+        return [each for each in self._kept if not caller or each["caller"] == caller]

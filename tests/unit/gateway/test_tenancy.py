@@ -172,6 +172,18 @@ async def test_a_key_for_other_models_learns_nothing_of_one_through_ollamas_show
         assert "'a'" not in said
 
 
+async def test_the_page_lists_a_callers_own_requests(tmp_path: Path) -> None:
+    async with keyed(tmp_path, f"{ALICE} name=alice\n{BOB} name=bob\n", FakeEngine(name="a")) as stage:
+        await ask(stage, ALICE)
+        await ask(stage, BOB, "none")
+        await eventually(lambda: not stage.gateway.requests)
+        seen = []
+        for key in (ALICE, BOB):
+            async with stage.session.get("/ui/requests", headers={"Authorization": f"Bearer {key}"}) as answer:
+                seen.append([each["status"] for each in (await answer.json())["requests"]])
+    assert seen == [[200], [404]]
+
+
 async def test_a_key_without_a_served_model_gets_an_empty_page_in_anthropics_shape(tmp_path: Path) -> None:
     async with keyed(tmp_path, f"{ALICE} name=alice models=gone\n", FakeEngine(name="a")) as stage:
         headers = {"x-api-key": ALICE, "anthropic-version": "2023-06-01"}
