@@ -130,6 +130,8 @@ def test_a_killed_restart_leaves_an_engine_that_answers(host: LocalDeployment) -
 
 def test_an_interrupt_from_the_keyboard_is_not_a_failure_of_what_serves(host: LocalDeployment) -> None:
     moments = Moments(host)
+    # An engine that starts again: a change of the gateway alone would be over before the signal comes.
+    host.models["alpha"]["engine"]["max_num_seqs"] = len(MOMENTS) + 1
     host.models["beta"]["aliases"] = ["interrupted"]
     host.write()
     process = host.popen("build-and-deploy")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.protocol import FromCaller
-from build.remote.agent import source
+from build.remote.agent import archive, archive_name
 from build.remote.host import Host
 from build.remote.jobs import run_job
 from tests.support.jobs import UNIT, a_job, step
@@ -47,15 +47,16 @@ class Google(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
-def test_a_secret_is_read_on_the_host_as_its_service_account() -> None:
-    program = source("secrets.py")
+def test_a_secret_is_read_on_the_host_as_its_service_account(tmp_path: Path) -> None:
+    packed = tmp_path / archive_name()
+    packed.write_bytes(archive())
     with http.server.HTTPServer(("127.0.0.1", 0), Google) as google:
         threading.Thread(target=google.serve_forever, args=(0.05,), daemon=True).start()
         url = f"http://127.0.0.1:{google.server_port}"
 
         def read(name: str) -> "subprocess.CompletedProcess[str]":
             asked = f"print(read_secret({name!r}, metadata={url!r}, secret_manager={url!r}))"
-            code = f"__name__ = 'secrets'\n{program}\n{asked}"
+            code = f"import sys; sys.path.insert(0, {str(packed)!r}); from agent.secrets import read_secret; {asked}"
             return subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=False)
 
         found, missing = read("projects/p/secrets/s"), read("projects/p/secrets/none")

@@ -110,7 +110,8 @@ SINCE = {
 OLDER = {
     "AccuracySec", "After", "AmbientCapabilities", "Backlog", "CPUWeight", "CapabilityBoundingSet", "Description",
     "DevicePolicy", "Documentation", "Environment", "ExecReload", "ExecStart", "ExecStartPost", "ExecStopPost",
-    "FileDescriptorName", "ForwardToSyslog", "FreeBind", "Group", "KillMode", "LimitCORE", "LimitNOFILE",
+    "FileDescriptorName", "ForwardToSyslog", "FreeBind", "Group", "KillMode", "LimitCORE", "LimitMEMLOCK",
+    "LimitNOFILE",
     "ListenStream", "MaxRetentionSec", "MemoryDenyWriteExecute", "MemoryHigh", "MemoryMax", "NoDelay",
     "NoNewPrivileges", "NotifyAccess", "OOMScoreAdjust", "OnBootSec", "OnUnitActiveSec", "PartOf", "PrivateDevices",
     "PrivateNetwork", "PrivateTmp", "ProtectHome", "ProtectSystem", "RateLimitBurst", "RateLimitIntervalSec",
