@@ -46,7 +46,7 @@ def index(files: Mapping[str, Iterable[str]]) -> bytes:
     return json.dumps({"weight_map": {name: file for file, each in files.items() for name in each}}).encode()
 
 
-def pointer(content: bytes) -> bytes:
-    """What git LFS leaves where a file was not fetched."""
-    digest = hashlib.sha256(content).hexdigest()
-    return f"version https://git-lfs.github.com/spec/v1\noid sha256:{digest}\nsize {len(content)}\n".encode()
+def pointer(content: bytes, size_bytes: int | None = None) -> bytes:
+    """What git LFS leaves where a file was not fetched; with a size, that of a file which nobody needs to make."""
+    digest, size = hashlib.sha256(content).hexdigest(), len(content) if size_bytes is None else size_bytes
+    return f"version https://git-lfs.github.com/spec/v1\noid sha256:{digest}\nsize {size}\n".encode()

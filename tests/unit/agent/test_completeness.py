@@ -140,11 +140,11 @@ BROKEN: dict[str, tuple[Files, str]] = {
         f"{INDEX} names no files of tensors, got {{'a': 1}}. {REMEDY}",
     ),
     "weights: a pointer of LFS": (
-        {**whole(), "model.safetensors": pointer(b"x" * 4_000_000_000)},
+        {**whole(), "model.safetensors": pointer(b"", 4_000_000_000)},
         f"model.safetensors is a pointer of git LFS in place of the file, got 135 bytes. {REMEDY}",
     ),
     "tokenizer: a pointer of LFS": (
-        {**whole(), "tokenizer.json": pointer(b"x" * 10_000_000)},
+        {**whole(), "tokenizer.json": pointer(b"", 10_000_000)},
         f"tokenizer.json is a pointer of git LFS in place of the file, got 133 bytes. {REMEDY}",
     ),
     "an adapter": (
