@@ -26,7 +26,7 @@ from build.cli.arguments import (
     on_hosts,
     problems_are_messages,
 )
-from build.cli.bench_tasks import bench, bench_compare
+from build.cli.bench_tasks import bench, bench_ablate, bench_compare
 from build.cli.command_line import explain_mistakes
 from deployment.quantities import READY_TIMEOUT_S
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     Hosts = Sequence[Host]
 
-__all__ = ["bench", "bench_compare"]  # tasks like those below, for which this file had no room
+__all__ = ["bench", "bench_ablate", "bench_compare"]  # tasks like those below, for which this file had no room
 
 explain_mistakes(program)
 

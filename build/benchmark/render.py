@@ -1,6 +1,6 @@
 """A report for people: Markdown, and one HTML page that needs nothing else."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from html import escape
 
 from build.benchmark import plots
@@ -37,8 +37,13 @@ def origin(report: Report) -> str:
 
 def markdown(report: Report) -> str:
     """The whole report but its plots and samples."""
-    parts = [f"# {heading(report)}", "", origin(report), ""]
-    for table in tables(report):
+    return text_of(heading(report), origin(report), tables(report))
+
+
+def text_of(title: str, said: str, shown: Iterable[Table]) -> str:
+    """A document in Markdown."""
+    parts = [f"# {title}", "", said, ""]
+    for table in shown:
         parts += [f"## {table.heading}", "", table.how, "", *_markdown_rows(table), ""]
     return "\n".join(parts)
 
@@ -57,15 +62,20 @@ def _markdown_row(cells: object) -> str:
 
 def html(report: Report) -> str:
     """The whole report but its samples, on one page."""
-    title = escape(heading(report))
+    return page(heading(report), origin(report), figures(report), tables(report))
+
+
+def page(title: str, said: str, plotted: Iterable[tuple[str, str]], shown: Iterable[Table]) -> str:
+    """A document in HTML, in one file."""
+    title = escape(title)
     parts = [
         '<!doctype html><html lang="en"><head><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>{title}</title><style>{STYLE}</style></head><body>",
-        f"<h1>{title}</h1><p>{escape(origin(report))}</p>",
-        *(f"<figure><figcaption>{escape(name)}</figcaption>{svg}</figure>" for name, svg in figures(report)),
+        f"<h1>{title}</h1><p>{escape(said)}</p>",
+        *(f"<figure><figcaption>{escape(name)}</figcaption>{svg}</figure>" for name, svg in plotted),
     ]
-    for table in tables(report):
+    for table in shown:
         parts += [f'<h2>{escape(table.heading)}</h2><p class="how">{escape(table.how)}</p><div class="wide"><table>']
         parts += [_html_row(table.columns, "th"), *(_html_row(row, "td") for row in table.rows), "</table></div>"]
     return "\n".join([*parts, "</body></html>\n"])

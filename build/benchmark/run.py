@@ -1,7 +1,6 @@
 """Carry out one host's benchmark. Each finished part is a file, so that the same command goes on where one stopped."""
 
 import hashlib
-import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -11,11 +10,12 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from agent.bench_messages import LoadOrder, LoadResult, MachineResult
+from agent.bench_messages import MachineResult
 from agent.durable import replace_file
-from build.benchmark.cells import Cell, Subject, generators, plan_cells
+from build.benchmark.cells import Cell, Subject, plan_cells
 from build.benchmark.document import CellPair, CellReport, Checkout, Machine, Quality, Report, to_json
-from build.benchmark.figures import Frozen, load_of, overlap_share
+from build.benchmark.figures import Frozen
+from build.benchmark.meter import Meter
 from build.benchmark.quality import measure_quality
 from build.benchmark.render import html, markdown
 from build.benchmark.roofline import Roofline, roofline
@@ -33,11 +33,8 @@ from deployment.errors import why
 from deployment.models.load import load_deployment
 from deployment.models.sizing import plan
 from deployment.models.spec import Deployment
-from deployment.render.files import KEYS_FILE
 
 MACHINE_TIMEOUT_S = 900.0
-ENDS_S = 120.0
-"""For the agent to end generators itself, and to count, before its own bound."""
 
 Part = TypeVar("Part", bound=BaseModel)
 
@@ -85,26 +82,10 @@ def run(host: Host, models_file: Path, wish: Wish, directory: Path) -> Report:
     longest = {name: model.engine.max_model_len for name, model in deployment.models.items()}
     subjects = {name: Subject(name=name, tokenizer=paths[name], context_tokens=longest[name]) for name in choice.models}
 
-    def measure_cell(cell: Cell, seed: int, *, is_warm: bool) -> CellReport:
-        order = LoadOrder(
-            gateway=desired.address,
-            keys=KEYS_FILE if host.target.keys else None,
-            generators=tuple(generators(cell, subjects, seed, is_quick=choice.is_quick)),
-            timeout_s=wish.cell_timeout_s,
-        )
-        command = agent.command(
-            "bench-load", what=f"measure {cell.key}", stdin=order.to_json().encode(),
-            timeout_s=wish.cell_timeout_s + ENDS_S,
-        )  # fmt: skip
-        return reported(cell, ask(host.executor, command, LoadResult), seed, is_warm=is_warm)
-
-    def measure_pair(cell: Cell) -> CellPair:
-        seed = secrets.randbits(31)  # new each time: what an engine has seen is not cold again
-        return CellPair(
-            cold=measure_cell(cell, seed, is_warm=False), warm=measure_cell(cell, seed, is_warm=True)
-        )  # fmt: skip
-
-    cells = _cells(host, choice, directory, measure_pair)
+    meter = Meter(
+        host=host, desired=desired, subjects=subjects, is_quick=choice.is_quick, cell_timeout_s=wish.cell_timeout_s
+    )
+    cells = _cells(host, choice, directory, meter.measure_pair)
     with host.reporter.phase("Ask for likelihoods and answers"):
         quality = [
             kept(directory / f"quality-{name}.json", Quality, lambda name=name: measure_quality(host, desired, name))  # type: ignore[misc] # mypy takes the default for an argument
@@ -234,21 +215,6 @@ def left_words(taken_s: Sequence[float], left: int) -> str:
         return ""
     seconds = left * sum(taken_s) / len(taken_s)
     return f", about {seconds:.0f} s left" if seconds < 90 else f", about {seconds / 60:.0f} min left"
-
-
-def reported(cell: Cell, result: LoadResult, seed: int, *, is_warm: bool) -> CellReport:
-    """Make the figures of one cell."""
-    loads = tuple(load_of(model, result.generated[model]) for model in cell.models)
-    return CellReport(
-        key=cell.key,
-        models=cell.models,
-        profile=cell.profile,
-        concurrency=cell.concurrency,
-        is_warm=is_warm,
-        seed=seed,
-        overlap_share=overlap_share(loads),
-        loads=loads,
-    )
 
 
 def rooflines(

@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from build.benchmark.ablate import Wish as AblationWish
+from build.benchmark.ablate import ablate
+from build.benchmark.ablation_page import effects
 from build.benchmark.cells import PROFILES
 from build.benchmark.compare import LEVEL, Difference, compare, left_out
 from build.benchmark.document import Report, read_report
@@ -73,6 +76,54 @@ def bench(hosts: Sequence[Host], models: str | None, asked: Asked, out: str | No
             lock.note(is_change=False)
             report = run(host, files[host.target.name], wish, directory)
         _print(report, directory)
+        host.reporter.say(f"{host.reporter.elapsed_s:.0f} s in all.", style="bold green")
+
+    one_after_another(hosts, measure)
+
+
+@dataclass(frozen=True, slots=True)
+class AskedAblation:
+    """What to take away and measure, as it was typed."""
+
+    model: str | None
+    off: str | None
+    rounds: int
+    profile: str
+    concurrency: str
+    timeout_s: float
+    is_quick: bool = field(kw_only=True)
+
+    def wish(self) -> AblationWish:
+        """Raises ConfigError for words that are not known."""
+        return AblationWish(
+            model=self.model,
+            off=tuple(word.strip() for word in self.off.split(",") if word.strip()) if self.off else (),
+            rounds=self.rounds,
+            profiles=words_of("profile", self.profile, list(PROFILES)),
+            concurrency=counts_of("concurrency", self.concurrency),
+            is_quick=self.is_quick,
+            cell_timeout_s=self.timeout_s,
+        )
+
+
+def bench_ablate(hosts: Sequence[Host], models: str | None, asked: AskedAblation, out: str | None) -> None:
+    wish = asked.wish()
+    files = models_files(models, hosts)
+    base = DEFAULT_OUT.with_name("ablation") if out is None else expanded(out)
+
+    def measure(host: Host) -> None:
+        directory = base / ("local" if host.target.is_here else host.target.name)
+        with host_lock(host, "fab bench-ablate"):
+            report = ablate(host, files[host.target.name], wish, directory)
+        table = effects(report)
+        shown = output.new_table(*table.columns)
+        for row in table.rows:
+            shown.add_row(*row)
+        console = output.stdout()
+        console.print(shown)
+        for name, why in report.left_out.items():
+            console.print(f"{name}: left out: {why}", markup=False, soft_wrap=True)
+        console.print(f"Report: {directory / 'ablation.html'}, .md and .json beside it", markup=False)
         host.reporter.say(f"{host.reporter.elapsed_s:.0f} s in all.", style="bold green")
 
     one_after_another(hosts, measure)

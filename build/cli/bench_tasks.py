@@ -5,7 +5,17 @@ from typing import TYPE_CHECKING, Any
 
 from fabric import task
 
-from build.cli.arguments import HostTask, Location, Name, Timeout, WhenUsed, help_for, on_hosts, problems_are_messages
+from build.cli.arguments import (
+    HostTask,
+    Location,
+    Name,
+    Rounds,
+    Timeout,
+    WhenUsed,
+    help_for,
+    on_hosts,
+    problems_are_messages,
+)
 
 if TYPE_CHECKING:
     from build.remote.host import Host
@@ -42,6 +52,37 @@ def bench(  # noqa: PLR0913, PLR0917 - a task's options are its arguments
 
     asked = task.Asked(only, profile, concurrency, timeout_s, is_quick=quick, goes_on_when_used=when_used == "go-on")
     task.bench(hosts, models, asked, out)
+
+
+ABLATE_HELP = {
+    "models": BENCH_HELP["models"],
+    "model": "the model (default: the only one)",
+    "off": "what to take away, each by itself, separated by commas (default: all that it has, and everything at once)",
+    "rounds": "starts of each variant: 4 show large changes, 10 small ones",
+    "out": "directory of the report; the same one again goes on where it stopped (default: out/ablation)",
+    **{name: BENCH_HELP[name] for name in ("profile", "concurrency", "quick", "timeout_s")},
+}
+
+
+@task(klass=HostTask, help=help_for(**ABLATE_HELP))
+@on_hosts
+def bench_ablate(  # noqa: PLR0913, PLR0917 - a task's options are its arguments
+    hosts: "Hosts",
+    models: Location | None = None,
+    model: Name | None = None,
+    off: Name | None = None,
+    rounds: Rounds = 4,
+    out: Location | None = None,
+    profile: Name = "chat",
+    concurrency: Name = "1",
+    quick: bool = False,
+    timeout_s: Timeout = 1800.0,
+) -> None:
+    """Start a model with and without each of its optimisations, and say what each brings. Ends what it answers."""
+    from build.cli import bench as task
+
+    asked = task.AskedAblation(model, off, rounds, profile, concurrency, timeout_s, is_quick=quick)
+    task.bench_ablate(hosts, models, asked, out)
 
 
 COMPARE_HELP = {"before": "a report.json of `fab bench`, or its directory", "after": "another one"}

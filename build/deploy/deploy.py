@@ -86,9 +86,24 @@ def deploy(prepared: Prepared, host: Host, *, timeout_s: float = READY_TIMEOUT_S
 
     Raises DeployError; the last confirmed release serves again then, if there was one.
     """
-    diff, desired, release = prepared.diff, prepared.desired, prepared.release
+    diff, desired = prepared.diff, prepared.desired
+    bring(prepared, host)
+    try:
+        answers = activate(host, desired, diff, timeout_s=timeout_s)
+    except (UnnotedError, ConnectionLostError):
+        raise  # the host may well serve what it was told to: that is for the next run to see
+    except DeployError as error:
+        raise DeployError(*error.problems, go_back(host, prepared.facts, failed=desired.release)) from None
+    with bookkeeping(host, desired.release):
+        prune(host, prepared.facts, desired)
+    return answers
+
+
+def bring(prepared: Prepared, host: Host) -> None:
+    """Have the release and its environment there, whole, and change nothing of what serves."""
+    desired, release = prepared.desired, prepared.release
     provide_environment(prepared, host)
-    if diff.is_upload:
+    if prepared.diff.is_upload:
         described = release.description(
             created_at=prepared.stamp,
             source=str(prepared.models_file),
@@ -100,15 +115,6 @@ def deploy(prepared: Prepared, host: Host, *, timeout_s: float = READY_TIMEOUT_S
             check(host.executor, upload_command(host.target, desired.release, files, release.build))
         validate(host, desired.release)
     check(host.executor, keep_command(host.target))
-    try:
-        answers = activate(host, desired, diff, timeout_s=timeout_s)
-    except (UnnotedError, ConnectionLostError):
-        raise  # the host may well serve what it was told to: that is for the next run to see
-    except DeployError as error:
-        raise DeployError(*error.problems, go_back(host, prepared.facts, failed=desired.release)) from None
-    with bookkeeping(host, desired.release):
-        prune(host, prepared.facts, desired)
-    return answers
 
 
 def provide_environment(prepared: Prepared, host: Host) -> None:

@@ -67,7 +67,7 @@ class Prepared:
     stamp: str
 
 
-def prepare(
+def prepare(  # noqa: PLR0913 - what is served, where, and by whose word
     models_file: Path,
     target: Target,
     executor: Executor,
@@ -75,12 +75,14 @@ def prepare(
     engine: str | None = None,
     sources: Sources | None = None,
     now: datetime | None = None,
+    deployment: Deployment | None = None,
 ) -> Prepared:
     """Load, look, size, check and render. Raises ConfigError or DeployError with everything that is wrong.
 
-    `engine` is where the command line wants the engine from, `sources` where it wants its material from.
+    `engine` is where the command line wants the engine from, `sources` where it wants its material from. `deployment`
+    is to be served instead of what the models file says; its paths begin at that file all the same.
     """
-    deployment = load_deployment(models_file)
+    deployment = deployment or load_deployment(models_file)
     checkpoints = checkpoint_paths(deployment, target, models_file)
     facts = look(deployment, target, executor, checkpoints)
     recipe = choose_recipe(deployment, facts, engine=engine, sources=sources or choose_sources())

@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 
 from agent.bench_messages import LoadOrder, LoadResult
+from build.benchmark.ablation import AblationReport
 from build.benchmark.cells import Subject, generators, plan_cells
 from build.benchmark.document import read_report
 from build.benchmark.figures import Load, load_of
 from build.engine.commands import BuildDirectory
 from build.remote.executor import LocalExecutor, ask
 from tests.support.fakes.engine import FakeEngine
-from tests.support.live_deployment import DEMO_MODELS, REAL, LiveDeployment
+from tests.support.live_deployment import DEMO_MODELS, LOAD_S, REAL, TINY, LiveDeployment
 from tests.unit.gateway.test_stage import staged
 
 pytestmark = pytest.mark.engine
@@ -77,3 +78,26 @@ def test_a_benchmark_of_a_real_model_is_a_report(live: LiveDeployment, tmp_path:
     assert quality.right >= 5
     assert 0.3 < (quality.bits_per_byte or 0) < 3
     assert (tmp_path / "local" / "report.html").read_text().startswith("<!doctype html>")
+
+
+def test_an_ablation_starts_with_and_without_and_puts_back_what_served(live: LiveDeployment, tmp_path: Path) -> None:
+    """Two rounds of two starts. What it brings is not judged: other work may keep the cores busy."""
+    releases = live.root / "releases"
+    served, there = (live.root / "current").readlink().name, sorted(releases.iterdir())
+    options = ("--model", TINY, "--rounds", "2", "--quick", "--models", str(live.models_file), "--out", str(tmp_path))
+    with pytest.raises(AssertionError, match="--off: not an optimisation that this model has, got speed"):
+        live.fab("bench-ablate", *options, "--off", "kernels,speed")
+    live.fab("bench-ablate", *options, "--off", "kernels", timeout_s=8 * LOAD_S)
+    report = AblationReport.model_validate_json((tmp_path / "local" / "ablation.json").read_text())
+    assert sorted((block.round, block.variant) for block in report.blocks) == [
+        (0, "as it is"), (0, "kernels"), (1, "as it is"), (1, "kernels"),
+    ]  # fmt: skip
+    assert {(each.variant, each.figure, each.rounds) for each in report.effects} == {
+        ("kernels", figure, 2) for figure in ("tokens/s", "TTFT", "time per token")
+    }
+    assert all(load.mark == "" for block in report.blocks for pair in block.loads for load in pair.cold.loads)
+    names = {block.variant: block.release for block in report.blocks}
+    assert names["as it is"] == served != names["kernels"]
+    assert (live.root / "current").readlink().name == served
+    assert sorted(releases.iterdir()) == there, "what was made to be measured is gone"
+    assert live.is_serving
