@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import yaml
-
 from agent.durable import replace_file
 from build.benchmark.ablation import BASE, AblationReport, Block, Variant, effects, order
 from build.benchmark.ablation_page import html, markdown
@@ -136,11 +134,10 @@ def _prepared(
         step = "Run `fab build-and-deploy` first"
         raise DeployError(f"{host.target.name}: does not serve what {models_file.name} says. {step}.")
     served, left_out = {BASE: base}, {}
-    document, lock = yaml.safe_load(read_models_text(models_file)), read_lock(lock_path(models_file))
+    text, lock = read_models_text(models_file), read_lock(lock_path(models_file))
     for name, each in wanted.items():
-        text = yaml.safe_dump(without(document, model, each), sort_keys=False, allow_unicode=True)
         try:
-            changed = parse_deployment(text, models_file.name, lock, models_file.parent)
+            changed = parse_deployment(without(text, model, each), models_file.name, lock, models_file.parent)
             served[name] = prepare(models_file, host.target, host.executor, deployment=changed)
         except (ConfigError, DeployError) as error:
             left_out[name] = " ".join(error.problems)

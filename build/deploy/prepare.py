@@ -60,11 +60,18 @@ class Prepared:
     release: Release
     desired: Desired
     diff: Diff
-    pulls: tuple[str, ...]
-    """Models whose checkpoints have to be downloaded first; then everything is looked at again."""
     files: Mapping[str, str]
     """Path of each file that differs from the current release, with how."""
     stamp: str
+
+    @property
+    def pulls(self) -> tuple[str, ...]:
+        """Models whose checkpoints have to be downloaded first; then everything is looked at again."""
+        return tuple(
+            name
+            for name, model in self.deployment.models.items()
+            if model.weights.hub is not None and self.facts.checkpoints.get(name) is None
+        )
 
 
 def prepare(  # noqa: PLR0913 - what is served, where, and by whose word
@@ -121,11 +128,6 @@ def prepare(  # noqa: PLR0913 - what is served, where, and by whose word
         release=release,
         desired=desired,
         diff=decide(desired, facts),
-        pulls=tuple(
-            name
-            for name, model in deployment.models.items()
-            if model.weights.hub is not None and facts.checkpoints.get(name) is None
-        ),
         files=file_changes(release, facts),
         stamp=stamp,
     )

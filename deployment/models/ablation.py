@@ -1,9 +1,10 @@
 """What a model is without one of its optimisations: the same file with a few keys changed, to see what each brings."""
 
 from collections.abc import Callable, Mapping
-from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
+
+import yaml
 
 from deployment.models.spec import Deployment, Host, Model
 
@@ -97,16 +98,16 @@ def ablations(deployment: Deployment, name: str) -> dict[str, Ablation]:
     return {each.name: each for each in (*found, together)}
 
 
-def without(document: Mapping[str, Any], name: str, ablation: Ablation) -> dict[str, Any]:
-    """Return the models file's document with an optimisation taken away."""
-    changed = deepcopy(dict(document))
+def without(text: str, name: str, ablation: Ablation) -> str:
+    """Return a models file with an optimisation taken away. Its comments are lost: nobody keeps it."""
+    document = yaml.safe_load(text)
     for path, value in ablation.model.items():
-        _set(changed["models"][name], path, value)
+        _set(document["models"][name], path, value)
     for path, value in ablation.host.items():
-        if not changed.get("host"):
-            changed["host"] = {}
-        _set(changed["host"], path, value)
-    return changed
+        if not document.get("host"):
+            document["host"] = {}
+        _set(document["host"], path, value)
+    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
 
 
 def _set(at: dict[str, Any], path: str, value: Any) -> None:

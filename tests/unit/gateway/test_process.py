@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +20,9 @@ from gateway.events import Event, Lines
 from tests.support.fakes.engine import FakeEngine, running
 from tests.unit.gateway.test_sse import strict_events
 from tests.unit.gateway.test_stage import CHAT, ROOT, config_json
+
+BOUND_S = 30.0
+"""What takes under a second; a busy machine may need more."""
 
 
 @dataclass
@@ -34,7 +37,7 @@ class Process:
         """Wait for an event in the log and return its line."""
         assert self.child.stderr is not None
         while not (found := [line for line in self.log if f"event={event}" in line]):
-            line = await asyncio.wait_for(self.child.stderr.readline(), 5)
+            line = await asyncio.wait_for(self.child.stderr.readline(), BOUND_S)
             assert line, "".join(self.log)
             self.log.append(line.decode())
         return found[-1]
@@ -42,13 +45,34 @@ class Process:
     async def ended(self) -> int:
         """Wait for the end and return the exit code."""
         assert self.child.stderr is not None
-        self.log.append((await asyncio.wait_for(self.child.stderr.read(), 5)).decode())
+        self.log.append((await asyncio.wait_for(self.child.stderr.read(), BOUND_S)).decode())
         return await self.child.wait()
 
 
+STARTED: list[asyncio.subprocess.Process] = []
+
+
+@pytest.fixture(autouse=True)
+async def no_process_outlives_its_test() -> AsyncIterator[None]:
+    """A test that failed would leave its gateway to look for an engine for good."""
+    yield
+    while STARTED:
+        child = STARTED.pop()
+        if child.returncode is None:
+            child.kill()
+            await child.wait()
+
+
+async def started(*command: str, pass_fds: Sequence[int] = ()) -> Process:
+    child = await asyncio.create_subprocess_exec(
+        *command, cwd=ROOT, stderr=asyncio.subprocess.PIPE, pass_fds=pass_fds
+    )  # fmt: skip
+    STARTED.append(child)
+    return Process(child)
+
+
 async def spawn(*arguments: str) -> Process:
-    command = (sys.executable, "-m", "gateway", *arguments)
-    return Process(await asyncio.create_subprocess_exec(*command, cwd=ROOT, stderr=asyncio.subprocess.PIPE))
+    return await started(sys.executable, "-m", "gateway", *arguments)
 
 
 @contextlib.asynccontextmanager
@@ -219,14 +243,11 @@ async def test_sockets_that_systemd_opened_are_served(tmp_path: Path) -> None:
         opened.listen()
         port, number = opened.getsockname()[1], opened.fileno()
         command = (sys.executable, "-c", as_systemd_does, str(number), str(write_config(tmp_path, "a")))
-        child = await asyncio.create_subprocess_exec(
-            *command, cwd=ROOT, stderr=asyncio.subprocess.PIPE, pass_fds=[number]
-        )
-    process = Process(child)
+        process = await started(*command, pass_fds=[number])
     assert f"addresses=127.0.0.1:{port} " in await process.logged("gateway.listening")
     async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}/livez") as answer:
         assert answer.status == 200
-    child.send_signal(signal.SIGTERM)
+    process.child.send_signal(signal.SIGTERM)
     assert await process.ended() == 0
 
 

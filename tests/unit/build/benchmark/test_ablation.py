@@ -35,7 +35,7 @@ def block(round_index: int, variant: str, seconds_per_token: float, *, failed: i
 def density(t: float, freedom: int) -> float:
     """Student's."""
     front = math.gamma((freedom + 1) / 2) / (math.sqrt(freedom * math.pi) * math.gamma(freedom / 2))
-    return front * (1 + t * t / freedom) ** (-(freedom + 1) / 2)
+    return front * math.pow(1 + t * t / freedom, -(freedom + 1) / 2)
 
 
 def area(upto: float, freedom: int, steps: int = 2000) -> float:
