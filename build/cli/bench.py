@@ -42,31 +42,7 @@ def counts_of(option: str, given: str) -> tuple[int, ...]:
     return tuple(sorted(set(map(int, words))))
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What to measure, as it was typed."""
-
-    only: str | None
-    profile: str
-    concurrency: str
-    timeout_s: float
-    is_quick: bool = field(kw_only=True)
-    goes_on_when_used: bool = field(kw_only=True)
-
-    def wish(self) -> Wish:
-        """Raises ConfigError for words that are not known."""
-        return Wish(
-            models=tuple(word.strip() for word in self.only.split(",") if word.strip()) if self.only else (),
-            profiles=words_of("profile", self.profile, list(PROFILES)),
-            concurrency=counts_of("concurrency", self.concurrency),
-            is_quick=self.is_quick,
-            goes_on_when_used=self.goes_on_when_used,
-            cell_timeout_s=self.timeout_s,
-        )
-
-
-def bench(hosts: Sequence[Host], models: str | None, asked: Asked, out: str | None) -> None:
-    wish = asked.wish()
+def bench(hosts: Sequence[Host], models: str | None, wish: Wish, out: str | None) -> None:
     files = models_files(models, hosts)
     base = DEFAULT_OUT if out is None else expanded(out)
 
