@@ -162,7 +162,7 @@ def _spot(steps: Path, model: type[BaseModel]) -> _Spot:
         parent = inner[0] if inner else None
         field = _field(parent, step) if parent else None
         wanted = field.description or wanted if field else wanted
-        is_key = field is not None and get_origin(field.annotation) is dict
+        is_key = field is not None and get_origin(field.annotation) in (dict, Mapping)
         inner = list(kinds_within(field.annotation)) if field else []
     return _Spot(path, parent, wanted)
 

@@ -1,13 +1,12 @@
 """The task that proposes what each model of a file should have of a machine. It asks no host."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from build.checkpoints.stanzas import save
 from build.cli import output
 from build.cli.asked_load import Asked
 from build.cli.capacity import BASELINE
-from build.deploy.models_file import DEFAULT
+from build.deploy.models_file import unhosted_file
 from deployment.capacity.host import shown_s
 from deployment.capacity.load import Load
 from deployment.capacity.machine import assumed
@@ -24,7 +23,7 @@ REQUESTS_PER_MIN = 8.0
 
 
 def tune(models: str | None, asked: Asked, machine: str, *, write: bool) -> None:
-    file = Path(models) if models else DEFAULT
+    file = unhosted_file(models)
     text, lock = read_models_text(file), read_lock(lock_path(file))
     deployment = parse_deployment(text, file.name, lock, file.parent)
     loads, shape = asked.loads(deployment, REQUESTS_PER_MIN), shape_of(machine, load_catalog())

@@ -75,6 +75,48 @@ def test_a_measured_host_is_answered_for_by_its_own_figures(tmp_path: Path, caps
     assert "qwen_coder: error on points that were not fitted: 7% for tokens/s, 18% for TTFT." in said
 
 
+def test_programs_get_the_answer_for_a_measured_host(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    points, load = tmp_path / "points.json", tmp_path / "load.yaml"
+    points.write_text(json.dumps(POINTS))
+    load.write_text("models: {qwen_coder: {requests_per_min: 1, output_tokens: 64}}")
+    capacity_measured(None, asked(str(load)), str(points), json=True)
+    said = json.loads(capsys.readouterr().out)
+    assert (said["schema"], said["modelled"], said["measured"]) == ("axion.capacity/1", True, "points.json")
+    assert list(said["models"]) == ["qwen_coder"]
+    qwen = said["models"]["qwen_coder"]
+    assert qwen["requests_per_min"] == 1
+    assert qwen["ttft_s"]["low"] == qwen["ttft_s"]["high"] > 0
+    assert (round(qwen["error"]["throughput"], 2), round(qwen["error"]["ttft"], 2)) == (0.07, 0.18)
+
+
+def test_too_few_points_of_one_model_hide_nothing_of_another(tmp_path: Path) -> None:
+    points, load = tmp_path / "points.json", tmp_path / "load.yaml"
+    first = POINTS["points"][0]  # type: ignore[index] # a list
+    points.write_text(
+        json.dumps({**POINTS, "points": [{**first, "model": name} for name in ("qwen_coder", "phi4_fast")]})
+    )
+    load.write_text(
+        "requests_per_min: 3\nmodels: {qwen_coder: {share: 1}, phi4_fast: {share: 1}, mistral_balanced: {share: 1}}"
+    )
+    with pytest.raises(DeployError) as caught:
+        capacity_measured(None, asked(str(load)), str(points))
+    assert caught.value.problems == (
+        "qwen_coder: 4 measurements are fitted, got 1. Measure two prompts, each at two concurrencies.",
+        "phi4_fast: 4 measurements are fitted, got 1. Measure two prompts, each at two concurrencies.",
+        "mistral_balanced: not measured. Measure it, or ask nothing of it.",
+    )
+
+
+def test_the_file_that_the_environment_names_is_asked_about(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AXION_MODELS", "examples/dev/models.yaml")
+    capacity(None, asked(requests_per_min=1), "c4a-standard-8", None, json=True)
+    assert list(json.loads(capsys.readouterr().out)["models"]) == ["qwen_coder", "phi4_fast"]
+    capacity("models.yaml", asked(requests_per_min=1), None, None, json=True)
+    assert len(json.loads(capsys.readouterr().out)["models"]) == 4
+
+
 def test_what_was_not_measured_is_refused(tmp_path: Path) -> None:
     points = tmp_path / "points.json"
     points.write_text(json.dumps(POINTS))
