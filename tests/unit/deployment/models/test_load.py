@@ -53,6 +53,21 @@ def test_the_names_that_existing_clients_use_reach_the_four_targets() -> None:
     assert owner["gemma3-27b"] == owner["multimodal"] == "gemma3_multimodal"
 
 
+def test_a_budget_of_output_is_no_longer_than_the_context() -> None:
+    assert only_problem(document({"alpha": model(max_output_tokens=1025)})).endswith(
+        " models.alpha.max_output_tokens: more than max_model_len 1024, got 1025. It would cap nothing: lower it, or "
+        "delete it."
+    )
+
+
+@pytest.mark.parametrize("origin", ["https://chat.example.com:443", "http://localhost:80"])
+def test_an_origin_is_as_browsers_write_it(origin: str) -> None:
+    assert only_problem(document(gateway={"cors_origins": ["http://localhost:3000", origin]})).endswith(
+        f' gateway.cors_origins[1]: with a port that browsers leave out, got "{origin}". Give origins such as '
+        "https://chat.example.com, or *."
+    )
+
+
 def test_loading_takes_less_than_half_a_second() -> None:
     began = time.perf_counter()
     load_deployment(REPOSITORY / "models.yaml")
