@@ -27,7 +27,7 @@ Finding = tuple[Path, str]
 def findings(document: Document, checkpoints: Mapping[str, Checkpoint]) -> list[str]:
     """Check names across models, and each model against itself and against its checkpoint, where that is known."""
     models = document.data.get("models")
-    if not isinstance(models, dict):
+    if not isinstance(models, dict) or not models:  # which is a problem of its own
         return []
     found = [
         *_default_model(document.data.get("default_model"), models),

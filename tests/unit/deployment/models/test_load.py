@@ -53,6 +53,32 @@ def test_the_names_that_existing_clients_use_reach_the_four_targets() -> None:
     assert owner["gemma3-27b"] == owner["multimodal"] == "gemma3_multimodal"
 
 
+def test_keys_are_refused_by_the_rule_for_them() -> None:
+    assert only_problem(document({"alpha": model(engine={"limit_mm_per_prompt": {"images": 0}})})).endswith(
+        'limit_mm_per_prompt.images: not a usable name, got "images". Use image, audio or video.'
+    )
+    rules = {"Two Words": {"model": "alpha", "tools": False}}
+    assert only_problem(document(routing={"rules": rules})).endswith(
+        'routing.rules.Two Words: not a usable name, got "Two Words". Use up to 31 of a-z, 0-9, _ and -, starting with '
+        "a letter or digit: it is part of a header."
+    )
+
+
+def test_a_part_without_its_keys_is_asked_for_them() -> None:
+    assert only_problem(document(gateway=None)).endswith(
+        " gateway: not a mapping, got null. Give its keys, as docs/configuration.md has them."
+    )
+
+
+@pytest.mark.parametrize("top", [{"default_model": "a"}, {}, {"routing": {"fallback": "a"}}])
+def test_a_file_without_any_model_is_a_sentence(top: dict[str, Any]) -> None:
+    """Where all that is wrong names the models that there are, and there are none."""
+    found = problems_of(yaml.safe_dump({**top, "models": {}}))
+    assert found[0].endswith(
+        " models: not a mapping with at least one model, got {}. Give a mapping from model name to model."
+    )
+
+
 def test_a_budget_of_output_is_no_longer_than_the_context() -> None:
     assert only_problem(document({"alpha": model(max_output_tokens=1025)})).endswith(
         " models.alpha.max_output_tokens: more than max_model_len 1024, got 1025. It would cap nothing: lower it, or "
