@@ -15,10 +15,13 @@ from build.benchmark.tables import speeds
 from build.cli import output
 from build.cli.tasking import one_after_another
 from build.deploy.models_file import models_files
+from build.errors import DeployError
 from build.remote.host import Host
 from build.remote.lock import host_lock
 from build.remote.target import REPOSITORY, expanded
 from deployment.errors import ConfigError
+
+__all__ = ["Wish", "bench", "bench_ablate", "bench_compare"]
 
 DEFAULT_OUT = REPOSITORY / "out" / "bench"
 MOST_STREAMS = 512
@@ -117,7 +120,15 @@ def _print(report: Report, directory: Path) -> None:
 
 
 def bench_compare(before: str, after: str, *, json: bool) -> None:
-    reports = [read_report(expanded(each)) for each in (before, after)]
+    reports: list[Report] = []
+    problems: list[str] = []
+    for path in (before, after):
+        try:
+            reports.append(read_report(expanded(path)))
+        except DeployError as error:
+            problems += error.problems
+    if problems:
+        raise DeployError(*problems)
     differences, missing = compare(*reports), left_out(*reports)
     if json:
         output.print_json({"level": LEVEL, "differences": differences, "left_out": missing})

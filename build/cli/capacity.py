@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.table import Table
 
 from build.cli import output
-from build.cli.asked_load import Asked
+from build.cli.asked_load import Asked, shape_and_loads
 from build.cli.cloud import settings_of
 from build.cli.cloud_output import usd
 from build.deploy.models_file import unhosted_file
@@ -25,7 +25,6 @@ from deployment.capacity.plan import (
     cheapest,
     choices,
     facts_of,
-    shape_of,
     usd_per_million,
 )
 from deployment.document import read_text
@@ -55,7 +54,7 @@ def capacity(models: str | None, asked: Asked, machine: str | None, stack: str |
     file = unhosted_file(models)
     deployment, catalog = load_deployment(file), load_catalog()
     machine_type, region = _place(machine, stack)
-    shape, loads = shape_of(machine_type, catalog), asked.loads(deployment)
+    shape, loads = shape_and_loads(machine_type, asked, deployment)
     plan(deployment, facts_of(shape), "/opt/axion")
     by = {
         name: outcomes(queues_of(deployment, loads, each, BASELINE), loads)

@@ -7,6 +7,7 @@ import pytest
 
 from build.cli.asked_load import Asked
 from build.cli.capacity import capacity, capacity_measured
+from build.cli.tune import tune
 from build.errors import DeployError
 from deployment.errors import ConfigError
 from tests.unit.deployment.capacity.test_calibration import TRUTH, measured
@@ -52,6 +53,22 @@ def test_a_load_is_read_from_a_file(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "One c4a-standard-32 meets it" in said
     with pytest.raises(DeployError, match=r"^--load: a file says all of the load, got options beside it\."):
         capacity(None, asked(str(file), output_tokens=5), None, None, json=False)
+
+
+def test_a_machine_and_a_load_are_refused_together(tmp_path: Path) -> None:
+    file = tmp_path / "load.yaml"
+    file.write_text("requests_per_min: none\n")
+    expected = (
+        "--machine: no machine type of the catalog, got c4a-standard-33. Use one of c4a, such as c4a-standard-32.",
+        'load.yaml:1 requests_per_min: not a number, got "none". Give requests a minute of all models, divided by '
+        "shares.",
+    )
+    with pytest.raises(ConfigError) as caught:
+        capacity(None, asked(str(file)), "c4a-standard-33", None, json=False)
+    assert caught.value.problems == expected
+    with pytest.raises(ConfigError) as caught:
+        tune(None, asked(str(file)), "c4a-standard-33", write=False)
+    assert caught.value.problems == expected
 
 
 def test_models_that_do_not_fit_the_machine_are_refused_as_by_plan() -> None:
