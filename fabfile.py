@@ -278,7 +278,7 @@ def models_pull(
     models_pull(hosts, models, source, engine, verify=verify)
 
 
-FILE = {"models": "models file (default: models.yaml)"}
+FILE = {"models": "models file (default: AXION_MODELS, else models.yaml)"}
 LOAD = {
     "load": "a YAML file with the load, as in docs/capacity.md (default: equally many requests of each model)",
     "requests_per_min": "of all models together",
@@ -318,7 +318,7 @@ def capacity(
     if measured is None:
         task.capacity(models, asked, machine, stack, json=json)
     else:
-        task.capacity_measured(models, asked, measured, beside=machine or stack)
+        task.capacity_measured(models, asked, measured, beside=machine or stack, json=json)
 
 
 @task(help={**FILE, **LOAD, "machine": "a machine type, such as c4a-standard-32", "write": "into the models file"})

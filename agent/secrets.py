@@ -80,7 +80,11 @@ def install_keys(source: str, file: Path, user: str) -> None:
     try:
         text = Path(source).read_text(encoding="utf-8") if source.startswith("/") else read_secret(source)
         account = pwd.getpwnam(user)
-    except (OSError, ValueError, KeyError) as error:
+    except UnicodeDecodeError as error:
+        sys.exit(f"{source}: not UTF-8 at byte {error.start + 1}. Give a file of lines, one key each.")
+    except OSError as error:
+        sys.exit(f"{source}: cannot be read: {error.strerror or error}. Give a file of lines, one key each.")
+    except (ValueError, KeyError) as error:
         sys.exit(f"{source}: cannot be read for {user}: {error}. Give a file of lines, one key each.")
     found = key_list(text)
     file.parent.mkdir(mode=0o755, parents=True, exist_ok=True)

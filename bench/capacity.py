@@ -1,4 +1,4 @@
-"""The tables of docs/capacity.md: the production models on C4A machines, beside the figures of the project's brief.
+"""The tables of docs/capacity.md: the production models on C4A machines, beside the project's targets.
 
 .venv/bin/python -m bench.capacity
 """
@@ -24,18 +24,18 @@ REGION = "us-central1"
 
 
 @dataclass(frozen=True, slots=True)
-class Brief:
-    """What the project's brief hoped for: tokens a second of one answer."""
+class Wanted:
+    """What the project aims at: tokens a second of one answer."""
 
     least: int
     most: int
 
 
-BRIEF: Mapping[str, Brief] = {
-    "phi4_fast": Brief(80, 120),
-    "mistral_balanced": Brief(70, 100),
-    "qwen_coder": Brief(60, 90),
-    "gemma3_multimodal": Brief(15, 25),
+TARGETS: Mapping[str, Wanted] = {
+    "phi4_fast": Wanted(80, 120),
+    "mistral_balanced": Wanted(70, 100),
+    "qwen_coder": Wanted(60, 90),
+    "gemma3_multimodal": Wanted(15, 25),
 }
 GEMMA_TTFT_S = 0.5
 
@@ -50,11 +50,11 @@ def engine_alone(deployment: Deployment, name: str, vcpus: int, gigabytes: int) 
 
 def machines_table(deployment: Deployment) -> Iterator[str]:
     """One answer at a time, on every machine at every bandwidth."""
-    yield f"| machine | GB/s | {' | '.join(BRIEF)} |"
-    yield f"|---|---:|{'---:|' * len(BRIEF)}"
+    yield f"| machine | GB/s | {' | '.join(TARGETS)} |"
+    yield f"|---|---:|{'---:|' * len(TARGETS)}"
     for vcpus in SIZES:
         for gigabytes in GIGABYTES:
-            engines = [engine_alone(deployment, name, vcpus, gigabytes) for name in BRIEF]
+            engines = [engine_alone(deployment, name, vcpus, gigabytes) for name in TARGETS]
             cells = [
                 f"{each.tokens_per_s(PROMPT_TOKENS):.0f}, {each.prefill_s(PROMPT_TOKENS):.1f} s" for each in engines
             ]
@@ -62,13 +62,13 @@ def machines_table(deployment: Deployment) -> Iterator[str]:
             yield f"| c4a-standard-{vcpus} | {shown} | {' | '.join(cells)} |"
 
 
-def brief_table(deployment: Deployment) -> Iterator[str]:
-    """Which figures of the brief are reached, and by what."""
-    yield "| the brief | on c4a-standard-32 at 250 GB/s | reached by |"
+def targets_table(deployment: Deployment) -> Iterator[str]:
+    """Which targets are reached, and by what."""
+    yield "| target | on c4a-standard-32 at 250 GB/s | reached by |"
     yield "|---|---|---|"
-    for name, brief in BRIEF.items():
+    for name, wanted in TARGETS.items():
         here = engine_alone(deployment, name, 32, 250).tokens_per_s(PROMPT_TOKENS)
-        yield f"| {name} {brief.least} to {brief.most} tokens/s | {here:.0f} | {_reached(deployment, name, brief)} |"
+        yield f"| {name} {wanted.least} to {wanted.most} tokens/s | {here:.0f} | {_reached(deployment, name, wanted)} |"
     gemma = [engine_alone(deployment, "gemma3_multimodal", vcpus, 250) for vcpus in (32, 72)]
     here_s = gemma[0].prefill_s(PROMPT_TOKENS)
     longest = [_longest(each) for each in gemma]
@@ -89,14 +89,14 @@ def brief_table(deployment: Deployment) -> Iterator[str]:
         )
 
 
-def _reached(deployment: Deployment, name: str, brief: Brief) -> str:
+def _reached(deployment: Deployment, name: str, wanted: Wanted) -> str:
     """The smallest machine that reaches the lower figure, at the lowest bandwidth that does."""
     best = 0.0
     for vcpus in SIZES:
         for gigabytes in GIGABYTES:
             speed = engine_alone(deployment, name, vcpus, gigabytes).tokens_per_s(PROMPT_TOKENS)
             best = max(best, speed)
-            if speed >= brief.least:
+            if speed >= wanted.least:
                 cores = vcpus - RESERVED_CORES
                 return f"c4a-standard-{vcpus} at {gigabytes} GB/s for 32 vCPUs, `cores: {cores}`, alone: {speed:.0f}"
     return f"none of these: at most {best:.0f}"
@@ -121,7 +121,7 @@ def _most_per_min(deployment: Deployment, prompt: int, output: int) -> float:
 
 def main() -> None:
     deployment = load_deployment(Path("models.yaml"))
-    print("\n".join([*machines_table(deployment), "", *brief_table(deployment)]))
+    print("\n".join([*machines_table(deployment), "", *targets_table(deployment)]))
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ def _sentence(item: Any, at: Path, document: Document, model: type[BaseModel]) -
     if item["type"] == "missing":
         return f"{place}: missing. Give {wanted}."
     if "[key]" in item["loc"]:
-        rule = KEY_RULES.get(str(within[0]), NAME_RULE)
+        rule = next((KEY_RULES[step] for step in reversed(within[:-1]) if step in KEY_RULES), NAME_RULE)
         return f"{place}: not a usable name, got {shown(item['input'])}. {rule}."
     if item["type"] == "string_pattern_mismatch" and "aliases" in within:
         return f"{place}: not a usable alias, got {shown(item['input'])}. {ALIAS_RULE}."
@@ -80,11 +80,16 @@ def _of_the_kind(item: Any) -> Any:
 
 
 NAME_RULE = "Use up to 31 of a-z, 0-9, _ and -, starting with a letter or digit: it becomes a unit and a file name"
-KEY_RULES = {
+ALIAS_RULE = "Use letters, digits and . _ : / -, starting with a letter or digit"
+KEY_RULES: Mapping[str | int, str] = {
+    "rules": "Use up to 31 of a-z, 0-9, _ and -, starting with a letter or digit: it is part of a header",
+    "lora": "Use up to 31 of a-z, 0-9, _ and -, starting with a letter or digit: clients send it",
+    "router_settings": ALIAS_RULE,
+    "set": "Use a parameter of requests, such as temperature",
+    "limit_mm_per_prompt": "Use image, audio or video",
     "axion:hosts": "Use up to 12 of a-z and 0-9, starting with a letter: it is part of Google's names",
     "axion:labels": "Use up to 63 of a-z, 0-9, _ and -, starting with a letter: Google takes no other label",
 }
-ALIAS_RULE = "Use letters, digits and . _ : / -, starting with a letter or digit"
 
 WORDS = {
     "int_type": "not a whole number",
@@ -149,7 +154,7 @@ def _spot(steps: Path, model: type[BaseModel]) -> _Spot:
     """Follow pydantic's steps down nested models."""
     path: Path = ()
     parent: type[BaseModel] | None = None
-    inner, wanted, is_key = [model], "a value of the documented form", False
+    inner, wanted, is_key = [model], "its keys, as docs/configuration.md has them", False
     for step in (each for each in steps if each not in NOT_KEYS):
         chosen = [kind for kind in inner if not is_key and step in _tags(kind)]
         if chosen:  # of several kinds, pydantic names the one that the mapping says it is
@@ -162,7 +167,7 @@ def _spot(steps: Path, model: type[BaseModel]) -> _Spot:
         parent = inner[0] if inner else None
         field = _field(parent, step) if parent else None
         wanted = field.description or wanted if field else wanted
-        is_key = field is not None and get_origin(field.annotation) is dict
+        is_key = field is not None and get_origin(field.annotation) in (dict, Mapping)
         inner = list(kinds_within(field.annotation)) if field else []
     return _Spot(path, parent, wanted)
 

@@ -14,7 +14,7 @@ from gateway.errors import ApiError, foreign_host, foreign_origin
 
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 METHODS = "GET, POST, DELETE"
-EXPOSED = "Retry-After, X-Request-Id, X-Served-Model"
+EXPOSED = "Retry-After, X-Request-Id, X-Route-Reason, X-Served-Model"
 PREFLIGHT_LASTS_S = 600
 _HEADER_NAMES = re.compile(r"[A-Za-z0-9_-]+( *, *[A-Za-z0-9_-]+)*")
 

@@ -93,7 +93,8 @@ class Choice:
     def read(self, given: str) -> str:
         if given in self.words:
             return given
-        raise UnreadableError(f"not {' or '.join(self.words)}", "Give one of them, or leave the option out.")
+        *first, last = self.words
+        raise UnreadableError(f"not {', '.join(first)} or {last}", "Give one of them, or leave the option out.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +119,24 @@ class Text:
         raise UnreadableError(wrong, f"Give {self.what}.")
 
 
+@dataclass(frozen=True, slots=True)
+class Several:
+    """Values of one kind, separated by commas. Each counts once."""
+
+    each: Kind
+    example: str
+
+    def read(self, given: str) -> tuple[Any, ...]:
+        try:
+            return tuple(dict.fromkeys(self.each.read(word.strip()) for word in given.split(",")))
+        except UnreadableError as error:
+            step = f"Give one, or several separated by commas, such as {self.example}."
+            raise UnreadableError(error.wrong, step) from None
+
+
 Stack = Annotated[str, Text("a stack's name, as `pulumi stack ls` tells it")]
 Name = Annotated[str, Text("a name")]
+Names = Annotated[tuple[str, ...], Several(Text("a name"), "one,another")]
 Location = Annotated[str, Text("a directory, a file or an address")]
 Engine = Annotated[str, Choice(("compiled", "wheel"))]
 WhenUsed = Annotated[str, Choice(("refuse", "go-on"))]

@@ -7,8 +7,12 @@ from typing import Self
 
 from build.errors import DeployError
 from deployment.capacity.load import REQUESTS_PER_MIN, Load, LoadFile, loads_of, read_load
+from deployment.capacity.plan import shape_of
 from deployment.document import parse_document, read_text
+from deployment.errors import ConfigError
 from deployment.models.spec import Deployment
+from deployment.stack.catalog import load_catalog
+from deployment.stack.shape import Shape
 
 OPTIONS = ("requests_per_min", "prompt_tokens", "output_tokens", "ttft_p95_s", "tokens_per_s")
 
@@ -46,3 +50,18 @@ class Asked:
             raise DeployError(f"--load: a file says all of the load, got options beside it. Write `{named}` into it.")
         file = Path(self.file)
         return read_load(parse_document(read_text(file), file.name), deployment)
+
+
+def shape_and_loads(
+    machine_type: str, asked: Asked, deployment: Deployment, requests_per_min: float = REQUESTS_PER_MIN
+) -> tuple[Shape, Mapping[str, Load]]:
+    """Read both. Raises ConfigError or DeployError with the mistakes of either."""
+    try:
+        shape = shape_of(machine_type, load_catalog())
+    except ConfigError as error:
+        try:
+            asked.loads(deployment, requests_per_min)
+        except (ConfigError, DeployError) as other:
+            raise ConfigError([*error.problems, *other.problems]) from None
+        raise
+    return shape, asked.loads(deployment, requests_per_min)

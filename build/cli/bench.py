@@ -15,10 +15,13 @@ from build.benchmark.tables import speeds
 from build.cli import output
 from build.cli.tasking import one_after_another
 from build.deploy.models_file import models_files
+from build.errors import DeployError
 from build.remote.host import Host
 from build.remote.lock import host_lock
 from build.remote.target import REPOSITORY, expanded
 from deployment.errors import ConfigError
+
+__all__ = ["Wish", "bench", "bench_ablate", "bench_compare"]
 
 DEFAULT_OUT = REPOSITORY / "out" / "bench"
 MOST_STREAMS = 512
@@ -42,31 +45,7 @@ def counts_of(option: str, given: str) -> tuple[int, ...]:
     return tuple(sorted(set(map(int, words))))
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What to measure, as it was typed."""
-
-    only: str | None
-    profile: str
-    concurrency: str
-    timeout_s: float
-    is_quick: bool = field(kw_only=True)
-    goes_on_when_used: bool = field(kw_only=True)
-
-    def wish(self) -> Wish:
-        """Raises ConfigError for words that are not known."""
-        return Wish(
-            models=tuple(word.strip() for word in self.only.split(",") if word.strip()) if self.only else (),
-            profiles=words_of("profile", self.profile, list(PROFILES)),
-            concurrency=counts_of("concurrency", self.concurrency),
-            is_quick=self.is_quick,
-            goes_on_when_used=self.goes_on_when_used,
-            cell_timeout_s=self.timeout_s,
-        )
-
-
-def bench(hosts: Sequence[Host], models: str | None, asked: Asked, out: str | None) -> None:
-    wish = asked.wish()
+def bench(hosts: Sequence[Host], models: str | None, wish: Wish, out: str | None) -> None:
     files = models_files(models, hosts)
     base = DEFAULT_OUT if out is None else expanded(out)
 
@@ -141,7 +120,15 @@ def _print(report: Report, directory: Path) -> None:
 
 
 def bench_compare(before: str, after: str, *, json: bool) -> None:
-    reports = [read_report(expanded(each)) for each in (before, after)]
+    reports: list[Report] = []
+    problems: list[str] = []
+    for path in (before, after):
+        try:
+            reports.append(read_report(expanded(path)))
+        except DeployError as error:
+            problems += error.problems
+    if problems:
+        raise DeployError(*problems)
     differences, missing = compare(*reports), left_out(*reports)
     if json:
         output.print_json({"level": LEVEL, "differences": differences, "left_out": missing})

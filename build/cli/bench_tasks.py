@@ -1,17 +1,21 @@
 """The tasks that measure, with their options: for these fabfile.py had no room. build/cli/bench.py does them."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fabric import task
 
 from build.cli.arguments import (
+    Choice,
     HostTask,
     Location,
     Name,
+    Names,
     Rounds,
+    Several,
     Timeout,
     WhenUsed,
+    Whole,
     help_for,
     on_hosts,
     problems_are_messages,
@@ -22,15 +26,18 @@ if TYPE_CHECKING:
 
     Hosts = Sequence[Host]
 
+Profiles = Annotated[tuple[str, ...], Several(Choice(("chat", "code", "long")), "chat,code")]
+Concurrency = Annotated[tuple[int, ...], Several(Whole(1, 512), "1,2,4,8")]
+
 BENCH_HELP = {
     "models": "models file (default: AXION_MODELS, else the host's own, else models.yaml)",
     "only": "these models, separated by commas (default: all that are served)",
     "out": "directory of the report; the same one again goes on where a benchmark stopped (default: out/bench)",
-    "profile": "chat, code or long, or several, separated by commas",
-    "concurrency": "requests in flight at once, separated by commas",
+    "profile": "chat, code or long, or several, separated by commas (default: chat)",
+    "concurrency": "requests in flight at once, separated by commas (default: 1,2,4,8)",
     "quick": "short prompts and few requests: minutes, and rough figures",
-    "when_used": "refuse or go-on, where others are using the host",
-    "timeout_s": "seconds for each load",
+    "when_used": "refuse or go-on, where others are using the host (default: refuse)",
+    "timeout_s": "seconds for each load (default: 1800)",
 }
 
 
@@ -39,10 +46,10 @@ BENCH_HELP = {
 def bench(  # noqa: PLR0913, PLR0917 - a task's options are its arguments
     hosts: "Hosts",
     models: Location | None = None,
-    only: Name | None = None,
+    only: Names = (),
     out: Location | None = None,
-    profile: Name = "chat",
-    concurrency: Name = "1,2,4,8",
+    profile: Profiles = ("chat",),
+    concurrency: Concurrency = (1, 2, 4, 8),
     quick: bool = False,
     when_used: WhenUsed = "refuse",
     timeout_s: Timeout = 1800.0,
@@ -50,8 +57,15 @@ def bench(  # noqa: PLR0913, PLR0917 - a task's options are its arguments
     """Measure speed, latency, quality and the computer's limits through the gateway, and write a report."""
     from build.cli import bench as task
 
-    asked = task.Asked(only, profile, concurrency, timeout_s, is_quick=quick, goes_on_when_used=when_used == "go-on")
-    task.bench(hosts, models, asked, out)
+    wish = task.Wish(
+        models=only,
+        profiles=profile,
+        concurrency=tuple(sorted(concurrency)),
+        is_quick=quick,
+        goes_on_when_used=when_used == "go-on",
+        cell_timeout_s=timeout_s,
+    )
+    task.bench(hosts, models, wish, out)
 
 
 ABLATE_HELP = {

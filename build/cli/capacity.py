@@ -8,13 +8,13 @@ from pathlib import Path
 from rich.table import Table
 
 from build.cli import output
-from build.cli.asked_load import Asked
+from build.cli.asked_load import Asked, shape_and_loads
 from build.cli.cloud import settings_of
 from build.cli.cloud_output import usd
-from build.deploy.models_file import DEFAULT
+from build.deploy.models_file import unhosted_file
 from build.errors import DeployError
 from build.remote.target import REPOSITORY
-from deployment.capacity.calibration import by_model, calibrated, read_points
+from deployment.capacity.calibration import Calibration, by_model, calibrated, read_points
 from deployment.capacity.explain import arithmetic
 from deployment.capacity.host import Outcome, outcomes, queues_of, shown_s
 from deployment.capacity.load import Load
@@ -25,10 +25,10 @@ from deployment.capacity.plan import (
     cheapest,
     choices,
     facts_of,
-    shape_of,
     usd_per_million,
 )
 from deployment.document import read_text
+from deployment.errors import ConfigError
 from deployment.models.load import load_deployment
 from deployment.models.sizing import plan
 from deployment.models.spec import Deployment
@@ -51,10 +51,10 @@ class Spread:
 
 
 def capacity(models: str | None, asked: Asked, machine: str | None, stack: str | None, *, json: bool) -> None:
-    file = Path(models) if models else DEFAULT
+    file = unhosted_file(models)
     deployment, catalog = load_deployment(file), load_catalog()
     machine_type, region = _place(machine, stack)
-    shape, loads = shape_of(machine_type, catalog), asked.loads(deployment)
+    shape, loads = shape_and_loads(machine_type, asked, deployment)
     plan(deployment, facts_of(shape), "/opt/axion")
     by = {
         name: outcomes(queues_of(deployment, loads, each, BASELINE), loads)
@@ -81,11 +81,13 @@ def capacity(models: str | None, asked: Asked, machine: str | None, stack: str |
     _print_arithmetic(deployment, loads, cheapest(together))
 
 
-def capacity_measured(models: str | None, asked: Asked, measured: str, *, beside: str | None = None) -> None:
+def capacity_measured(
+    models: str | None, asked: Asked, measured: str, *, beside: str | None = None, json: bool = False
+) -> None:
     """The host that was measured, by its own figures. `beside` is a machine or stack that was named as well."""
     if beside is not None:
         raise DeployError(f"--measured: answers for the host that it measured, got {beside} too. Leave that out.")
-    deployment = load_deployment(Path(models) if models else DEFAULT)
+    deployment = load_deployment(unhosted_file(models))
     loads, file = asked.loads(deployment), Path(measured)
     try:
         said = json_module.loads(read_text(file))
@@ -94,17 +96,25 @@ def capacity_measured(models: str | None, asked: Asked, measured: str, *, beside
     points = read_points(said, file.name)
     queues = queues_of(deployment, loads, Machine(vcpus=points.vcpus), BASELINE)
     problems: list[str] = []
-    found = {}
-    for name, own in by_model(points, deployment.models).items():
-        found[name] = each = calibrated(name, queues[name].engine, own)
+    found: dict[str, Calibration] = {}
+    measured_models = by_model(points, deployment.models)
+    for name, own in measured_models.items():
+        try:
+            found[name] = each = calibrated(name, queues[name].engine, own)
+        except ConfigError as error:
+            problems += error.problems
+            continue
         queues[name] = replace(queues[name], engine=replace(queues[name].engine, machine=each.machine))
         beyond = each.beyond(concurrency=queues[name].most, prompt_tokens=loads[name].work.prompt_tokens)
         problems += [f"{name}: {beyond}"] if beyond else []
     problems += [f"{name}: not measured. Measure it, or ask nothing of it." for name in queues
-                 if name not in found and loads[name].per_s]  # fmt: skip
+                 if name not in measured_models and loads[name].per_s]  # fmt: skip
     if problems:
         raise DeployError(*problems)
     by = outcomes({name: queues[name] for name in found}, {name: loads[name] for name in found})
+    if json:
+        output.print_json(_measured_data(file.name, by, found))
+        return
     console = output.stdout()
     console.print(f"Modelled from {len(points.points)} measurements in {file.name}.\n", markup=False)
     console.print(_outcome_table({"low": by, "middle": by, "high": by}))
@@ -212,7 +222,7 @@ def _verdict(together: Sequence[Choice], apart: Mapping[str, Choice | None]) -> 
         return f"Cheapest: hosts of its own for each model, {usd(own_usd)} USD/hour."
     return (
         f"Cheapest: {best.fleet.hosts} x {best.fleet.shape.machine_type}, {usd(best.on_demand_usd)} USD/hour. "
-        f"`fab tune --machine {best.fleet.shape.machine_type}` writes its cores into the models file."
+        f"`fab tune --machine {best.fleet.shape.machine_type}` proposes what each model should have of it."
     )
 
 
@@ -236,12 +246,7 @@ def _data(
     apart: Mapping[str, Choice | None],
     loads: Mapping[str, Load],
 ) -> Mapping[str, object]:
-    """The same for programs. Times without an end are null."""
-
-    def spread(name: str, figure: str) -> Spread:
-        values = [getattr(by[each][name].answers, figure) for each in ("low", "middle", "high")]
-        low, middle, high = (None if value == float("inf") else value for value in values)
-        return Spread(low=low, middle=middle, high=high)
+    """The same for programs."""
 
     def priced(choice: Choice | None, asked: Mapping[str, Load]) -> Mapping[str, object] | None:
         if choice is None:
@@ -257,20 +262,43 @@ def _data(
             "usd_per_million_tokens": usd_per_million(choice.on_demand_usd, asked),
         }
 
-    figures = ("used", "ttft_s", "ttft_p95_s", "tokens_per_s")
     return {
         "schema": "axion.capacity/1",
         "modelled": True,
         "machine": shape.machine_type,
         "region": region,
-        "models": {
-            name: {
-                **{figure: asdict(spread(name, figure)) for figure in figures},
-                "requests_per_min": each.load.per_s * 60,
-                "problems": list(each.problems),
-            }
-            for name, each in by["middle"].items()
-        },
+        "models": _models_data(by),
         "all_models_on_each_host": [priced(each, loads) for each in together],
         "own_hosts": {name: priced(choice, {name: loads[name]}) for name, choice in apart.items()},
     }
+
+
+def _models_data(by: Mapping[str, Mapping[str, Outcome]]) -> Mapping[str, Mapping[str, object]]:
+    """Each model's answers, for programs. Times without an end are null."""
+
+    def spread(name: str, figure: str) -> Spread:
+        values = [getattr(by[each][name].answers, figure) for each in ("low", "middle", "high")]
+        low, middle, high = (None if value == float("inf") else value for value in values)
+        return Spread(low=low, middle=middle, high=high)
+
+    figures = ("used", "ttft_s", "ttft_p95_s", "tokens_per_s")
+    return {
+        name: {
+            **{figure: asdict(spread(name, figure)) for figure in figures},
+            "requests_per_min": each.load.per_s * 60,
+            "problems": list(each.problems),
+        }
+        for name, each in by["middle"].items()
+    }
+
+
+def _measured_data(file: str, by: Mapping[str, Outcome], found: Mapping[str, Calibration]) -> Mapping[str, object]:
+    """The answer for a measured host, for programs: `error` is that on points that were not fitted."""
+    models = _models_data({"low": by, "middle": by, "high": by})
+    return {
+        "schema": "axion.capacity/1",
+        "modelled": True,
+        "measured": file,
+        "models": {name: {**models[name], "error": held and asdict(held)}
+                   for name, held in ((name, each.held_out) for name, each in found.items())},
+    }  # fmt: skip

@@ -1,6 +1,6 @@
 """The task that writes what Prometheus and Grafana need to watch hosts. It connects to no host."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from agent.durable import replace_file
@@ -9,6 +9,7 @@ from build.deploy.models_file import models_files
 from build.errors import DeployError
 from build.remote.host import Host
 from build.remote.target import REPOSITORY, expanded
+from deployment.errors import ConfigError
 from deployment.models.load import load_deployment
 from deployment.render.monitoring import ScrapeTarget, monitoring_files, scrape_target
 
@@ -18,7 +19,7 @@ DEFAULT_OUT = REPOSITORY / "out" / "monitoring"
 def monitoring(hosts: Sequence[Host], models: str | None, out: str | None) -> None:
     directory = DEFAULT_OUT if out is None else expanded(out)
     files = models_files(models, hosts)
-    targets = [_target(host, files[host.target.name]) for host in hosts]
+    targets = _targets(hosts, files)
     written = [
         (directory / file.path, file.text) for file in monitoring_files(hosts[0].target.stack or "local", targets)
     ]
@@ -34,6 +35,20 @@ def monitoring(hosts: Sequence[Host], models: str | None, out: str | None) -> No
         console.print(str(path), markup=False, soft_wrap=True)
     for each in targets:
         console.print(_said(each, directory), style="dim", markup=False, soft_wrap=True)
+
+
+def _targets(hosts: Sequence[Host], files: Mapping[str, Path]) -> list[ScrapeTarget]:
+    """Raises ConfigError with the mistakes of every models file."""
+    found: list[ScrapeTarget] = []
+    problems: list[str] = []
+    for host in hosts:
+        try:
+            found.append(_target(host, files[host.target.name]))
+        except ConfigError as error:
+            problems += error.problems
+    if problems:
+        raise ConfigError(list(dict.fromkeys(problems)))
+    return found
 
 
 def _target(host: Host, file: Path) -> ScrapeTarget:

@@ -1,33 +1,31 @@
 """The task that proposes what each model of a file should have of a machine. It asks no host."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from build.checkpoints.stanzas import save
 from build.cli import output
-from build.cli.asked_load import Asked
+from build.cli.asked_load import Asked, shape_and_loads
 from build.cli.capacity import BASELINE
-from build.deploy.models_file import DEFAULT
+from build.deploy.models_file import unhosted_file
 from deployment.capacity.host import shown_s
 from deployment.capacity.load import Load
 from deployment.capacity.machine import assumed
-from deployment.capacity.plan import facts_of, shape_of
+from deployment.capacity.plan import facts_of
 from deployment.capacity.tune import Search, Tuned, tuned
 from deployment.checkpoint.lock import lock_path, read_lock
 from deployment.models.load import parse_deployment, read_models_text
 from deployment.models.sizing import plan
 from deployment.models.stanza import set_values
-from deployment.stack.catalog import load_catalog
 
 REQUESTS_PER_MIN = 8.0
 """Of all models together, where nobody says more: few enough that speed counts rather than waiting."""
 
 
 def tune(models: str | None, asked: Asked, machine: str, *, write: bool) -> None:
-    file = Path(models) if models else DEFAULT
+    file = unhosted_file(models)
     text, lock = read_models_text(file), read_lock(lock_path(file))
     deployment = parse_deployment(text, file.name, lock, file.parent)
-    loads, shape = asked.loads(deployment, REQUESTS_PER_MIN), shape_of(machine, load_catalog())
+    shape, loads = shape_and_loads(machine, asked, deployment, REQUESTS_PER_MIN)
     search = Search(loads=loads, shape=shape, machine=assumed(shape.vcpus)["middle"], baseline=BASELINE)
     found = tuned(deployment, search)
     changed = text

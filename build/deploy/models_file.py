@@ -39,6 +39,11 @@ def models_files(named: str | None, hosts: Sequence[Host]) -> dict[str, Path]:
     return {name: file or DEFAULT for name, file in found.items()}
 
 
+def unhosted_file(named: str | None) -> Path:
+    """The models file of a task that asks no host: --models, else AXION_MODELS, else models.yaml of the checkout."""
+    return Path(named or os.environ.get("AXION_MODELS") or DEFAULT)
+
+
 def models_path(named: str | None, hosts: Sequence[Host]) -> Path:
     """The one models file of these hosts, for tasks that change it. Raises DeployError where they differ as well."""
     files = models_files(named, hosts)

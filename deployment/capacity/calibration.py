@@ -8,7 +8,7 @@ of clients that always have one request open, tokens of all answers a second and
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
@@ -26,6 +26,8 @@ ROUNDS, FIRST_STEP, LAST_STEP = 400, 0.5, 1e-4
 BEYOND = 2.0
 """How far outside the measured lengths and concurrencies a question may be."""
 
+Figure = Annotated[float, Field(gt=0, strict=True, allow_inf_nan=False)]
+
 
 class Point(Frozen):
     """One measurement."""
@@ -34,8 +36,8 @@ class Point(Frozen):
     concurrency: Count
     prompt_tokens: Count
     output_tokens: Count = Field(gt=1)
-    tokens_per_s: float = Field(gt=0)
-    ttft_s: float = Field(gt=0)
+    tokens_per_s: Figure
+    ttft_s: Figure
 
 
 class Points(Frozen):
@@ -168,5 +170,7 @@ def _squares(engine: Engine, points: Sequence[Point]) -> float:
 def by_model(points: Points, known: Mapping[str, object]) -> Mapping[str, Sequence[Point]]:
     """Points of each model. Raises ConfigError where some are of none that is served."""
     if unknown := sorted({point.model for point in points.points} - set(known)):
-        raise ConfigError([f"{unknown[0]}: measured, but not served. Use measurements of {joined(known)}."])
+        raise ConfigError(
+            [f"{name}: measured, but not served. Use measurements of {joined(known)}." for name in unknown]
+        )
     return {name: found for name in known if (found := [point for point in points.points if point.model == name])}

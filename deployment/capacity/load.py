@@ -1,13 +1,13 @@
 """What is asked of a deployment: requests a minute, their lengths, and how fast the answers must be."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeGuard
 
 from pydantic import Field, ValidationError
 
 from deployment.capacity.queueing import Work
-from deployment.document import Document
+from deployment.document import Document, Path
 from deployment.errors import ConfigError
 from deployment.frozen import Count, Frozen
 from deployment.models.spec import Deployment
@@ -15,8 +15,8 @@ from deployment.problems import describe, joined, shown
 
 PROMPT_TOKENS, OUTPUT_TOKENS = 512, 128
 REQUESTS_PER_MIN = 300.0
-Rate = Annotated[float, Field(gt=0, le=1e6)]
-Limit = Annotated[float, Field(gt=0, le=1e6)]
+Rate = Annotated[float, Field(gt=0, le=1e6, strict=True)]
+Limit = Annotated[float, Field(gt=0, le=1e6, strict=True)]
 
 
 class Asked(Frozen):
@@ -32,7 +32,9 @@ class ModelLoad(Asked):
     """The load of one model."""
 
     requests_per_min: Rate | None = Field(None, description="requests a minute")
-    share: Annotated[float, Field(ge=0, le=1e6)] | None = Field(None, description="its part of requests_per_min")
+    share: Annotated[float, Field(ge=0, le=1e6, strict=True)] | None = Field(
+        None, description="its part of requests_per_min"
+    )
 
 
 class LoadFile(Asked):
@@ -69,18 +71,43 @@ def read_load(document: Document, deployment: Deployment) -> Mapping[str, Load]:
     data: Any = {} if document.data is None else document.data
     if not isinstance(data, dict):
         raise ConfigError([f"{document.file}: not a mapping, got {shown(data)}. Give requests_per_min."])
+    problems = document.problems()
     try:
         file = LoadFile.model_validate(data)
     except ValidationError as error:
-        raise ConfigError([*document.problems(), *describe(error, (), document, LoadFile)]) from None
-    unknown = [name for name in file.models if name not in deployment.models]
-    problems = document.problems() + [
-        f"{document.where(('models', name))}: no such model, got {name}. Use {joined(deployment.models)}."
-        for name in unknown
-    ]
-    if problems or unknown:
+        problems += describe(error, (), document, LoadFile)
+    problems += [f"{document.where(path)}: {what}" for path, what in _findings(data, deployment)]
+    if problems:
         raise ConfigError(problems)
     return loads_of(file, deployment, document.file)
+
+
+def _findings(data: Mapping[str, Any], deployment: Deployment) -> Iterator[tuple[Path, str]]:
+    """Models that are not served, and numbers that contradict each other; whatever else is wrong with the file."""
+    models, total = data.get("models"), data.get("requests_per_min")
+    if not isinstance(models, dict):
+        return
+    own: list[float] = []
+    for name, said in models.items():
+        path: Path = ("models", str(name))
+        if name not in deployment.models:
+            yield path, f"no such model, got {name}. Use {joined(deployment.models)}."
+        rate, share = (said.get(key) if isinstance(said, dict) else None for key in ("requests_per_min", "share"))
+        if rate is not None and share is not None:
+            yield (*path, "share"), f"beside requests_per_min of its own, got {shown(share)}. Delete one of the two."
+        elif share and total is None:
+            yield (
+                (*path, "share"),
+                f"a part of nothing, got {shown(share)}. Give requests_per_min at the top of the file.",
+            )
+        own += [rate] if _is_number(rate) else []
+    if _is_number(total) and sum(own) > total:
+        what = f"less than the {sum(own):g} that models have of their own, got {shown(total)}"
+        yield ("requests_per_min",), f"{what}. It is the total: raise it, or lower theirs."
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def loads_of(file: LoadFile, deployment: Deployment, where: str) -> Mapping[str, Load]:

@@ -1,5 +1,6 @@
 """The parts of a model's stanza that say more than one value: speculation, kernels, adapters, parsers."""
 
+import json
 from collections.abc import Collection
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -38,6 +39,18 @@ ReasoningParser = Annotated[
     WithJsonSchema({"type": "string", "enum": list(REASONING_PARSERS)}),
 ]
 ExtraArgument = Annotated[JsonValue, AfterValidator(_argument), WithJsonSchema({})]
+
+
+def _in_json(value: Any) -> Any:
+    """Refuse what JSON has no word for: it would end every request."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError:
+        raise ValueError("not a number that JSON has") from None
+    return value
+
+
+RequestValue = Annotated[JsonValue, AfterValidator(_in_json), WithJsonSchema({})]
 
 
 class Speculation(Frozen):

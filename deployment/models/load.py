@@ -14,7 +14,7 @@ from deployment.frozen import MODEL_NAME
 from deployment.models.chat_template import read_chat_template
 from deployment.models.option_rules import parser_problems
 from deployment.models.routing import Routing
-from deployment.models.rules import findings
+from deployment.models.rules import findings, unfit_rules
 from deployment.models.spec import Deployment, Gateway, Host, Model, ModelsFile, Served, Weights
 from deployment.problems import NAME_RULE, describe, keys_of, shown, unknown_key
 
@@ -67,6 +67,8 @@ class _Reader:
         both = {name: (model, checkpoints[name]) for name, model in models.items() if name in checkpoints}
         served = {name: self._served(name, model, checkpoint) for name, (model, checkpoint) in both.items()}
         self.problems += findings(self.document, checkpoints)
+        for path, what in unfit_rules(routing, served) if routing else ():
+            self._problem(path, what)
         if self.problems:
             raise ConfigError(self.problems)
         assert host is not None and gateway is not None, "a piece without problems was read"

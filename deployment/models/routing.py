@@ -3,14 +3,14 @@
 from pydantic import Field
 
 from deployment.frozen import Count, Frozen, ModelName, Switch
-from deployment.models.engine_options import ExtraArgument
+from deployment.models.engine_options import RequestValue
 from deployment.models.values import Parameter, Word
 
 
 class RouterSettings(Frozen):
     """What the gateway changes in a request before the engine gets it."""
 
-    set: dict[Parameter, ExtraArgument] = Field({}, description="a mapping such as {temperature: 0}")
+    set: dict[Parameter, RequestValue] = Field({}, description="a mapping such as {temperature: 0}")
     """Parameters that every request for this name gets, whatever it says of them."""
     strip: tuple[Parameter, ...] = Field((), description="names of parameters such as top_p")
     """Parameters that are taken out of every request for this name, so that the engine's defaults count."""

@@ -14,7 +14,8 @@ from deployment.checkpoint.shape import Shape
 from deployment.document import Document, Path
 from deployment.models.option_rules import option_findings
 from deployment.models.reserved import MEANT_BY_CLIENTS, why_reserved
-from deployment.models.spec import Engine
+from deployment.models.routing import Routing
+from deployment.models.spec import Engine, Served
 from deployment.models.step import step_tokens
 from deployment.models.values import SIZE_ADAPTER
 from deployment.problems import joined, shown
@@ -26,7 +27,7 @@ Finding = tuple[Path, str]
 def findings(document: Document, checkpoints: Mapping[str, Checkpoint]) -> list[str]:
     """Check names across models, and each model against itself and against its checkpoint, where that is known."""
     models = document.data.get("models")
-    if not isinstance(models, dict):
+    if not isinstance(models, dict) or not models:  # which is a problem of its own
         return []
     found = [
         *_default_model(document.data.get("default_model"), models),
@@ -84,6 +85,7 @@ def _model(model: Mapping[str, Any], checkpoint: Checkpoint | None) -> Iterator[
     engine = _mapping(model, "engine")
     yield from _source(_mapping(model, "weights"))
     yield from _step(engine)
+    yield from _cap(model, engine)
     yield from option_findings(model, checkpoint)
     if checkpoint is not None:
         yield from _precision(checkpoint, engine)
@@ -103,11 +105,21 @@ def _routing(routing: Mapping[str, Any], models: Mapping[Any, Any]) -> Iterator[
         if isinstance(model, str) and model not in models:
             yield path, f"no model has this key, got {shown(model)}. Use {known}."
     for name, rule in rules.items():
-        if isinstance(rule, dict) and not CONDITIONS & rule.keys():
+        if isinstance(rule, dict) and all(rule.get(condition) in (None, []) for condition in CONDITIONS):
             yield (
                 ("routing", "rules", name),
                 f"takes every request. Give a condition: {', '.join(sorted(CONDITIONS))}.",
             )
+
+
+def unfit_rules(routing: Routing, served: Mapping[str, Served]) -> Iterator[Finding]:
+    """Rules for requests that their own model would refuse: the gateway passes them over without a word."""
+    for name, rule in routing.rules.items():
+        model, path = served.get(rule.model), ("routing", "rules", name, "model")
+        if model is not None and rule.has_images and not model.takes_pictures:
+            yield path, f"takes no pictures, got {shown(rule.model)}. Name a model that does, or delete has_images."
+        if model is not None and rule.tools and model.parsers.tool_call_parser is None:
+            yield path, f"calls no tools, got {shown(rule.model)}. Name a model with a tool parser, or delete tools."
 
 
 DECIDED_ALREADY = frozenset({"model", "stream", "messages", "prompt", "input"})
@@ -151,6 +163,13 @@ def _step(engine: Mapping[str, Any]) -> Iterator[Finding]:
     if longest and threshold and threshold > longest:
         what = f"more than max_model_len {longest}, got {threshold}. vLLM refuses that: lower it, or delete it."
         yield ("engine", "long_prefill_token_threshold"), what
+
+
+def _cap(model: Mapping[str, Any], engine: Mapping[str, Any]) -> Iterator[Finding]:
+    most, longest = _int(model, "max_output_tokens"), _int(engine, "max_model_len")
+    if most and longest and most > longest:
+        what = f"more than max_model_len {longest}, got {most}. It would cap nothing: lower it, or delete it."
+        yield ("max_output_tokens",), what
 
 
 def _precision(checkpoint: Checkpoint, engine: Mapping[str, Any]) -> Iterator[Finding]:

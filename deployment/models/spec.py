@@ -351,6 +351,11 @@ class Served(Model):
         )
 
     @property
+    def takes_pictures(self) -> bool:
+        """Whether its engine is started for pictures."""
+        return self.checkpoint.shape.takes_pictures and (self.engine.limit_mm_per_prompt or {}).get("image") != 0
+
+    @property
     def parsers(self) -> Family:
         """The parsers that its engine is started with: those of models.yaml, else those that fit the chat template."""
         engine, checkpoint = self.engine, self.checkpoint

@@ -126,9 +126,8 @@ def _routing(said: routing.Routing | None) -> Routing | None:
 
 def _capabilities(model: Served) -> tuple[Capability, ...]:
     """What a model takes and gives besides text, as far as its engine is started for it."""
-    pictures = (model.engine.limit_mm_per_prompt or {}).get("image")
     found: dict[Capability, bool] = {
-        "vision": model.checkpoint.shape.takes_pictures and pictures != 0,
+        "vision": model.takes_pictures,
         "tools": model.parsers.tool_call_parser is not None,
         "thinking": model.parsers.reasoning_parser is not None,
     }

@@ -24,6 +24,13 @@ OF_GOOGLE = ("project", "zone", "secret_ids", "bucket")
 KINDS = "google for an instance of Google's, or ssh for any other host"
 
 
+def _keys_place(value: str) -> str:
+    """Refuse what a host would look for at Secret Manager, and not find there."""
+    if not value.startswith(("/", "projects/")):
+        raise ValueError("neither an absolute path nor a secret's full name")
+    return value
+
+
 class DevicePaths(Frozen):
     """Block devices by names that survive a reboot."""
 
@@ -42,7 +49,7 @@ class AnyHost(Frozen):
         (), description="the ranges whose clients may connect to the gateway, such as [10.20.0.0/24]"
     )
     """Who may connect to the gateway from other machines. Left out, nobody. Needs `gateway_keys`."""
-    gateway_keys: str | None = Field(
+    gateway_keys: Annotated[str, AfterValidator(_keys_place)] | None = Field(
         None,
         min_length=1,
         description="what holds the keys that clients must send: a secret's full name, a file of the host, or null",
@@ -53,7 +60,7 @@ class AnyHost(Frozen):
         None, min_length=1, description="the models file that it serves, relative to the checkout, or null: models.yaml"
     )
     """What this host serves. Left out, it is models.yaml of the checkout."""
-    ssh_port: int = Field(22, ge=1, le=65535, description="a port number")
+    ssh_port: int = Field(22, ge=1, le=65535, strict=True, description="a port number")
     """The port of its SSH server."""
     identity_file: str | None = Field(None, description="a file with a private key, or null for the usual ones")
     """Your key for this host. Left out, the keys of your SSH agent and the usual files are tried."""
@@ -247,7 +254,10 @@ def _host_of_version_2(old: Any, kind: str) -> Any:
 
 def _disagreements(inventory: Inventory) -> Iterator[str]:
     """Say what two fields that are right by themselves cannot both say."""
+    named: dict[str, str] = {}
     for name, host in inventory.hosts.items():
+        if (other := named.setdefault(host.name, name)) != name:
+            yield f"hosts.{name}.name: the name of hosts.{other} too, got {host.name}. Give each a name of its own."
         if isinstance(host, GoogleHost) and inventory.google is None:
             yield f"google: missing. Give project, zone and secret_ids: hosts.{name} is of kind google."
         if host.gateway_clients and host.gateway_keys is None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.capacity import BRIEF, engine_alone, main
+from bench.capacity import TARGETS, engine_alone, main
 from bench.expected import BASELINE, MACHINE
 from deployment.capacity.engine import engine_of
 from deployment.models.load import load_deployment
@@ -21,6 +21,6 @@ def test_the_document_has_the_tables_that_are_printed(capsys: pytest.CaptureFixt
 
 def test_its_rows_are_those_of_the_readme_where_they_say_the_same() -> None:
     deployment = load_deployment(Path("models.yaml"))
-    for name in BRIEF:
+    for name in TARGETS:
         here = engine_alone(deployment, name, 32, 200).tokens_per_s(512)
         assert here == engine_of(deployment.models[name], MACHINE, BASELINE, threads=27).tokens_per_s(512)

@@ -107,7 +107,7 @@ async def test_a_preflight_is_answered_without_a_key(tmp_path: Path, origin: str
             "Access-Control-Allow-Methods": "GET, POST, DELETE",
             "Access-Control-Allow-Headers": "authorization,content-type",
             "Access-Control-Allow-Private-Network": "true",
-            "Access-Control-Expose-Headers": "Retry-After, X-Request-Id, X-Served-Model",
+            "Access-Control-Expose-Headers": "Retry-After, X-Request-Id, X-Route-Reason, X-Served-Model",
             "Access-Control-Max-Age": "600",
         }
     else:

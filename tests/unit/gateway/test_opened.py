@@ -105,7 +105,7 @@ def test_a_stack_opens_its_gateway_to_nobody_without_keys(tmp_path: Path, openin
 def test_a_written_inventory_opens_its_gateway_to_nobody_without_keys() -> None:
     opened = host_entry(gateway_clients=["10.0.0.0/8", "203.0.113.0/28"])
     with pytest.raises(ConfigError) as caught:
-        inventory_from(inventory(main=opened, other=host_entry()), "lab.json")
+        inventory_from(inventory(main=opened, other=host_entry(name="axion-dev-other")), "lab.json")
     assert caught.value.problems == (
         "lab.json hosts.main.gateway_clients: open to whoever is there, and gateway_keys is missing. Give the keys "
         "that clients must send: axion:gatewayApiKeys of the stack, or a file of the host.",

@@ -27,7 +27,7 @@ TOP = (
     Setting("routing.rules.code.model", "alpha", {f"{GATEWAY} routing.rules.0.model": "alpha"}, RULE),
     Setting("routing.rules.code.words", ["python", "función"],
             {f"{GATEWAY} routing.rules.0.words": ["python", "función"]}, RULE),
-    Setting("routing.rules.code.has_images", True, {f"{GATEWAY} routing.rules.0.has_images": True}, RULE),
+    Setting("routing.rules.code.has_images", False, {f"{GATEWAY} routing.rules.0.has_images": False}, RULE),
     Setting("routing.rules.code.tools", False, {f"{GATEWAY} routing.rules.0.tools": False}, RULE),
     Setting("routing.rules.code.min_prompt_chars", 99, {f"{GATEWAY} routing.rules.0.min_prompt_chars": 99}, RULE),
     Setting("routing.fallback", "beta", {f"{GATEWAY} routing.fallback": "beta"}, RULE),

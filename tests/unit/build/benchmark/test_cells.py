@@ -1,6 +1,8 @@
 """Which loads there are, and how the generator is called."""
 
-from build.benchmark.cells import Profile, Subject, generators, plan_cells
+from build.benchmark.cells import PROFILES, Profile, Subject, generators, plan_cells
+from build.cli.arguments import kinds_of
+from build.cli.bench_tasks import bench
 
 
 def test_every_model_is_measured_alone_and_then_all_together() -> None:
@@ -12,6 +14,10 @@ def test_every_model_is_measured_alone_and_then_all_together() -> None:
     ]
     assert [cell.requests for cell in cells[:2]] == [12, 32]
     assert [cell.key for cell in plan_cells(["a"], ["chat"], [1], is_quick=True)] == ["a-chat-c1"]
+
+
+def test_the_option_takes_every_profile() -> None:
+    assert kinds_of(bench.body)["profile"].read(",".join(PROFILES)) == tuple(PROFILES)
 
 
 def test_lengths_shrink_in_proportion_where_the_context_is_too_short() -> None:

@@ -9,7 +9,7 @@ from build.benchmark.document import Checkout
 from build.benchmark.quality import is_right, judged, material
 from build.benchmark.roofline import read_bandwidth, token_bytes
 from build.benchmark.run import Choice, Wish, chosen, kept, left_words
-from build.cli.bench import counts_of, words_of
+from build.cli.bench import bench_compare, counts_of, words_of
 from build.errors import DeployError
 from deployment.errors import ConfigError
 from deployment.models.load import load_deployment
@@ -47,6 +47,15 @@ def test_a_finished_part_is_not_made_again_and_a_torn_one_is(tmp_path: Path) -> 
     file.write_text(file.read_text()[:20])
     assert kept(file, Choice, make) == made
     assert len(calls) == 2
+
+
+def test_two_reports_that_cannot_be_read_are_told_together(tmp_path: Path) -> None:
+    with pytest.raises(DeployError) as caught:
+        bench_compare(str(tmp_path / "a"), str(tmp_path / "b"), json=False)
+    assert caught.value.problems == tuple(
+        f"{tmp_path}/{name}: cannot be read: No such file or directory. Name a report.json of `fab bench`."
+        for name in "ab"
+    )
 
 
 def test_the_time_left_is_as_long_as_it_took_so_far() -> None:

@@ -14,6 +14,7 @@ from invoke.collection import Collection
 from invoke.parser.argument import Argument
 
 import fabfile
+from build.cli.arguments import Several, Whole
 
 ROOT = Path(fabfile.__file__).parent
 # The README's tasks, so that a walk over nothing is noticed.
@@ -112,6 +113,22 @@ def test_all_that_is_wrong_with_a_command_line_is_said_at_once(capsys: pytest.Ca
         "--engine: not compiled or wheel, got gpu. Give one of them, or leave the option out.",
         '--host: with characters that cannot be printed, got "a\\tb". Give a name.',
     ]
+
+
+def test_each_value_of_a_list_is_looked_at_with_all_other_options(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("bench", "--only", ",phi4_fast", "--profile", "chat,poems", "--concurrency", "1,0", "--timeout-s", "0.5")
+    assert said(capsys, *words).splitlines() == [
+        "--only: empty, got ,phi4_fast. Give one, or several separated by commas, such as one,another.",
+        "--profile: not chat, code or long, got chat,poems. Give one, or several separated by commas, such as "
+        "chat,code.",
+        "--concurrency: not a whole number from 1 to 512, got 1,0. Give one, or several separated by commas, such as "
+        "1,2,4,8.",
+        "--timeout-s: not a number of seconds from 1 to 86400, got 0.5. Give one, such as 600.",
+    ]
+
+
+def test_a_list_has_each_value_once() -> None:
+    assert Several(Whole(1, 512), "1,2").read("8, 1,1") == (8, 1)
 
 
 @pytest.mark.parametrize(("task", "option"), [*options()])

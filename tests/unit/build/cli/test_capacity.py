@@ -7,6 +7,7 @@ import pytest
 
 from build.cli.asked_load import Asked
 from build.cli.capacity import capacity, capacity_measured
+from build.cli.tune import tune
 from build.errors import DeployError
 from deployment.errors import ConfigError
 from tests.unit.deployment.capacity.test_calibration import TRUTH, measured
@@ -54,6 +55,22 @@ def test_a_load_is_read_from_a_file(tmp_path: Path, capsys: pytest.CaptureFixtur
         capacity(None, asked(str(file), output_tokens=5), None, None, json=False)
 
 
+def test_a_machine_and_a_load_are_refused_together(tmp_path: Path) -> None:
+    file = tmp_path / "load.yaml"
+    file.write_text("requests_per_min: none\n")
+    expected = (
+        "--machine: no machine type of the catalog, got c4a-standard-33. Use one of c4a, such as c4a-standard-32.",
+        'load.yaml:1 requests_per_min: not a number, got "none". Give requests a minute of all models, divided by '
+        "shares.",
+    )
+    with pytest.raises(ConfigError) as caught:
+        capacity(None, asked(str(file)), "c4a-standard-33", None, json=False)
+    assert caught.value.problems == expected
+    with pytest.raises(ConfigError) as caught:
+        tune(None, asked(str(file)), "c4a-standard-33", write=False)
+    assert caught.value.problems == expected
+
+
 def test_models_that_do_not_fit_the_machine_are_refused_as_by_plan() -> None:
     with pytest.raises(ConfigError, match="models: c4a-standard-16 has 16 cores, got 32"):
         capacity(None, asked(), "c4a-standard-16", None, json=False)
@@ -73,6 +90,48 @@ def test_a_measured_host_is_answered_for_by_its_own_figures(tmp_path: Path, caps
     said = capsys.readouterr().out
     assert said.startswith("Modelled from 12 measurements in points.json.")
     assert "qwen_coder: error on points that were not fitted: 7% for tokens/s, 18% for TTFT." in said
+
+
+def test_programs_get_the_answer_for_a_measured_host(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    points, load = tmp_path / "points.json", tmp_path / "load.yaml"
+    points.write_text(json.dumps(POINTS))
+    load.write_text("models: {qwen_coder: {requests_per_min: 1, output_tokens: 64}}")
+    capacity_measured(None, asked(str(load)), str(points), json=True)
+    said = json.loads(capsys.readouterr().out)
+    assert (said["schema"], said["modelled"], said["measured"]) == ("axion.capacity/1", True, "points.json")
+    assert list(said["models"]) == ["qwen_coder"]
+    qwen = said["models"]["qwen_coder"]
+    assert qwen["requests_per_min"] == 1
+    assert qwen["ttft_s"]["low"] == qwen["ttft_s"]["high"] > 0
+    assert (round(qwen["error"]["throughput"], 2), round(qwen["error"]["ttft"], 2)) == (0.07, 0.18)
+
+
+def test_too_few_points_of_one_model_hide_nothing_of_another(tmp_path: Path) -> None:
+    points, load = tmp_path / "points.json", tmp_path / "load.yaml"
+    first = POINTS["points"][0]  # type: ignore[index] # a list
+    points.write_text(
+        json.dumps({**POINTS, "points": [{**first, "model": name} for name in ("qwen_coder", "phi4_fast")]})
+    )
+    load.write_text(
+        "requests_per_min: 3\nmodels: {qwen_coder: {share: 1}, phi4_fast: {share: 1}, mistral_balanced: {share: 1}}"
+    )
+    with pytest.raises(DeployError) as caught:
+        capacity_measured(None, asked(str(load)), str(points))
+    assert caught.value.problems == (
+        "qwen_coder: 4 measurements are fitted, got 1. Measure two prompts, each at two concurrencies.",
+        "phi4_fast: 4 measurements are fitted, got 1. Measure two prompts, each at two concurrencies.",
+        "mistral_balanced: not measured. Measure it, or ask nothing of it.",
+    )
+
+
+def test_the_file_that_the_environment_names_is_asked_about(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AXION_MODELS", "examples/dev/models.yaml")
+    capacity(None, asked(requests_per_min=1), "c4a-standard-8", None, json=True)
+    assert list(json.loads(capsys.readouterr().out)["models"]) == ["qwen_coder", "phi4_fast"]
+    capacity("models.yaml", asked(requests_per_min=1), None, None, json=True)
+    assert len(json.loads(capsys.readouterr().out)["models"]) == 4
 
 
 def test_what_was_not_measured_is_refused(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from build.cli.hosts import Selection
 from build.cli.monitoring import monitoring
 from build.errors import DeployError
+from deployment.errors import ConfigError
 from tests.support.fakes.engine import FakeEngine
 from tests.support.ssh_inventory import host_entry, inventory, write
 from tests.support.web import free_port
@@ -93,6 +94,21 @@ def test_where_the_files_cannot_be_written_is_a_sentence(tmp_path: Path, models:
     assert str(refused.value) == (
         f"--out: {tmp_path}/monitoring: cannot be written: File exists. Name a directory that you may write."
     )
+
+
+def test_the_mistakes_of_all_hosts_files_are_told(tmp_path: Path) -> None:
+    own = []
+    for name in ("one", "two"):
+        file = tmp_path / f"{name}.yaml"
+        file.write_text("models: {}\n")
+        own.append(host_entry(name=name, models=str(file)))
+    file = write(tmp_path / "hosts.json", inventory(one=own[0], two=own[1]))
+    with Selection(inventory=str(file)).hosts() as chosen, pytest.raises(ConfigError) as caught:
+        monitoring(chosen, None, str(tmp_path / "out"))
+    assert [problem.partition(" ")[0] for problem in caught.value.problems] == [
+        *("one.yaml:1", "one.yaml:1"),
+        *("two.yaml:1", "two.yaml:1"),
+    ]
 
 
 HOST = 'stack="own",host="main"'

@@ -59,6 +59,31 @@ def test_a_model_that_is_not_served_is_named_with_those_that_are() -> None:
     ]
 
 
+def test_wrong_values_hide_no_model_that_is_not_served() -> None:
+    assert problems("requests_per_min: yes\nmodels:\n  phi5: {share: 1}\n  phi4_fast: {ttft_p95_s: '4'}\n") == [
+        "load.yaml:1 requests_per_min: not a number, got true. Give requests a minute of all models, divided by "
+        "shares.",
+        'load.yaml:4 models.phi4_fast.ttft_p95_s: not a number, got "4". Give seconds in which 95 % of answers must '
+        "begin.",
+        "load.yaml:3 models.phi5: no such model, got phi5. Use gemma3_multimodal, mistral_balanced, qwen_coder and "
+        "phi4_fast.",
+    ]
+
+
+def test_numbers_that_contradict_each_other_are_refused() -> None:
+    assert problems(
+        "requests_per_min: 10\nmodels:\n  phi4_fast: {requests_per_min: 8, share: 2}\n"
+        "  qwen_coder: {requests_per_min: 4}\n"
+    ) == [
+        "load.yaml:3 models.phi4_fast.share: beside requests_per_min of its own, got 2. Delete one of the two.",
+        "load.yaml:1 requests_per_min: less than the 12 that models have of their own, got 10. It is the total: raise "
+        "it, or lower theirs.",
+    ]
+    assert problems("models:\n  phi4_fast: {share: 3}\n  qwen_coder: {requests_per_min: 4}\n") == [
+        "load.yaml:2 models.phi4_fast.share: a part of nothing, got 3. Give requests_per_min at the top of the file."
+    ]
+
+
 def test_requests_that_no_engine_would_take_and_no_requests_are_refused() -> None:
     assert problems("requests_per_min: 9\nprompt_tokens: 8000\noutput_tokens: 500\n") == [
         f"load.yaml models.{name}: longer than max_model_len {longest}, got 8500 tokens of prompt and answer. Ask for "

@@ -53,6 +53,47 @@ def test_the_names_that_existing_clients_use_reach_the_four_targets() -> None:
     assert owner["gemma3-27b"] == owner["multimodal"] == "gemma3_multimodal"
 
 
+def test_keys_are_refused_by_the_rule_for_them() -> None:
+    assert only_problem(document({"alpha": model(engine={"limit_mm_per_prompt": {"images": 0}})})).endswith(
+        'limit_mm_per_prompt.images: not a usable name, got "images". Use image, audio or video.'
+    )
+    rules = {"Two Words": {"model": "alpha", "tools": False}}
+    assert only_problem(document(routing={"rules": rules})).endswith(
+        'routing.rules.Two Words: not a usable name, got "Two Words". Use up to 31 of a-z, 0-9, _ and -, starting with '
+        "a letter or digit: it is part of a header."
+    )
+
+
+def test_a_part_without_its_keys_is_asked_for_them() -> None:
+    assert only_problem(document(gateway=None)).endswith(
+        " gateway: not a mapping, got null. Give its keys, as docs/configuration.md has them."
+    )
+
+
+@pytest.mark.parametrize("top", [{"default_model": "a"}, {}, {"routing": {"fallback": "a"}}])
+def test_a_file_without_any_model_is_a_sentence(top: dict[str, Any]) -> None:
+    """Where all that is wrong names the models that there are, and there are none."""
+    found = problems_of(yaml.safe_dump({**top, "models": {}}))
+    assert found[0].endswith(
+        " models: not a mapping with at least one model, got {}. Give a mapping from model name to model."
+    )
+
+
+def test_a_budget_of_output_is_no_longer_than_the_context() -> None:
+    assert only_problem(document({"alpha": model(max_output_tokens=1025)})).endswith(
+        " models.alpha.max_output_tokens: more than max_model_len 1024, got 1025. It would cap nothing: lower it, or "
+        "delete it."
+    )
+
+
+@pytest.mark.parametrize("origin", ["https://chat.example.com:443", "http://localhost:80"])
+def test_an_origin_is_as_browsers_write_it(origin: str) -> None:
+    assert only_problem(document(gateway={"cors_origins": ["http://localhost:3000", origin]})).endswith(
+        f' gateway.cors_origins[1]: with a port that browsers leave out, got "{origin}". Give origins such as '
+        "https://chat.example.com, or *."
+    )
+
+
 def test_loading_takes_less_than_half_a_second() -> None:
     began = time.perf_counter()
     load_deployment(REPOSITORY / "models.yaml")

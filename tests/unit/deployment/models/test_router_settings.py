@@ -33,6 +33,27 @@ def test_settings_that_cannot_be_meant_are_refused(settings: Any, expected: str)
     assert problems(settings) == [expected]
 
 
+@pytest.mark.parametrize("value", [False, None, [], "", {"enable_thinking": False}])
+def test_a_request_may_get_whatever_json_has(value: Any) -> None:
+    """Nothing of it passes through the reader of vLLM's configuration files, which drops some of these."""
+    served = deployment({"alpha": model(router_settings={"alpha": {"set": {"parallel_tool_calls": value}}})})
+    assert served.models["alpha"].router_settings["alpha"].set == {"parallel_tool_calls": value}
+
+
+def test_a_number_that_json_lacks_is_refused() -> None:
+    assert problems({"exact": {"set": {"temperature": float("nan")}}}) == [
+        "exact.set.temperature: not a number that JSON has, got NaN. Give a mapping such as {temperature: 0}."
+    ]
+
+
+def test_names_are_refused_by_their_own_rule() -> None:
+    assert problems({"exact": {"set": {"Seed": 1}}, "-x": {}}) == [
+        'exact.set.Seed: not a usable name, got "Seed". Use a parameter of requests, such as temperature.',
+        '-x: not a usable name, got "-x". Use letters, digits and . _ : / -, starting with a letter or digit.',
+        '-x: no name of this model, got "-x". Add it to aliases, or use one of its names.',
+    ]
+
+
 def test_all_mistakes_are_told_at_once() -> None:
     assert len(problems({"exact": {"set": {"model": 1, "Seed": 2}}, "nobody": {"stripp": []}})) == 4
 

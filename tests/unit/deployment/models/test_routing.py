@@ -12,7 +12,7 @@ from deployment.render.files import gateway_file
 from gateway.config_file import parse_config
 from gateway.fleet import registry_of
 from gateway.routing import choose, question_of
-from tests.support.deployments import deployment
+from tests.support.deployments import deployment, model
 from tests.unit.test_tidy import REPOSITORY
 
 HOST = HostFacts(name="walk", cores=32, memory_bytes=128 * GIB)
@@ -31,12 +31,36 @@ PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA
             {"rules": {"code": {"model": "beta"}}},
             "routing.rules.code: takes every request. Give a condition: has_images, min_prompt_chars, tools, words.",
         ),
+        (
+            {"rules": {"code": {"model": "beta", "words": [], "tools": None}}},
+            "routing.rules.code: takes every request. Give a condition: has_images, min_prompt_chars, tools, words.",
+        ),
+        (
+            {"rules": {"look": {"model": "beta", "has_images": True}}},
+            'routing.rules.look.model: takes no pictures, got "beta". Name a model that does, or delete has_images.',
+        ),
     ],
 )
 def test_rules_that_cannot_be_meant_are_refused(routing: Any, expected: str) -> None:
     with pytest.raises(ConfigError) as caught:
         deployment(routing=routing)
     assert [problem[problem.index("routing") :] for problem in caught.value.problems] == [expected]
+
+
+def test_a_rule_for_tools_names_a_model_that_calls_them() -> None:
+    models = {"alpha": model(), "beta": model(engine={"enable_auto_tool_choice": False})}
+    deployment(models, routing={"rules": {"call": {"model": "alpha", "tools": True}}})
+    with pytest.raises(ConfigError) as caught:
+        deployment(models, routing={"rules": {"call": {"model": "beta", "words": ["call"], "tools": True}}})
+    (problem,) = caught.value.problems
+    assert problem.endswith(
+        'routing.rules.call.model: calls no tools, got "beta". Name a model with a tool parser, or delete tools.'
+    )
+
+
+def test_rules_that_exclude_pictures_and_tools_may_name_a_model_without_them() -> None:
+    rule = {"model": "beta", "has_images": False, "tools": False}
+    assert deployment(routing={"rules": {"plain": rule}}).routing is not None
 
 
 @pytest.mark.parametrize("word", ["two words", "", "a-b", "x" * 41, "+"])

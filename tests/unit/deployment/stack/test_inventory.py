@@ -209,6 +209,22 @@ def test_hosts_of_google_need_the_project() -> None:
     )
 
 
+def test_hosts_have_names_of_their_own() -> None:
+    """What a task keeps by a host's name must not be another's."""
+    assert problems_of(json.dumps({**LAB, "hosts": {"main": OWN, "other": OWN}})) == (
+        "inventory.json hosts.other.name: the name of hosts.main too, got lab-main. Give each a name of its own.",
+    )
+
+
+def test_keys_are_in_a_file_of_the_host_or_in_a_secret() -> None:
+    wrong = {**OWN, "gateway_keys": "keys", "ssh_port": "22"}
+    assert problems_of(json.dumps({**LAB, "hosts": {"main": wrong}})) == (
+        'inventory.json hosts.main.gateway_keys: neither an absolute path nor a secret\'s full name, got "keys". Give '
+        "what holds the keys that clients must send: a secret's full name, a file of the host, or null.",
+        'inventory.json hosts.main.ssh_port: not a whole number, got "22". Give a port number.',
+    )
+
+
 def test_an_instance_id_stays_text() -> None:
     """It has 64 bits; a reader that took it for a number would round it."""
     (problem,) = problems_of(json.dumps({**PROD, "hosts": {"main": {**HOST, "instance_id": 8132540987213450001}}}))
