@@ -255,8 +255,6 @@ async def _large(
             context.tokens.see_part(body)
         await out.write(body)
         body = await _next_piece(upstream, answer)
-    if context.tokens is not None:
-        context.tokens.see_end()
     await out.write_eof()
     return out
 
