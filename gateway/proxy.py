@@ -72,8 +72,9 @@ async def _relay(request: web.Request, context: RequestContext, gateway: Gateway
     raw = await take_body(request, context, gateway.requests, fleet.config, is_form=is_form)
     context.asked_bytes = len(raw)
     if response_id := request.match_info.get("response_id"):
-        put = Put(model=gateway.responses.model_of(response_id), body=raw)
-        take(fleet, context, put.model, put.model)
+        maker = gateway.responses.maker_of(response_id, context.caller)
+        model, _ = take(fleet, context, maker, fleet.registry.resolve(maker))
+        put = Put(model=model, body=raw)
     elif is_form:
         put = asked_in_form(fleet, context, raw, request.headers.get("Content-Type", ""))
     else:
@@ -121,7 +122,7 @@ async def _stream(
     if events.refused and context.out is None:
         return _refused_in_stream(context, upstream, *events.refused)
     if context.route == RESPONSES:
-        request.app[GATEWAY].responses.note(ready, upstream.name)
+        request.app[GATEWAY].responses.note(ready, context.served or upstream.name, context.caller)
     out = await _begun_stream(request, context, upstream, answer, events)
     while piece:
         context.extend(upstream.timeouts.stream_idle_s)
@@ -233,7 +234,7 @@ def _told(gateway: Gateway, context: RequestContext, upstream: Upstream, status:
     if context.translation is not None:
         return embedded(context.translation, context.model or "", body, context.times())
     if context.route == RESPONSES:
-        gateway.responses.note(body, upstream.name)
+        gateway.responses.note(body, context.served or upstream.name, context.caller)
     if context.route in MEASURED_ROUTES and status == 200:
         return with_performance(body, time.monotonic() - context.asked)
     return body
