@@ -134,7 +134,7 @@ async def asked_in_turn(
     wait = _Wait(gateway, context, model)
     while True:
         upstream = wait.current()
-        admission = upstream.admission_for(context.route)
+        admission = upstream.admission_for(is_light=context.is_light)
         if not wait.ticket.has_waited:
             _refuse_if_late(context, admission, timeout_s)
         with admission.place(wait.ticket):
@@ -148,6 +148,7 @@ async def asked_in_turn(
             except EngineLeavingError as leaving:
                 if not upstream.is_restarting or wait.is_over():
                     raise leaving.refusal from leaving.__cause__
+                context.asked = 0.0  # it did nothing
                 continue
             if context.status < 400 and not context.is_interrupted:
                 admission.pace.note(time.monotonic() - began)
