@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, TypeVar
 from gateway.errors import (
     ApiError,
     EngineLeavingError,
-    model_not_found,
     model_restarting,
     queue_full,
     queue_too_slow,
@@ -23,6 +22,7 @@ from gateway.errors import (
 from gateway.fair_queue import FairQueue
 from gateway.pace import Pace
 from gateway.request_context import RequestContext
+from gateway.tenancy import nobody_serves
 
 if TYPE_CHECKING:
     from gateway.app import Gateway
@@ -134,7 +134,7 @@ async def asked_in_turn(
     wait = _Wait(gateway, context, model)
     while True:
         upstream = wait.current()
-        admission = upstream.admission_for(context.route)
+        admission = upstream.admission_for(is_light=context.is_light)
         if not wait.ticket.has_waited:
             _refuse_if_late(context, admission, timeout_s)
         with admission.place(wait.ticket):
@@ -148,6 +148,7 @@ async def asked_in_turn(
             except EngineLeavingError as leaving:
                 if not upstream.is_restarting or wait.is_over():
                     raise leaving.refusal from leaving.__cause__
+                context.asked = 0.0  # it did nothing
                 continue
             if context.status < 400 and not context.is_interrupted:
                 admission.pace.note(time.monotonic() - began)
@@ -175,7 +176,7 @@ class _Wait:
         """Return the model's engine, busy or coming back. Raises ApiError if there is nothing to wait for."""
         upstream = self._gateway.fleet.upstreams.get(self._model)
         if upstream is None:  # a reload took it away while this waited
-            raise model_not_found(self._model, self._gateway.fleet.upstreams)
+            raise nobody_serves(self._context, self._gateway.fleet.registry, self._model)
         if (refusal := upstream.refusal()) and not upstream.is_restarting:
             raise refusal
         return upstream

@@ -14,7 +14,15 @@ from gateway.errors import ApiError, foreign_host, foreign_origin
 
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 METHODS = "GET, POST, DELETE"
-EXPOSED = "Retry-After, X-Request-Id, X-Route-Reason, X-Served-Model"
+EXPOSED = ", ".join(
+    (
+        "Retry-After",
+        "X-Request-Id",
+        "X-Served-Model",
+        "X-Route-Reason",
+        *(f"x-ratelimit-{what}-{of}" for of in ("requests", "tokens") for what in ("limit", "remaining", "reset")),
+    )
+)
 PREFLIGHT_LASTS_S = 600
 _HEADER_NAMES = re.compile(r"[A-Za-z0-9_-]+( *, *[A-Za-z0-9_-]+)*")
 
@@ -46,8 +54,15 @@ def is_our_host(host: str, config: GatewayConfig) -> bool:
 
 def is_allowed(origin: str, host: str | None, config: GatewayConfig) -> bool:
     """Whether pages of an origin may do everything: those of this address, and those of the list."""
-    same = host is not None and urlsplit(origin).scheme in ("http", "https") and urlsplit(origin).netloc == host.lower()
-    return same or origin in config.cors_origins or "*" in config.cors_origins
+    return _is_at(origin, host) or origin in config.cors_origins or "*" in config.cors_origins
+
+
+def _is_at(origin: str, host: str | None) -> bool:
+    try:
+        page = urlsplit(origin)
+    except ValueError:  # no URL, as `http://[`
+        return False
+    return host is not None and page.scheme in ("http", "https") and page.netloc == host.lower()
 
 
 def allowance(method: str, headers: Mapping[str, str], config: GatewayConfig) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from reprlib import Repr
 from typing import Any
 
 from aiohttp import web
@@ -11,6 +12,12 @@ LOADING_RETRY_S = 5
 BRIEF_RETRY_S = 1
 """For a gateway that is being replaced: its successor is listening already, or will be at once."""
 SHOWN_CHARS = 80
+ENGINE_REFUSED = "engine_refused"
+
+_SHORT = Repr()
+"""Of what a client sent, however large and however deep, in no time."""
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = SHOWN_CHARS
+_SHORT.maxlist = _SHORT.maxdict = SHOWN_CHARS // 2
 REASON_CHARS = 1000
 
 
@@ -74,7 +81,7 @@ class EngineLeavingError(Exception):
 
 def shown(value: object) -> str:
     """Return a short printable form of what a client sent, so that a message cannot be flooded or forged."""
-    text = repr(value)
+    text = repr(value[:SHOWN_CHARS]) if isinstance(value, str) else _SHORT.repr(value)
     return text if len(text) <= SHOWN_CHARS else text[: SHOWN_CHARS - 3] + "..."
 
 
@@ -184,7 +191,7 @@ def unsupported_content_encoding() -> ApiError:
 def model_not_found(asked: str, served: Iterable[str]) -> ApiError:
     """No served model answers to the name."""
     names = ", ".join(served)
-    message = f"The model {shown(asked)} does not exist. Ask for one of: {names}."
+    message = f"The model {shown(asked)} does not exist. Ask for one of: {names or 'none'}."
     return ApiError(404, "model_not_found", message, param="model")
 
 
@@ -247,7 +254,7 @@ def upstream_failed(model: str) -> ApiError:
 def engine_refused(model: str, status: int, reason: str | None) -> ApiError:
     """The engine answered with an error after the head of a stream had gone to the client."""
     message = f"The engine of the model {model!r} refused the request" + (f": {reason}" if reason else ".")
-    return ApiError(status if status >= 400 else 502, "engine_refused", message)
+    return ApiError(status if status >= 400 else 502, ENGINE_REFUSED, message)
 
 
 def upstream_timed_out(model: str | None) -> ApiError:

@@ -6,10 +6,10 @@ from aiohttp import web
 
 from gateway.app import GATEWAY, Gateway
 from gateway.config import ServedModel
-from gateway.errors import ApiError, model_not_found
+from gateway.errors import ApiError
 from gateway.probe import State
 from gateway.request_context import CURRENT
-from gateway.tenancy import allowed_models, check_model, offered
+from gateway.tenancy import check_model, nobody_serves, offered
 from gateway.upstream import Upstream
 
 
@@ -59,9 +59,8 @@ async def one_model(request: web.Request) -> web.Response:
     gateway = request.app[GATEWAY]
     asked = request.match_info["id"]
     name = gateway.fleet.registry.resolve(asked)
-    allowed = allowed_models(CURRENT.get(), gateway.fleet.registry)
     if name is None:
-        raise model_not_found(asked, gateway.fleet.upstreams if allowed is None else allowed)
+        raise nobody_serves(CURRENT.get(), gateway.fleet.registry, asked)
     check_model(CURRENT.get(), gateway.fleet.registry, name, gateway.fleet.registry.served_name(asked, name))
     card = _card(gateway, name, asked if asked in gateway.fleet.registry.adapters else None)
     if "anthropic-version" in request.headers:

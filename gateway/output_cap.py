@@ -13,14 +13,19 @@ class Keys:
 
     names: tuple[str, ...]
     is_endless_without: bool = True
+    within: str | None = None
+    """The member in which they stand, where that is not the top level."""
 
 
+_CHAT = Keys(("max_completion_tokens", "max_tokens"))
 _KEYS: Mapping[str, Keys] = MappingProxyType(
     {
-        "/v1/chat/completions": Keys(("max_completion_tokens", "max_tokens")),
+        "/v1/chat/completions": _CHAT,
+        "/v1/chat/completions/batch": _CHAT,
         "/v1/completions": Keys(("max_tokens",), is_endless_without=False),  # 16 in vLLM, as OpenAI has it
         "/v1/messages": Keys(("max_tokens",), is_endless_without=False),  # required
         "/v1/responses": Keys(("max_output_tokens",)),
+        "/inference/v1/generate": Keys(("max_tokens",), is_endless_without=False, within="sampling_params"),
     }
 )
 
@@ -33,15 +38,23 @@ async def capped(raw: bytes, turns: Turns, route: str, cap: int | None) -> bytes
     keys = _KEYS.get(route)
     if cap is None or keys is None:
         return raw
-    found = await read_members(raw, frozenset(keys.names), turns)
-    values = {name: found[name] for name in keys.names if name in found}
-    if all(value is None for value in values.values()):
-        if not (values or keys.is_endless_without):
-            return raw
-        changed = [next(iter(values), keys.names[0])]
+    if keys.within is None:
+        put: dict[str, object] = dict.fromkeys(
+            _to_cap(await read_members(raw, frozenset(keys.names), turns), keys, cap), cap
+        )
     else:
-        changed = [name for name, value in values.items() if value is not None and not _is_within(value, cap)]
-    return await with_members(raw, turns, put=dict.fromkeys(changed, cap)) if changed else raw
+        inner = (await read_members(raw, frozenset({keys.within}), turns)).get(keys.within)
+        changed = _to_cap(inner, keys, cap) if isinstance(inner, dict) else []
+        put = {keys.within: {**inner, **dict.fromkeys(changed, cap)}} if isinstance(inner, dict) and changed else {}
+    return await with_members(raw, turns, put=put) if put else raw
+
+
+def _to_cap(found: Mapping[str, object], keys: Keys, cap: int) -> list[str]:
+    """Return which names must say the cap."""
+    values = {name: found[name] for name in keys.names if name in found}
+    if any(value is not None for value in values.values()):
+        return [name for name, value in values.items() if value is not None and not _is_within(value, cap)]
+    return [next(iter(values), keys.names[0])] if values or keys.is_endless_without else []
 
 
 def _is_within(value: object, cap: int) -> bool:

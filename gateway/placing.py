@@ -1,19 +1,20 @@
 """Which model a request is for, and the body with which its engine is asked."""
 
-import json
+import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.app import Gateway
 from gateway.body import read_asked, with_members
-from gateway.bounded_json import read_object
-from gateway.errors import model_not_found
+from gateway.bounded_json import read_object, written
+from gateway.config import Routing
 from gateway.fleet import NO_SETTINGS, Fleet
 from gateway.form import model_span
 from gateway.ollama.asking import ROUTES as TRANSLATED
 from gateway.output_cap import capped
 from gateway.request_context import RequestContext
-from gateway.routing import choose, read_question
-from gateway.tenancy import allowed_models, check_model
+from gateway.routing import NO_QUESTION, Question, choose, read_question
+from gateway.tenancy import allowed_models, check_model, nobody_serves
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,9 +31,12 @@ async def asked_in_json(gateway: Gateway, context: RequestContext, raw: bytes) -
     fleet, turns, route = gateway.fleet, gateway.turns, context.route
     if translate := TRANSLATED.get(route):
         context.translation = translate(read_object(raw))
-        raw, route = json.dumps(context.translation.body).encode(), context.translation.path
+        await asyncio.sleep(0)  # a long text takes its time to read, and again to write
+        raw, route = written(context.translation.body), context.translation.path
     asked = await read_asked(raw, turns)
-    model, served = take(fleet, context, asked.model, _model_for(fleet, context, asked.model, raw))
+    model, served = take(
+        fleet, context, asked.model, _model_for(fleet, context, asked.model, lambda: read_question(raw))
+    )
     settings = fleet.registry.settings_of(asked.model, model)
     body = raw
     if asked.model != served or settings is not NO_SETTINGS:
@@ -45,7 +49,7 @@ def asked_in_form(fleet: Fleet, context: RequestContext, raw: bytes, content_typ
     """Return the model that an uploaded form is for, and the form with the name that its engine knows."""
     span = model_span(raw, content_type)
     asked = raw[slice(*span)].decode(errors="replace") if span else None
-    model, served = take(fleet, context, asked, fleet.registry.resolve(asked))
+    model, served = take(fleet, context, asked, _model_for(fleet, context, asked, lambda: NO_QUESTION))
     if span is None or asked == served:  # vLLM takes a form without a model for its own
         return Put(model=model, body=raw)
     return Put(model=model, body=raw[: span[0]] + served.encode() + raw[span[1] :])
@@ -57,21 +61,25 @@ def take(fleet: Fleet, context: RequestContext, asked: str | None, model: str | 
     Raises ApiError where nobody serves what is asked for, or the caller may not use it.
     """
     if model is None:
-        allowed = allowed_models(context, fleet.registry)
-        raise model_not_found(asked or "", fleet.upstreams if allowed is None else allowed)
+        raise nobody_serves(context, fleet.registry, asked or "")
     served = fleet.registry.served_name(asked, model)
     check_model(context, fleet.registry, model, served)
     context.model, context.served = model, served
     return model, served
 
 
-def _model_for(fleet: Fleet, context: RequestContext, asked: str | None, raw: bytes) -> str | None:
-    """Return the model that is asked for, or that the rules choose for who leaves it to us."""
+def _model_for(fleet: Fleet, context: RequestContext, asked: str | None, read: Callable[[], Question]) -> str | None:
+    """Return the model that is asked for, or the one that is chosen, of those that the caller may use, for who leaves
+    it to us."""
+    registry, default = fleet.registry, fleet.config.default_model
+    if registry.named(asked) != "":
+        return registry.resolve(asked)
+    allowed = allowed_models(context, registry)
+    models = {name: model for name, model in registry.models.items() if allowed is None or name in allowed}
     routing = fleet.config.routing
-    if routing is None or fleet.registry.named(asked) != "":
-        return fleet.registry.resolve(asked)
-    allowed = allowed_models(context, fleet.registry)
-    ready = [name for name in fleet.ready_models() if allowed is None or name in allowed]
-    choice = choose(routing, read_question(raw), fleet.registry.models, ready, fleet.config.default_model)
+    if not models or (routing is None and default in models):
+        return default
+    ready = [name for name in fleet.ready_models() if name in models]
+    choice = choose(routing or Routing(), read(), models, ready, default)
     context.route_reason = choice.reason
     return choice.model

@@ -22,7 +22,7 @@ from gateway.errors import (
     upstream_timed_out,
 )
 from gateway.form import FORM_ROUTES
-from gateway.headers import for_client, for_engine, is_event_stream, stated_timeout_s
+from gateway.headers import Headers, for_client, for_engine, is_event_stream, stated_timeout_s
 from gateway.ollama.answering import Lines, embedded, loaded
 from gateway.performance import MEASURED_ROUTES, with_performance
 from gateway.ping import pinging
@@ -72,8 +72,9 @@ async def _relay(request: web.Request, context: RequestContext, gateway: Gateway
     raw = await take_body(request, context, gateway.requests, fleet.config, is_form=is_form)
     context.asked_bytes = len(raw)
     if response_id := request.match_info.get("response_id"):
-        put = Put(model=gateway.responses.model_of(response_id), body=raw)
-        take(fleet, context, put.model, put.model)
+        maker = gateway.responses.maker_of(response_id, context.caller)
+        model, _ = take(fleet, context, maker, fleet.registry.resolve(maker))
+        put = Put(model=model, body=raw)
     elif is_form:
         put = asked_in_form(fleet, context, raw, request.headers.get("Content-Type", ""))
     else:
@@ -99,9 +100,8 @@ async def _relay(request: web.Request, context: RequestContext, gateway: Gateway
                 answer.close()  # nothing to do after a whole answer; else the engine sees its client leave
 
     async def begin() -> web.StreamResponse:
-        told = (("Content-Type", EVENT_STREAM),)
-        head = for_client(told, model=context.served or put.model, request_id=context.request_id)
-        return await _begin_stream(request, context, _follower(context), head)
+        head = _head(context, put.model, (("Content-Type", EVENT_STREAM),))
+        return await _begin_stream(request, context, context.events or _follower(context), head)
 
     timeout_s = stated_timeout_s(request.headers, is_streamed=put.is_streamed)
     is_pinged = put.is_streamed and context.route in STREAM_ENDINGS
@@ -113,7 +113,8 @@ async def _stream(
     request: web.Request, context: RequestContext, upstream: Upstream, answer: aiohttp.ClientResponse
 ) -> web.StreamResponse:
     # The head waits for the first event: an engine that dies before it, or that refuses in it, gets an honest status.
-    events, ready = context.events or _follower(context, answer.status), b""
+    events = context.events = context.events or _follower(context, answer.status)
+    ready = b""
     while (piece := await _next_piece(upstream, answer)) and not (ready := _fed(context, events, piece)):
         pass
     if not piece and events.has_ending:
@@ -121,7 +122,7 @@ async def _stream(
     if events.refused and context.out is None:
         return _refused_in_stream(context, upstream, *events.refused)
     if context.route == RESPONSES:
-        request.app[GATEWAY].responses.note(ready, upstream.name)
+        request.app[GATEWAY].responses.note(ready, context.served or upstream.name, context.caller)
     out = await _begun_stream(request, context, upstream, answer, events)
     while piece:
         context.extend(upstream.timeouts.stream_idle_s)
@@ -149,7 +150,7 @@ async def _begun_stream(
     events: EventStream,
 ) -> web.StreamResponse:
     if context.out is None:
-        head = _head(context, upstream, answer)
+        head = _head(context, upstream.name, answer.headers.items())
         if events.content_type is not None:
             head["Content-Type"] = events.content_type
         return await _begin_stream(request, context, events, head, answer.status, answer.reason)
@@ -193,6 +194,7 @@ def _follower(context: RequestContext, status: int = 200) -> EventStream:
 
 def _refused_in_stream(context: RequestContext, upstream: Upstream, status: int, body: bytes) -> web.Response:
     _refuse_for_engine(context, upstream, status, body)
+    context.status = status
     told = context.protocol.refusal(status, body, context.request_id)
     return web.Response(status=status, body=told, content_type="application/json")
 
@@ -217,7 +219,10 @@ async def _whole(
         context.tokens.see_answer(body)
     told = _told(request.app[GATEWAY], context, upstream, answer.status, body)
     whole = web.Response(
-        status=answer.status, reason=answer.reason, headers=_head(context, upstream, answer), body=told
+        status=answer.status,
+        reason=answer.reason,
+        headers=_head(context, upstream.name, answer.headers.items()),
+        body=told,
     )
     context.begin_answer(whole)
     context.sent(len(told))
@@ -233,7 +238,7 @@ def _told(gateway: Gateway, context: RequestContext, upstream: Upstream, status:
     if context.translation is not None:
         return embedded(context.translation, context.model or "", body, context.times())
     if context.route == RESPONSES:
-        gateway.responses.note(body, upstream.name)
+        gateway.responses.note(body, context.served or upstream.name, context.caller)
     if context.route in MEASURED_ROUTES and status == 200:
         return with_performance(body, time.monotonic() - context.asked)
     return body
@@ -243,7 +248,8 @@ async def _large(
     request: web.Request, context: RequestContext, upstream: Upstream, answer: aiohttp.ClientResponse, body: bytes
 ) -> web.StreamResponse:
     """Pass on what is too large to be held, of which `body` has arrived."""
-    out = web.StreamResponse(status=answer.status, reason=answer.reason, headers=_head(context, upstream, answer))
+    head = _head(context, upstream.name, answer.headers.items())
+    out = web.StreamResponse(status=answer.status, reason=answer.reason, headers=head)
     if answer.content_length is not None:
         out.content_length = answer.content_length
     _close_if_endless(request, out)
@@ -255,8 +261,6 @@ async def _large(
             context.tokens.see_part(body)
         await out.write(body)
         body = await _next_piece(upstream, answer)
-    if context.tokens is not None:
-        context.tokens.see_end()
     await out.write_eof()
     return out
 
@@ -267,8 +271,8 @@ def _close_if_endless(request: web.Request, out: web.StreamResponse) -> None:
         out.force_close()
 
 
-def _head(context: RequestContext, upstream: Upstream, answer: aiohttp.ClientResponse) -> CIMultiDict[str]:
-    head = for_client(answer.headers.items(), model=context.served or upstream.name, request_id=context.request_id)
+def _head(context: RequestContext, model: str, headers: Headers) -> CIMultiDict[str]:
+    head = for_client(headers, model=context.served or model, request_id=context.request_id)
     if context.route_reason is not None:
         head["X-Route-Reason"] = context.route_reason
     return head

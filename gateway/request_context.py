@@ -15,7 +15,7 @@ from gateway.events import log_event
 from gateway.ollama.answering import Times
 from gateway.ollama.translation import Translation
 from gateway.protocols.api import OPENAI, ApiProtocol
-from gateway.routes import QUIET_ROUTES, UNKNOWN
+from gateway.routes import LIGHT_ROUTES, QUIET_ROUTES, UNKNOWN
 from gateway.sse import EventStream
 from gateway.tokens import Tokens
 
@@ -78,6 +78,11 @@ class RequestContext:
     def age_s(self) -> float:
         """How long ago it began."""
         return time.monotonic() - self.started
+
+    @property
+    def is_light(self) -> bool:
+        """Whether no engine computes anything for it."""
+        return self.route in LIGHT_ROUTES or (self.translation is not None and self.translation.is_load)
 
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:

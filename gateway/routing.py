@@ -24,6 +24,10 @@ class Question:
     has_tools: bool = False
 
 
+NO_QUESTION = Question()
+"""Of a request in which nothing is read, such as an upload."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
     """A model, and why it was chosen, in ASCII for a header."""
@@ -34,7 +38,7 @@ class Choice:
 
 def read_question(raw: bytes) -> Question:
     """Read a request. Raises ApiError for what is no JSON object; of too large a structure nothing is known."""
-    return question_of(read_object(raw)) if is_bounded(raw) else Question()
+    return question_of(read_object(raw)) if is_bounded(raw) else NO_QUESTION
 
 
 def question_of(body: Mapping[str, Any]) -> Question:
@@ -45,7 +49,7 @@ def question_of(body: Mapping[str, Any]) -> Question:
     return Question(
         words=words_in(text[:READ_CHARS]),
         chars=len(text),
-        has_images=any(part.get("type") in PICTURE_PARTS for item in said for part in _parts(item.get("content"))),
+        has_images=any(_is_picture(part) for item in said for part in _parts(item.get("content"))),
         has_tools=bool(_list(body.get("tools"))),
     )
 
@@ -53,13 +57,13 @@ def question_of(body: Mapping[str, Any]) -> Question:
 def choose(
     routing: Routing, question: Question, models: Mapping[str, ServedModel], ready: Collection[str], default: str
 ) -> Choice:
-    """Return the first model that a rule names, that is ready and that can: then the fallback, then any other.
+    """Return the first of the models that a rule names, that is ready and that can: then the fallback, then any other.
 
     Where none is both, the first that could answer if it were ready: its state is what the client is told.
     """
     needs = {name for name, has in (("vision", question.has_images), ("tools", question.has_tools)) if has}
     needs &= {capability for model in models.values() for capability in model.capabilities}
-    candidates = list(_candidates(routing, question, models, default))
+    candidates = [each for each in _candidates(routing, question, models, default) if each.model in models]
     able = [each for each in candidates if needs <= {*models[each.model].capabilities}] or candidates
     passed_over: list[str] = []
     for choice in able:
@@ -116,6 +120,11 @@ def _list(value: Any) -> list[Any]:
 
 def _parts(content: Any) -> list[dict[str, Any]]:
     return [part for part in _list(content) if isinstance(part, dict)]
+
+
+def _is_picture(part: Mapping[str, Any]) -> bool:
+    kind = part.get("type")
+    return isinstance(kind, str) and kind in PICTURE_PARTS
 
 
 def _text(content: Any) -> str:

@@ -2,17 +2,20 @@
 
 import time
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from gateway.config import ServedModel
-from gateway.errors import model_not_allowed
-from gateway.fleet import Fleet, Registry
+from gateway.errors import ApiError, model_not_allowed, model_not_found
 from gateway.keys import Keys
 from gateway.limits import Limits
 from gateway.request_context import CURRENT, RequestContext
 from gateway.tokens import Tokens
 from gateway.usage import Usage
+
+if TYPE_CHECKING:
+    from gateway.fleet import Fleet, Registry
 
 
 class Tenancy:
@@ -39,20 +42,26 @@ class Tenancy:
             if refusal is not None:
                 raise refusal
 
-    def count(self, context: RequestContext, fleet: Fleet) -> None:
+    def count(self, context: RequestContext, fleet: "Fleet") -> None:
         """Count a finished request for its caller."""
         upstream = fleet.upstreams.get(context.model or "")
         self.usage.count(context, upstream.max_model_len if upstream else None)
 
 
-def check_model(context: RequestContext, registry: Registry, model: str, served: str) -> None:
+def check_model(context: RequestContext, registry: "Registry", model: str, served: str) -> None:
     """Raise ApiError unless the caller may use a model, or an adapter of it that is `served`."""
     allowed = allowed_models(context, registry)
     if allowed is not None and model not in allowed and served not in allowed:
         raise model_not_allowed(served, allowed)
 
 
-def allowed_models(context: RequestContext, registry: Registry) -> list[str] | None:
+def nobody_serves(context: RequestContext, registry: "Registry", asked: str) -> ApiError:
+    """Return the refusal of a name that is nobody's. It lists what the caller may use, and nothing else."""
+    allowed = allowed_models(context, registry)
+    return model_not_found(asked, registry.models if allowed is None else allowed)
+
+
+def allowed_models(context: RequestContext, registry: "Registry") -> list[str] | None:
     """Return the models that the caller may use, and adapters of others; None for all.
 
     A list may name an alias. It is what clients may write, so it is what an operator may write.
@@ -63,7 +72,7 @@ def allowed_models(context: RequestContext, registry: Registry) -> list[str] | N
     return allowed_of(key.models, registry.owner, registry.adapters)
 
 
-def offered(context: RequestContext, registry: Registry) -> list[tuple[ServedModel, str]]:
+def offered(context: RequestContext, registry: "Registry") -> list[tuple[ServedModel, str]]:
     """Return what every list shows the caller: models with their names, each followed by its adapters' names."""
     allowed = allowed_models(context, registry)
     return [

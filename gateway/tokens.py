@@ -11,6 +11,8 @@ BYTES_A_TOKEN = 4
 """Of a prompt whose tokens nobody told: English has about four, JSON and pictures more."""
 _TOLD = re.compile(rb'"usage"\s*:\s*(\{[^{}]*(?:\{[^{}]*\}[^{}]*)*\})')
 TAIL_BYTES = 4096
+PARSED_BYTES = 256 * 1024
+"""What is larger is not: a batch of embeddings takes seconds."""
 
 
 @dataclass(slots=True)
@@ -24,7 +26,9 @@ class Tokens:
 
     def see_answer(self, body: bytes) -> None:
         """Look into a whole answer."""
-        if b'"usage"' in body:
+        if len(body) > PARSED_BYTES:
+            self.see_part(body)
+        elif b'"usage"' in body:
             self._see(_parsed(body))
 
     def see_events(self, events: bytes) -> None:
@@ -38,13 +42,12 @@ class Tokens:
                     self._see(holder)
 
     def see_part(self, part: bytes) -> None:
-        """Look into a part of an answer that is too large to be held."""
-        self._tail = (self._tail + part)[-TAIL_BYTES:] if len(part) < TAIL_BYTES else part[-TAIL_BYTES:]
-
-    def see_end(self) -> None:
-        """Such an answer is over. A line end or a quote in a text of JSON is escaped: this is no text's."""
-        if found := _TOLD.findall(self._tail):
-            self._see({"usage": _parsed(found[-1])})
+        """Look into a part of an answer that is too large to be read. A quote in a text of JSON is escaped: what is
+        found is no text's. It may stand before the end: the logprobs of a prompt come after it."""
+        window = self._tail + part
+        for found in _TOLD.findall(window):
+            self._see({"usage": _parsed(found)})
+        self._tail = window[-TAIL_BYTES:]
 
     def _see(self, holder: Any) -> None:
         usage = _in(holder, "usage")
@@ -61,13 +64,14 @@ PROMPT_AND_COMPLETION = (("prompt_tokens", "input_tokens"), ("completion_tokens"
 """As OpenAI's older routes call them, and as its newer ones and Anthropic's."""
 
 
-def estimate(events: EventStream, *, body_bytes: int, longest: int | None) -> tuple[int, int]:
-    """Return what a stream took that never said: an event counts as a token, four bytes of its body as another.
+def estimate(events: EventStream | None, *, body_bytes: int, longest: int | None) -> tuple[int, int]:
+    """Return what a request took whose engine never said: an event counts as a token, four bytes of its body as one.
 
     No prompt is longer than the engine's context, whatever pictures it has.
     """
     prompt = -(-body_bytes // BYTES_A_TOKEN)
-    return (min(prompt, longest) if longest else prompt), max(0, events.events - events.said_end)
+    completion = 0 if events is None else max(0, events.events - events.said_end)
+    return (min(prompt, longest) if longest else prompt), completion
 
 
 def _parsed(text: bytes) -> Any:

@@ -29,7 +29,6 @@ from gateway.events import log_event, log_failure
 from gateway.exposition import PAGE_BYTES
 from gateway.probe import EngineState, ProbeResult, State, next_state
 from gateway.progress import Progress
-from gateway.routes import LIGHT_ROUTES
 
 IDLE_CONNECTION_S = 2.0
 """Below the 5 s after which uvicorn closes an idle connection, so that no request is sent into a closing one."""
@@ -85,9 +84,9 @@ class Upstream:
         """How long an answer may take to begin, and a whole one to end."""
         return self._response_s or self.timeouts.response_s
 
-    def admission_for(self, route: str) -> Admission:
+    def admission_for(self, *, is_light: bool) -> Admission:
         """Return who decides when a request may ask here: what costs the engine no step waits for none."""
-        return self._light if route in LIGHT_ROUTES else self.admission
+        return self._light if is_light else self.admission
 
     def take_over(self, old: "Upstream") -> None:
         """Have those who wait for an engine that a reload replaces wait for this one, each at its place in line."""

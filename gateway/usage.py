@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from agent.usage import UsageDay, UsageRow, add, day_of
+from gateway.errors import ENGINE_REFUSED
 from gateway.events import log_event
+from gateway.form import FORM_ROUTES
 from gateway.limits import day_at
 from gateway.request_context import RequestContext
 from gateway.routes import UNKNOWN
@@ -119,8 +121,8 @@ def usage_of(context: RequestContext, longest: int | None) -> UsageRow:
     """Return what one finished request counts for."""
     tokens = context.tokens or Tokens()
     prompt, completion, events = tokens.prompt, tokens.completion, context.events
-    is_estimated = not tokens.is_told and events is not None and context.status == 200
-    if is_estimated and events is not None:
+    is_estimated = _is_untold(context, tokens)
+    if is_estimated:
         prompt, completion = estimate(events, body_bytes=context.asked_bytes, longest=longest)
     return UsageRow(
         key=context.caller,
@@ -131,3 +133,15 @@ def usage_of(context: RequestContext, longest: int | None) -> UsageRow:
         completion_tokens=completion,
         estimated=int(is_estimated),
     )
+
+
+def _is_untold(context: RequestContext, tokens: Tokens) -> bool:
+    """Whether an engine worked on a request and could not say how much: a stream without counts, or one that was left.
+
+    An engine that was not asked yet, or that refused, did not work; a ping may have begun such a stream all the same.
+    """
+    if tokens.is_told or not context.asked or context.is_light or context.error == ENGINE_REFUSED:
+        return False
+    if context.route in FORM_ROUTES:  # recordings are no tokens
+        return False
+    return context.is_cancelled or (context.events is not None and context.status == 200)

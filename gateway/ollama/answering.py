@@ -1,16 +1,19 @@
 """From an engine's answer to Ollama's lines, with the times that were measured and the engine's own counts."""
 
 import json
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from gateway.errors import ApiError
+from gateway.errors import ApiError, upstream_failed
 from gateway.ollama.translation import Kind, Translation
 from gateway.sse import EventStream
+from gateway.tokens import Tokens
 
 DONE = b"[DONE]"
+_EMBEDDING, _OPENING = b'"embedding"', re.compile(rb"\s*:\s*\[")
 REASONS = {"tool_calls": "stop"}
 """Where Ollama has another word for why an answer ended."""
 MAX_WHOLE_CHARS = 16 * 1024 * 1024
@@ -183,14 +186,30 @@ def loaded(asked: Translation, model: str) -> bytes:
 
 def embedded(asked: Translation, model: str, body: bytes, times: Times) -> bytes:
     """Return an engine's embeddings as Ollama gives them."""
-    answer = json.loads(body)
-    vectors = [item["embedding"] for item in answer["data"]]
+    vectors = list(_vectors(body))
+    if not vectors and b'"data"' not in body:
+        raise upstream_failed(model)
     if asked.kind is Kind.EMBEDDINGS:
-        return _line({"embedding": vectors[0] if vectors else []})
-    told = times.figures(answer.get("usage") or {})
+        return b'{"embedding": %s}\n' % (vectors[0] if vectors else b"[]")
+    tokens = Tokens()
+    tokens.see_answer(body)
+    told = times.figures({"prompt_tokens": tokens.prompt} if tokens.is_told else {})
     wanted = ("total_duration", "load_duration", "prompt_eval_count")
     figures = {key: value for key, value in told.items() if key in wanted}
-    return _line({"model": asked.model or model, "embeddings": vectors, **figures})
+    head = json.dumps({"model": asked.model or model, **figures}).encode()
+    return b'%s, "embeddings": [%s]}\n' % (head[:-1], b", ".join(vectors))
+
+
+def _vectors(body: bytes) -> Iterator[bytes]:
+    """Return each embedding as the engine wrote it: a batch has millions of numbers, and reading them takes seconds."""
+    end = 0
+    while (at := body.find(_EMBEDDING, end)) >= 0:
+        end = at + len(_EMBEDDING)
+        if found := _OPENING.match(body, end):
+            end = body.find(b"]", found.end()) + 1
+            if not end:
+                return
+            yield body[found.end() - 1 : end]
 
 
 def _tool_call(gathered: Gathered) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from gateway.app import GATEWAY, Gateway
 from gateway.body_intake import take_body
 from gateway.bounded_json import read_object
 from gateway.config import ServedModel
-from gateway.errors import ApiError, bad_request, model_not_found
+from gateway.errors import ApiError, bad_request
 from gateway.request_context import CURRENT
-from gateway.tenancy import check_model, offered
+from gateway.tenancy import check_model, nobody_serves, offered
 
 API_VERSION = "0.12.0"
 """Of Ollama, whose API is answered as it was then: clients ask in order to know what they may use."""
@@ -72,7 +72,7 @@ async def show(request: web.Request) -> web.Response:
         raise bad_request("'model' is missing. Send a model's name.", param="model")
     name = gateway.fleet.registry.resolve(asked)
     if name is None:
-        raise model_not_found(asked, [name for _, name in offered(CURRENT.get(), gateway.fleet.registry)])
+        raise nobody_serves(CURRENT.get(), gateway.fleet.registry, asked)
     check_model(CURRENT.get(), gateway.fleet.registry, name, gateway.fleet.registry.served_name(asked, name))
     model, length = gateway.fleet.registry.models[name], gateway.fleet.upstreams[name].max_model_len
     info: dict[str, Any] = {"general.basename": model.name, "general.architecture": ARCHITECTURE}

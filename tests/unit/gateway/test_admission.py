@@ -120,6 +120,8 @@ async def test_what_an_engine_answers_without_a_step_waits_for_no_place(tmp_path
             assert answer.status == 200
         async with asyncio.timeout(2), stage.session.post("/v1/responses/resp_a/cancel") as answer:
             assert answer.status == 200
+        async with asyncio.timeout(2), stage.session.post("/api/generate", json={"model": "a"}) as answer:
+            assert (await answer.json())["done_reason"] == "load"
         for task in asking:
             task.cancel()
 
@@ -202,3 +204,16 @@ async def test_a_free_place_is_given_whatever_the_timeout(tmp_path: Path) -> Non
         headers = {"X-Request-Timeout": "5"}
         async with stage.session.post("/v1/completions", json={"model": "a"}, headers=headers) as answer:
             assert answer.status == 200
+
+
+async def test_what_an_engine_did_not_compute_says_nothing_of_its_pace(tmp_path: Path) -> None:
+    engine = FakeEngine(name="a", failure="error_first")
+    async with busy(tmp_path, engine, concurrency=1) as stage:
+        assert [await status(stage, stream=True), await status(stage, temperature=9)] == [400, 400]
+        async with stage.session.post("/api/chat", json={"model": "a"}) as answer:
+            assert answer.status == 200
+        pace = stage.gateway.fleet.upstreams["a"].admission.pace
+        assert pace.wait_s(1, 1) is None
+        engine.failure = "none"
+        assert await status(stage, stream=True) == 200
+        assert pace.wait_s(1, 1) is not None

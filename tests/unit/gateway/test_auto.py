@@ -174,6 +174,7 @@ def test_what_is_read_of_a_request(body: dict[str, Any], expected: Question) -> 
         {"tools": "x"},
         {"messages": [{"role": "user", "content": 7}]},
         {"messages": [{"role": "user", "content": [None, 1, {"text": 2}]}]},
+        {"messages": [{"role": ["user"], "content": [{"type": []}, {"type": {}}, {"type": None}]}]},
     ],
 )
 def test_what_cannot_be_read_is_nothing(body: dict[str, Any]) -> None:

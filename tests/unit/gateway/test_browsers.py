@@ -107,8 +107,21 @@ async def test_a_preflight_is_answered_without_a_key(tmp_path: Path, origin: str
             "Access-Control-Allow-Methods": "GET, POST, DELETE",
             "Access-Control-Allow-Headers": "authorization,content-type",
             "Access-Control-Allow-Private-Network": "true",
-            "Access-Control-Expose-Headers": "Retry-After, X-Request-Id, X-Route-Reason, X-Served-Model",
+            "Access-Control-Expose-Headers": (
+                "Retry-After, X-Request-Id, X-Served-Model, X-Route-Reason, x-ratelimit-limit-requests, "
+                "x-ratelimit-remaining-requests, x-ratelimit-reset-requests, x-ratelimit-limit-tokens, "
+                "x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens"
+            ),
             "Access-Control-Max-Age": "600",
         }
     else:
         assert not found
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://[", "http://]", "http://[::1", "http://\u2100.example", "://", "http://[v1.x]"]
+)
+async def test_an_origin_that_is_no_url_is_foreign(tmp_path: Path, origin: str) -> None:
+    head = f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nOrigin: {origin}\r\n\r\n"
+    async with staged(tmp_path, FakeEngine(name="a")) as stage:
+        assert (await raw_exchange(stage.port, head.encode())).startswith(b"HTTP/1.1 403 ")

@@ -11,6 +11,8 @@ from gateway.output_cap import capped
 from tests.support.fakes.engine import FakeEngine, running
 from tests.unit.gateway.test_stage import CHAT, config_json, eventually, gateway_on_stage
 
+GENERATE = "/inference/v1/generate"
+
 
 def own(directory: Path, *, general_s: float = 0.3, **model: Any) -> bytes:
     models = [{"name": "a", "socket": str(directory / "a.sock"), **model}]
@@ -59,6 +61,17 @@ async def test_a_request_gets_no_more_than_its_models_budget(tmp_path: Path) -> 
         ("/v1/completions", b'{"max_tokens":null}', b'{"max_tokens":100}'),
         ("/v1/messages", b'{"max_tokens":64000}', b'{"max_tokens":100}'),
         ("/v1/responses", b'{"input":"x"}', b'{"max_output_tokens": 100, "input":"x"}'),
+        ("/v1/chat/completions/batch", b'{"messages":[[]],"max_tokens":999}', b'{"messages":[[]],"max_tokens":100}'),
+        ("/v1/chat/completions/batch", b'{"n":1}', b'{"max_completion_tokens": 100, "n":1}'),
+        (
+            GENERATE,
+            b'{"sampling_params":{"max_tokens":999},"n":1e400}',
+            b'{"sampling_params":{"max_tokens": 100},"n":1e400}',
+        ),
+        (GENERATE, b'{"sampling_params":{"max_tokens":null}}', b'{"sampling_params":{"max_tokens": 100}}'),
+        (GENERATE, b'{"sampling_params":{"max_tokens":7,"n":1e1}}', b'{"sampling_params":{"max_tokens":7,"n":1e1}}'),
+        (GENERATE, b'{"sampling_params":{}}', b'{"sampling_params":{}}'),  # 16 in vLLM
+        (GENERATE, b'{"sampling_params":[],"max_tokens":999}', b'{"sampling_params":[],"max_tokens":999}'),
         ("/tokenize", b'{"max_tokens":999}', b'{"max_tokens":999}'),
     ],
 )

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -201,3 +202,28 @@ def test_embeddings(kind: Kind, expected: dict[str, Any]) -> None:
     asked = Translation(kind=kind, path="", body={}, model="m")
     raw = embedded(asked, "served", json.dumps(body).encode(), Times(began=0.0, asked=1.0, clock=lambda: 9.0))
     assert json.loads(raw) == expected
+
+
+def test_a_batch_of_embeddings_takes_no_time_and_keeps_every_digit() -> None:
+    vector = b"[" + b", ".join([b"-0.012345678901234567"] * 4096) + b"]"
+    items = b",".join(b'{"index": %d, "object": "embedding", "embedding": %s}' % (at, vector) for at in range(200))
+    body = b'{"object": "list", "model": "embedding", "data": [' + items + b'], "usage": {"prompt_tokens": 26}}'
+    asked, times = (
+        Translation(kind=Kind.EMBED, path="", body={}, model="m"),
+        Times(began=0.0, asked=1.0, clock=lambda: 9.0),
+    )
+    began = time.process_time()
+    raw = embedded(asked, "served", body, times)
+    assert time.process_time() - began < 0.5  # reading and writing the numbers takes seconds
+    assert (raw.count(vector), json.loads(raw)["prompt_eval_count"]) == (200, 26)
+
+
+@pytest.mark.parametrize("kind", [Kind.EMBED, Kind.EMBEDDINGS])
+def test_what_is_no_list_of_embeddings_is_the_engines_failure(kind: Kind) -> None:
+    asked, times = Translation(kind=kind, path="", body={}, model="m"), Times(began=0.0, asked=1.0, clock=lambda: 9.0)
+    for body in (b"", b"[]", b"{}", b"null", b"no JSON", b'{"embedding": [1.0'):
+        with pytest.raises(ApiError) as refused:
+            embedded(asked, "served", body, times)
+        assert refused.value.status == 502
+    told = json.loads(embedded(asked, "served", b'{"data": []}', times))
+    assert told["embeddings" if kind is Kind.EMBED else "embedding"] == []

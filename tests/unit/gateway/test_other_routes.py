@@ -36,10 +36,10 @@ def test_the_oldest_responses_are_forgotten() -> None:
     for number in range(MAX_REMEMBERED + 1):
         made.note(b'{"id":"resp_%d","output":[{"id":"resp_other"}]}' % number, "a")
     made.note(b'{"id":"chatcmpl-1"}', "a")
-    assert made.model_of("resp_1") == made.model_of(f"resp_{MAX_REMEMBERED}") == "a"
+    assert made.maker_of("resp_1") == made.maker_of(f"resp_{MAX_REMEMBERED}") == "a"
     for unknown in ("resp_0", "resp_other", "chatcmpl-1"):
         with pytest.raises(ApiError, match="No response is called"):
-            made.model_of(unknown)
+            made.maker_of(unknown)
 
 
 async def test_anthropics_clients_get_the_list_in_their_shape(tmp_path: Path) -> None:

@@ -33,6 +33,44 @@ async def test_a_long_prefill_is_not_silent_and_the_stream_after_it_is_untouched
     assert stage.stats().interrupted_total == 0
 
 
+async def test_a_stream_that_a_ping_begins_says_why_its_model_was_chosen(tmp_path: Path) -> None:
+    engine = FakeEngine(name="a", first_token_delay_s=0.35)
+    async with staged(tmp_path, engine, timeouts=FAST, routing={}) as stage, stage.chat("auto", stream=True) as answer:
+        assert (answer.headers["X-Route-Reason"], answer.headers["X-Served-Model"]) == ("fallback", "a")
+        assert (await answer.read()).startswith(PING)
+
+
+async def test_a_response_that_breaks_after_a_ping_ends_with_the_number_that_is_next(tmp_path: Path) -> None:
+    engine = FakeEngine(name="a", first_token_delay_s=0.35, failure="die_between_events")
+    async with (
+        staged(tmp_path, engine, timeouts=FAST) as stage,
+        stage.session.post("/v1/responses", json={"model": "a", "stream": True}) as answer,
+    ):
+        body = (await answer.read()).replace(PING, b"")
+    name, data = strict_events(body)[-1]
+    failed = json.loads(data)
+    assert (name, failed["sequence_number"], failed["response"]["id"]) == ("response.failed", 2, "resp_a")
+
+
+async def test_no_ping_comes_within_an_event_that_began_before_the_first(tmp_path: Path) -> None:
+    large = b"data: " + b"x" * 400_000
+
+    async def in_parts(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(STREAM)
+        await asyncio.sleep(0.25)
+        writer.write(chunk(large))
+        await asyncio.sleep(0.4)
+        writer.write(chunk(b"y\n\ndata: [DONE]\n\n") + b"0\r\n\r\n")
+
+    config = config_json(tmp_path, "a", timeouts=FAST)
+    async with listening(RawEngine(in_parts), tmp_path / "a.sock"), gateway_on_stage(config) as stage:
+        await eventually(lambda: stage.gateway.fleet.upstreams["a"].state == "ready")
+        async with stage.chat(stream=True) as answer:
+            body = await answer.read()
+    assert body.startswith(PING)
+    assert body.endswith(large + b"y\n\ndata: [DONE]\n\n")
+
+
 async def test_silence_between_two_events_is_broken_too(tmp_path: Path) -> None:
     engine = FakeEngine(name="a", tokens=2, token_delay_s=0.25)
     async with staged(tmp_path, engine, timeouts=FAST) as stage, stage.chat(stream=True) as answer:

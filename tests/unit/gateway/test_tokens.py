@@ -82,8 +82,17 @@ def test_a_large_answer_says_it_near_its_end_wherever_it_is_cut(size: int) -> No
     tokens = Tokens()
     for start in range(0, len(body), size):
         tokens.see_part(body[start : start + size])
-    tokens.see_end()
     assert seen(tokens) == (7, 5, True)
+
+
+@pytest.mark.parametrize("size", [1000, 100_000, 10**9])
+def test_a_large_answer_says_it_also_where_the_logprobs_of_its_prompt_follow(size: int) -> None:
+    body = json.dumps({"choices": [], "usage": CHAT, "prompt_logprobs": ["x" * 500_000]}).encode()
+    whole, in_parts = Tokens(), Tokens()
+    whole.see_answer(body)
+    for start in range(0, len(body), size):
+        in_parts.see_part(body[start : start + size])
+    assert seen(whole) == seen(in_parts) == (7, 5, True)
 
 
 def test_a_stream_that_does_not_say_counts_by_events_and_its_prompt_by_bytes() -> None:
