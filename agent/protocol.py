@@ -34,6 +34,8 @@ class ReleaseDescription(Message):
     """The host's own count of its releases. 0 for one from before there was a count."""
     follows: str | None = None
     """The release that served when this one was made."""
+    on_demand: tuple[str, ...] = ()
+    """Engines that the gateway has started, and not the deployment."""
 
     @classmethod
     def from_data(cls, document: object) -> Self:
@@ -314,7 +316,7 @@ class ReleaseFiles(Message):
 class RunnerStep:
     """One thing that supervisord or systemd is told. What each does of them: agent/runner.py, agent/systemd.py."""
 
-    do: Literal["install", "keys", "start", "restart", "terminate", "reload", "update", "leave", "shutdown"]
+    do: Literal["install", "keys", "start", "restart", "stop", "terminate", "reload", "update", "leave", "shutdown"]
     names: tuple[str, ...] = ()
 
 
@@ -348,6 +350,8 @@ class ReadyOrder(Message):
     """Of each model: they load one after another."""
     keys: str | None = None
     """The file with the host's own key, where its gateway asks for keys."""
+    on_demand: tuple[str, ...] = ()
+    """Those of the engines that the gateway has started when they are asked."""
 
 
 State = Literal["starting", "loading", "ready", "answered"]

@@ -2,6 +2,7 @@
 
 start NAME      start it unless it runs; does not wait
 terminate NAME  SIGTERM if it runs, after which supervisord starts it again; does not wait
+stop NAME       end it and wait
 reload NAME     SIGHUP if it runs; else start it
 restart NAME    SIGTERM, and wait until supervisord has another process in its place
 update          read the configuration again: stop what is gone from it, start what is new
@@ -13,42 +14,12 @@ import time
 import xmlrpc.client
 from collections.abc import Callable
 from functools import partial
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 from agent.protocol import RunnerOrder
 from agent.room import refuse_full
-from agent.unix_http import UnixConnection
-
-CALL_TIMEOUT_S = 700
-"""A stop waits for requests in flight, as long as the configuration allows."""
-
-
-class UnixTransport(xmlrpc.client.Transport):
-    """XML-RPC over a Unix socket."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.path = path
-
-    def make_connection(self, host: Any) -> HTTPConnection:
-        return UnixConnection(self.path, CALL_TIMEOUT_S)
-
-
-def is_running(rpc: Any, name: str) -> bool:
-    return rpc.getProcessInfo(name)["statename"] in ("STARTING", "RUNNING")
-
-
-def start(rpc: Any, name: str) -> None:
-    if rpc.getProcessInfo(name)["statename"] == "BACKOFF":  # between two tries: do not sit out its pause
-        rpc.stopProcess(name)
-    try:
-        if not is_running(rpc, name):
-            rpc.startProcess(name, False)
-    except xmlrpc.client.Fault as fault:
-        if "ALREADY_STARTED" not in fault.faultString:
-            raise
+from agent.supervisor import CALL_TIMEOUT_S, is_running, start, supervisor
 
 
 def send_signal(rpc: Any, number: str, name: str) -> None:
@@ -56,6 +27,14 @@ def send_signal(rpc: Any, number: str, name: str) -> None:
         rpc.signalProcess(name, number)
     else:
         start(rpc, name)
+
+
+def stop(rpc: Any, name: str) -> None:
+    try:
+        rpc.stopProcess(name)
+    except xmlrpc.client.Fault as fault:
+        if "NOT_RUNNING" not in fault.faultString:
+            raise
 
 
 def restart(rpc: Any, name: str) -> None:
@@ -100,11 +79,11 @@ def shutdown(rpc: Any, root: Path) -> None:
 def main() -> None:
     order = RunnerOrder.from_json(sys.argv[1])
     root = Path(order.root)
-    transport = UnixTransport(root / "run" / "supervisor.sock")
-    rpc = xmlrpc.client.ServerProxy("http://localhost", transport=transport).supervisor
+    rpc = supervisor(root)
     verbs: dict[str, Callable[..., None]] = {
         "start": partial(start, rpc),
         "terminate": partial(send_signal, rpc, "TERM"),
+        "stop": partial(stop, rpc),
         "reload": partial(send_signal, rpc, "HUP"),
         "restart": partial(restart, rpc),
         "update": partial(update, rpc),

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
-from agent.message import Excerpt
+from agent.message import Excerpt, Message
 
 # Processes of other releases write them too: what a reader does not know of one is passed over.
 
@@ -53,6 +53,8 @@ class ModelStats:
     """One served model. Totals begin with the gateway's process, and outlive a reload."""
 
     state: str
+    unloadable: bool = False
+    """Whether it is on demand, and loaded."""
     since: float
     """Seconds since 1970."""
     last_error: "str | None"
@@ -90,6 +92,14 @@ class KeysStats:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OnDemandStats:
+    """The memory of models on demand."""
+
+    loaded_bytes: int
+    budget_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class GatewayStats(Excerpt):
     """GET /stats: a superset of what earlier servers showed."""
 
@@ -113,6 +123,64 @@ class GatewayStats(Excerpt):
     models: Mapping[str, ModelStats]
     keys: "KeysStats | None" = None
     """None where no key is asked for."""
+    on_demand: "OnDemandStats | None" = None
+    """None where every model always runs."""
     router_stats: Mapping[str, int] = field(default_factory=dict)
     """Of earlier servers, as the next one."""
     lazy_loading: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class StarterOrder(Message):
+    """What the gateway asks of agent/starter.py: to begin, and to be told how all engines on demand are."""
+
+    SCHEMA: ClassVar[str] = "axion.starter-order/1"
+
+    do: Literal["start", "stop", "look"]
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class StarterAnswer(Message):
+    """How each engine on demand is, in supervisord's words, after the order."""
+
+    SCHEMA: ClassVar[str] = "axion.starter-answer/1"
+
+    engines: Mapping[str, str]
+    refusal: "str | None" = None
+    """Why the order was not carried out."""
+
+
+@dataclass(frozen=True)
+class OnDemandTerms(Excerpt):
+    """That a model is on demand, and what it takes."""
+
+    memory_bytes: int
+
+
+@dataclass(frozen=True)
+class OnDemandModel(Excerpt):
+    """One model of gateway.json."""
+
+    name: str
+    on_demand: "OnDemandTerms | None" = None
+
+
+@dataclass(frozen=True)
+class OnDemandMemory(Excerpt):
+    """What all that are loaded at a time may take."""
+
+    budget_bytes: int
+
+
+@dataclass(frozen=True)
+class OnDemandFile(Excerpt):
+    """gateway.json, as far as it says which engines may be started on demand."""
+
+    models: "tuple[OnDemandModel, ...]"
+    memory: "OnDemandMemory | None" = None
+
+    @property
+    def sizes(self) -> "dict[str, int]":
+        """The memory of each model on demand."""
+        return {one.name: one.on_demand.memory_bytes for one in self.models if one.on_demand is not None}

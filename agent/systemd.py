@@ -4,6 +4,7 @@
   keys            bring the keys that clients must send, if the release asks for any
   start NAME ...  start what does not run: engines, "gateway", or nothing named for all; does not wait
   restart NAME    restart an engine, does not wait; the gateway: hand over to a second one, and wait
+  stop NAME ...   end engines on demand and wait; the gateway has them started again
   reload          have the gateway read its configuration again
   leave           end engines that the release does not have, and wait
   shutdown        end everything and wait: the gateway first, so that it drains while its engines still serve
@@ -31,6 +32,7 @@ KEYS = "gateway-keys.service"
 KEY_PROBLEMS = Path("/run/axion/gateway-key-digests.problems")
 """As that unit's program, agent/secrets.py, writes it."""
 GATEWAYS = ("gateway.socket", "gateway-restart.service", "gateway-handover.service", "gateway.service")
+STARTER = ("engine-starter.socket", "engine-starter.service")
 GATEWAY_HOLDERS = ("gateway-handover.service", "gateway.service", "gateway.socket")
 SYSTEMD_PID = 1
 CALL_TIMEOUT_S = 700
@@ -56,6 +58,8 @@ def install(root: Path, user: str) -> None:
     readable(current)
     wanted = files_of(current)
     stale = [path for path in installed() if path not in wanted]
+    if UNITS / STARTER[0] in stale:  # no release may have it open that does not list it
+        systemctl("stop", *STARTER, is_needed=False)
     written = write(wanted)
     for path in stale:
         path.unlink()
@@ -69,6 +73,8 @@ def install(root: Path, user: str) -> None:
         systemctl("try-restart", "systemd-journald@axion.service", is_needed=False)
     if not (UNITS / "multi-user.target.wants" / TARGET).is_symlink():
         systemctl("enable", "--quiet", TARGET)
+    if UNITS / STARTER[0] in wanted and systemctl("is-active", TARGET, is_needed=False).strip() == "active":
+        systemctl("start", STARTER[0])  # the target, which wants it, is only started where it is not active
     for each in (root, UNITS):  # directories and links as well, before anything is started from them
         settle(each)
 
@@ -208,7 +214,8 @@ def leave(root: Path) -> None:
 
 def shutdown() -> None:
     systemctl("stop", *GATEWAYS, *([KEYS] if (UNITS / KEYS).is_file() else []))
-    systemctl("stop", TARGET, "vllm@*", "axion.slice")
+    starter = STARTER if (UNITS / STARTER[0]).is_file() else ()
+    systemctl("stop", *starter, TARGET, "vllm@*", "axion.slice")
     systemctl("reset-failed", *GATEWAYS, "vllm@*", is_needed=False)
 
 
@@ -219,6 +226,7 @@ def main() -> None:
         "install": lambda: install(root, order.user),
         "start": lambda *names: start(root, list(names)),
         "restart": lambda name: restart(root, name),
+        "stop": lambda *names: systemctl("stop", *map(engine, names)),
         "reload": lambda: systemctl("reload", "gateway.service"),
         "keys": bring_keys,
         "leave": lambda: leave(root),

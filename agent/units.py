@@ -15,7 +15,10 @@ UNITS = Path("/etc/systemd/system")
 ETC = Path("/etc")
 TARGET = "axion.target"
 PROPERTIES = "Id,LoadState,ActiveState,SubState,Result,UnitFileState,DropInPaths"
-OTHERS = ("gateway-restart.service", "gateway-handover.service", "gateway-keys.service", "axion.slice")
+OTHERS = (
+    "gateway-restart.service", "gateway-handover.service", "gateway-keys.service", "engine-starter.socket",
+    "engine-starter.service", "axion.slice",
+)  # fmt: skip
 JOURNAL = ("systemd-journald@axion.service", "systemd-journald@axion.socket")
 DISTRIBUTION = ("/usr/", "/lib/", "/run/systemd/generator")
 

@@ -2,6 +2,9 @@
 
 Models load one after another: the time is that of each, not of all. Exit status 0 when all answered.
 
+A model on demand is asked through the gateway, which loads it, when all that always run have answered: one after
+another, for they may not fit beside each other.
+
 An engine counts only when its launcher says that it runs the digest asked for, and the gateway likewise: during a
 restart the old one still answers. Processes that the order calls ended do not count, whatever they say.
 """
@@ -82,6 +85,7 @@ class Engine:
         self.is_old_alive = False
         self.problem: str | None = None
         self.answer: str | None = None
+        self.is_on_demand = name in order.on_demand
 
     def look(self) -> State:
         """Return the state now: starting, loading, or ready."""
@@ -101,6 +105,13 @@ class Engine:
         self.clock.note(self.name, state)
 
     def step(self, *, is_routed: bool) -> None:
+        if self.is_on_demand:
+            if is_routed:
+                if self.state is None:
+                    self.state = "loading"
+                    self.reach("loading")
+                self.ask()
+            return
         state = self.look()
         if state != self.state:
             self.state = state
@@ -124,9 +135,14 @@ class Engine:
             {**QUESTION, "model": self.name},
             own_key(self.order.keys),
         )
+        if status == 503 and self.is_on_demand and b'"model_start_failed"' in body:
+            self.problem = "the engine ended while it was loading, or took too long"
+            return
         if status in (0, 502, 503):  # the gateway is restarting, or has seen the engine go
             return
         self.problem = problem_of(status, body)
+        if self.problem is None and self.is_on_demand and self.look() == "starting":
+            return  # one of another release has answered
         if self.problem is None:
             self.answer = words_of(body)
             self.reach("answered")
@@ -150,16 +166,23 @@ def wait(order: ReadyOrder, runner: Runner) -> dict[str, Engine]:
         states = gateway_states(order)
         for name, engine in engines.items():
             if engine.answer is None and engine.problem is None:
-                engine.step(is_routed=(states or {}).get(name) == "ready")
+                is_ready = (states or {}).get(name) == "ready"
+                engine.step(is_routed=is_next(name, engines, states) if engine.is_on_demand else is_ready)
         if states is not None and all(engine.answer is not None for engine in engines.values()):
             break
         lost = runner.hopeless()
-        for name in lost & engines.keys():
+        for name in lost & engines.keys() - set(order.on_demand):  # of those the gateway tells
             engines[name].give_up()
         if "gateway" in lost or any(engine.problem for engine in engines.values()):
             break
         time.sleep(POLL_S)
     return engines
+
+
+def is_next(name: str, engines: dict[str, Engine], states: Mapping[str, str] | None) -> bool:
+    """Whether a model on demand may be asked: all that always run have answered, and so have those before it."""
+    before = [each for other, each in engines.items() if other != name and not each.is_on_demand]
+    return states is not None and name in states and all(each.answer is not None for each in before)
 
 
 def problems_of(order: ReadyOrder, engines: dict[str, Engine], runner: Runner) -> dict[str, str]:

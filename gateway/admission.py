@@ -1,6 +1,6 @@
 """Who may ask an engine now: at most so many at once, the others in turn, and nobody waits for ever.
 
-This is the one place where a request waits for an engine, be it busy or being restarted on purpose.
+This is the one place where a request waits for an engine, be it busy, being restarted on purpose or loaded on demand.
 """
 
 import asyncio
@@ -9,11 +9,14 @@ import itertools
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import TYPE_CHECKING, TypeVar
 
 from gateway.errors import (
     ApiError,
     EngineLeavingError,
+    model_loading,
+    model_not_loaded,
     model_restarting,
     queue_full,
     queue_too_slow,
@@ -30,6 +33,14 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 _NUMBERS = itertools.count()
+
+
+class Cause(Enum):
+    """What a request waits for."""
+
+    TURN = "turn"
+    RESTART = "restart"
+    LOAD = "load"
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -146,7 +157,7 @@ async def asked_in_turn(
             try:
                 answer = await ask(upstream)
             except EngineLeavingError as leaving:
-                if not upstream.is_restarting or wait.is_over():
+                if not upstream.is_awaited or wait.is_over():
                     raise leaving.refusal from leaving.__cause__
                 context.asked = 0.0  # it did nothing
                 continue
@@ -169,15 +180,18 @@ class _Wait:
         self.ticket = Ticket(caller=context.caller)
         timeouts = gateway.fleet.config.timeouts
         self._last_s = _now_s() + timeouts.queue_s + timeouts.hold_s
+        upstream = gateway.fleet.upstreams.get(model)
+        if upstream is not None and upstream.is_on_demand:
+            self._last_s += timeouts.load_s
         self._until_s = self._last_s
-        self._is_for_restart: bool | None = None
+        self._cause: Cause | None = None
 
     def current(self) -> "Upstream":
         """Return the model's engine, busy or coming back. Raises ApiError if there is nothing to wait for."""
         upstream = self._gateway.fleet.upstreams.get(self._model)
         if upstream is None:  # a reload took it away while this waited
             raise nobody_serves(self._context, self._gateway.fleet.registry, self._model)
-        if (refusal := upstream.refusal()) and not upstream.is_restarting:
+        if (refusal := upstream.refusal()) and not upstream.is_awaited:
             raise refusal
         return upstream
 
@@ -193,9 +207,9 @@ class _Wait:
             if ticket.is_called:
                 return upstream
             if ticket.is_displaced:
-                raise model_restarting(self._model) if upstream.is_restarting else self._too_many(admission)
+                raise self._too_many(upstream, admission)
             ticket.has_waited = True
-            self._is_waiting_for(restart=upstream.is_restarting)
+            self._is_waiting_for(_cause_of(upstream))
             try:
                 with self._context.waiting():
                     async with asyncio.timeout_at(self._until_s):
@@ -205,24 +219,37 @@ class _Wait:
                     raise self._too_late(upstream, admission) from None
             ticket.woken.clear()
 
-    def _is_waiting_for(self, *, restart: bool) -> None:
-        if restart is self._is_for_restart:
+    def _is_waiting_for(self, cause: Cause) -> None:
+        if cause is self._cause:
             return
-        self._is_for_restart = restart
+        self._cause = cause
         timeouts = self._gateway.fleet.config.timeouts
-        self._until_s = min(self._last_s, _now_s() + (timeouts.hold_s if restart else timeouts.queue_s))
+        longest_s = {Cause.LOAD: timeouts.load_s, Cause.RESTART: timeouts.hold_s, Cause.TURN: timeouts.queue_s}[cause]
+        self._until_s = min(self._last_s, _now_s() + longest_s)
         self._context.extend(self._until_s - _now_s() + timeouts.response_s)
-        if restart and not self._context.was_held:
+        if cause is Cause.LOAD:
+            self._gateway.loader.wake()
+        if cause is Cause.RESTART and not self._context.was_held:
             self._context.was_held = True
             self._gateway.metrics.count_held(self._model)
 
-    def _too_many(self, admission: Admission) -> ApiError:
+    def _too_many(self, upstream: "Upstream", admission: Admission) -> ApiError:
+        if upstream.is_awaited:
+            return model_loading(self._model) if upstream.is_on_demand else model_restarting(self._model)
         return queue_full(self._model, admission.waiting, admission.retry_after_s())
 
     def _too_late(self, upstream: "Upstream", admission: Admission) -> ApiError:
         if upstream.is_restarting:
             return model_restarting(self._model)
+        if upstream.is_to_be_loaded:
+            return model_not_loaded(self._model)
         return queue_too_slow(self._model, admission.retry_after_s())
+
+
+def _cause_of(upstream: "Upstream") -> Cause:
+    if upstream.is_to_be_loaded:
+        return Cause.LOAD
+    return Cause.RESTART if upstream.is_restarting else Cause.TURN
 
 
 def _now_s() -> float:

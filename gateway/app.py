@@ -14,6 +14,7 @@ from gateway.events import log_failure
 from gateway.fleet import Fleet
 from gateway.headers import request_id_of
 from gateway.keys import Keys
+from gateway.loader import Loader
 from gateway.made_responses import MadeResponses
 from gateway.metrics import Metrics
 from gateway.protocols import protocol_of
@@ -36,11 +37,15 @@ class Gateway:
     started: float = field(default_factory=time.monotonic)
     responses: MadeResponses = field(default_factory=MadeResponses)
     created: int = field(default_factory=lambda: int(time.time()))
+    loader: Loader = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.loader = Loader(self)
 
     @property
     def is_ready(self) -> bool:
         """Whether new requests have a chance here."""
-        return bool(self.fleet.ready_models()) and not self.requests.is_draining
+        return bool(self.fleet.servable_models()) and not self.requests.is_draining
 
 
 GATEWAY = web.AppKey("gateway", Gateway)

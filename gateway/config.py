@@ -38,6 +38,25 @@ class RouterSettings(Frozen):
     strip: tuple[str, ...] = ()
 
 
+class OnDemand(Frozen):
+    """That a model is loaded when somebody asks for it, and what it then takes."""
+
+    memory_bytes: Annotated[int, Field(gt=0)]
+    idle_stop_s: Annotated[float, Field(gt=0)] = 900.0
+    """Without a request, after which it is stopped."""
+    keep_warm: bool = False
+    """Loaded whenever there is room, and stopped only for another model."""
+
+
+class Memory(Frozen):
+    """What models on demand share, and who starts them."""
+
+    budget_bytes: Annotated[int, Field(gt=0)]
+    """For all of them that are loaded at a time."""
+    starter: Path
+    """The socket of agent/starter.py."""
+
+
 class ServedModel(Frozen):
     """One model behind the gateway and the Unix socket its engine serves on."""
 
@@ -61,6 +80,8 @@ class ServedModel(Frozen):
     """Instead of the general limit: what the longest answer of this model may take."""
     capabilities: tuple[Capability, ...] = ()
     """What it takes and gives besides text, as far as its engine was started for it."""
+    on_demand: OnDemand | None = None
+    """None: its engine always runs."""
 
 
 class RoutingRule(Frozen):
@@ -107,6 +128,8 @@ class Timeouts(Frozen):
     """For a model that is being restarted on purpose; without it a release switch would refuse requests."""
     queue_s: Annotated[float, Field(gt=0)] = 60.0
     """For a place at an engine that has `concurrency` requests."""
+    load_s: Annotated[float, Field(gt=0)] = 600.0
+    """For a model on demand to be loaded; the start of its engine has as long."""
 
 
 class GatewayConfig(Frozen):
@@ -126,6 +149,8 @@ class GatewayConfig(Frozen):
     """Requests that may wait for one model, busy or being restarted; their bodies wait in memory."""
     log_format: Literal["text", "json"] = "text"
     timeouts: Timeouts = Timeouts()
+    memory: Memory | None = None
+    """Needed where a model is on demand."""
     routing: Routing | None = None
     """Without it, the default model is what `auto` and `default` mean."""
 
@@ -146,6 +171,7 @@ class GatewayConfig(Frozen):
             sockets.setdefault(model.socket, model.name)
         if self.default_model not in {model.name for model in self.models}:
             problems.append(f"default_model: no served model is called {self.default_model!r}. Name one that is.")
+        problems += self._too_large()
         named = [(f"routing.{rule.name}", rule.model) for rule in (self.routing.rules if self.routing else ())]
         named += [("routing.fallback", self.routing.fallback)] if self.routing and self.routing.fallback else []
         for where, name in named:
@@ -154,3 +180,14 @@ class GatewayConfig(Frozen):
         if problems:
             raise ValueError("\n".join(problems))
         return self
+
+    def _too_large(self) -> list[str]:
+        on_demand = {model.name: model.on_demand.memory_bytes for model in self.models if model.on_demand is not None}
+        if self.memory is None:
+            return [f"memory: missing, and {', '.join(on_demand)} is on demand. Add it."] if on_demand else []
+        budget = self.memory.budget_bytes
+        return [
+            f"{name}: on demand, and larger than memory.budget_bytes {budget}, got {size}. Lower it, or raise that."
+            for name, size in on_demand.items()
+            if size > budget
+        ]

@@ -9,6 +9,8 @@ from aiohttp import web
 
 LOADING_RETRY_S = 5
 """Engines load for tens of seconds; a shorter hint only makes clients ask more often."""
+UNLOADED_RETRY_S = 30
+"""For a model on demand that waits for memory: a large one leaves within minutes, not seconds."""
 BRIEF_RETRY_S = 1
 """For a gateway that is being replaced: its successor is listening already, or will be at once."""
 SHOWN_CHARS = 80
@@ -205,6 +207,18 @@ def model_loading(model: str) -> ApiError:
     """The engine has not been ready yet."""
     message = f"The model {model!r} is loading. Ask again in a moment."
     return ApiError(503, "model_loading", message, param="model", retry_after_s=LOADING_RETRY_S)
+
+
+def model_not_loaded(model: str) -> ApiError:
+    """The request waited for as long as it may, and the model on demand was not loaded."""
+    message = f"The model {model!r} could not be loaded in time: others are, or its start takes longer. Ask again."
+    return ApiError(503, "model_not_loaded", message, param="model", retry_after_s=UNLOADED_RETRY_S)
+
+
+def model_start_failed(model: str, retry_after_s: int) -> ApiError:
+    """The engine of a model on demand ended while it was loading, or loaded for too long."""
+    message = f"The model {model!r} could not be started. Ask again in {retry_after_s} s; its operator sees why."
+    return ApiError(503, "model_start_failed", message, param="model", retry_after_s=retry_after_s)
 
 
 def model_restarting(model: str) -> ApiError:

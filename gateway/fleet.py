@@ -136,6 +136,10 @@ class Fleet:
         """Return the names of the models that can be asked now, in the configuration's order."""
         return [name for name, upstream in self.upstreams.items() if upstream.state is State.READY]
 
+    def servable_models(self) -> list[str]:
+        """Return those, and the models on demand that a request would have loaded."""
+        return [name for name, each in self.upstreams.items() if each.state is State.READY or each.is_to_be_loaded]
+
     async def _opened(self, config: GatewayConfig) -> dict[str, Upstream]:
         """Return an upstream per model: the present one where its socket is the same, else a new one."""
         upstreams: dict[str, Upstream] = {}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from agent.running import GatewayStats, KeysStats
+from agent.running import GatewayStats, KeysStats, OnDemandStats
 from gateway import __version__
 from gateway.app import GATEWAY, Gateway
 from gateway.exposition import merged
@@ -33,8 +33,8 @@ async def readyz(request: web.Request) -> web.Response:
 async def health(request: web.Request) -> web.Response:
     """The overview that clients of earlier servers ask for; unlike theirs it is 503 when nothing can be served."""
     gateway = request.app[GATEWAY]
-    states = _states(gateway)
-    ready = len(gateway.fleet.ready_models())
+    states = {name: upstream.told_state for name, upstream in gateway.fleet.upstreams.items()}
+    ready = len(gateway.fleet.servable_models())
     status = "unhealthy" if not ready else "healthy" if ready == len(states) else "degraded"
     told = {"status": status, **_counts(gateway), "models": states, **_older(gateway)}
     return web.json_response(told, status=200 if ready else 503)
@@ -51,7 +51,7 @@ async def metrics(request: web.Request) -> web.Response:
     upstreams = tuple(gateway.fleet.upstreams.values())
     pages = await asyncio.gather(*(upstream.metrics_page() for upstream in upstreams))
     said = {upstream.name: page for upstream, page in zip(upstreams, pages, strict=True) if page is not None}
-    own = gateway.metrics.exposition(upstreams, gateway.requests, said)
+    own = gateway.metrics.exposition(upstreams, gateway.requests, said, gateway.loader.roster)
     body = await asyncio.to_thread(merged, own, said)  # tens of milliseconds, in which streams go on
     return web.Response(text=body, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
@@ -74,21 +74,23 @@ async def stats(request: web.Request) -> web.Response:
         rss_bytes=_rss_bytes(),
         ram_usage_percent=_ram_usage_percent(),
         router_stats={"num_experts": len(fleet.upstreams)},
-        lazy_loading={"enabled": False, "total_experts": len(fleet.upstreams)},
+        lazy_loading={"enabled": bool(gateway.loader.roster.residents), "total_experts": len(fleet.upstreams)},
         models={name: gateway.metrics.stats(each, gateway.requests) for name, each in fleet.upstreams.items()},
         keys=_keys(gateway),
+        on_demand=_on_demand(gateway),
     )
     return web.json_response(text=found.to_json())
+
+
+def _on_demand(gateway: Gateway) -> OnDemandStats | None:
+    roster = gateway.loader.roster
+    return OnDemandStats(loaded_bytes=roster.used_bytes, budget_bytes=roster.budget_bytes) if roster.residents else None
 
 
 def _keys(gateway: Gateway) -> KeysStats | None:
     keys, usage = gateway.tenancy.keys, gateway.tenancy.usage
     keys.look()
     return None if keys.count is None else KeysStats(count=keys.count, error=keys.error, usage_error=usage.error)
-
-
-def _states(gateway: Gateway) -> dict[str, str]:
-    return {name: upstream.state for name, upstream in gateway.fleet.upstreams.items()}
 
 
 def _counts(gateway: Gateway) -> dict[str, int]:
@@ -116,7 +118,7 @@ def _config(gateway: Gateway) -> dict[str, object]:
         "server": config.listen[0].model_dump(),
         "streaming_enabled": True,
         "consensus_enabled": False,
-        "lazy_loading": {"enabled": False},
+        "lazy_loading": {"enabled": config.memory is not None},
     }
 
 

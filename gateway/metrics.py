@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 from agent.running import ModelStats, Percentiles
 from gateway.kernels import kernels_of
+from gateway.on_demand import Order, Phase, Roster
 from gateway.probe import State
 from gateway.request_context import RequestContext, RequestsInFlight
 from gateway.routes import QUIET_ROUTES, UNKNOWN
@@ -104,6 +105,21 @@ class Metrics:
         self._in_flight = self._gauge("in_flight", "Requests being worked on.")
         self._state = self._gauge("upstream_state", "1 for the state that an engine is in.", "state")
         self._scraped = self._gauge("engine_scraped", "1 where an engine's own metrics are here too.")
+        self._add_on_demand()
+
+    def _add_on_demand(self) -> None:
+        self._orders = Counter(
+            "gateway_on_demand_total",
+            "Models on demand that were started or stopped, and why.",
+            ("model", "do", "why"),
+            registry=self.registry,
+        )
+        self._memory = Gauge(
+            "gateway_on_demand_memory_bytes",
+            "Memory of the models on demand that are loaded, and what all of them may take.",
+            ("of",),
+            registry=self.registry,
+        )
 
     def _gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
         return Gauge(f"gateway_{name}", meaning, ("model", *labels), registry=self.registry)
@@ -130,12 +146,17 @@ class Metrics:
         """Count a request that begins to wait for an engine being restarted."""
         self._held_total.labels(model).inc()
 
+    def count_order(self, order: Order) -> None:
+        """Count a start or a stop of a model on demand."""
+        self._orders.labels(order.name, order.do, order.why).inc()
+
     def stats(self, upstream: Upstream, requests: RequestsInFlight) -> ModelStats:
         """Return what /stats shows of a served model. Call it in the event loop."""
         model = upstream.name
         more = self._unexported[model]
         return ModelStats(
-            state=upstream.state.value,
+            state=upstream.told_state,
+            unloadable=upstream.is_on_demand and upstream.state is State.READY,
             since=round(time.time() - upstream.lasted_s(), 3),
             last_error=upstream.last_error,
             in_flight=requests.of(model),
@@ -155,13 +176,18 @@ class Metrics:
             kernels=kernels_of(upstream.socket),
         )
 
-    def exposition(self, upstreams: Iterable[Upstream], requests: RequestsInFlight, scraped: Container[str]) -> str:
+    def exposition(
+        self, upstreams: Iterable[Upstream], requests: RequestsInFlight, scraped: Container[str], roster: Roster
+    ) -> str:
         """Return what is counted here in Prometheus' text format, gauges as of now."""
         for gauge in (self._in_flight, self._running, self._waiting, self._state, self._scraped):
             gauge.clear()
+        if roster.residents:
+            self._memory.labels("loaded").set(roster.used_bytes)
+            self._memory.labels("budget").set(roster.budget_bytes)
         for upstream in upstreams:
-            for state in State:
-                self._state.labels(upstream.name, state.value).set(state is upstream.state)
+            for state in (*State, *((Phase.STOPPED, Phase.STOPPING) if upstream.is_on_demand else ())):
+                self._state.labels(upstream.name, state.value).set(state.value == upstream.told_state)
             self._in_flight.labels(upstream.name).set(requests.of(upstream.name))
             self._running.labels(upstream.name).set(upstream.admission.running)
             self._waiting.labels(upstream.name).set(upstream.waiting)

@@ -11,7 +11,7 @@ from pathlib import Path
 from aiohttp import web
 
 from agent import notify
-from gateway import __version__, browsers, health, models
+from gateway import __version__, browsers, health, models, residence
 from gateway.app import GATEWAY, Gateway, access_log
 from gateway.config_file import ConfigError, LoadedConfig, load_config
 from gateway.connection import Runner
@@ -66,6 +66,7 @@ def create_app(gateway: Gateway) -> web.Application:
     app.router.add_get("/v1/realtime", models.no_realtime)
     app.router.add_get("/v1/responses/{response_id}", proxy_request)
     app.router.add_post("/v1/responses/{response_id}/cancel", proxy_request)
+    residence.add_routes(app.router)
     catalog.add_routes(app.router)
     for route in (*MODEL_ROUTES, *TRANSLATED, *FORM_ROUTES):
         app.router.add_post(route, proxy_request)
@@ -87,7 +88,8 @@ async def _allow_pages(request: web.Request, response: web.StreamResponse) -> No
 
 async def _run_fleet(app: web.Application) -> AsyncIterator[None]:
     await app[GATEWAY].fleet.start()
-    yield
+    async with app[GATEWAY].loader.running():
+        yield
     await app[GATEWAY].fleet.close()
 
 

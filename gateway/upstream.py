@@ -2,31 +2,32 @@
 
 import asyncio
 import contextlib
+import math
 from collections.abc import AsyncIterator
-from contextvars import ContextVar
 from functools import partial
-from weakref import WeakSet
 
 import aiohttp
-from aiohttp.tracing import Trace
 from multidict import CIMultiDict
 from yarl import URL
 
 from agent.stop_marker import EngineFiles
 from gateway.admission import Admission
 from gateway.config import GatewayConfig, ServedModel
+from gateway.engine_connections import IS_REUSED, KeptConnections, has_begun_to_answer, session_over
 from gateway.errors import (
     ApiError,
     EngineLeavingError,
     model_loading,
     model_restarting,
     model_stalled,
+    model_start_failed,
     model_unreachable,
     upstream_failed,
     upstream_timed_out,
 )
 from gateway.events import log_event, log_failure
 from gateway.exposition import PAGE_BYTES
+from gateway.on_demand import RETRY_S, Phase, Resident
 from gateway.probe import EngineState, ProbeResult, State, next_state
 from gateway.progress import Progress
 
@@ -49,7 +50,10 @@ class Upstream:
         self._stall_s = model.stall_s
         self.progress = Progress()
         self.admission = Admission(limit=model.concurrency, max_waiting=config.max_held)
-        self._light = Admission(limit=None, max_waiting=config.max_held)
+        self.light = Admission(limit=None, max_waiting=config.max_held)
+        self.is_on_demand = model.on_demand is not None
+        self.resident: Resident | None = None
+        """What is decided about a model on demand; None until that is."""
         self.engine_state = EngineState()
         self.since = 0.0
         self.max_model_len: int | None = None
@@ -61,6 +65,7 @@ class Upstream:
         self._fresh: aiohttp.ClientSession | None = None
         """Has a new connection for each request."""
         self._prober: asyncio.Task[None] | None = None
+        self._told = (True, False)
         self._leases = 0
         self._is_retired = False
 
@@ -71,13 +76,34 @@ class Upstream:
 
     @property
     def is_restarting(self) -> bool:
-        """Whether the engine was ready, ends or has ended on purpose, and is expected back."""
+        """Whether the engine was ready, ends or has ended on purpose, and is expected back by itself."""
+        if self.is_on_demand:
+            return False
         return self._has_announced and self.state in (State.DRAINING, State.LOADING) and not self._is_retired
+
+    @property
+    def is_to_be_loaded(self) -> bool:
+        """Whether the model is on demand, and its engine is not there at present or makes way for another."""
+        if not self.is_on_demand or self._is_retired or (self.resident is not None and self.resident.is_failed):
+            return False
+        is_closed = self.resident is not None and not self.resident.is_open
+        return is_closed or self.state in (State.DRAINING, State.LOADING)
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether whoever asks may wait for an engine that is not there."""
+        return self.is_restarting or self.is_to_be_loaded
+
+    @property
+    def told_state(self) -> str:
+        """The state in the words of /stats: one that sleeps is not loading."""
+        phase = self.resident.phase if self.resident is not None else None
+        return phase.value if phase in (Phase.STOPPED, Phase.STOPPING) else self.state.value
 
     @property
     def waiting(self) -> int:
         """How many requests wait for it."""
-        return self.admission.waiting + self._light.waiting
+        return self.admission.waiting + self.light.waiting
 
     @property
     def response_s(self) -> float:
@@ -86,28 +112,29 @@ class Upstream:
 
     def admission_for(self, *, is_light: bool) -> Admission:
         """Return who decides when a request may ask here: what costs the engine no step waits for none."""
-        return self._light if is_light else self.admission
+        return self.light if is_light else self.admission
 
     def take_over(self, old: "Upstream") -> None:
         """Have those who wait for an engine that a reload replaces wait for this one, each at its place in line."""
         self.admission, old.admission = old.admission, self.admission
-        self._light, old._light = old._light, self._light
+        self.light, old.light = old.light, self.light
 
     def configure(self, model: ServedModel, config: GatewayConfig) -> None:
         """Take over what a reload has changed; name and socket are the same."""
         self.timeouts = config.timeouts
         self._response_s = model.response_s
         self._stall_s = model.stall_s
+        self.is_on_demand = model.on_demand is not None
         self.admission.limit = model.concurrency
-        self.admission.max_waiting = self._light.max_waiting = config.max_held
+        self.admission.max_waiting = self.light.max_waiting = config.max_held
         self._tell()
 
     def start(self) -> None:
         """Open the connection pools and begin to probe."""
         self.since = asyncio.get_running_loop().time()
         path = str(self.socket)
-        self._kept = _session(KeptConnections(path, limit=0, keepalive_timeout=IDLE_CONNECTION_S))
-        self._fresh = _session(aiohttp.UnixConnector(path, limit=0, force_close=True))
+        self._kept = session_over(KeptConnections(path, limit=0, keepalive_timeout=IDLE_CONNECTION_S))
+        self._fresh = session_over(aiohttp.UnixConnector(path, limit=0, force_close=True))
         self._prober = asyncio.create_task(self._probe_forever(), name=f"probe {self.name}")
 
     async def retire(self) -> None:
@@ -133,6 +160,10 @@ class Upstream:
 
     def refusal(self) -> ApiError | None:
         """Return why the engine cannot be asked now, None if it can."""
+        if self.resident is not None and self.resident.is_failed:
+            return model_start_failed(self.name, math.ceil(RETRY_S))
+        if self.resident is not None and not self.resident.holds_memory:
+            return model_loading(self.name)
         match self.state:
             case State.READY:
                 return None
@@ -209,6 +240,27 @@ class Upstream:
         except (TimeoutError, aiohttp.ClientError, OSError):
             return None
         return page.decode("utf-8", "replace") if answer.status == 200 and len(page) <= PAGE_BYTES else None
+
+    async def is_answering(self) -> bool:
+        """Whether the engine has requests, whoever they came from; one that does not say has none."""
+        assert self._fresh is not None, "an upstream is started before it is asked"
+        try:
+            async with asyncio.timeout(self.timeouts.probe_s), self._fresh.get(f"{ORIGIN}/load") as answer:
+                return bool((await answer.json())["server_load"])
+        except (TimeoutError, aiohttp.ClientError, OSError, ValueError, KeyError, TypeError):
+            return False
+
+    def look_at_resident(self) -> None:
+        """Have what was decided about a model on demand count for whoever waits."""
+        resident = self.resident
+        if resident is None:
+            return
+        if resident.phase is Phase.STOPPED and self.state is not State.LOADING:  # what it was is gone with its process
+            self._enter(EngineState(state=State.LOADING))
+        told = (resident.is_open, resident.is_failed)
+        if told != self._told:
+            self._told = told
+            self._tell()
 
     def note(self, error: BaseException | str) -> None:
         """Remember what went wrong last, for /stats: its kind, for the words of an error hold paths and answers."""
@@ -312,50 +364,14 @@ class Upstream:
     def _tell(self) -> None:
         """Have whoever waits here look again."""
         is_open = self.state is State.READY and not self._is_retired
-        for admission in (self.admission, self._light):
+        is_open &= self.resident is None or self.resident.is_open
+        for admission in (self.admission, self.light):
             admission.look_again(is_open=is_open)
 
     async def _close(self) -> None:
         for session in (self._kept, self._fresh):
             if session is not None:
                 await session.close()
-
-
-IS_REUSED: ContextVar[bool] = ContextVar("is_reused", default=False)
-"""Whether the last request of the running task went over a connection that had served another."""
-
-
-class KeptConnections(aiohttp.UnixConnector):
-    """A pool that says whether it gave out a used connection. aiohttp's traces say so too, at four times the cost."""
-
-    def __init__(self, path: str, *, limit: int, keepalive_timeout: float) -> None:
-        super().__init__(path, limit=limit, keepalive_timeout=keepalive_timeout)
-        self._used: WeakSet[asyncio.BaseProtocol] = WeakSet()
-
-    async def connect(
-        self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
-    ) -> aiohttp.connector.Connection:
-        """Give out a connection, and note in IS_REUSED which kind."""
-        connection = await super().connect(req, traces, timeout)
-        protocol = connection.protocol
-        if protocol is not None:
-            IS_REUSED.set(protocol in self._used)
-            self._used.add(protocol)
-        return connection
-
-
-def has_begun_to_answer(error: aiohttp.ClientError) -> bool:
-    """Whether a connection that closed before an answer's head was whole had brought a part of it."""
-    return isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(error.message, str)
-
-
-def _session(connector: aiohttp.UnixConnector) -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(
-        connector=connector,
-        auto_decompress=False,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        skip_auto_headers=("User-Agent", "Accept"),
-    )
 
 
 def _kind_of(error: BaseException) -> str:

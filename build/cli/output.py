@@ -24,7 +24,15 @@ PROCESS_WORDS = {"STARTING": "running", "FATAL": "given up", "BACKOFF": "restart
 PIPE_COLUMNS = 200
 """Nothing is cut where nobody sees the edge of a screen."""
 
-STYLES = {"ready": "green", "pass": "green", "loading": "yellow", "warn": "yellow", "skip": "dim", "fail": "red"}
+STYLES = {
+    "ready": "green",
+    "stopped": "dim",
+    "pass": "green",
+    "loading": "yellow",
+    "warn": "yellow",
+    "skip": "dim",
+    "fail": "red",
+}
 
 
 def stdout() -> Console:
@@ -71,13 +79,26 @@ def steps(prepared: Prepared) -> list[str]:
     if diff.repair:
         said.append(f"install again what was changed by hand: {', '.join(diff.repair)}")
     said += [f"stop {name}" for name in diff.stop]
+    said += [f"unload {name}, which is on demand" for name in diff.unload]
     said += [f"start {name}" for name in diff.start]
     said += [f"restart {name}" for name in diff.restart]
     if diff.gateway != "keep":
         said.append(f"{diff.gateway} the gateway")
     if not diff.is_nothing:
-        said.append(f"wait until {', '.join(desired.engines)} answer")
+        said.append(f"wait until {', '.join(desired.always)} answer" if desired.always else "wait for the gateway")
+        said += [f"load {name}, which is on demand, once, to see that it answers" for name in diff.prove]
     return said
+
+
+def on_demand(prepared: Prepared) -> list[str]:
+    """Say what models on demand share."""
+    sizes = {each.name: each.memory.total for each in prepared.plan.engines.values() if each.model.on_demand}
+    if not sizes:
+        return []
+    wanted, budget = sum(sizes.values()), prepared.plan.on_demand_bytes
+    each = ", ".join(f"{name} {shown_bytes(size)}" for name, size in sizes.items())
+    fits = "all fit at once" if wanted <= budget else "not all fit at once, so they take turns"
+    return [f"on demand, in {shown_bytes(budget)} of memory: {each}; {fits}"]
 
 
 def stretched(prepared: Prepared) -> list[str]:
@@ -151,12 +172,17 @@ class PlannedChange:
     start: Sequence[str]
     restart: Sequence[str]
     stop: Sequence[str]
+    unload: Sequence[str]
+    prove: Sequence[str]
+    """Models on demand that are loaded once."""
     gateway: str
     repair: Sequence[str]
     unchecked: Mapping[str, Mapping[str, Any]]
     """Each model's `extra_args`."""
     engines: Mapping[str, PlannedEngine]
     free_bytes: int
+    on_demand_bytes: int
+    """What all models on demand share."""
 
 
 def planned_change(prepared: Prepared) -> PlannedChange:
@@ -173,6 +199,8 @@ def planned_change(prepared: Prepared) -> PlannedChange:
         start=diff.start,
         restart=diff.restart,
         stop=diff.stop,
+        unload=diff.unload,
+        prove=diff.prove,
         gateway=diff.gateway,
         repair=diff.repair,
         unchecked={name: model.engine.extra_args for name, model in prepared.deployment.models.items()},
@@ -187,6 +215,7 @@ def planned_change(prepared: Prepared) -> PlannedChange:
             for name, engine in prepared.plan.engines.items()
         },
         free_bytes=prepared.plan.free_bytes,
+        on_demand_bytes=prepared.plan.on_demand_bytes,
     )
 
 
@@ -207,6 +236,7 @@ def status_rows(facts: Facts) -> list[StatusRow]:
     """Say per model what the release wants, what the runner does and what the gateway sees."""
     release = facts.release(facts.current)
     engines = release.engines if release else {}
+    on_demand = release.on_demand if release else ()
     seen = facts.gateway.models if facts.gateway else {}
     rows = []
     for name in sorted(engines.keys() | facts.engines.keys()):
@@ -217,7 +247,8 @@ def status_rows(facts: Facts) -> list[StatusRow]:
                 state=model.state if model else "unknown" if facts.gateway is None else "not served",
                 process=PROCESS_WORDS.get(process.state, process.state.lower()) if process else "none",
                 pid=process.pid if process and process.pid else None,
-                up_to_date=facts.running.get(name) == engines.get(name),
+                up_to_date=facts.running.get(name, engines.get(name) if name in on_demand else None)
+                == engines.get(name),
                 in_flight=model.in_flight if model else None,
                 requests=model.requests_total if model else None,
             )

@@ -42,7 +42,7 @@ def _print_plan(prepared: Prepared) -> None:
     console.print(output.sizes(prepared))
     for step in output.steps(prepared) or [nothing_to_do(prepared)]:
         console.print(step, markup=False)
-    for line in output.kernels(prepared):
+    for line in (*output.on_demand(prepared), *output.kernels(prepared)):
         console.print(line, markup=False)
     for line in (*output.stretched(prepared), *output.unchecked(prepared), *prepared.facts.unread_sentences):
         console.print(line, style="yellow", markup=False)
@@ -173,7 +173,7 @@ def _logged(host: Host, facts: Facts) -> list[str]:
     """Engines that have a log: those of the current release, and those that run without one."""
     release = facts.release(facts.current)
     engines = release.engines if release else ()
-    known = {*engines, *facts.engines, *(facts.runner or {})} - {"gateway", "gateway-handover"}
+    known = {*engines, *facts.engines, *(facts.runner or {})} - {"gateway", "gateway-handover", "engine-starter"}
     if not known and (problem := current_problem(host.target, facts)):
         raise DeployError(problem)
     return sorted(known)

@@ -50,7 +50,7 @@ def wake(host: Host, written: InventoryHost, words: str, inventory: Inventory, t
         host.reporter.say(f"{name} runs; its models were stopped. Run `fab build-and-deploy {words}`.", style="yellow")
         return
     desired = Desired.described(facts.current, description)
-    wait_ready(host, desired, desired.engines, timeout_s=timeout_s)
+    wait_ready(host, desired, desired.always, timeout_s=timeout_s)
     host.reporter.say(f"{name} serves again after {host.reporter.elapsed_s:.1f} s", style="bold green")
 
 

@@ -43,7 +43,8 @@ def activate(host: Host, desired: Desired, diff: Diff, *, timeout_s: float = REA
     for name in diff.restart:
         check(host.executor, runner.restart_command(host.target, name))
         wait_ready(host, desired, [name], timeout_s=timeout_s, mark=mark)
-    answers = wait_ready(host, desired, desired.engines, timeout_s=timeout_s, mark=mark)
+    asked = [*desired.always, *diff.prove]
+    answers = wait_ready(host, desired, asked, timeout_s=timeout_s, mark=mark)
     with bookkeeping(host, desired.release):
         check(host.executor, confirm_command(host.target, desired.release))
     return answers
@@ -69,8 +70,11 @@ def _processes(host: Host, diff: Diff) -> None:
 
 def restart_and_wait(host: Host, desired: Desired, name: str, before: Facts) -> None:
     """Restart one process as it is, and wait until what it serves answers again."""
-    names, mark = desired.engines if name == "gateway" else [name], begin(host.target, host.executor)
-    check(host.executor, runner.restart_command(host.target, name))
+    names, mark = desired.always if name == "gateway" else [name], begin(host.target, host.executor)
+    if name in desired.on_demand:  # its start is the gateway's, which knows what there is memory for
+        check(host.executor, runner.unload_command(host.target, name))
+    else:
+        check(host.executor, runner.restart_command(host.target, name))
     wait_ready(host, desired, names, timeout_s=READY_TIMEOUT_S, ended=_pids(before, name), mark=mark)
 
 
@@ -96,7 +100,7 @@ def wait_ready(
     """
     chosen = {name: desired.engines[name] for name in names}
     command = wait_ready_command(host.target, desired, chosen, timeout_s=timeout_s, ended=ended)
-    with host.reporter.phase(f"Wait for {', '.join(chosen)} to answer") as phase:
+    with host.reporter.phase(f"Wait for {', '.join(chosen) or 'the gateway'} to answer") as phase:
         result = host.executor.run(command, lambda line: _show(phase, line))
     outcome = _outcome(result)
     if outcome.problems:
@@ -119,6 +123,7 @@ def wait_ready_command(
         ended=tuple(ended),
         timeout_s=timeout_s,
         keys=OWN_KEY_FILE if target.keys else None,
+        on_demand=tuple(name for name in engines if name in desired.on_demand),
     )
     return target.agent.command(
         "wait-ready",

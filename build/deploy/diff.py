@@ -22,6 +22,8 @@ class Desired:
     gateway_config_digest: str
     address: str
     """Where the gateway answers."""
+    on_demand: frozenset[str] = frozenset()
+    """Engines that the gateway has started: a deployment starts none of them."""
 
     @classmethod
     def rendered(cls, release: Release, name: str, address: str) -> "Desired":
@@ -33,6 +35,7 @@ class Desired:
             gateway_unit=release.units["gateway"],
             gateway_config_digest=release.gateway_config_digest,
             address=address,
+            on_demand=frozenset(release.on_demand),
         )
 
     @classmethod
@@ -45,7 +48,13 @@ class Desired:
             gateway_unit=description.units["gateway"],
             gateway_config_digest=description.gateway_config_digest,
             address=description.listen[0],
+            on_demand=frozenset(description.on_demand),
         )
+
+    @property
+    def always(self) -> Mapping[str, str]:
+        """The engines that always run."""
+        return {name: digest for name, digest in self.engines.items() if name not in self.on_demand}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,11 +70,13 @@ class Diff(ProcessDiff):
     """Whether the models of this very release have all answered before."""
     repair: tuple[str, ...] = ()
     """Units that somebody edited, removed or disabled: they are installed again."""
+    prove: tuple[str, ...] = ()
+    """Models on demand that have never answered as they are now: each is loaded once."""
 
     @property
     def is_nothing(self) -> bool:
         moves = (self.is_build, self.is_upload, self.is_switch, self.start, self.restart, self.stop, self.repair)
-        return not any(moves) and self.gateway == "keep" and self.is_confirmed
+        return not any((*moves, self.unload)) and self.gateway == "keep" and self.is_confirmed
 
 
 def release_name(release: Release, facts: Facts, *, stamp: str) -> str:
@@ -91,15 +102,24 @@ def file_changes(release: Release, facts: Facts) -> dict[str, str]:
 def decide(desired: Desired, facts: Facts) -> Diff:
     """Compare what is wanted with what a host has and, process by process, with what it runs."""
     running, edited = facts.running, _edited_engines(facts)
+    changed = tuple(
+        name for name, digest in desired.engines.items()
+        if name in running and (running[name] != digest or name in edited)
+    )  # fmt: skip
+    start = tuple(name for name in desired.always if name not in running)
+    # One that always runs gets its memory first: what is loaded on demand comes back when it is asked for.
+    unload = tuple(name for name in running if name in desired.on_demand and (start or name in changed))
+    proven = facts.release(facts.confirmed)
+    known = proven.units if proven else {}
     return Diff(
         is_build=desired.build not in facts.builds,
         is_upload=desired.release not in facts.releases,
         is_switch=desired.release != facts.current,
-        start=tuple(name for name in desired.engines if name not in running),
-        restart=tuple(
-            name
-            for name, digest in desired.engines.items()
-            if name in running and (running[name] != digest or name in edited)
+        start=start,
+        restart=tuple(name for name in changed if name not in desired.on_demand),
+        unload=unload,
+        prove=tuple(
+            name for name, digest in desired.engines.items() if name in desired.on_demand and known.get(name) != digest
         ),
         stop=tuple(name for name in running if name not in desired.engines),
         gateway=_gateway_step(desired, facts),

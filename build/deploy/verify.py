@@ -34,11 +34,16 @@ def verify(host: Host, facts: Facts, pins: Pins) -> Iterator[Check]:
     proofs = host.executor.run(proof_command(BuildDirectory.of(host.target.root, desired.build))).stdout
     yield _check("environment", judge_proofs(proofs, pins), f"{desired.build}: vLLM {pins.vllm.version}, kernels load")
     yield from sealed_proofs(host, desired.build)
-    yield _check("processes", stale_processes(desired, facts), f"{len(desired.engines)} engines run this release")
+    running = sum(name in facts.running for name in desired.engines)
+    yield _check("processes", stale_processes(desired, facts), f"{running} engines run this release")
     for each in facts.troubles:
         yield Check(each.unit, "warn" if each.kind == "extended" else "fail", each.what)
+    asleep = [name for name in desired.on_demand if name not in facts.running]
+    if asleep:
+        what = f"{', '.join(sorted(asleep))}: on demand and not loaded, so not asked; a request loads each"
+        yield Check("on demand", "skip", what)
     try:
-        answers = wait_ready(host, desired, desired.engines, timeout_s=120)
+        answers = wait_ready(host, desired, [name for name in desired.engines if name not in asleep], timeout_s=120)
         yield _check("answers", [], f"{len(answers)} models answer a prompt")
     except DeployError as error:
         yield _check("answers", list(error.problems), "")
@@ -103,7 +108,7 @@ def stale_processes(desired: Desired, facts: Facts) -> list[str]:
     return [
         f"{name}: runs {facts.running.get(name) or 'nothing'}, not {digest}"
         for name, digest in desired.engines.items()
-        if facts.running.get(name) != digest
+        if facts.running.get(name, digest if name in desired.on_demand else None) != digest
     ]
 
 

@@ -14,3 +14,5 @@ class ProcessDiff:
     start: tuple[str, ...]
     """Engines that do not run yet."""
     gateway: GatewayStep
+    unload: tuple[str, ...] = ()
+    """Engines on demand that end: the next request for them starts them as they are then."""

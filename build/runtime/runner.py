@@ -18,6 +18,7 @@ class Runner(Protocol):
 
     def change_commands(self, target: Target, diff: ProcessDiff) -> list[Command]: ...
     def restart_command(self, target: Target, name: str) -> Command: ...
+    def unload_command(self, target: Target, name: str) -> Command: ...
     def stop_command(self, target: Target) -> Command: ...
     def log_command(self, target: Target, name: str, *, lines: int, follow: bool, timeout_s: float) -> Command: ...
 
@@ -34,6 +35,11 @@ def change_commands(target: Target, diff: ProcessDiff) -> list[Command]:
 def restart_command(target: Target, name: str) -> Command:
     """Restart one process; the runner carries it out by itself."""
     return _of(target).restart_command(target, name)
+
+
+def unload_command(target: Target, name: str) -> Command:
+    """End one engine on demand and wait for it; the gateway has it started when it is asked for."""
+    return _of(target).unload_command(target, name)
 
 
 def stop_command(target: Target) -> Command:

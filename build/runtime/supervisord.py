@@ -29,8 +29,9 @@ def change_commands(target: Target, diff: ProcessDiff) -> list[Command]:
         "reload": [RunnerStep("reload", ("gateway",))],
         "restart": [RunnerStep("terminate", ("gateway",))],
     }[diff.gateway]
+    unloads = [RunnerStep("stop", (name,)) for name in diff.unload]
     starts = [RunnerStep("start", (name,)) for name in diff.start]
-    return [tell(target, [*gateway, RunnerStep("update"), *starts], "tell the process runner")]
+    return [tell(target, [*gateway, *unloads, RunnerStep("update"), *starts], "tell the process runner")]
 
 
 def start_command(target: Target) -> Command:
@@ -47,6 +48,11 @@ def start_command(target: Target) -> Command:
 def restart_command(target: Target, name: str) -> Command:
     """Restart one process: one signal, after which the runner starts it again by itself."""
     return tell(target, [RunnerStep("restart", (name,))], f"restart {name}")
+
+
+def unload_command(target: Target, name: str) -> Command:
+    """End one engine on demand and wait for it."""
+    return tell(target, [RunnerStep("stop", (name,))], f"unload {name}")
 
 
 def stop_command(target: Target) -> Command:

@@ -28,8 +28,9 @@ def change_commands(target: Target, diff: ProcessDiff) -> list[Command]:
         "reload": [RunnerStep("reload")],
         "restart": [RunnerStep("restart", ("gateway",))],
     }[diff.gateway]
+    unloads = [RunnerStep("stop", diff.unload)] if diff.unload else []
     coming = [RunnerStep("start", diff.start)] if diff.start else []
-    steps = [RunnerStep("install"), *keys(target), *gateway, RunnerStep("leave"), *coming]
+    steps = [RunnerStep("install"), *keys(target), *gateway, *unloads, RunnerStep("leave"), *coming]
     return [tell(target, steps, "tell systemd what changed")]
 
 
@@ -51,6 +52,11 @@ def keys_commands(target: Target) -> list[Command]:
 def restart_command(target: Target, name: str) -> Command:
     """Restart one engine, or hand the gateway over; a job of systemd's own."""
     return tell(target, [RunnerStep("restart", (name,))], f"restart {name}")
+
+
+def unload_command(target: Target, name: str) -> Command:
+    """End one engine on demand and wait for it."""
+    return tell(target, [RunnerStep("stop", (name,))], f"unload {name}")
 
 
 def stop_command(target: Target) -> Command:

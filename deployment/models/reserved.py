@@ -16,6 +16,7 @@ NAMES: Mapping[str, str] = MappingProxyType(
     {
         **MEANT_BY_CLIENTS,
         ALL: "means every model to `fab models-update`",
+        "engine-starter": "is the process that starts models on demand",
         "gateway": "is the gateway's process and log",
         "supervisor": "is the socket of this computer's process runner",
         "supervisord": "is the log of this computer's process runner",

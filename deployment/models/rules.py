@@ -84,6 +84,7 @@ def _adapter_clashes(models: Mapping[Any, Any]) -> Iterator[Finding]:
 def _model(model: Mapping[str, Any], checkpoint: Checkpoint | None) -> Iterator[Finding]:
     engine = _mapping(model, "engine")
     yield from _source(_mapping(model, "weights"))
+    yield from _on_demand(model)
     yield from _step(engine)
     yield from _cap(model, engine)
     yield from option_findings(model, checkpoint)
@@ -91,6 +92,16 @@ def _model(model: Mapping[str, Any], checkpoint: Checkpoint | None) -> Iterator[
         yield from _precision(checkpoint, engine)
         yield from _context(checkpoint, model)
         yield from _pictures(checkpoint.shape, engine)
+
+
+def _on_demand(model: Mapping[str, Any]) -> Iterator[Finding]:
+    if model.get("on_demand") is not True:
+        for key in ("keep_warm", "idle_stop_s"):
+            if model.get(key) not in (None, False):
+                yield (key,), f"only for a model on demand, got {shown(model[key])}. Add on_demand: true, or delete it."
+    elif model.get("keep_warm") is True and model.get("idle_stop_s") is not None:
+        what = f"a model that is kept warm is never unused, got {shown(model['idle_stop_s'])}. Delete one of the two."
+        yield ("idle_stop_s",), what
 
 
 CONDITIONS = frozenset({"words", "has_images", "tools", "min_prompt_chars"})

@@ -106,6 +106,9 @@ class Plan:
     engines: Mapping[str, EnginePlan]
     system_cores: tuple[int, ...]
     free_bytes: int
+    """What is left when as much is loaded as may be."""
+    on_demand_bytes: int = 0
+    """For all models on demand that are loaded at a time: what those that always run leave; 0 where there is none."""
 
 
 def plan(deployment: Deployment, host: HostFacts, root: str) -> Plan:
@@ -132,13 +135,28 @@ def plan(deployment: Deployment, host: HostFacts, root: str) -> Plan:
         )
         for name, model in deployment.models.items()
     }
-    used = sum(each.total for each in estimates.values())
+    left = model_memory(deployment, host) - sum(each.total for each in _always(deployment, estimates).values())
+    on_demand = sum(each.total for each in _on_demand(deployment, estimates).values())
     return Plan(
         host=host,
         engines=engines,
         system_cores=tuple(range(deployment.host.reserved_cores)),
-        free_bytes=host.memory_bytes - int(deployment.host.reserved_memory) - used,
+        free_bytes=left - min(left, on_demand),
+        on_demand_bytes=left if on_demand else 0,
     )
+
+
+def model_memory(deployment: Deployment, host: HostFacts) -> int:
+    """Return what all engines of a host may hold."""
+    return host.memory_bytes - int(deployment.host.reserved_memory)
+
+
+def _always(deployment: Deployment, estimates: Mapping[str, MemoryEstimate]) -> dict[str, MemoryEstimate]:
+    return {name: each for name, each in estimates.items() if not deployment.models[name].on_demand}
+
+
+def _on_demand(deployment: Deployment, estimates: Mapping[str, MemoryEstimate]) -> dict[str, MemoryEstimate]:
+    return {name: each for name, each in estimates.items() if deployment.models[name].on_demand}
 
 
 def assign_cores(deployment: Deployment, host_cores: int) -> dict[str, tuple[int, ...]]:
@@ -183,10 +201,16 @@ def _cores_problems(deployment: Deployment, host: HostFacts) -> Iterator[str]:
 
 
 def _memory_problems(deployment: Deployment, host: HostFacts, estimates: Mapping[str, MemoryEstimate]) -> Iterator[str]:
-    reserved = int(deployment.host.reserved_memory)
-    wanted = reserved + sum(each.total for each in estimates.values())
+    """The models that always run and, beside them, the largest on demand must fit: the gateway sees to the rest."""
+    reserved, on_demand = int(deployment.host.reserved_memory), _on_demand(deployment, estimates)
+    always = sum(each.total for each in _always(deployment, estimates).values())
+    largest_on_demand = max((each.total for each in on_demand.values()), default=0)
+    wanted = reserved + always + largest_on_demand
     if wanted <= host.memory_bytes:
         return
+    if len(on_demand) > 1:
+        smaller = [name for name, each in on_demand.items() if each.total <= host.memory_bytes - reserved - always]
+        estimates = {name: each for name, each in estimates.items() if name not in smaller}
     terms = "".join(f"\n    {name} {shown_bytes(each.total)}: {each}" for name, each in estimates.items())
     largest = max(estimates, key=lambda name: estimates[name].kv_cache)
     yield (

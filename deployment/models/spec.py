@@ -198,6 +198,18 @@ class Model(Frozen):
     """This model's `gateway.response_s`. Left out, it is what its longest answer takes on a slow machine: at least
     `gateway.response_s`, otherwise at most two hours.
     """
+    on_demand: Switch = Field(False, description="true to load the model when somebody asks for it")
+    """Whether the model is loaded at its first request instead of by the deployment, and stopped when nobody uses it.
+    Models on demand share the memory that the others leave: see [models on demand](operations.md#models-on-demand).
+    """
+    keep_warm: Switch = Field(False, description="true or false")
+    """Whether the model is loaded whenever there is room, and stopped only when another one needs its memory. Only with
+    `on_demand`.
+    """
+    idle_stop_s: Seconds | None = Field(
+        None, description="seconds without a request after which the model is stopped (default: 900)"
+    )
+    """How long a model on demand stays loaded when nobody uses it. Only with `on_demand`, and not with `keep_warm`."""
     engine: Engine = Field(description="arguments of vllm serve")
     """How vLLM runs this model. A change restarts this engine, and no other."""
     router_settings: dict[Alias, RouterSettings] = Field(
@@ -315,6 +327,10 @@ class Gateway(Frozen):
     queue_s: Seconds = Field(60.0, description="seconds that a request waits for its turn at a busy model")
     """How long a request waits for a place at an engine that has `concurrency` requests. Then it gets 429 with a
     `Retry-After` that follows from how fast the model answered of late.
+    """
+    load_s: Seconds = Field(600.0, description="seconds in which a model on demand must be loaded")
+    """How long a request waits for a model on demand. Then it gets 503. A start that takes longer is given up. Set it
+    well above the longest load.
     """
 
 

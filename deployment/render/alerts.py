@@ -36,7 +36,11 @@ ALERTS = (
     ),
     Alert(
         name="AxionModelNotReady",
-        expr='gateway_upstream_state{state="ready"} == 0',
+        # A model on demand that sleeps is as it should be.
+        expr=(
+            'gateway_upstream_state{state="ready"} == 0 '
+            'unless on (stack, host, model) gateway_upstream_state{state=~"stopped|stopping"} == 1'
+        ),
         lasts="15m",
         severity="page",
         summary="{{ $labels.model }} on {{ $labels.host }} has not been ready for 15 minutes.",

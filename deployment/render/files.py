@@ -21,6 +21,8 @@ from gateway.config import (
     Capability,
     GatewayConfig,
     Listen,
+    Memory,
+    OnDemand,
     RouterSettings,
     Routing,
     RoutingRule,
@@ -48,6 +50,8 @@ UNITS = (
 KEYS_UNITS = (("gateway-keys.service", "systemd/gateway-keys.service"),)
 # In memory and outside every release: no disk, no snapshot and no list of files holds a key.
 KEYS_FILE = "/run/axion/gateway-key-digests"
+STARTER_UNITS = tuple((f"engine-starter{kind}", f"systemd/engine-starter{kind}") for kind in (".socket", ".service"))
+STARTER_SOCKET = "/run/axion/starter.sock"
 OWN_KEY_FILE = "/run/axion/gateway-own-key"
 
 
@@ -65,6 +69,11 @@ class Place:
     """The compiler that models are compiled with, where torch would not find it by itself."""
 
     @property
+    def starter(self) -> str:
+        """The socket of what starts models on demand: outside the directory that engines may write."""
+        return STARTER_SOCKET if self.runner == "systemd" else f"{self.root}/run/engine-starter.sock"
+
+    @property
     def python(self) -> str:
         """The engine environment's interpreter; gateway and launchers run on it too."""
         return f"{self.root}/current/build/venv/bin/python"
@@ -77,10 +86,10 @@ def render(deployment: Deployment, plan: Plan, place: Place, directories: Mappin
     """
     engines = [file for engine in plan.engines.values() for file in _engine_files(engine, place, directories)]
     runner = _supervisor_files if place.runner == "supervisor" else _systemd_files
-    return [gateway_file(deployment, plan), *engines, *runner(deployment, plan, place)]
+    return [gateway_file(deployment, plan, place), *engines, *runner(deployment, plan, place)]
 
 
-def gateway_file(deployment: Deployment, plan: Plan) -> RenderedFile:
+def gateway_file(deployment: Deployment, plan: Plan, place: Place) -> RenderedFile:
     """Dump the gateway's own configuration type, so that file and reader cannot drift apart."""
     config = GatewayConfig(
         listen=tuple(_listen(address) for address in deployment.gateway.listen),
@@ -103,6 +112,7 @@ def gateway_file(deployment: Deployment, plan: Plan) -> RenderedFile:
                     for name, settings in engine.model.router_settings.items()
                 },
                 capabilities=_capabilities(engine.model),
+                on_demand=_on_demand(engine),
             )
             for engine in plan.engines.values()
         ),
@@ -112,9 +122,22 @@ def gateway_file(deployment: Deployment, plan: Plan) -> RenderedFile:
         max_held=deployment.gateway.max_held,
         log_format=deployment.gateway.log_format,
         routing=_routing(deployment.routing),
+        memory=_memory(plan, place),
         timeouts=Timeouts(**deployment.gateway.model_dump(include=set(Timeouts.model_fields))),
     )
     return RenderedFile(path=GATEWAY_CONFIG, text=json.dumps(config.model_dump(mode="json"), indent=1) + "\n")
+
+
+def _on_demand(engine: EnginePlan) -> OnDemand | None:
+    model = engine.model
+    if not model.on_demand:
+        return None
+    idle = {} if model.idle_stop_s is None else {"idle_stop_s": model.idle_stop_s}
+    return OnDemand(memory_bytes=engine.memory.total, keep_warm=model.keep_warm, **idle)
+
+
+def _memory(plan: Plan, place: Place) -> Memory | None:
+    return Memory(budget_bytes=plan.on_demand_bytes, starter=Path(place.starter)) if plan.on_demand_bytes else None
 
 
 def _routing(said: routing.Routing | None) -> Routing | None:
@@ -201,7 +224,8 @@ def _shared_units(deployment: Deployment, plan: Plan, place: Place) -> list[Rend
         "cores": _system_cores(plan),
     }
     files = []
-    for source, path in (*UNITS, *(KEYS_UNITS if place.keys else ())):
+    units = (*UNITS, *(KEYS_UNITS if place.keys else ()), *(STARTER_UNITS if plan.on_demand_bytes else ()))
+    for source, path in units:
         own = {**values, "unit": "handover" if path == HANDOVER else "gateway"}
         files.append(RenderedFile(path=path, text=render_template(f"systemd/{source}.j2", own)))
     return files
@@ -230,7 +254,11 @@ def _shared_values(plan: Plan, place: Place) -> dict[str, Any]:
     return {
         "root": place.root,
         "python": place.python,
-        "engines": [{"name": name, "stop_s": RUNNER_STOP_S} for name in plan.engines],
+        "engines": [
+            {"name": name, "stop_s": RUNNER_STOP_S, "on_demand": engine.model.on_demand}
+            for name, engine in plan.engines.items()
+        ],
+        "starter": place.starter if plan.on_demand_bytes else "",
         "gateway_stop_s": RUNNER_STOP_S,
     }
 

@@ -55,6 +55,8 @@ class Release:
     """Per engine, and for `gateway`, a digest of all that needs a restart to take effect."""
     gateway_config_digest: str
     """What the gateway takes over by a reload."""
+    on_demand: tuple[str, ...] = ()
+    """Engines that the gateway has started, and not the deployment."""
 
     @property
     def digest(self) -> str:
@@ -87,6 +89,7 @@ class Release:
             listen=GatewayFile.from_json(self.text(GATEWAY_CONFIG)).addresses,
             sequence=sequence,
             follows=follows,
+            on_demand=self.on_demand,
         )
         return RenderedFile(path=DESCRIPTION, text=described.to_json(indent=1) + "\n")
 
@@ -111,7 +114,10 @@ def compose(
     code = {path: digest for path, digest in by_path.items() if path.startswith(GATEWAY_CODE)}
     runner = _present(by_path, *(f"systemd/{unit}" for unit in GATEWAY_UNITS))
     units["gateway"] = digest_of(code, json.loads(config)["listen"], build, *runner)
-    return Release(files=ordered, build=build, units=units, gateway_config_digest=by_path[GATEWAY_CONFIG])
+    on_demand = tuple(model["name"] for model in json.loads(config).get("models", ()) if model.get("on_demand"))
+    return Release(
+        files=ordered, build=build, units=units, gateway_config_digest=by_path[GATEWAY_CONFIG], on_demand=on_demand
+    )
 
 
 def _present(by_path: Mapping[str, str], *paths: str) -> list[str]:

@@ -107,8 +107,20 @@ function card(name, about, stats, figures, { rates, read }) {
   const list = element("dl", {}, ...rows.flatMap(([term, value]) => [element("dt", {}, term), element("dd", {}, value)]));
   const title = element("header", {}, element("h2", {}, name), element("span", { class: `state ${stats.state}` }, stats.state));
   const parts = [title, element("p", {}, about?.description ?? ""), trend(rates), list];
+  if (stats.unloadable) parts.push(unloadButton(name));
   if (stats.last_error && stats.state !== "ready") parts.push(element("p", {}, stats.last_error));
   return element("article", { class: "card", "data-model": name }, ...parts);
+}
+
+function unloadButton(name) {
+  const button = element("button", { type: "button" }, "Unload");
+  button.addEventListener("click", async () => {
+    button.disabled = true;
+    const answer = await ask(`/api/models/unload/${encodeURIComponent(name)}`, { method: "POST" });
+    if (!answer.ok) $("health").textContent = (await answer.json()).error;
+    else refresh();
+  });
+  return button;
 }
 
 const cards = { of: null, about: new Map() };
@@ -137,7 +149,8 @@ async function showModels() {
   );
   const ready = names.filter((name) => stats.models[name].state === "ready");
   $("health").textContent = `${ready.length} of ${names.length} models ready`;
-  offer(ready.length ? ready : names);
+  const asked = names.filter((name) => ["ready", "stopped"].includes(stats.models[name].state)); // asked, it is loaded
+  offer(asked.length ? asked : names);
 }
 
 function offer(names) {

@@ -35,7 +35,7 @@ async def assert_cancelled(stage: Stage, engine: FakeEngine, left: float) -> Non
     stats = stage.stats()
     assert (stats.cancelled_total, stats.errors_total) == (1, 0)
     assert 'gateway_cancelled_total{model="a",route="/v1/chat/completions"} 1.0' in stage.gateway.metrics.exposition(
-        stage.gateway.fleet.upstreams.values(), stage.gateway.requests, ()
+        stage.gateway.fleet.upstreams.values(), stage.gateway.requests, (), stage.gateway.loader.roster
     )
 
 

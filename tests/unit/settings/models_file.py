@@ -20,6 +20,7 @@ ARGUMENTS, VARIABLES, GATEWAY = "engines/alpha.yaml", "engines/alpha.env", "gate
 DROP_IN = "systemd/vllm@alpha.service.d/50-resources.conf"
 HUB = {"models.alpha.weights": {"hub": "org/tiny", "revision": "a" * 40}}
 NGRAM = {"models.alpha.engine.speculative_config": {"method": "ngram", "num_speculative_tokens": 3}}
+ON_DEMAND = {"models.alpha.on_demand": True}
 ADAPTERS = {"models.alpha.lora": {"sql": {"path": "/srv/sql"}, "law": {"path": "/srv/law"}}}
 
 RULE = {"routing": {"rules": {"code": {"model": "beta", "words": ["x"]}}}}
@@ -80,6 +81,7 @@ GATEWAY_SETTINGS = (
     Setting("gateway.drain_s", 41.0, {f"{GATEWAY} timeouts.drain_s": 41.0}),
     Setting("gateway.hold_s", 42.0, {f"{GATEWAY} timeouts.hold_s": 42.0}),
     Setting("gateway.queue_s", 43.0, {f"{GATEWAY} timeouts.queue_s": 43.0}),
+    Setting("gateway.load_s", 44.5, {f"{GATEWAY} timeouts.load_s": 44.5}),
 )  # fmt: skip
 
 MODEL = (
@@ -99,6 +101,15 @@ MODEL = (
     ),
     Setting("models.alpha.max_output_tokens", 777, {f"{GATEWAY} models.0.max_output_tokens": 777}),
     Setting("models.alpha.response_s", 333.5, {f"{GATEWAY} models.0.response_s": 333.5}),
+    Setting(
+        "models.alpha.on_demand", True,
+        {f"{GATEWAY} models.0.on_demand.idle_stop_s": 900.0,
+         f"{GATEWAY} models.0.on_demand.keep_warm": False,
+         "systemd/axion.target Wants": ["vllm@beta.service", "gateway.socket gateway.service engine-starter.socket"],
+         "systemd/engine-starter.socket ListenStream": "/run/axion/starter.sock"},
+    ),
+    Setting("models.alpha.keep_warm", True, {f"{GATEWAY} models.0.on_demand.keep_warm": True}, ON_DEMAND),
+    Setting("models.alpha.idle_stop_s", 77.5, {f"{GATEWAY} models.0.on_demand.idle_stop_s": 77.5}, ON_DEMAND),
     Setting("models.alpha.concurrency", 6, {f"{GATEWAY} models.0.concurrency": 6}),
     Setting(
         "models.alpha.watchdog_s", 222,

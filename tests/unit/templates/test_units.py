@@ -16,7 +16,10 @@ from supervisor.options import UnhosedConfigParser
 from tests.support.fakes.host_root import REPOSITORY
 
 GOLDEN = REPOSITORY / "tests" / "golden" / "units"
-ENGINES = [{"name": "gemma3-27b", "stop_s": 70}, {"name": "phi-4-mini", "stop_s": 70}]
+ENGINES = [
+    {"name": "gemma3-27b", "stop_s": 70, "on_demand": False},
+    {"name": "phi-4-mini", "stop_s": 70, "on_demand": False},
+]
 VM: Mapping[str, object] = {
     "root": "/opt/axion",
     "python": "/opt/axion/current/build/venv/bin/python",
@@ -32,6 +35,7 @@ VM: Mapping[str, object] = {
     "listen": ["127.0.0.1:8080", "10.20.0.9:8082"],
     "stop_s": 70,
     "gateway_stop_s": 60,
+    "starter": "/run/axion/starter.sock",
     "allowed_clients": ["10.20.0.0/24", "10.30.0.7"],
     "keys": "/run/axion/gateway-key-digests",
     "state": "/opt/axion/state/gateway",
@@ -50,6 +54,8 @@ CASES = [
     ("systemd/gateway.service.j2", HANDOVER, "gateway-handover.service"),
     ("systemd/gateway-restart.service.j2", VM, "gateway-restart.service"),
     ("systemd/gateway-keys.service.j2", VM, "gateway-keys.service"),
+    ("systemd/engine-starter.socket.j2", VM, "engine-starter.socket"),
+    ("systemd/engine-starter.service.j2", VM, "engine-starter.service"),
     ("systemd/axion.slice.j2", VM, "axion.slice"),
     ("systemd/axion.target.j2", VM, "axion.target"),
 ]
@@ -108,9 +114,41 @@ def procfile_commands(text: str) -> dict[str, str]:
     return found
 
 
+def test_an_engine_on_demand_is_started_by_nobody_but_the_gateway() -> None:
+    """Neither with the others nor at a boot; what starts it is there where it is needed, and nowhere else."""
+    engines = [ENGINES[0], {**ENGINES[1], "on_demand": True}]
+    target = render("systemd/axion.target.j2", {**VM, "engines": engines}).splitlines()
+    assert [line for line in target if line.startswith("Wants=")] == [
+        "Wants=vllm@gemma3-27b.service",
+        "Wants=gateway.socket gateway.service engine-starter.socket",
+    ]
+    parser = configparser.RawConfigParser()
+    parser.read_string(render("supervisord.conf.j2", {**LOCAL, "engines": engines}))
+    starts = {name: parser[name]["autostart"] for name in parser.sections() if name.startswith("program:")}
+    assert starts == {
+        "program:gateway": "true",
+        "program:engine-starter": "true",
+        "program:gemma3-27b": "true",
+        "program:phi-4-mini": "false",
+    }
+    without = {"starter": ""}
+    assert "engine-starter" not in render("supervisord.conf.j2", {**LOCAL, **without})
+    assert "engine-starter" not in render("systemd/axion.target.j2", {**VM, **without})
+
+
+def test_the_starter_has_a_socket_for_the_gateways_account_and_no_right_that_root_has() -> None:
+    socket = render("systemd/engine-starter.socket.j2", VM).splitlines()
+    assert {"ListenStream=/run/axion/starter.sock", "SocketUser=axion", "SocketMode=0600"} <= set(socket)
+    service = render("systemd/engine-starter.service.j2", VM).splitlines()
+    assert {"CapabilityBoundingSet=", "NoNewPrivileges=yes", "ProtectSystem=strict", "PrivateNetwork=yes"} <= set(
+        service
+    )
+    assert [line for line in service if line.startswith(("User=", "ReadWritePaths=", "Accept="))] == []
+
+
 def test_procfile_and_supervisord_run_the_same_commands() -> None:
     processes = procfile_commands(render("Procfile.j2", LOCAL))
-    assert processes == supervised_commands(render("supervisord.conf.j2", LOCAL))
+    assert processes == supervised_commands(render("supervisord.conf.j2", {**LOCAL, "starter": ""}))
     assert list(processes) == ["gateway", "gemma3-27b", "phi-4-mini"]
     words = shlex.split(processes["phi-4-mini"])
     assert words[:3] == ["/usr/bin/env", f"PYTHONPATH={LOCAL['root']}/current/lib", LOCAL["python"]]
@@ -144,6 +182,7 @@ def systemd_tree(tmp_path: Path) -> Path:
 def test_systemd_finds_nothing_wrong(tmp_path: Path, systemd_analyze: str) -> None:
     units = systemd_tree(tmp_path)
     names = ["vllm@gemma3-27b.service", "axion.slice", "axion.target", "gateway.socket"]
+    names += ["engine-starter.socket", "engine-starter.service"]
     names += [f"gateway{kind}.service" for kind in ("", "-handover", "-restart")]
     # The trailing colon keeps the machine's own units in the search path: network-online.target is one of them.
     env = os.environ | {"SYSTEMD_UNIT_PATH": f"{units}:", "SYSTEMD_LOG_LEVEL": "warning"}
@@ -152,7 +191,9 @@ def test_systemd_finds_nothing_wrong(tmp_path: Path, systemd_analyze: str) -> No
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-@pytest.mark.parametrize("unit", ["vllm@.service", "gateway.service", "gateway-handover.service"])
+@pytest.mark.parametrize(
+    "unit", ["vllm@.service", "gateway.service", "gateway-handover.service", "engine-starter.service"]
+)
 def test_the_exposure_of_a_service_stays_low(tmp_path: Path, systemd_analyze: str, unit: str) -> None:
     path = systemd_tree(tmp_path) / unit
     command = [systemd_analyze, "security", "--offline=true", "--threshold=20", "--no-pager", str(path)]

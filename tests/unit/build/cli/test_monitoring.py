@@ -126,6 +126,8 @@ ALERTS: Mapping[str, tuple[dict[str, str], dict[str, str]]] = {
         {
             f'gateway_upstream_state{{state="ready",{MODEL}}}': "0x12 1x10",
             f'gateway_upstream_state{{state="loading",{MODEL}}}': "0x20",
+            f'gateway_upstream_state{{state="ready",{HOST},model="on_demand"}}': "0x20",
+            f'gateway_upstream_state{{state="stopped",{HOST},model="on_demand"}}': "1x20",
         },
     ),
     "AxionEngineStalled": (

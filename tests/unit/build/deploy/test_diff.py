@@ -68,6 +68,37 @@ NEWS = replace(NOTHING, is_upload=True, is_switch=True, is_confirmed=False)
         ),
         pytest.param(desired(engines={"alpha": "u1"}), facts(), replace(NEWS, stop=("beta",)), id="stop one"),
         pytest.param(
+            replace(WANTED, on_demand=frozenset({"beta"})),
+            facts(engines=running(alpha="u1")),
+            NOTHING,
+            id="one on demand sleeps",
+        ),
+        pytest.param(replace(WANTED, on_demand=frozenset({"beta"})), facts(), NOTHING, id="one on demand is loaded"),
+        pytest.param(
+            desired(engines={"alpha": "u1", "beta": "u9"}, on_demand=frozenset({"beta"})),
+            facts(),
+            replace(NEWS, unload=("beta",), prove=("beta",)),
+            id="one on demand is loaded and has changed",
+        ),
+        pytest.param(
+            desired(engines={"alpha": "u1", "beta": "u9"}, on_demand=frozenset({"beta"})),
+            facts(engines=running(alpha="u1")),
+            replace(NEWS, prove=("beta",)),
+            id="one on demand sleeps and has changed",
+        ),
+        pytest.param(
+            desired(engines={"alpha": "u9", "beta": "u2"}, on_demand=frozenset({"beta"})),
+            facts(),
+            replace(NEWS, restart=("alpha",)),
+            id="another one than that on demand has changed",
+        ),
+        pytest.param(
+            desired(engines={"alpha": "u1", "beta": "u2", "gamma": "u3"}, on_demand=frozenset({"beta"})),
+            facts(),
+            replace(NEWS, start=("gamma",), unload=("beta",)),
+            id="one that always runs needs memory first",
+        ),
+        pytest.param(
             desired(gateway_config_digest="g2"), facts(), replace(NEWS, gateway="reload"), id="reload the gateway"
         ),
         pytest.param(desired(gateway_unit="ug2"), facts(), replace(NEWS, gateway="restart"), id="restart the gateway"),

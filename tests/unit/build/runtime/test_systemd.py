@@ -49,6 +49,10 @@ def verbs(diff: Diff) -> list[list[str]]:
             {"gateway": "restart", "start": ("a", "b")},
             [["install"], ["restart", "gateway"], ["leave"], ["start", "a", "b"]],
         ),
+        (
+            {"gateway": "reload", "unload": ("b",), "start": ("a",)},
+            [["install"], ["reload"], ["stop", "b"], ["leave"], ["start", "a"]],
+        ),
         ({"gateway": "start"}, [["install"], ["start", "gateway"], ["leave"]]),
     ],
 )

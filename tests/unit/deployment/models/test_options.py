@@ -136,7 +136,7 @@ LIMITS = {
 def config_of(gateway: dict[str, Any], root: Path) -> bytes:
     """gateway.json as a release has it, but on a port of its own."""
     served = deployment({"alpha": model()}, gateway=gateway, host=SHARED)
-    text = gateway_file(served, plan(served, LAPTOP, str(root))).text
+    text = gateway_file(served, plan(served, LAPTOP, str(root)), Place(root=str(root), runner="supervisor")).text
     return text.replace('"port": 8080', '"port": 0').encode()
 
 

@@ -81,11 +81,11 @@ def test_every_log_that_is_no_models_is_reserved(kind: str) -> None:
 
 
 def test_every_process_file_and_socket_of_supervisords_own_is_reserved() -> None:
-    values = {"root": "/r", "python": "p", "engines": [], "gateway_stop_s": 1}
+    values = {"root": "/r", "python": "p", "engines": [], "gateway_stop_s": 1, "starter": "/r/run/engine-starter.sock"}
     text = render("supervisord.conf.j2", values)
     assert set(re.findall(r"\[program:([\w-]+)\]", text)) <= NAMES.keys()
-    assert set(re.findall(r"/r/logs/([\w-]+)\.log", text)) == {"supervisord", "gateway"}
-    assert set(re.findall(r"/r/run/([\w-]+)\.sock", text)) == {"supervisor"}
+    assert set(re.findall(r"/r/logs/([\w-]+)\.log", text)) == {"supervisord", "gateway", "engine-starter"}
+    assert set(re.findall(r"/r/run/([\w-]+)\.sock", text)) == {"supervisor", "engine-starter"}
 
 
 def test_no_file_of_ours_lies_where_a_model_that_may_be_named_so_has_its_own() -> None:

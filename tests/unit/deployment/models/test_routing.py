@@ -8,13 +8,14 @@ from deployment.errors import ConfigError
 from deployment.models.load import load_deployment
 from deployment.models.sizing import HostFacts, plan
 from deployment.quantities import GIB
-from deployment.render.files import gateway_file
+from deployment.render.files import Place, gateway_file
 from gateway.config_file import parse_config
 from gateway.fleet import registry_of
 from gateway.routing import choose, question_of
 from tests.support.deployments import deployment, model
 from tests.unit.test_tidy import REPOSITORY
 
+PLACE = Place(root="/opt/axion", runner="systemd")
 HOST = HostFacts(name="walk", cores=32, memory_bytes=128 * GIB)
 PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
 
@@ -98,7 +99,7 @@ def test_pictures_go_to_the_model_that_sees_and_tools_to_one_that_calls() -> Non
 
 def chosen(body: dict[str, Any]) -> str:
     served = load_deployment(REPOSITORY / "models.yaml")
-    text = gateway_file(served, plan(served, HOST, "/opt/axion")).text
+    text = gateway_file(served, plan(served, HOST, "/opt/axion"), PLACE).text
     config = parse_config(text.encode(), where="gateway.json").config
     assert config.routing is not None
     models = registry_of(config).models

@@ -145,6 +145,7 @@ def test_the_description_holds_what_a_host_needs_to_know() -> None:
         "source": "/home/me/models.yaml",
         "sequence": 7,
         "follows": "r6",
+        "on_demand": [],
         "build": "b1",
         "units": dict(BASE.units),
         "gateway_config_digest": BASE.gateway_config_digest,
