@@ -24,6 +24,7 @@ from gateway.ollama import catalog
 from gateway.ollama.asking import ROUTES as TRANSLATED
 from gateway.page import add_page
 from gateway.proxy import proxy_request
+from gateway.request_context import CURRENT
 from gateway.routes import MODEL_ROUTES
 from gateway.tenancy import Tenancy, tell_limits
 from gateway.usage import Usage
@@ -52,6 +53,7 @@ def create_app(gateway: Gateway) -> web.Application:
     app.on_response_prepare.append(_close_while_draining)
     app.on_response_prepare.append(tell_limits)
     app.on_response_prepare.append(_allow_pages)
+    app.on_response_prepare.append(_tell_request_id)
     app.router.add_get("/", health.index)
     app.router.add_get("/livez", health.livez)
     app.router.add_get("/readyz", health.readyz)
@@ -83,6 +85,13 @@ async def _allow_pages(request: web.Request, response: web.StreamResponse) -> No
     """Let the pages that may ask read the answer, whatever it is."""
     config = request.app[GATEWAY].fleet.config
     response.headers.update(browsers.allowance(request.method, request.headers, config))
+
+
+async def _tell_request_id(request: web.Request, response: web.StreamResponse) -> None:
+    """Repeat the request's id where the clients of its API look for it."""
+    context = CURRENT.get(None)
+    if context is not None and context.protocol.id_header is not None:
+        response.headers[context.protocol.id_header] = context.request_id
 
 
 async def _run_fleet(app: web.Application) -> AsyncIterator[None]:
