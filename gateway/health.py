@@ -7,7 +7,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from agent.running import GatewayStats, KeysStats
+from agent.running import GatewayStats, KeysStats, TlsStats
 from gateway import __version__
 from gateway.app import GATEWAY, Gateway
 from gateway.exposition import merged
@@ -77,6 +77,7 @@ async def stats(request: web.Request) -> web.Response:
         lazy_loading={"enabled": False, "total_experts": len(fleet.upstreams)},
         models={name: gateway.metrics.stats(each, gateway.requests) for name, each in fleet.upstreams.items()},
         keys=_keys(gateway),
+        tls=None if gateway.tls is None else TlsStats(ends_s=gateway.tls.ends_s, error=gateway.tls.error),
     )
     return web.json_response(text=found.to_json())
 

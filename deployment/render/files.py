@@ -26,6 +26,7 @@ from gateway.config import (
     RoutingRule,
     ServedModel,
     Timeouts,
+    TlsFiles,
 )
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "templates"
@@ -49,6 +50,8 @@ KEYS_UNITS = (("gateway-keys.service", "systemd/gateway-keys.service"),)
 # In memory and outside every release: no disk, no snapshot and no list of files holds a key.
 KEYS_FILE = "/run/axion/gateway-key-digests"
 OWN_KEY_FILE = "/run/axion/gateway-own-key"
+TLS_FILE = "/run/axion/gateway-tls.pem"
+"""Of the gateway's user: it holds the certificate and the key, which root alone may read elsewhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,14 +80,15 @@ def render(deployment: Deployment, plan: Plan, place: Place, directories: Mappin
     """
     engines = [file for engine in plan.engines.values() for file in _engine_files(engine, place, directories)]
     runner = _supervisor_files if place.runner == "supervisor" else _systemd_files
-    return [gateway_file(deployment, plan), *engines, *runner(deployment, plan, place)]
+    return [gateway_file(deployment, plan, place.runner), *engines, *runner(deployment, plan, place)]
 
 
-def gateway_file(deployment: Deployment, plan: Plan) -> RenderedFile:
+def gateway_file(deployment: Deployment, plan: Plan, runner: RunnerKind = "supervisor") -> RenderedFile:
     """Dump the gateway's own configuration type, so that file and reader cannot drift apart."""
     config = GatewayConfig(
         listen=tuple(_listen(address) for address in deployment.gateway.listen),
         open=deployment.gateway.open,
+        tls=_tls_files(deployment, runner),
         default_model=deployment.default_model,
         models=tuple(
             ServedModel(
@@ -115,6 +119,14 @@ def gateway_file(deployment: Deployment, plan: Plan) -> RenderedFile:
         timeouts=Timeouts(**deployment.gateway.model_dump(include=set(Timeouts.model_fields))),
     )
     return RenderedFile(path=GATEWAY_CONFIG, text=json.dumps(config.model_dump(mode="json"), indent=1) + "\n")
+
+
+def _tls_files(deployment: Deployment, runner: RunnerKind) -> TlsFiles | None:
+    tls = deployment.gateway.tls
+    if tls is None:
+        return None
+    own = runner == "supervisor"  # there nobody has more rights than the gateway
+    return TlsFiles(certificate=Path(tls.certificate if own else TLS_FILE), key=Path(tls.key if own else TLS_FILE))
 
 
 def _routing(said: routing.Routing | None) -> Routing | None:
@@ -197,6 +209,7 @@ def _shared_units(deployment: Deployment, plan: Plan, place: Place) -> list[Rend
         "keys": KEYS_FILE if place.keys else "",
         "state": f"{place.root}/state/gateway",
         "source": place.keys or "",
+        "tls": _tls_words(deployment, place),
         "memory_max_bytes": plan.host.memory_bytes - int(deployment.host.reserved_memory),
         "cores": _system_cores(plan),
     }
@@ -205,6 +218,17 @@ def _shared_units(deployment: Deployment, plan: Plan, place: Place) -> list[Rend
         own = {**values, "unit": "handover" if path == HANDOVER else "gateway"}
         files.append(RenderedFile(path=path, text=render_template(f"systemd/{source}.j2", own)))
     return files
+
+
+def _tls_words(deployment: Deployment, place: Place) -> str:
+    """Return what agent.certificate is told."""
+    tls = deployment.gateway.tls
+    return "" if tls is None else f"{escaped(tls.certificate)} {escaped(tls.key)} {TLS_FILE} {place.user}"
+
+
+def escaped(path: str) -> str:
+    """Write a path into a command of a unit, where % begins what systemd fills in."""
+    return path.replace("%", "%%")
 
 
 def _drop_ins(plan: Plan) -> list[RenderedFile]:

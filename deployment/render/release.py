@@ -110,7 +110,8 @@ def compose(
     config = next(file.text for file in ordered if file.path == GATEWAY_CONFIG)
     code = {path: digest for path, digest in by_path.items() if path.startswith(GATEWAY_CODE)}
     runner = _present(by_path, *(f"systemd/{unit}" for unit in GATEWAY_UNITS))
-    units["gateway"] = digest_of(code, json.loads(config)["listen"], build, *runner)
+    said = json.loads(config)
+    units["gateway"] = digest_of(code, said["listen"], said.get("tls") is not None, build, *runner)
     return Release(files=ordered, build=build, units=units, gateway_config_digest=by_path[GATEWAY_CONFIG])
 
 

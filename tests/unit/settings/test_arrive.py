@@ -17,7 +17,7 @@ from build.remote.target import REPOSITORY, local_target, remote_target
 from deployment.models.spec import ModelsFile
 from deployment.stack.inventory import GoogleHost, SshHost, inventory_from
 from deployment.stack.settings import StackSettings
-from gateway.config import GatewayConfig, Listen, RouterSettings, Routing, RoutingRule, ServedModel, Timeouts
+from gateway.config import GatewayConfig, Listen, RouterSettings, Routing, RoutingRule, ServedModel, Timeouts, TlsFiles
 from tests.support.deployments import model, write_models
 from tests.support.ssh_inventory import host_entry
 from tests.support.ssh_inventory import inventory as inventory_of
@@ -139,7 +139,7 @@ def test_a_setting_of_a_written_inventory_arrives(setting: Setting, folder: Path
     assert setting.astray(without, inventory.arrivals(setting.said, folder, folder / "open.yaml")) == {}
 
 
-KINDS = (GatewayConfig, ServedModel, Timeouts, Listen, RouterSettings, Routing, RoutingRule)
+KINDS = (GatewayConfig, ServedModel, Timeouts, Listen, RouterSettings, Routing, RoutingRule, TlsFiles)
 
 
 def test_the_gateway_reads_every_value_of_its_file() -> None:
