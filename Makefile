@@ -90,9 +90,10 @@ test-hosts: needs-hosts setup ## deployments over SSH onto systemd hosts of our 
 	$(BIN)/fab demo.prepare
 	$(BIN)/pytest -m hosts
 
-schema: setup ## generate the JSON schema of models.yaml and docs/configuration.md
+schema: setup ## generate the JSON schema of models.yaml, docs/configuration.md and docs/openapi.json
 	$(BIN)/python -m deployment.models.schema > docs/models.schema.json
 	$(BIN)/python -m deployment.reference > docs/configuration.md
+	$(BIN)/python -m gateway.openapi > docs/openapi.json
 
 ROUTERS = out/tools/routers
 

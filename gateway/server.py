@@ -12,7 +12,7 @@ from pathlib import Path
 from aiohttp import web
 
 from agent import notify
-from gateway import __version__, browsers, health, models
+from gateway import __version__, browsers, health, models, openapi
 from gateway.app import GATEWAY, Gateway, access_log
 from gateway.config_file import ConfigError, LoadedConfig, load_config
 from gateway.connection import Runner
@@ -62,6 +62,7 @@ def create_app(gateway: Gateway) -> web.Application:
     app.router.add_get("/health", health.health)
     app.router.add_get("/stats", health.stats)
     app.router.add_get("/metrics", health.metrics)
+    app.router.add_get("/openapi.json", openapi.answer)
     app.router.add_get("/v1/models", models.list_models)
     app.router.add_get("/v1/models/{id:.+}", models.one_model)
     add_page(app)

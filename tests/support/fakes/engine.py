@@ -39,6 +39,7 @@ FAILURES = (
     "error_first",  # the same, before anything else
     "draining",  # what vLLM answers between SIGTERM and its exit
 )
+STREAMING = ("/v1/chat/completions", "/v1/completions", MESSAGES, "/v1/responses")
 LAST_EVENTS = {MESSAGES: "message_stop", "/v1/responses": "response.completed"}
 DRAINING_MESSAGE = "cannot schedule new futures after shutdown"
 
@@ -172,6 +173,8 @@ class FakeEngine:
         if asked.get("model") not in (self.name, *self.adapters, None):  # without a name vLLM takes the one it serves
             message = f"The model `{asked.get('model')}` does not exist. Valid aliases: {self.name}"
             return _error(404, message, "NotFoundError", "model")
+        if not isinstance(asked.get("stream"), bool | None):
+            return _error(400, "stream: Input should be a valid boolean", "BadRequestError", "stream")
         if asked.get("temperature", 0) > 2:
             return _error(400, "temperature must be in [0, 2]", "BadRequestError", "temperature")
         if self.failure == "draining":
@@ -180,7 +183,7 @@ class FakeEngine:
             await asyncio.sleep(3600)
         if self.failure == "die_before_answer":
             _die(request)
-        if asked.get("stream"):
+        if asked.get("stream") and request.path in STREAMING:
             return await self._stream(request, received, asked)
         await asyncio.sleep(self.first_token_delay_s + self.token_delay_s * self.tokens)
         answer = whole_answer(
