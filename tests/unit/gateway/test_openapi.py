@@ -28,7 +28,7 @@ CASES_EACH = 12
 ANSWER_S = 30.0
 """No answer takes so long, of an engine that answers at once: a hang."""
 load_all_checks()
-HELD_TO = CHECKS.get_by_names(
+HELD_TO: list[Any] = CHECKS.get_by_names(
     [
         # No 500 is documented anywhere, so that the first one tells of each bug.
         *("status_code_conformance", "content_type_conformance"),
@@ -77,7 +77,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 @hypothesis.settings(
     max_examples=CASES_EACH, derandomize=True, deadline=None, suppress_health_check=list(hypothesis.HealthCheck)
 )
-def test_every_route_answers_as_it_says(case: schemathesis.Case, served: Running) -> None:
+def test_every_route_answers_as_it_says(case: schemathesis.Case[Any], served: Running) -> None:
     answer = case.call(base_url=served.address, timeout=ANSWER_S)
     case.validate_response(answer, checks=HELD_TO)
 
