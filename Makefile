@@ -11,7 +11,7 @@ SHELL := /bin/bash
 # Records which tests ran; `left-out` reads it.
 REPORT = --junit-xml=out/reports/$@.xml
 
-.PHONY: help setup bench-gateway demo demo-stop rehearse rehearse-cloud rehearse-arm rehearse-source test test-fresh test-kernels test-arm test-hosts check e2e left-out nothing-left-out release kernels-cpp schema bench-kernels mutate-kernels clean
+.PHONY: help setup bench-gateway chaos-gateway demo demo-stop rehearse rehearse-cloud rehearse-arm rehearse-source test test-fresh test-kernels test-arm test-hosts check e2e left-out nothing-left-out release kernels-cpp schema bench-kernels mutate-kernels clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-16s %s\n", $$1, $$2 }'
@@ -90,9 +90,10 @@ test-hosts: needs-hosts setup ## deployments over SSH onto systemd hosts of our 
 	$(BIN)/fab demo.prepare
 	$(BIN)/pytest -m hosts
 
-schema: setup ## generate the JSON schema of models.yaml and docs/configuration.md
+schema: setup ## generate the JSON schema of models.yaml, docs/configuration.md and docs/openapi.json
 	$(BIN)/python -m deployment.models.schema > docs/models.schema.json
 	$(BIN)/python -m deployment.reference > docs/configuration.md
+	$(BIN)/python -m gateway.openapi > docs/openapi.json
 
 ROUTERS = out/tools/routers
 
@@ -100,6 +101,9 @@ bench-gateway: setup ## the gateway beside SMG, vllm-router and nginx (where it 
 	@test -x $(ROUTERS)/bin/smg || { $(BIN)/python -m venv $(ROUTERS) && $(ROUTERS)/bin/pip install --quiet --requirement bench/routers.txt; }
 	@$(BIN)/fab demo.prepare
 	@$(BIN)/python -m bench.gateways
+
+chaos-gateway: setup ## 10,000 streams through the gateway while engines are killed and stopped, clients leave and it reloads: minutes
+	@$(BIN)/python -m bench.gateway_chaos
 
 bench-kernels: needs-kernels setup ## model the kernels' cycles on Neoverse V2 and compare them with the baseline
 	@$(BIN)/python -m kernels.model.bench --check kernels/bench/baseline.json

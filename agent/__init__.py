@@ -10,6 +10,6 @@ LAUNCHER = (
     "unix_http", "watchdog",
 )  # fmt: skip
 """The modules that a release has in lib/agent to start engines."""
-GATEWAY = ("client_keys", "durable", "secrets", "starter", "supervisor", "usage")
-"""And those that its gateway, its starter and gateway-keys.service need. No other change of this folder restarts a
-gateway."""
+GATEWAY = ("certificate", "client_keys", "durable", "secrets", "starter", "supervisor", "usage")
+"""And those that its gateway, its starter, and what brings its keys and its certificate, need. No other change of this
+folder restarts a gateway."""

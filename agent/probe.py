@@ -5,14 +5,25 @@ import hashlib
 import os
 import platform
 import sys
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
+from agent.certificate import CertificateError, load
 from agent.checkpoints import judge
 from agent.gateway import ask
 from agent.listeners import refusal
 from agent.message import DamagedError, MessageError
 from agent.processes import configured, runner_state, served_addresses
-from agent.protocol import ProbeOrder, ProbeResult, ReleaseDescription, ReleaseOutline, RunningEngine, UnreadRelease
+from agent.protocol import (
+    ProbeOrder,
+    ProbeResult,
+    ReleaseDescription,
+    ReleaseOutline,
+    RunningEngine,
+    TlsFiles,
+    UnreadRelease,
+)
 from agent.room import TEMPORARY, rooms
 from agent.seal import is_sealed
 from agent.system import look
@@ -118,6 +129,22 @@ def closed(root: Path) -> str | None:
     return next((str(path) for path in there if not path.stat().st_mode & 0o001), None)
 
 
+def plainest(addresses: Sequence[str]) -> str:
+    """Where a gateway is asked on its host: where nobody speaks TLS, as far as it listens there."""
+    return next((each for each in addresses if each.startswith("127.")), addresses[0])
+
+
+def tls_problems(files: TlsFiles | None) -> tuple[str, ...]:
+    """Why no client would take a certificate, or nobody can show it."""
+    if files is None:
+        return ()
+    try:
+        problem = load(Path(files.certificate), Path(files.key)).problem(time.time())
+    except CertificateError as error:
+        return error.problems
+    return () if problem is None else (problem,)
+
+
 def main() -> None:
     order = ProbeOrder.from_json(sys.argv[1])
     root = Path(order.root)
@@ -146,7 +173,7 @@ def main() -> None:
         unfinished_builds=unfinished_builds(root),
         engines=running(root),
         runner=processes,
-        gateway=ask(addresses[0]) if addresses else None,
+        gateway=ask(plainest(addresses)) if addresses else None,
         served_addresses=served,
         troubles=troubles(root, order.runner, processes),
         no_links=no_links(root),
@@ -154,5 +181,6 @@ def main() -> None:
         closed=closed(root),
         checkpoints={name: judge(name, path) for name, path in order.checkpoints.items()},
         refused_addresses={address: why for address in order.listen if (why := refusal(address))},
+        tls_problems=tls_problems(order.tls),
     )
     print(result.to_json())

@@ -104,6 +104,16 @@ class ModelState(Excerpt):
 
 
 @dataclass(frozen=True)
+class TlsState(Excerpt):
+    """What the gateway says of the certificate that it shows."""
+
+    ends_s: float
+    """When it expires, in seconds since 1970."""
+    error: str | None
+    """Why a newer one is not shown, or why clients refuse this one."""
+
+
+@dataclass(frozen=True)
 class GatewayState(Excerpt):
     """What a deployment needs of agent/running.py's GatewayStats, from gateways of other versions as well."""
 
@@ -112,6 +122,8 @@ class GatewayState(Excerpt):
     config_digest: str | None
     models: Mapping[str, ModelState]
     pid: int | None = None
+    tls: TlsState | None = None
+    """None where no TLS is spoken."""
 
 
 @dataclass(frozen=True)
@@ -226,6 +238,14 @@ class CheckpointState:
 
 
 @dataclass(frozen=True)
+class TlsFiles:
+    """Where a certificate and its key are on a host."""
+
+    certificate: str
+    key: str
+
+
+@dataclass(frozen=True)
 class ProbeOrder(Message):
     SCHEMA: ClassVar[str] = "axion.probe-order/1"
 
@@ -236,6 +256,8 @@ class ProbeOrder(Message):
     listen: tuple[str, ...]
     """Addresses that shall be free: host:port."""
     system: SystemQuestions
+    tls: TlsFiles | None = None
+    """What the gateway shall speak TLS with."""
 
 
 @dataclass(frozen=True)
@@ -286,6 +308,8 @@ class ProbeResult(Message):
     checkpoints: Mapping[str, CheckpointState | None]
     refused_addresses: Mapping[str, str]
     """Why no server could listen now, such as EADDRINUSE, of each address where none could."""
+    tls_problems: tuple[str, ...] = ()
+    """What is wrong with the certificate and the key that were asked about."""
 
 
 @dataclass(frozen=True)

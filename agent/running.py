@@ -81,6 +81,16 @@ class ModelStats:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TlsStats:
+    """The certificate that clients on other machines are shown."""
+
+    ends_s: float
+    """When it expires, in seconds since 1970."""
+    error: "str | None"
+    """Why a newer one is not shown, or why clients refuse this one."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class KeysStats:
     """The keys that clients must send, never which."""
 
@@ -125,6 +135,8 @@ class GatewayStats(Excerpt):
     """None where no key is asked for."""
     on_demand: "OnDemandStats | None" = None
     """None where every model always runs."""
+    tls: "TlsStats | None" = None
+    """None where nobody is spoken to with TLS."""
     router_stats: Mapping[str, int] = field(default_factory=dict)
     """Of earlier servers, as the next one."""
     lazy_loading: Mapping[str, Any] = field(default_factory=dict)

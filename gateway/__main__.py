@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from agent.certificate import CertificateError
 from gateway import __version__
 from gateway.config import Listen
 from gateway.config_file import ConfigError, load_config
@@ -27,11 +28,12 @@ def main(arguments: list[str] | None = None) -> int:
         listeners = open_listeners(addresses, must_inherit=args.inherit)
         if args.keys is None and not loaded.config.open:
             refuse_open(listener.getsockname()[0] for listener in listeners)
-    except (ConfigError, ListenError) as error:
+        server = Server(args.config, loaded, listeners, args.keys, args.usage)
+    except (ConfigError, ListenError, CertificateError) as error:
         print(error, file=sys.stderr)
         return 1
     with asyncio.Runner(loop_factory=_loop_factory()) as loop:
-        loop.run(Server(args.config, loaded, listeners, args.keys, args.usage).run())
+        loop.run(server.run())
     return 0
 
 

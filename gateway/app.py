@@ -22,6 +22,7 @@ from gateway.recent import RecentRequests
 from gateway.request_context import CLIENT_LEFT, CURRENT, RequestContext, RequestsInFlight
 from gateway.routes import UNKNOWN
 from gateway.tenancy import Tenancy
+from gateway.tls import ServerTls
 
 
 @dataclass(slots=True, eq=False)
@@ -36,6 +37,7 @@ class Gateway:
     turns: Turns = field(default_factory=Turns)
     started: float = field(default_factory=time.monotonic)
     responses: MadeResponses = field(default_factory=MadeResponses)
+    tls: ServerTls | None = None
     created: int = field(default_factory=lambda: int(time.time()))
     loader: Loader = field(init=False)
 

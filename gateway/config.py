@@ -31,6 +31,13 @@ class Listen(Frozen):
     """0 lets the system choose; used by tests."""
 
 
+class TlsFiles(Frozen):
+    """A certificate, those that sign it behind it, and its key; both may be in one file."""
+
+    certificate: Path
+    key: Path
+
+
 class RouterSettings(Frozen):
     """What is changed in the requests that ask for a model by one of its names."""
 
@@ -133,11 +140,13 @@ class Timeouts(Frozen):
 
 
 class GatewayConfig(Frozen):
-    """Everything the gateway knows; a reload may change all of it but `listen`."""
+    """Everything the gateway knows; a reload may change all of it but `listen`, and whether there is `tls`."""
 
     listen: tuple[Listen, ...] = Field(min_length=1)
     open: bool = False
     """Whether any client may be answered without a key on an address that other machines reach."""
+    tls: TlsFiles | None = None
+    """Spoken on every address that other machines reach, and on no other: the host itself asks without it."""
     default_model: str
     models: tuple[ServedModel, ...] = Field(min_length=1)
     hosts: tuple[str, ...] = ()

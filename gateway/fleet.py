@@ -116,6 +116,8 @@ class Fleet:
         gone = [old for name, old in self.upstreams.items() if upstreams.get(name) is not old]
         if loaded.config.listen != self.config.listen:
             log_event("gateway.restart_needed", reason="listen changed")
+        if (loaded.config.tls is None) != (self.config.tls is None):
+            log_event("gateway.restart_needed", reason="tls came or went")
         self.config, self.digest, self.config_error = loaded.config, loaded.digest, None
         self.registry, self.upstreams = registry_of(loaded.config), upstreams
         for old in gone:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from agent.running import GatewayStats, KeysStats, OnDemandStats
+from agent.running import GatewayStats, KeysStats, OnDemandStats, TlsStats
 from gateway import __version__
 from gateway.app import GATEWAY, Gateway
 from gateway.exposition import merged
@@ -78,6 +78,7 @@ async def stats(request: web.Request) -> web.Response:
         models={name: gateway.metrics.stats(each, gateway.requests) for name, each in fleet.upstreams.items()},
         keys=_keys(gateway),
         on_demand=_on_demand(gateway),
+        tls=None if gateway.tls is None else TlsStats(ends_s=gateway.tls.ends_s, error=gateway.tls.error),
     )
     return web.json_response(text=found.to_json())
 

@@ -218,12 +218,10 @@ async def _whole(
     if context.tokens is not None:
         context.tokens.see_answer(body)
     told = _told(request.app[GATEWAY], context, upstream, answer.status, body)
-    whole = web.Response(
-        status=answer.status,
-        reason=answer.reason,
-        headers=_head(context, upstream.name, answer.headers.items()),
-        body=told,
-    )
+    head = _head(context, upstream.name, answer.headers.items())
+    if told is not body:  # an engine's bug is plain text, until it is put into the words of an API
+        head["Content-Type"] = "application/json"
+    whole = web.Response(status=answer.status, reason=answer.reason, headers=head, body=told)
     context.begin_answer(whole)
     context.sent(len(told))
     await whole.prepare(request)

@@ -5,13 +5,14 @@ import contextlib
 import os
 import signal
 import socket
+import ssl
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from aiohttp import web
 
 from agent import notify
-from gateway import __version__, browsers, health, models, residence
+from gateway import __version__, browsers, health, models, openapi, residence
 from gateway.app import GATEWAY, Gateway, access_log
 from gateway.config_file import ConfigError, LoadedConfig, load_config
 from gateway.connection import Runner
@@ -19,13 +20,15 @@ from gateway.events import log_event, log_failure, write_log_as
 from gateway.fleet import Fleet
 from gateway.form import FORM_ROUTES
 from gateway.keys import Keys
-from gateway.listeners import BACKLOG, inherited_count
+from gateway.listeners import BACKLOG, inherited_count, is_loopback
 from gateway.ollama import catalog
 from gateway.ollama.asking import ROUTES as TRANSLATED
 from gateway.page import add_page
 from gateway.proxy import proxy_request
+from gateway.request_context import CURRENT
 from gateway.routes import MODEL_ROUTES
 from gateway.tenancy import Tenancy, tell_limits
+from gateway.tls import ServerTls
 from gateway.usage import Usage
 
 KEEP_ALIVE_S = 75.0
@@ -52,12 +55,14 @@ def create_app(gateway: Gateway) -> web.Application:
     app.on_response_prepare.append(_close_while_draining)
     app.on_response_prepare.append(tell_limits)
     app.on_response_prepare.append(_allow_pages)
+    app.on_response_prepare.append(_tell_request_id)
     app.router.add_get("/", health.index)
     app.router.add_get("/livez", health.livez)
     app.router.add_get("/readyz", health.readyz)
     app.router.add_get("/health", health.health)
     app.router.add_get("/stats", health.stats)
     app.router.add_get("/metrics", health.metrics)
+    app.router.add_get("/openapi.json", openapi.answer)
     app.router.add_get("/v1/models", models.list_models)
     app.router.add_get("/v1/models/{id:.+}", models.one_model)
     add_page(app)
@@ -84,6 +89,13 @@ async def _allow_pages(request: web.Request, response: web.StreamResponse) -> No
     """Let the pages that may ask read the answer, whatever it is."""
     config = request.app[GATEWAY].fleet.config
     response.headers.update(browsers.allowance(request.method, request.headers, config))
+
+
+async def _tell_request_id(request: web.Request, response: web.StreamResponse) -> None:
+    """Repeat the request's id where the clients of its API look for it."""
+    context = CURRENT.get(None)
+    if context is not None and context.protocol.id_header is not None:
+        response.headers[context.protocol.id_header] = context.request_id
 
 
 async def _run_fleet(app: web.Application) -> AsyncIterator[None]:
@@ -128,9 +140,11 @@ class Server:
         keys: Path | None = None,
         usage: Path | None = None,
     ) -> None:
+        """Raises agent.certificate.CertificateError where the configuration names files that are none."""
         self._path = path
         self._listeners = listeners
-        self._gateway = Gateway(Fleet(loaded), Tenancy(Keys(keys), Usage(usage)))
+        tls = None if loaded.config.tls is None else ServerTls(loaded.config.tls)
+        self._gateway = Gateway(Fleet(loaded), Tenancy(Keys(keys), Usage(usage)), tls=tls)
         self._stop = asyncio.Event()
         self._stop_now = asyncio.Event()
         self._reload = asyncio.Event()
@@ -144,7 +158,10 @@ class Server:
         loop.add_signal_handler(signal.SIGHUP, self._reload.set)
         runner = runner_of(self._gateway)
         await runner.setup()
-        sites = [web.SockSite(runner, listener, backlog=BACKLOG) for listener in self._listeners]
+        sites = [
+            web.SockSite(runner, listener, backlog=BACKLOG, ssl_context=spoken_on(listener, self._gateway.tls))
+            for listener in self._listeners
+        ]
         for site in sites:
             await site.start()
         addresses = ",".join(f"{host}:{port}" for host, port, *_ in runner.addresses)
@@ -207,8 +224,16 @@ class Server:
             try:
                 await reload(self._gateway.fleet, self._path)
                 write_log_as(self._gateway.fleet.config.log_format)
+                files = self._gateway.fleet.config.tls
+                if files is not None and self._gateway.tls is not None:
+                    self._gateway.tls.renew(files)
             except Exception:  # the next signal must find somebody listening
                 log_failure("gateway.reload_failed")
+
+
+def spoken_on(listener: socket.socket, tls: ServerTls | None) -> ssl.SSLContext | None:
+    """Return what TLS is spoken with on an address; None on the host's own, where probes and `fab` ask."""
+    return None if tls is None or is_loopback(listener.getsockname()[0]) else tls.context
 
 
 async def stop_accepting(sites: Sequence[web.SockSite], listeners: Sequence[socket.socket]) -> None:

@@ -53,9 +53,10 @@ def _targets(hosts: Sequence[Host], files: Mapping[str, Path]) -> list[ScrapeTar
 
 def _target(host: Host, file: Path) -> ScrapeTarget:
     target = host.target
-    listen = load_deployment(file).gateway.listen
+    gateway = load_deployment(file).gateway
     name = "local" if target.is_here else target.name
-    return scrape_target(name, listen, target.address, has_keys=target.keys is not None)
+    has_tls = gateway.tls is not None
+    return scrape_target(name, gateway.listen, target.address, has_keys=target.keys is not None, has_tls=has_tls)
 
 
 def _said(target: ScrapeTarget, directory: Path) -> str:

@@ -3,16 +3,18 @@
 Whether all is well: build/cli/checks.py.
 """
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from agent.protocol import Trouble
+from agent.protocol import TlsState, Trouble
 from build.cli import output
 from build.cli.tasking import (
     from_each,
     one_after_another,
 )
 from build.deploy.activate import restart_and_wait
+from build.deploy.certificate import certificate_checks
 from build.deploy.deploy import earlier_release, nothing_to_do, run_build_and_deploy, switch_to
 from build.deploy.facts import Facts
 from build.deploy.models_file import forget, kept, models_files, option
@@ -95,6 +97,8 @@ class Status:
     confirmed: str | None
     models: Sequence[output.StatusRow]
     troubles: Sequence[Trouble]
+    certificate: TlsState | None
+    """What clients on other machines are shown; None where no TLS is spoken, or no gateway answers."""
     unread: Mapping[str, str]
     """Releases that cannot be read, each with the reader's words."""
 
@@ -105,6 +109,7 @@ def _status(facts: Facts) -> Status:
         confirmed=facts.confirmed,
         models=output.status_rows(facts),
         troubles=facts.troubles,
+        certificate=facts.gateway.tls if facts.gateway else None,
         unread={name: each.why for name, each in facts.unread.items()},
     )
 
@@ -117,6 +122,8 @@ def _print_status(facts: Facts) -> None:
         console.print(line, style="red", markup=False)
     for line in facts.unread_sentences:
         console.print(line, style="yellow", markup=False)
+    for each in certificate_checks(facts, time.time()):
+        console.print(f"{each.name} {each.finding}", style=output.STYLES[each.verdict], markup=False)
     if description := facts.release(facts.current):
         proven = "all models answered" if facts.confirmed == facts.current else "not yet proven"
         console.print(f"release {facts.current} ({proven}), http://{description.listen[0]}/v1")

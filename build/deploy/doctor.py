@@ -1,9 +1,11 @@
 """Look for what would stand in the way of a deployment, each with what to do about it."""
 
+import time
 from collections.abc import Iterator
 
 from agent.room import lack
 from build.check import Check, Verdict
+from build.deploy.certificate import certificate_checks
 from build.deploy.facts import Facts
 from build.deploy.preflight import BUILD_BYTES, is_python_supported
 from build.engine.compilers import newest, usable
@@ -14,7 +16,15 @@ from deployment.quantities import GIB, shown_bytes
 
 def host_checks(facts: Facts, pins: Pins) -> list[Check]:
     """Judge a host by its facts alone."""
-    return [_python(facts), *_tools(facts), *_compiler(facts, pins), _memory(facts), _disk(facts), *_runner(facts)]
+    return [
+        _python(facts),
+        *_tools(facts),
+        *_compiler(facts, pins),
+        _memory(facts),
+        _disk(facts),
+        *_runner(facts),
+        *certificate_checks(facts, time.time()),
+    ]
 
 
 def _python(facts: Facts) -> Check:

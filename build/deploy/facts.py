@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from agent.protocol import ProbeOrder, ProbeResult, ReleaseDescription
+from agent.protocol import ProbeOrder, ProbeResult, ReleaseDescription, TlsFiles
 from build.engine.needs import things_to_look_for
 from build.errors import ConnectionLostError, DeployError, NoConnectionError
 from build.remote.command import Command
@@ -73,7 +73,9 @@ class Facts(ProbeResult):
         return known.build if known else None
 
 
-def probe_command(target: Target, checkpoints: Mapping[str, str], listen: Sequence[str]) -> Command:
+def probe_command(
+    target: Target, checkpoints: Mapping[str, str], listen: Sequence[str], tls: TlsFiles | None = None
+) -> Command:
     """Ask a host for its facts."""
     order = ProbeOrder(
         root=target.root,
@@ -81,6 +83,7 @@ def probe_command(target: Target, checkpoints: Mapping[str, str], listen: Sequen
         checkpoints=checkpoints,
         listen=tuple(listen),
         system=things_to_look_for(LOOK),
+        tls=tls,
     )
     return target.agent.command("probe", order.to_json(), what="look at the host", timeout_s=300)
 

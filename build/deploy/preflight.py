@@ -40,6 +40,7 @@ def host_problems(
     return [
         *_system(facts, name),
         *_addresses(deployment, facts, name),
+        *(f"gateway.tls: on {name}: {problem}" for problem in facts.tls_problems),
         *_disk(facts.disk_free_bytes + cleared_bytes, is_build=is_build, name=name),
         *_inodes(facts, is_build=is_build, name=name),
         *(_small(each, name) for each in facts.disks[1:] if lack(each, SMALL_BYTES, SMALL_INODES)),

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from agent import GATEWAY, LAUNCHER
+from agent.protocol import TlsFiles
 from build.deploy.diff import Desired, Diff, decide, file_changes, release_name
 from build.deploy.facts import Facts, gather, probe_command
 from build.deploy.packages import missing_problem
@@ -177,7 +178,9 @@ def host_facts(target: Target, facts: Facts) -> HostFacts:
 
 def look(deployment: Deployment, target: Target, executor: Executor, checkpoints: Mapping[str, str]) -> Facts:
     """Gather the facts that this deployment depends on. Raises DeployError where the data disk is away."""
-    facts = gather(executor, probe_command(target, checkpoints, deployment.gateway.listen), name=target.name)
+    tls = deployment.gateway.tls
+    files = None if tls is None else TlsFiles(certificate=tls.certificate, key=tls.key)
+    facts = gather(executor, probe_command(target, checkpoints, deployment.gateway.listen, files), name=target.name)
     refuse_unmounted(target, facts)
     return facts
 

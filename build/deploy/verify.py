@@ -1,5 +1,6 @@
 """Prove that what runs is what was deployed, from the host's own evidence."""
 
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -7,6 +8,7 @@ from agent.message import MessageError
 from agent.protocol import EnvironmentManifest, KernelsAnswer, KernelsOrder
 from build.check import Check
 from build.deploy.activate import wait_ready
+from build.deploy.certificate import certificate_checks
 from build.deploy.diff import Desired
 from build.deploy.facts import Facts
 from build.deploy.state import current_problem
@@ -38,6 +40,7 @@ def verify(host: Host, facts: Facts, pins: Pins) -> Iterator[Check]:
     yield _check("processes", stale_processes(desired, facts), f"{running} engines run this release")
     for each in facts.troubles:
         yield Check(each.unit, "warn" if each.kind == "extended" else "fail", each.what)
+    yield from certificate_checks(facts, time.time())
     asleep = [name for name in desired.on_demand if name not in facts.running]
     if asleep:
         what = f"{', '.join(sorted(asleep))}: on demand and not loaded, so not asked; a request loads each"

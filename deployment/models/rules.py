@@ -12,6 +12,7 @@ from deployment.checkpoint.facts import Checkpoint
 from deployment.checkpoint.kv_cache import ELEMENT_BYTES, sequence_bytes
 from deployment.checkpoint.shape import Shape
 from deployment.document import Document, Path
+from deployment.models.listen_rules import listen_findings
 from deployment.models.option_rules import option_findings
 from deployment.models.reserved import MEANT_BY_CLIENTS, why_reserved
 from deployment.models.routing import Routing
@@ -30,6 +31,7 @@ def findings(document: Document, checkpoints: Mapping[str, Checkpoint]) -> list[
     if not isinstance(models, dict) or not models:  # which is a problem of its own
         return []
     found = [
+        *listen_findings(_mapping(document.data, "gateway")),
         *_default_model(document.data.get("default_model"), models),
         *_name_clashes(models),
         *_adapter_clashes(models),

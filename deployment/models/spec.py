@@ -19,7 +19,7 @@ from deployment.models.engine_options import (
 from deployment.models.origins import HostName, Origin
 from deployment.models.routing import RouterSettings, Routing
 from deployment.models.step import step_tokens
-from deployment.models.values import MAX_DRAIN_S, SIZE, Address, Alias, Seconds, Size, Wait, distinct
+from deployment.models.values import MAX_DRAIN_S, SIZE, Address, Alias, HostFile, Seconds, Size, Wait, distinct
 
 
 class Weights(Frozen):
@@ -259,6 +259,17 @@ class Host(Frozen):
     cores than all models ask for; engines that work at the same time slow each other."""
 
 
+class Tls(Frozen):
+    """The files that the gateway speaks TLS with."""
+
+    certificate: HostFile = Field(description="a file on the host, in PEM: the certificate, then those that sign it")
+    """The server's certificate, followed by those of the authorities between it and a root, as certbot's
+    `fullchain.pem`."""
+    key: HostFile = Field(description="a file on the host, in PEM, that has no passphrase")
+    """The certificate's private key. Only root needs to read it: the gateway gets a copy in memory. On this computer
+    the gateway reads both files itself."""
+
+
 class Gateway(Frozen):
     """Where clients connect, and the gateway's limits."""
 
@@ -275,6 +286,9 @@ class Gateway(Frozen):
         description="true to let other machines in without keys, where a network keeps strangers out",
     )
     """Whether the gateway may listen for other machines and ask nobody for a key. Without it, that is refused."""
+    tls: Tls | None = Field(None, description="certificate and key; leave it out to speak plain HTTP")
+    """TLS, 1.2 or newer, on every address of `listen` that other machines reach. The first of `listen` must be on
+    `127.0.0.1`: there the host itself asks without TLS. See [TLS](operations.md#tls)."""
     hosts: tuple[HostName, ...] = Field((), description="names such as ai.example.com")
     """Names under which a proxy on the same host passes requests on. On `127.0.0.1` only `localhost`, loopback
     addresses and these are answered: others get 421, or a web page could point its own name to your computer."""

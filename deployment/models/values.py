@@ -46,6 +46,9 @@ Parameter = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 
 Address = Annotated[str, Field(pattern=r"^(\d{1,3}(\.\d{1,3}){3}|localhost):\d{1,5}$"), AfterValidator(_address)]
 
+HostFile = Annotated[str, Field(pattern=r"^(/[\w@%+=:,.-]+)+$", max_length=4096)]
+"""A file on a host by its whole path, as it stands in a unit too: no blank, no quote, no dollar sign."""
+
 # The longest a stop may take: process runners are told once, for every engine, to wait a little longer.
 MAX_DRAIN_S = 600
 Wait = Annotated[float, Field(ge=0, le=MAX_DRAIN_S, strict=True)]

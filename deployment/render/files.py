@@ -28,6 +28,7 @@ from gateway.config import (
     RoutingRule,
     ServedModel,
     Timeouts,
+    TlsFiles,
 )
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "templates"
@@ -53,6 +54,8 @@ KEYS_FILE = "/run/axion/gateway-key-digests"
 STARTER_UNITS = tuple((f"engine-starter{kind}", f"systemd/engine-starter{kind}") for kind in (".socket", ".service"))
 STARTER_SOCKET = "/run/axion/starter.sock"
 OWN_KEY_FILE = "/run/axion/gateway-own-key"
+TLS_FILE = "/run/axion/gateway-tls.pem"
+"""Of the gateway's user: it holds the certificate and the key, which root alone may read elsewhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +97,7 @@ def gateway_file(deployment: Deployment, plan: Plan, place: Place) -> RenderedFi
     config = GatewayConfig(
         listen=tuple(_listen(address) for address in deployment.gateway.listen),
         open=deployment.gateway.open,
+        tls=_tls_files(deployment, place.runner),
         default_model=deployment.default_model,
         models=tuple(
             ServedModel(
@@ -138,6 +142,14 @@ def _on_demand(engine: EnginePlan) -> OnDemand | None:
 
 def _memory(plan: Plan, place: Place) -> Memory | None:
     return Memory(budget_bytes=plan.on_demand_bytes, starter=Path(place.starter)) if plan.on_demand_bytes else None
+
+
+def _tls_files(deployment: Deployment, runner: RunnerKind) -> TlsFiles | None:
+    tls = deployment.gateway.tls
+    if tls is None:
+        return None
+    own = runner == "supervisor"  # there nobody has more rights than the gateway
+    return TlsFiles(certificate=Path(tls.certificate if own else TLS_FILE), key=Path(tls.key if own else TLS_FILE))
 
 
 def _routing(said: routing.Routing | None) -> Routing | None:
@@ -220,6 +232,7 @@ def _shared_units(deployment: Deployment, plan: Plan, place: Place) -> list[Rend
         "keys": KEYS_FILE if place.keys else "",
         "state": f"{place.root}/state/gateway",
         "source": place.keys or "",
+        "tls": _tls_words(deployment, place),
         "memory_max_bytes": plan.host.memory_bytes - int(deployment.host.reserved_memory),
         "cores": _system_cores(plan),
     }
@@ -229,6 +242,17 @@ def _shared_units(deployment: Deployment, plan: Plan, place: Place) -> list[Rend
         own = {**values, "unit": "handover" if path == HANDOVER else "gateway"}
         files.append(RenderedFile(path=path, text=render_template(f"systemd/{source}.j2", own)))
     return files
+
+
+def _tls_words(deployment: Deployment, place: Place) -> str:
+    """Return what agent.certificate is told."""
+    tls = deployment.gateway.tls
+    return "" if tls is None else f"{escaped(tls.certificate)} {escaped(tls.key)} {TLS_FILE} {place.user}"
+
+
+def escaped(path: str) -> str:
+    """Write a path into a command of a unit, where % begins what systemd fills in."""
+    return path.replace("%", "%%")
 
 
 def _drop_ins(plan: Plan) -> list[RenderedFile]:

@@ -21,9 +21,12 @@ class ScrapeTarget:
     has_keys: bool
     is_loopback: bool
     """Whether only the host itself reaches it."""
+    has_tls: bool = False
 
 
-def scrape_target(host: str, listen: Sequence[str], reached_at: str | None, *, has_keys: bool) -> ScrapeTarget:
+def scrape_target(
+    host: str, listen: Sequence[str], reached_at: str | None, *, has_keys: bool, has_tls: bool = False
+) -> ScrapeTarget:
     """Choose among the addresses that a gateway listens on: one that others reach, where there is one.
 
     `reached_at` is where a host that listens on all of its addresses is found.
@@ -35,7 +38,11 @@ def scrape_target(host: str, listen: Sequence[str], reached_at: str | None, *, h
         name = reached_at or "127.0.0.1"
     is_loopback = _is_loopback(name)
     return ScrapeTarget(
-        host=host, address=f"{name}:{port}", has_keys=has_keys and not is_loopback, is_loopback=is_loopback
+        host=host,
+        address=f"{name}:{port}",
+        has_keys=has_keys and not is_loopback,
+        is_loopback=is_loopback,
+        has_tls=has_tls and bool(outside),
     )
 
 

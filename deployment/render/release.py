@@ -113,8 +113,9 @@ def compose(
     config = next(file.text for file in ordered if file.path == GATEWAY_CONFIG)
     code = {path: digest for path, digest in by_path.items() if path.startswith(GATEWAY_CODE)}
     runner = _present(by_path, *(f"systemd/{unit}" for unit in GATEWAY_UNITS))
-    units["gateway"] = digest_of(code, json.loads(config)["listen"], build, *runner)
-    on_demand = tuple(model["name"] for model in json.loads(config).get("models", ()) if model.get("on_demand"))
+    said = json.loads(config)
+    units["gateway"] = digest_of(code, said["listen"], said.get("tls") is not None, build, *runner)
+    on_demand = tuple(model["name"] for model in said.get("models", ()) if model.get("on_demand"))
     return Release(
         files=ordered, build=build, units=units, gateway_config_digest=by_path[GATEWAY_CONFIG], on_demand=on_demand
     )

@@ -26,6 +26,8 @@ TYPES: Mapping[int, str] = MappingProxyType(
 class Anthropic(ApiProtocol):
     """/v1/messages, and the model list for who asks with `anthropic-version`."""
 
+    id_header = "request-id"
+
     def envelope(self, error: ApiError, request_id: str) -> dict[str, Any]:
         return told(error.status, error.message, request_id)
 

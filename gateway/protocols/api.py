@@ -13,6 +13,9 @@ REASON_CHARS = 2000
 class ApiProtocol:
     """One API. The methods are those of OpenAI, and of engines; other APIs replace them."""
 
+    id_header: str | None = None
+    """Where its clients look for the request's id, beside X-Request-Id."""
+
     def envelope(self, error: ApiError, request_id: str) -> dict[str, Any]:
         """Return the body that tells of a refusal."""
         return error.envelope()

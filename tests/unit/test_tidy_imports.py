@@ -24,7 +24,7 @@ LAYERS: dict[str, set[str]] = {
     # What a release says of itself is read on hosts as well.
     "deployment/": {"pydantic", "yaml", "jinja2", "agent.message", "agent.protocol"},
     "deployment/render/files.py": {"jinja2", "deployment", "gateway.config", "agent.protocol"},
-    "gateway/__main__.py": {"uvloop", "gateway"},
+    "gateway/__main__.py": {"uvloop", "gateway", "agent.certificate"},
     "gateway/": {
         *("pydantic", "pydantic_core", "aiohttp", "multidict", "yarl", "prometheus_client"),
         *(f"agent.{name}" for name in (*LAUNCHER, *GATEWAY)),
@@ -43,6 +43,7 @@ LAYERS: dict[str, set[str]] = {
     # Pulumi runs a pack with its folder, not the checkout, on the path: it imports nothing of ours but itself.
     "policy/": {"axion_policy"},
     "policy/axion_policy/pack.py": {"pulumi_policy", "axion_policy"},
+    "bench/chaos_gateway.py": {"gateway"},
     "bench/": {"aiohttp", "axion_kernels", "pydantic", "rich", "deployment"},
     "infra/": {"pulumi", "pulumi_gcp", "deployment"},
     "plugin/": set(),

@@ -18,7 +18,17 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.support.fakes.answers import delta_events, error_event, stream_events, usage_event, whole_answer
+from tests.support.fakes.answers import (
+    MESSAGES,
+    call_events,
+    delta_events,
+    error_event,
+    named_event,
+    stream_events,
+    usage_event,
+    whole_answer,
+    whole_call,
+)
 
 FAILURES = (
     "none",
@@ -29,7 +39,8 @@ FAILURES = (
     "error_first",  # the same, before anything else
     "draining",  # what vLLM answers between SIGTERM and its exit
 )
-LAST_EVENTS = {"/v1/messages": "message_stop", "/v1/responses": "response.completed"}
+STREAMING = ("/v1/chat/completions", "/v1/completions", MESSAGES, "/v1/responses")
+LAST_EVENTS = {MESSAGES: "message_stop", "/v1/responses": "response.completed"}
 DRAINING_MESSAGE = "cannot schedule new futures after shutdown"
 
 
@@ -71,6 +82,8 @@ class FakeEngine:
     """All that /metrics says, where it is not empty; with None it never answers."""
     deltas: tuple[dict[str, Any], ...] = ()
     """What a chat's stream says instead of tokens: thoughts and calls of tools, say."""
+    calls: tuple[str, str] | None = None
+    """The tool that it calls whenever there are tools, and the arguments in JSON."""
     generated: int = 0
     """Tokens of streams that were not directed otherwise, for /metrics."""
     answering: int = 0
@@ -86,6 +99,7 @@ class FakeEngine:
         app.router.add_get("/load", self._load)
         for route in ("/v1/chat/completions", "/v1/completions", "/v1/messages", "/v1/responses", "/tokenize"):
             app.router.add_post(route, self._generate)
+        app.router.add_post("/v1/messages/count_tokens", self._count_tokens)
         app.router.add_post("/v1/audio/transcriptions", self._transcribe)
         app.router.add_get("/v1/responses/{id}", self._stored)
         app.router.add_post("/v1/responses/{id}/cancel", self._stored)
@@ -105,6 +119,16 @@ class FakeEngine:
             return _error(404, f"Response with id '{request.match_info['id']}' not found.", "NotFoundError", None)
         status = "cancelled" if request.method == "POST" else "completed"
         return web.json_response({"id": f"resp_{self.name}", "object": "response", "status": status, "output": []})
+
+    async def _count_tokens(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        self.received.append(Received(request.path_qs, dict(request.headers), body))
+        asked = json.loads(body)
+        if asked.get("model") != self.name:
+            return _error(404, f"The model `{asked.get('model')}` does not exist.", "NotFoundError", "model")
+        if not asked.get("messages"):
+            return _error(400, "Field required: messages", "BadRequestError", "messages")
+        return web.json_response({"input_tokens": len(str(asked["messages"]).split())})
 
     async def _transcribe(self, request: web.Request) -> web.Response:
         body = await request.read()
@@ -149,6 +173,8 @@ class FakeEngine:
         if asked.get("model") not in (self.name, *self.adapters, None):  # without a name vLLM takes the one it serves
             message = f"The model `{asked.get('model')}` does not exist. Valid aliases: {self.name}"
             return _error(404, message, "NotFoundError", "model")
+        if not isinstance(asked.get("stream"), bool | None):
+            return _error(400, "stream: Input should be a valid boolean", "BadRequestError", "stream")
         if asked.get("temperature", 0) > 2:
             return _error(400, "temperature must be in [0, 2]", "BadRequestError", "temperature")
         if self.failure == "draining":
@@ -157,13 +183,17 @@ class FakeEngine:
             await asyncio.sleep(3600)
         if self.failure == "die_before_answer":
             _die(request)
-        if asked.get("stream"):
+        if asked.get("stream") and request.path in STREAMING:
             return await self._stream(request, received, asked)
         await asyncio.sleep(self.first_token_delay_s + self.token_delay_s * self.tokens)
-        return await self._whole(request, received, best=int(asked.get("top_logprobs", 0)))
+        answer = whole_answer(
+            request.path, self.name, self.token, self.tokens, best=int(asked.get("top_logprobs") or 0)
+        )
+        if self.calls and asked.get("tools"):
+            answer = whole_call(request.path, self.name, *self.calls)
+        return await self._whole(request, received, json.dumps(answer).encode())
 
-    async def _whole(self, request: web.Request, received: Received, *, best: int) -> web.StreamResponse:
-        body = json.dumps(whole_answer(request.path, self.name, self.token, self.tokens, best=best)).encode()
+    async def _whole(self, request: web.Request, received: Received, body: bytes) -> web.StreamResponse:
         headers = {"Content-Type": "application/json", **self.response_headers}
         if self.failure != "die_mid_body":
             received.pieces = [body]
@@ -188,6 +218,8 @@ class FakeEngine:
         events = stream_events(request.path, self.name, self.token, tokens)
         if self.deltas:
             events, tokens = delta_events(self.name, self.deltas), len(self.deltas)
+        if self.calls and asked.get("tools"):
+            events, tokens = call_events(request.path, self.name, *self.calls), 2
         wants_usage = bool((asked.get("stream_options") or {}).get("include_usage"))
         due_s = time.monotonic()
         for number, event in enumerate(self._ending(request.path, events, tokens, wants_usage=wants_usage)):
@@ -211,7 +243,7 @@ class FakeEngine:
             yield usage_event(path, self.name, tokens)
         if self.failure != "no_done":
             name = LAST_EVENTS.get(path)
-            yield f"event: {name}\ndata: {{}}\n\n".encode() if name else b"data: [DONE]\n\n"
+            yield named_event({"type": name}) if name else b"data: [DONE]\n\n"
 
     async def _break(self, request: web.Request, out: web.StreamResponse, received: Received, event: bytes) -> None:
         if self.failure == "hang_mid_stream":

@@ -63,6 +63,8 @@ TEST = (
             "blkid": "util-linux",
             "cmp": "diffutils",
             "chromium": "chromium",  # looks at the gateway's page
+            "node": "nodejs",  # runs the clients in JavaScript, which npm fetches
+            "npm": "npm",
             "promtool": "prometheus",  # judges the alerts, and Prometheus itself asks a gateway
         }
     ),

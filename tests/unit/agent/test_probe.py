@@ -20,21 +20,28 @@ import pytest
 from agent.gateway import ask
 from agent.listeners import addresses_of, holder
 from agent.processes import configured, served_addresses
-from agent.protocol import GatewayState, ModelState, Process, ReleaseDescription
+from agent.protocol import GatewayState, ModelState, Process, ReleaseDescription, TlsFiles, TlsState
 from agent.units import troubles
 from agent.unix_http import TcpConnection, call
 from build.deploy.facts import Facts, gather, probe_command
 from build.remote.executor import LocalExecutor
 from build.remote.target import Target
+from tests.support.certificates import Authority
 from tests.support.hosts import DESCRIPTION
 
 RELEASE, OLDER = "20260131T120000-aaaaaaaa", "20260101T120000-bbbbbbbb"
 
 
-def probe(root: Path, *, checkpoints: dict[str, str] | None = None, listen: tuple[str, ...] = ()) -> Facts:
+def probe(
+    root: Path,
+    *,
+    checkpoints: dict[str, str] | None = None,
+    listen: tuple[str, ...] = (),
+    tls: TlsFiles | None = None,
+) -> Facts:
     """What a deployment would learn; parsing it here proves that output and type agree."""
     target = Target(name="a host", root=str(root), runner="supervisor", python=sys.executable)
-    command = probe_command(target, checkpoints or {}, listen)
+    command = probe_command(target, checkpoints or {}, listen, tls)
     return gather(LocalExecutor(), command)
 
 
@@ -298,6 +305,30 @@ def test_the_gateway_is_asked_what_it_serves(root: Path, body: str, is_seen: boo
         assert gateway == GatewayState(
             unit_digest="ug", config_digest="g1", models={"alpha": ModelState("ready")}, pid=3
         )
+
+
+def test_the_gateway_is_asked_where_it_speaks_no_tls(root: Path) -> None:
+    with answering(json.dumps({**STATS, "tls": {"ends_s": 1.5, "error": None, "new": 1}}).encode()) as port:
+        listen = [{"host": "0.0.0.0", "port": 1}, {"host": "127.0.0.1", "port": port}]
+        write(root / "current" / "gateway.json", {"listen": listen})
+        gateway = probe(root).gateway
+    assert gateway is not None
+    assert gateway.tls == TlsState(ends_s=1.5, error=None)
+
+
+def test_a_certificate_is_judged_on_its_host(root: Path, tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "tls")
+    good, old = authority.pair("good"), authority.pair("old", days=-1)
+    gone = tmp_path / "gone"
+    for certificate, key, expected in (
+        (good.certificate, good.key, ()),
+        (old.certificate, old.key, (f"{old.certificate}: the certificate expired at ",)),
+        (gone, good.key, (f"{gone}: cannot be read: No such file or directory. Give a file in PEM.",)),
+    ):
+        found = probe(root, tls=TlsFiles(certificate=str(certificate), key=str(key))).tls_problems
+        assert len(found) == len(expected)
+        assert all(said.startswith(start) for said, start in zip(found, expected, strict=True))
+    assert probe(root).tls_problems == ()
 
 
 def test_a_silent_runner_is_none(root: Path) -> None:

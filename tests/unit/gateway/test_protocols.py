@@ -14,8 +14,9 @@ from gateway.protocols import protocol_of
 from gateway.protocols.responses import ResponseStream
 from gateway.sse import refusal_in
 from tests.support.fakes.engine import FakeEngine
+from tests.support.fakes.raw_engine import RawEngine, listening
 from tests.unit.gateway.test_sse import strict_events
-from tests.unit.gateway.test_stage import CHAT, staged
+from tests.unit.gateway.test_stage import CHAT, config_json, gateway_on_stage, staged
 
 MESSAGES, RESPONSES = "/v1/messages", "/v1/responses"
 ID = {"X-Request-Id": "r-1"}
@@ -76,7 +77,7 @@ def test_the_path_decides_which_envelope(path: str, headers: dict[str, str], exp
         ("POST", MESSAGES, [], 400, "invalid_request_error"),
         ("GET", MESSAGES, None, 405, "invalid_request_error"),
         ("POST", "/v1/messages/batches", {}, 404, "not_found_error"),
-        ("POST", "/v1/messages/count_tokens", {"model": "a"}, 404, "not_found_error"),  # the fake engine has no such
+        ("POST", "/v1/messages/count_tokens", {"model": "a"}, 400, "invalid_request_error"),  # again: no messages
         ("POST", MESSAGES, {"model": "a", "temperature": 9}, 400, "invalid_request_error"),  # the engine refuses
     ],
 )
@@ -91,6 +92,23 @@ async def test_refusals_on_messages_are_anthropics(
     assert answer.status == status
     assert told == anthropic(kind, told["error"]["message"])
     assert told["error"]["message"]
+
+
+@pytest.mark.parametrize("path", [MESSAGES, "/api/chat"])
+async def test_an_engines_refusal_in_plain_text_is_told_in_json_that_says_so(tmp_path: Path, path: str) -> None:
+    """As uvicorn tells of a bug in vLLM."""
+
+    async def fail(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        body = b"Internal Server Error"
+        head = f"HTTP/1.1 500 Internal Server Error\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n\r\n"
+        writer.write(head.encode() + body)
+
+    async with listening(RawEngine(fail), tmp_path / "a.sock"), gateway_on_stage(config_json(tmp_path, "a")) as stage:
+        asked = {"model": "a", "messages": [{"role": "user", "content": "?"}]}
+        async with stage.session.post(path, json=asked, headers=ID) as answer:
+            assert (answer.status, answer.content_type) == (500, "application/json")
+            told = json.loads(await answer.read())
+    assert told in (anthropic("api_error", "Internal Server Error"), {"error": "Internal Server Error"})
 
 
 async def test_a_key_that_is_missing_is_told_in_anthropics_words(tmp_path: Path) -> None:

@@ -90,15 +90,17 @@ async def test_a_stream_that_broke_ends_in_an_error_and_never_in_done(tmp_path: 
         assert (figures["interrupted_total"], figures["in_flight"]) == (2, 0)
 
 
-@pytest.mark.parametrize(("route", "name"), [("/v1/messages", "error"), ("/v1/responses", "response.failed")])
+@pytest.mark.parametrize(
+    ("route", "count", "name"), [("/v1/messages", 8, "error"), ("/v1/responses", 4, "response.failed")]
+)
 async def test_a_stream_of_typed_events_cut_without_its_last_one_is_not_taken_for_whole(
-    tmp_path: Path, route: str, name: str
+    tmp_path: Path, route: str, count: int, name: str
 ) -> None:
     engine = FakeEngine(name="a", failure="no_done")
     asked = {"model": "a", "stream": True}
     async with staged(tmp_path, engine) as stage, stage.session.post(route, json=asked) as answer:
         events = strict_events(await answer.read())
-    assert len(events) == 4
+    assert len(events) == count
     assert events[-1][0] == name
     assert "engine of the model 'a' failed" in events[-1][1]
 

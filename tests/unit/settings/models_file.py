@@ -56,11 +56,25 @@ HOST = (
     ),
 )  # fmt: skip
 
+TLS = {
+    "gateway.listen": ["127.0.0.1:8080", "0.0.0.0:8443"],
+    "gateway.tls": {"certificate": "/etc/tls/a.pem", "key": "/etc/tls/a.key"},
+}
+
+
+def told_of(certificate: str, key: str) -> dict[str, str]:
+    """What fetches both for the gateway of a host."""
+    words = f"-m agent.certificate {certificate} {key} /run/axion/gateway-tls.pem axion"
+    return {"systemd/gateway.service ExecStartPre": f"-+/usr/bin/python3 -s -P -B {words}"}
+
+
 GATEWAY_SETTINGS = (
     Setting(
         "gateway.listen", ["127.0.0.1:8097"],
         {f"{GATEWAY} listen.0.port": 8097, "systemd/gateway.socket ListenStream": "127.0.0.1:8097"},
     ),
+    Setting("gateway.tls.certificate", "/etc/tls/b.pem", told_of("/etc/tls/b.pem", "/etc/tls/a.key"), TLS),
+    Setting("gateway.tls.key", "/etc/tls/100%.key", told_of("/etc/tls/a.pem", "/etc/tls/100%%.key"), TLS),
     Setting("gateway.open", True, {f"{GATEWAY} open": True}),
     Setting("gateway.hosts", ["ai.example.com"], {f"{GATEWAY} hosts": ["ai.example.com"]}),
     Setting("gateway.cors_origins", ["https://a.example"], {f"{GATEWAY} cors_origins": ["https://a.example"]}),
@@ -189,12 +203,15 @@ SETTINGS = (*TOP, *HOST, *GATEWAY_SETTINGS, *MODEL, *ROUTER, *ENGINE, *KERNELS)
 
 # Each of them is handed to somebody.
 ELSEWHERE: dict[str, Elsewhere] = {}
+READS_ITSELF = "here the gateway has all rights that there are"
 # What only systemd does: on this computer, under supervisord, nobody reads it.
 ONLY_SYSTEMD = {
     "host.reserved_memory": Elsewhere(
         "here it only decides whether the models fit",
         "test_too_little_memory_is_refused_with_every_term_of_every_engine",
     ),
+    "gateway.tls.certificate": Elsewhere(READS_ITSELF, "test_here_the_gateway_reads_the_files_that_are_named"),
+    "gateway.tls.key": Elsewhere(READS_ITSELF, "test_here_the_gateway_reads_the_files_that_are_named"),
 }
 
 

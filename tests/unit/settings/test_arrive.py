@@ -27,6 +27,7 @@ from gateway.config import (
     RoutingRule,
     ServedModel,
     Timeouts,
+    TlsFiles,
 )
 from tests.support.deployments import model, write_models
 from tests.support.ssh_inventory import host_entry
@@ -149,7 +150,10 @@ def test_a_setting_of_a_written_inventory_arrives(setting: Setting, folder: Path
     assert setting.astray(without, inventory.arrivals(setting.said, folder, folder / "open.yaml")) == {}
 
 
-KINDS = (GatewayConfig, Memory, OnDemand, ServedModel, Timeouts, Listen, RouterSettings, Routing, RoutingRule)
+KINDS = (
+    *(GatewayConfig, Memory, OnDemand, ServedModel, Timeouts, Listen),
+    *(RouterSettings, Routing, RoutingRule, TlsFiles),
+)
 
 
 def test_the_gateway_reads_every_value_of_its_file() -> None:

@@ -39,6 +39,7 @@ VM: Mapping[str, object] = {
     "allowed_clients": ["10.20.0.0/24", "10.30.0.7"],
     "keys": "/run/axion/gateway-key-digests",
     "state": "/opt/axion/state/gateway",
+    "tls": "/etc/axion/tls/fullchain.pem /etc/axion/tls/privkey.pem /run/axion/gateway-tls.pem axion",
     "source": "projects/a-project/secrets/axion-prod-gateway-api-keys",
 }
 HANDOVER = {**VM, "unit": "handover"}

@@ -80,6 +80,15 @@ def test_the_configuration_names_each_host_where_others_reach_it(
     assert "axion-dev-main: 10.20.0.2:8080: asks for a key. Write one of yours into" in said
 
 
+def test_a_gateway_that_speaks_tls_is_asked_with_it(tmp_path: Path, models: Path) -> None:
+    tls = "gateway:\n  tls: {certificate: /etc/tls/a.pem, key: /etc/tls/a.key}\n"
+    models.write_text(models.read_text().replace("gateway:\n", tls, 1))
+    out = written(tmp_path, models, main=host_entry())
+    (job,) = yaml.safe_load((out / "prometheus.yml").read_text())["scrape_configs"]
+    assert (job["scheme"], job["static_configs"][0]["targets"]) == ("https", ["10.20.0.2:8080"])
+    run("promtool", "check", "config", "prometheus.yml", cwd=out)
+
+
 def test_a_gateway_for_its_own_host_is_asked_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = written(tmp_path, REPOSITORY / "models.yaml", main=host_entry(gateway_keys="/etc/axion/keys"))
     (job,) = yaml.safe_load((out / "prometheus.yml").read_text())["scrape_configs"]

@@ -119,6 +119,17 @@ def test_an_address_of_another_program_is_named_with_how_to_find_that_one() -> N
     ]
 
 
+def test_a_certificate_that_nobody_would_take_is_refused_with_what_the_host_found() -> None:
+    found = (
+        "/etc/tls/a.pem: cannot be read: Permission denied. Give a file in PEM.",
+        "/etc/tls/a.key: no key. Give one.",
+    )
+    assert problems(fresh(tls_problems=found)) == [
+        "gateway.tls: on this computer: /etc/tls/a.pem: cannot be read: Permission denied. Give a file in PEM.",
+        "gateway.tls: on this computer: /etc/tls/a.key: no key. Give one.",
+    ]
+
+
 @pytest.mark.parametrize(
     ("why", "expected"),
     [

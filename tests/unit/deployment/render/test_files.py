@@ -84,6 +84,32 @@ def test_a_host_gets_exactly_the_files_of_its_runner() -> None:
     assert not [path for path in demonstration() if path.startswith("systemd/")]
 
 
+SPEAKS_TLS = {
+    "listen": ["127.0.0.1:8080", "0.0.0.0:8443"],
+    "tls": {"certificate": "/etc/tls/a.pem", "key": "/etc/tls/a.key"},
+}
+
+
+def test_here_the_gateway_reads_the_files_that_are_named() -> None:
+    files = rendered(deployment(gateway=SPEAKS_TLS), LAPTOP, Place(root="/srv/axion", runner="supervisor"))
+    assert json.loads(files["gateway.json"])["tls"] == {"certificate": "/etc/tls/a.pem", "key": "/etc/tls/a.key"}
+
+
+def test_on_a_host_root_brings_the_gateway_its_copy_at_each_start_and_reload() -> None:
+    files = rendered(deployment(gateway=SPEAKS_TLS), LAPTOP, Place(root="/opt/axion", runner="systemd"))
+    copy = "/run/axion/gateway-tls.pem"
+    assert json.loads(files["gateway.json"])["tls"] == {"certificate": copy, "key": copy}
+    command = f"/usr/bin/python3 -s -P -B -m agent.certificate /etc/tls/a.pem /etc/tls/a.key {copy} axion"
+    for unit in ("gateway", "gateway-handover"):
+        lines = [line for line in files[f"systemd/{unit}.service"].splitlines() if line.startswith("Exec")]
+        assert [line.partition("=")[2] for line in lines if "ExecStart=" not in line] == [
+            f"-+{command}",
+            f"+{command}",
+            "/bin/kill -HUP $MAINPID",
+        ]
+    assert "-m agent.certificate" not in "".join(production().values())
+
+
 @pytest.mark.parametrize("name", SETS)
 def test_every_file_says_where_it_comes_from_and_ends_with_one_newline(name: str) -> None:
     for path, text in SETS[name]().items():

@@ -54,6 +54,7 @@ def restarted(changed: Release) -> set[str]:
         (release({"lib/gateway/new.py": "\n"}), {"gateway"}),
         (release({"lib/agent/launch.py": "\n"}), {"gateway"}),
         (release(gateway(listen=[{"host": "0.0.0.0", "port": 8080}])), {"gateway"}),
+        (release(gateway(tls={"certificate": "/a.pem", "key": "/a.key"})), {"gateway"}),
         (release(gateway(models=[{"name": "alpha", "aliases": ["first"]}])), set()),
         (release({"supervisord.conf": "[supervisord]\nnodaemon = true\n"}), set()),
     ],
