@@ -1,7 +1,6 @@
 """What an API's clients read of errors; as it stands here, OpenAI's."""
 
 import json
-from typing import Any
 
 from gateway.errors import ApiError
 from gateway.sse import EventStream
@@ -13,7 +12,7 @@ REASON_CHARS = 2000
 class ApiProtocol:
     """One API. The methods are those of OpenAI, and of engines; other APIs replace them."""
 
-    def envelope(self, error: ApiError, request_id: str) -> dict[str, Any]:
+    def envelope(self, error: ApiError, request_id: str) -> bytes:
         """Return the body that tells of a refusal."""
         return error.envelope()
 
