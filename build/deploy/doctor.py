@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from agent.room import lack
 from build.check import Check, Verdict
 from build.deploy.facts import Facts
-from build.deploy.preflight import BUILD_BYTES, is_python_supported
 from build.engine.compilers import newest, usable
-from build.engine.needs import EVERYTHING, NUMA, VENV
+from build.engine.needs import BUILD_BYTES, EVERYTHING, NUMA, VENV
 from build.pins import Pins
+from build.remote.minimum import is_python_supported
 from deployment.quantities import GIB, shown_bytes
 
 
