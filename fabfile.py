@@ -5,16 +5,15 @@ What a task does is imported when it runs: listing them pays for nothing but thi
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from fabric import task
 from fabric.main import program
 from invoke.collection import Collection
 
 from build.cli.arguments import (
+    HOST_HELP,
     Cores,
     Engine,
-    HostTask,
     Lines,
     Location,
     Name,
@@ -22,9 +21,8 @@ from build.cli.arguments import (
     Stack,
     Timeout,
     Tokens,
-    help_for,
-    on_hosts,
-    problems_are_messages,
+    host_task,
+    task,
 )
 from build.cli.bench_tasks import bench, bench_ablate, bench_compare
 from build.cli.command_line import explain_mistakes
@@ -47,13 +45,12 @@ ENGINE = {
 MODELS = {"models": "models file (default: AXION_MODELS, else the host's own, else models.yaml)"}
 
 
-@task(klass=HostTask, help=help_for(**MODELS, **ENGINE, **JSON))
-@on_hosts
+@host_task(**MODELS, **ENGINE, **JSON)
 def plan(hosts: "Hosts", models: Location | None = None, engine: Engine | None = None, json: bool = False) -> None:
     """Show what a deployment would change, and touch nothing."""
-    from build.cli import tasks
+    from build.cli import plan as task
 
-    tasks.plan(hosts, models, engine, json=json)
+    task.plan(hosts, models, engine, json=json)
 
 
 BUILD_HELP = {
@@ -63,8 +60,7 @@ BUILD_HELP = {
 }
 
 
-@task(klass=HostTask, help=help_for(**MODELS, **ENGINE, **BUILD_HELP))
-@on_hosts
+@host_task(**MODELS, **ENGINE, **BUILD_HELP)
 def build_and_deploy(
     hosts: "Hosts",
     models: Location | None = None,
@@ -74,27 +70,25 @@ def build_and_deploy(
     wheels: Location | None = None,
 ) -> None:
     """Deploy the models file: build, render, switch, restart what changed, wait until models answer."""
-    from build.cli import tasks
+    from build.cli import deploy as task
 
-    tasks.build_and_deploy(hosts, models, engine, timeout_s=timeout_s, mirror=mirror, wheels=wheels)
+    task.build_and_deploy(hosts, models, engine, timeout_s=timeout_s, mirror=mirror, wheels=wheels)
 
 
-@task(klass=HostTask, help=help_for(**JSON))
-@on_hosts
+@host_task(**JSON)
 def status(hosts: "Hosts", json: bool = False) -> None:
     """Show every model: its state and process, whether it runs the current release, and its requests."""
-    from build.cli import tasks
+    from build.cli import status as task
 
-    tasks.status(hosts, json=json)
+    task.status(hosts, json=json)
 
 
-@task(klass=HostTask, help=help_for(**JSON))
-@on_hosts
+@host_task(**JSON)
 def releases(hosts: "Hosts", json: bool = False) -> None:
     """List the releases on the host, oldest first."""
-    from build.cli import tasks
+    from build.cli import status as task
 
-    tasks.releases(hosts, json=json)
+    task.releases(hosts, json=json)
 
 
 LOGS_HELP = {
@@ -104,68 +98,60 @@ LOGS_HELP = {
 }
 
 
-@task(klass=HostTask, positional=["name"], help=help_for(**LOGS_HELP, **JSON))
-@on_hosts
+@host_task("name", **LOGS_HELP, **JSON)
 def logs(hosts: "Hosts", name: Name, lines: Lines = 100, follow: bool = False, json: bool = False) -> None:
     """Print the log of a model, of the gateway, or of the runner (supervisord or systemd)."""
-    from build.cli import tasks
+    from build.cli import status as task
 
-    tasks.logs(hosts, name, lines, follow=follow, json=json)
+    task.logs(hosts, name, lines, follow=follow, json=json)
 
 
-@task(klass=HostTask, positional=["name"], help=help_for(name="a model, or gateway"))
-@on_hosts
+@host_task("name", name="a model, or gateway")
 def restart(hosts: "Hosts", name: Name) -> None:
     """Restart one model (or the gateway) and wait until it answers; the others keep serving."""
-    from build.cli import tasks
+    from build.cli import restart as task
 
-    tasks.restart(hosts, name)
+    task.restart(hosts, name)
 
 
-@task(klass=HostTask, help=help_for(release="its name (default: the previous release)"))
-@on_hosts
+@host_task(release="its name (default: the previous release)")
 def rollback(hosts: "Hosts", release: Name | None = None) -> None:
     """Roll back to the previous release, or to the one named, and wait until its models answer."""
-    from build.cli import tasks
+    from build.cli import restart as task
 
-    tasks.rollback(hosts, release)
+    task.rollback(hosts, release)
 
 
-@task(klass=HostTask, help=help_for())
-@on_hosts
+@host_task()
 def stop(hosts: "Hosts") -> None:
     """Stop every engine, the gateway and the process runner, and check that no process is left."""
-    from build.cli import tasks
+    from build.cli import stop as task
 
-    tasks.stop(hosts)
+    task.stop(hosts)
 
 
-@task(klass=HostTask, help=help_for(**JSON))
-@on_hosts
+@host_task(**JSON)
 def verify(hosts: "Hosts", json: bool = False) -> None:
     """Prove that files, environment and processes are as deployed, and that every model answers."""
-    from build.cli import checks
+    from build.cli import verify as task
 
-    checks.verify(hosts, json=json)
+    task.verify(hosts, json=json)
 
 
-@task(klass=HostTask, help={**help_for(**JSON), "stack": "check this stack's cloud, `pulumi up` and hosts"})
-@problems_are_messages
+@task(**JSON, **{**HOST_HELP, "stack": "check this stack's cloud, `pulumi up` and hosts"})
 def doctor(
-    _context: Any,
     stack: Stack | None = None,
     inventory: Location | None = None,
     host: Name | None = None,
     json: bool = False,
 ) -> None:
     """Check for everything that would stop a deployment, and say what to do about it."""
-    from build.cli import checks
+    from build.cli import doctor as task
 
-    checks.doctor(stack, inventory, host, json=json)
+    task.doctor(stack, inventory, host, json=json)
 
 
-@task(klass=HostTask, help=help_for(**MODELS, out="directory for the files (default: out/monitoring)"))
-@on_hosts
+@host_task(**MODELS, out="directory for the files (default: out/monitoring)")
 def monitoring(hosts: "Hosts", models: Location | None = None, out: Location | None = None) -> None:
     """Write a Prometheus configuration, alerts and a Grafana dashboard for these hosts."""
     from build.cli import monitoring as task
@@ -173,8 +159,7 @@ def monitoring(hosts: "Hosts", models: Location | None = None, out: Location | N
     task.monitoring(hosts, models, out)
 
 
-@task(klass=HostTask, help=help_for(yes="end the holder's task; without it, only show it"))
-@on_hosts
+@host_task(yes="end the holder's task; without it, only show it")
 def unlock(hosts: "Hosts", yes: bool = False) -> None:
     """Show who holds a host's lock; with --yes end that task. Models keep serving."""
     from build.cli import lock
@@ -182,8 +167,7 @@ def unlock(hosts: "Hosts", yes: bool = False) -> None:
     lock.unlock(hosts, yes=yes)
 
 
-@task(klass=HostTask, help=help_for(lines="how many lines", **JSON))
-@on_hosts
+@host_task(lines="how many lines", **JSON)
 def history(hosts: "Hosts", lines: Lines = 30, json: bool = False) -> None:
     """List the changes to a host: what, by whom, when, and how it ended; oldest first."""
     from build.cli import lock
@@ -191,8 +175,7 @@ def history(hosts: "Hosts", lines: Lines = 30, json: bool = False) -> None:
     lock.history(hosts, lines, json=json)
 
 
-@task(klass=HostTask, help=help_for(**JSON))
-@on_hosts
+@host_task(**JSON)
 def usage(hosts: "Hosts", json: bool = False) -> None:
     """Show what each key used of each model, in requests and tokens, over the last 90 days."""
     from build.cli import usage as keys_usage
@@ -200,8 +183,7 @@ def usage(hosts: "Hosts", json: bool = False) -> None:
     keys_usage.usage(hosts, json=json)
 
 
-@task(klass=HostTask, help=help_for(yes="do it without asking", keep_models="keep the downloaded checkpoints"))
-@on_hosts
+@host_task(yes="do it without asking", keep_models="keep the downloaded checkpoints")
 def uninstall(hosts: "Hosts", yes: bool = False, keep_models: bool = False) -> None:
     """Remove everything of axion's from a host; lists it first, and asks."""
     from build.cli import uninstall
@@ -217,8 +199,7 @@ ADD_HELP = {
 }
 
 
-@task(klass=HostTask, positional=["what"], help=help_for(**MODELS, **ADD_HELP))
-@on_hosts
+@host_task("what", **MODELS, **ADD_HELP)
 def models_add(
     hosts: "Hosts",
     what: Location,
@@ -239,8 +220,7 @@ UPDATE_HELP = {
 }
 
 
-@task(klass=HostTask, positional=["names"], help=help_for(**MODELS, **UPDATE_HELP))
-@on_hosts
+@host_task("names", **MODELS, **UPDATE_HELP)
 def models_update(hosts: "Hosts", names: Name, models: Location | None = None, revision: Name | None = None) -> None:
     """Read the checkpoints' facts into the lock file again; with --revision, pin another commit."""
     from build.cli.models import models_update
@@ -248,9 +228,8 @@ def models_update(hosts: "Hosts", names: Name, models: Location | None = None, r
     models_update(hosts, names, models, revision)
 
 
-@task(positional=["name"], help={"name": "the model", **MODELS})
-@problems_are_messages
-def models_remove(_context: Any, name: Name, models: Location | None = None) -> None:
+@task("name", name="the model", **MODELS)
+def models_remove(name: Name, models: Location | None = None) -> None:
     """Remove a model from the models file and its lock file. The next deployment removes it from hosts."""
     from build.cli.models import models_remove
 
@@ -263,8 +242,7 @@ PULL_HELP = {
 }
 
 
-@task(klass=HostTask, help=help_for(**MODELS, **ENGINE, **PULL_HELP))
-@on_hosts
+@host_task(**MODELS, **ENGINE, **PULL_HELP)
 def models_pull(
     hosts: "Hosts",
     models: Location | None = None,
@@ -294,10 +272,8 @@ CAPACITY = {
 }
 
 
-@task(help={**FILE, **LOAD, **CAPACITY, **JSON})
-@problems_are_messages
+@task(**FILE, **LOAD, **CAPACITY, **JSON)
 def capacity(
-    _context: Any,
     load: Location | None = None,
     models: Location | None = None,
     machine: Name | None = None,
@@ -321,10 +297,8 @@ def capacity(
         task.capacity_measured(models, asked, measured, beside=machine or stack, json=json)
 
 
-@task(help={**FILE, **LOAD, "machine": "a machine type, such as c4a-standard-32", "write": "into the models file"})
-@problems_are_messages
+@task(**FILE, **LOAD, machine="a machine type, such as c4a-standard-32", write="into the models file")
 def tune(
-    _context: Any,
     machine: Name,
     models: Location | None = None,
     load: Location | None = None,
@@ -343,13 +317,12 @@ def tune(
     tune(models, asked, machine, write=write)
 
 
-@task(help={"stack": f"{STACK['stack']} (default: every stack that has a file)", **JSON})
-@problems_are_messages
-def cost(_context: Any, stack: Stack | None = None, json: bool = False) -> None:
+@task(stack=f"{STACK['stack']} (default: every stack that has a file)", **JSON)
+def cost(stack: Stack | None = None, json: bool = False) -> None:
     """Show what a stack costs per hour and month, running and stopped, by its file and the catalog's prices."""
-    from build.cli import cloud
+    from build.cli import cost as task
 
-    cloud.cost(stack, json=json)
+    task.cost(stack, json=json)
 
 
 CENSUS_HELP = {
@@ -358,24 +331,20 @@ CENSUS_HELP = {
 }
 
 
-@task(help={**STACK, **CENSUS_HELP, **JSON})
-@problems_are_messages
-def census(
-    _context: Any, stack: Stack, expect_empty: bool = False, remove_snapshots: Name | None = None, json: bool = False
-) -> None:
+@task(**STACK, **CENSUS_HELP, **JSON)
+def census(stack: Stack, expect_empty: bool = False, remove_snapshots: Name | None = None, json: bool = False) -> None:
     """List everything that a stack has in the cloud, with its monthly cost and how to remove it."""
-    from build.cli import cloud
+    from build.cli import census as task
 
-    cloud.census(stack, remove_snapshots, expect_empty=expect_empty, json=json)
+    task.census(stack, remove_snapshots, expect_empty=expect_empty, json=json)
 
 
-@task(help={**STACK, **JSON})
-@problems_are_messages
-def idle_policy(_context: Any, stack: Stack, json: bool = False) -> None:
+@task(**STACK, **JSON)
+def idle_policy(stack: Stack, json: bool = False) -> None:
     """Show when each host stops itself: after how many idle minutes, and at the latest."""
-    from build.cli import cloud
+    from build.cli import census as task
 
-    cloud.idle_policy(stack, json=json)
+    task.idle_policy(stack, json=json)
 
 
 RECOVER_HELP = {
@@ -384,55 +353,48 @@ RECOVER_HELP = {
 }
 
 
-@task(help={**STACK, **RECOVER_HELP})
-@problems_are_messages
-def recover(_context: Any, stack: Stack, yes: bool = False, foreign_host: Name | None = None) -> None:
+@task(**STACK, **RECOVER_HELP)
+def recover(stack: Stack, yes: bool = False, foreign_host: Name | None = None) -> None:
     """Repair what a killed or timed-out `pulumi up` left: its lock, and creates that may have happened."""
-    from build.cli import cloud
+    from build.cli import recover as task
 
-    cloud.recover(stack, foreign_host, yes=yes)
+    task.recover(stack, foreign_host, yes=yes)
 
 
-@task(help={"log": "a file with what `pulumi` printed (default: standard input)"})
-@problems_are_messages
-def explain(_context: Any, log: Location | None = None) -> None:
+@task(log="a file with what `pulumi` printed (default: standard input)")
+def explain(log: Location | None = None) -> None:
     """Explain each failure of `pulumi up` and what to do, from its output (`pulumi up 2>&1 | tee up.log`)."""
-    from build.cli import cloud
+    from build.cli import recover as task
 
-    cloud.explain(log)
+    task.explain(log)
 
 
-@task(help={"project": "any project in which the Compute Engine and Cloud Billing APIs are enabled"})
-@problems_are_messages
-def catalog_refresh(_context: Any, project: Name) -> None:
+@task(project="any project in which the Compute Engine and Cloud Billing APIs are enabled")
+def catalog_refresh(project: Name) -> None:
     """Update the catalog's regions, machine types and prices from Google, and say what changed."""
     from build.cli import catalog
 
     catalog.catalog_refresh(project)
 
 
-@task(help={**STACK, "yes": "do it; without it, only preview"})
-@problems_are_messages
-def up(_context: Any, stack: Stack, yes: bool = False) -> None:
+@task(**STACK, yes="do it; without it, only preview")
+def up(stack: Stack, yes: bool = False) -> None:
     """Run `pulumi up`; try a host's other zones if one has no machine free, and explain failures."""
-    from build.cli import life
+    from build.cli import up as task
 
-    life.up(stack, yes=yes)
+    task.up(stack, yes=yes)
 
 
-@task(help={**STACK, "host": "which host", "zone": "to which zone", "yes": "do it; without it, only show it"})
-@problems_are_messages
-def move(_context: Any, stack: Stack, zone: Name, host: Name = "main", yes: bool = False) -> None:
+@task(**STACK, host="which host", zone="to which zone", yes="do it; without it, only show it")
+def move(stack: Stack, zone: Name, host: Name = "main", yes: bool = False) -> None:
     """Move a host's data disk to another zone: stop, snapshot, copy, compare. Nothing is deleted."""
-    from build.cli import life
+    from build.cli import move as task
 
-    life.move(stack, zone, host, yes=yes)
+    task.move(stack, zone, host, yes=yes)
 
 
-@task(klass=HostTask, help=help_for(timeout_s="seconds for the models to answer"))
-@problems_are_messages
+@task(timeout_s="seconds for the models to answer", **HOST_HELP)
 def start(
-    _context: Any,
     stack: Stack | None = None,
     inventory: Location | None = None,
     host: Name | None = None,
@@ -448,22 +410,22 @@ def start(
 namespace = Collection.from_module(sys.modules[__name__])
 
 
-@task(default=True)
-@problems_are_messages
-def run(_context: Any) -> None:
+@task()
+def run() -> None:
     """Build the engine, make the models, deploy, and send a question and two pictures through the gateway."""
     from build.cli import demo
 
     demo.run()
 
 
-@task
-@problems_are_messages
-def prepare(_context: Any) -> None:
+@task()
+def prepare() -> None:
     """Build the engine environment and make the models; start nothing."""
     from build.cli import demo
 
     demo.prepare()
 
 
-namespace.add_collection(Collection("demo", run, prepare))
+demo = Collection("demo", prepare)
+demo.add_task(run, default=True)
+namespace.add_collection(demo)

@@ -5,6 +5,8 @@ asked of an engine environment, run by that environment's Python, whose packages
 travels with its release as well: runners start it from there.
 """
 
+ARCHIVE_DIGITS = 16
+"""Of the archive's SHA-256, in its name on a host."""
 LAUNCHER = (
     "__init__", "engine_unit", "launch", "leftovers", "message", "notify", "process_tree", "running", "stop_marker",
     "unix_http", "watchdog",

@@ -6,10 +6,9 @@ import sys
 import zipfile
 from pathlib import Path
 
+from agent import ARCHIVE_DIGITS
 from agent.durable import replace_file
 
-DIGITS = 16
-"""Of its SHA-256, in its name."""
 KEPT = 3
 """A job that an older checkout began may still be under way."""
 
@@ -20,7 +19,7 @@ def keep(root: Path) -> Path:
     if not zipfile.is_zipfile(own):  # a test runs the sources
         return own
     content, folder = own.read_bytes(), root / "agent"
-    path = folder / f"{hashlib.sha256(content).hexdigest()[:DIGITS]}.pyz"
+    path = folder / f"{hashlib.sha256(content).hexdigest()[:ARCHIVE_DIGITS]}.pyz"
     if own != path:  # what runs from its place is whole: that is looked at before (build/remote/agent.py)
         folder.mkdir(mode=0o700, exist_ok=True)  # who serves needs nothing of it
         replace_file(path, content)

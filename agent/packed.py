@@ -9,12 +9,11 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 from agent.protocol import KernelsAnswer, KernelsOrder
+from agent.running import KernelsReport
 
 FOLDER = "packed"
-SUFFIX = ".kernels"
 READ_TIMEOUT_S = 3600.0
 """A second for every half to two gigabytes, and the disk's own time."""
 
@@ -36,17 +35,10 @@ def prune_packed(root: Path) -> list[str]:
     return [each.parent.name for each in stale]
 
 
-def reports(root: Path) -> dict[str, dict[str, Any]]:
+def reports(root: Path) -> dict[str, KernelsReport]:
     """What each engine's plug-in says."""
-    found = {}
-    for path in sorted((root / "run").glob(f"*{SUFFIX}")):
-        try:
-            told = json.loads(path.read_bytes())
-        except (OSError, ValueError):
-            continue
-        if isinstance(told, dict):
-            found[path.name.removesuffix(SUFFIX)] = told
-    return found
+    found = {path.stem: KernelsReport.of_file(path) for path in sorted((root / "run").glob("*.kernels"))}
+    return {name: report for name, report in found.items() if report is not None}
 
 
 def damaged(python: str, files: list[Path]) -> list[str]:

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 from agent.message import Excerpt, Message, MessageError, data_of
+from agent.running import KernelsReport
 
 RunnerKind = Literal["supervisor", "systemd"]
 
@@ -926,7 +927,7 @@ class KernelsAnswer(Message):
 
     SCHEMA: ClassVar[str] = "axion.kernels-answer/1"
 
-    reports: Mapping[str, Mapping[str, Any]]
+    reports: Mapping[str, KernelsReport]
     """By engine, what its plug-in wrote."""
     files: Mapping[str, int]
     """Files of packed weights below the root, and their bytes."""
@@ -1024,15 +1025,6 @@ class Selftest:
 
     isa: str
     checks: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class KernelsReport:
-    """What the plug-in told of the layers that it holds."""
-
-    isa: str
-    layers: Mapping[str, int]
-    enabled: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

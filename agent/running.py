@@ -41,6 +41,32 @@ class EngineRecord(Excerpt):
 
 
 @dataclass(frozen=True)
+class PackedWeights(Excerpt):
+    """What became of the weights that our kernels pack."""
+
+    state: str
+    """made, mapped or converted."""
+    bytes: "int | None" = None
+    file: "str | None" = None
+    locked: "bool | None" = None
+    """Whether the kernel may not drop them from memory."""
+    reason: "str | None" = None
+    """Why they were converted."""
+
+
+@dataclass(frozen=True)
+class KernelsReport(Excerpt):
+    """What an engine says of our kernels, in a file beside its socket (kernels/python/axion_kernels/report.py)."""
+
+    isa: str
+    layers: Mapping[str, int]
+    """How many run on each kernel."""
+    enabled: "tuple[str, ...]" = ()
+    packed: "PackedWeights | None" = None
+    """None where no layer's weights are packed."""
+
+
+@dataclass(frozen=True)
 class Percentiles:
     """Of the last requests that succeeded, in seconds; None where there was none."""
 
@@ -76,8 +102,8 @@ class ModelStats:
     sent_bytes_total: int
     latency_s: Percentiles
     time_to_first_byte_s: Percentiles
-    kernels: "Mapping[str, Any] | None" = None
-    """What its engine says of our kernels: instructions, layers, packed weights. None where it has none of them."""
+    kernels: "KernelsReport | None" = None
+    """None where its engine has none of our kernels."""
 
 
 @dataclass(frozen=True, kw_only=True)

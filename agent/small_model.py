@@ -200,17 +200,15 @@ def answer_pictures(directory: Path, *, is_awq: bool) -> Answer:
     importlib.import_module("vllm").ModelRegistry.register_model(name, gemma3)
     write_gemma3(directory, is_awq=is_awq)
     engine = load(directory, limit_mm_per_prompt={"image": 1})
-    told: dict[str, Any] = {
-        "torchvision": importlib.import_module("torchvision").__version__,
-        "has_operators": extension._has_ops(),
-    }
     ask(engine, {"prompt_token_ids": [3]})  # before anything longer has prepared the processor for it
     image = importlib.import_module("PIL.Image")
+    tokens = {}
     for asked, colour in (("red", "red"), ("white", "white"), ("red_again", "red")):
         picture = {"image": image.new("RGB", (PICTURE, PICTURE), colour)}
         prompt = {"prompt": f"<bos>{MARKS['boi_token']}w20", "multi_modal_data": picture}
-        told[asked] = list(ask(engine, prompt).token_ids)
-    return told
+        tokens[asked] = list(ask(engine, prompt).token_ids)
+    version = importlib.import_module("torchvision").__version__
+    return {"torchvision": version, "has_operators": extension._has_ops(), **tokens}
 
 
 ANSWERS: Mapping[str, Callable[..., Answer]] = {"text": answer_text, "pictures": answer_pictures}

@@ -13,6 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from build.errors import DeployError
 from deployment.errors import why
 
+PINS = Path(__file__).with_name("pins.toml")
+CONSTRAINTS = Path(__file__).with_name("engine-constraints.txt")
+
 RECIPE = 4
 """Raise it when environment.py or stub_dist.py installs something different from the same pins."""
 

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterable
 from reprlib import Repr
-from typing import Any
 
 from aiohttp import web
 
@@ -52,15 +51,16 @@ class ApiError(Exception):
             return "rate_limit_error"
         return "invalid_request_error" if self.status < 500 else "server_error"
 
-    def envelope(self) -> dict[str, Any]:
-        """Return OpenAI's error object."""
-        return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
+    def envelope(self) -> bytes:
+        """Return OpenAI's error object in JSON."""
+        told = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
+        return json.dumps({"error": told}).encode()
 
-    def response(self, envelope: dict[str, Any]) -> web.Response:
+    def response(self, envelope: bytes) -> web.Response:
         """Return the whole HTTP answer with the body that the client's API has for it."""
         response = web.Response(
             status=self.status,
-            body=json.dumps(envelope).encode(),
+            body=envelope,
             content_type="application/json",
             headers=self.headers,
         )

@@ -2,7 +2,6 @@
 
 import itertools
 import json
-from typing import Any
 
 from gateway.errors import ApiError
 
@@ -113,10 +112,10 @@ def data_of_first(ready: bytes) -> bytes:
     return b"\n".join(line[5:].strip() for line in lines if line.startswith(b"data:"))
 
 
-def event(data: dict[str, Any], *, name: str | None = None) -> bytes:
-    """Return one event."""
-    head = f"event: {name}\n" if name else ""
-    return f"{head}data: {json.dumps(data)}\n\n".encode()
+def event(data: bytes, *, name: str | None = None) -> bytes:
+    """Return one event. Its data is JSON on one line."""
+    head = f"event: {name}\n".encode() if name else b""
+    return head + b"data: " + data + b"\n\n"
 
 
 def _after_last_event(data: bytes) -> int:

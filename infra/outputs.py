@@ -1,14 +1,14 @@
 """What a stack tells: the inventory for `fab`, the price, and the commands to run next."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 import pulumi
 
+from deployment.models import DEFAULT_MODELS
 from deployment.stack.guardrails import HOST_ROOT, CheckedStack
 from deployment.stack.inventory import SCHEMA, inventory_from
 from deployment.stack.pricing import NOT_COUNTED
-from deployment.stack.settings import DEFAULT_MODELS
 from infra.host import AxionHost
 from infra.secrets import Secrets
 from infra.startup import DATA_PATH
@@ -63,7 +63,23 @@ def _inventory(checked: CheckedStack, known: Mapping[str, Any]) -> dict[str, Any
     return data if pulumi.runtime.is_dry_run() else inventory_from(data).as_data()
 
 
-def price(checked: CheckedStack) -> dict[str, Any]:
+class Monthly(TypedDict):
+    """USD a month."""
+
+    total: float | None
+    whileStopped: float | None
+    terms: dict[str, float | None]
+    notCounted: str
+
+
+class Price(TypedDict):
+    """The stack output `price`, in USD."""
+
+    hourlyUsd: float | None
+    monthlyUsd: Monthly
+
+
+def price(checked: CheckedStack) -> Price:
     """Return the price an hour, a month, and by term. An unknown term is null, and so is a sum that has one."""
     bill = checked.bill
     return {

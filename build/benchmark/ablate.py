@@ -21,12 +21,14 @@ from build.benchmark.meter import Meter
 from build.benchmark.quality import measure_quality
 from build.benchmark.run import Progress, checkout, kept
 from build.deploy.activate import restart_and_wait
-from build.deploy.deploy import bring, prune_models_command, switch_to
+from build.deploy.deploy import bring, prune_models_command
 from build.deploy.diff import Desired, decide
-from build.deploy.prepare import PINS, Prepared, checkpoint_paths, prepare
+from build.deploy.prepare import Prepared, checkpoint_paths, prepare
 from build.deploy.state import read_state
+from build.deploy.switch import switch_to
 from build.deploy.upload import remove_commands
 from build.errors import DeployError
+from build.pins import PINS
 from build.remote.executor import check
 from build.remote.host import Host
 from deployment.checkpoint.lock import lock_path, read_lock

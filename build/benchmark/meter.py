@@ -12,7 +12,7 @@ from build.deploy.diff import Desired
 from build.engine.commands import BuildDirectory
 from build.remote.executor import ask
 from build.remote.host import Host
-from deployment.render.files import KEYS_FILE
+from deployment.render.release import KEYS_FILE
 
 ENDS_S = 120.0
 """For the agent to end generators itself, and to count, before its own bound."""

@@ -9,7 +9,7 @@ from build.benchmark.document import Quality
 from build.deploy.diff import Desired
 from build.remote.executor import ask
 from build.remote.host import Host
-from deployment.render.files import KEYS_FILE
+from deployment.render.release import KEYS_FILE
 
 FILE = Path(__file__).with_name("quality.json")
 ANSWER_TIMEOUT_S = 120.0

@@ -20,10 +20,11 @@ from build.benchmark.quality import measure_quality
 from build.benchmark.render import html, markdown
 from build.benchmark.roofline import Roofline, roofline
 from build.deploy.facts import Facts
-from build.deploy.prepare import PINS, checkpoint_paths, host_facts
+from build.deploy.prepare import checkpoint_paths, host_facts
 from build.deploy.state import current
 from build.engine.commands import BuildDirectory
 from build.errors import DeployError
+from build.pins import PINS
 from build.progress import Phase
 from build.remote.command import Command
 from build.remote.executor import LocalExecutor, ask

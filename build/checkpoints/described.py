@@ -13,8 +13,9 @@ from build.remote.executor import ask
 from build.remote.host import Host
 from build.remote.proxies import refuse_useless
 from build.remote.target import local_target
-from deployment.checkpoint.facts import Checkpoint, read_checkpoint
+from deployment.checkpoint.facts import Checkpoint
 from deployment.checkpoint.lock import LockedFile, LockedModel
+from deployment.checkpoint.reading import read_checkpoint
 from deployment.checkpoint.tensors import Tensor
 from deployment.errors import ConfigError
 

@@ -12,9 +12,10 @@ import inspect
 import json
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated, Any, Protocol, TypeVar, get_args, runtime_checkable
+from typing import Annotated, Any, Protocol, get_args, runtime_checkable
 
 import fabric
 from invoke.exceptions import Exit
@@ -147,7 +148,9 @@ Timeout = Annotated[float, Seconds()]
 Tokens = Annotated[int, Whole(1, 10_000_000)]
 Positive = Annotated[float, Amount()]
 
-Body = TypeVar("Body", bound=Callable[..., None])
+CONTEXT = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+Body = Callable[..., None]
+Declare = Callable[[Body], "Task"]
 HOST_OPTIONS = {"stack": Stack, "inventory": Location, "host": Name}
 HOST_HELP = {
     "stack": "the hosts of this stack, by `pulumi stack output`",
@@ -156,8 +159,8 @@ HOST_HELP = {
 }
 
 
-class HostTask(fabric.tasks.Task):  # type: ignore[misc] # Fabric ships no types
-    """A task that leaves `-h` to help: its option `--host` would take the letter.
+class Task(fabric.tasks.Task):  # type: ignore[misc] # Fabric ships no types
+    """A task that leaves `-h` to help: an option `--host` would take the letter.
 
     Its options arrive as they were typed, numbers too: what Fabric makes of those ends in a traceback where it is none.
     """
@@ -170,70 +173,81 @@ class HostTask(fabric.tasks.Task):  # type: ignore[misc] # Fabric ships no types
         return {**opts, "names": names, "kind": bool if kind is bool else str}
 
 
-def problems_are_messages(body: Body) -> Body:
-    """Read a task's options, and turn problems of a person's making into lines on stderr and exit code 1."""
-    kinds = kinds_of(body)
+def task(*positional: str, **helps: str) -> Declare:
+    """Make a task of a function that takes a task's options: what each is for, and which may be given by place."""
 
-    @functools.wraps(body)
-    def wrapped(context: Any, *args: Any, **kwargs: Any) -> None:
-        from build.progress import terminal
-        from build.remote.proxies import keep_direct
+    def declare(body: Body) -> Task:
+        kinds = kinds_of(body)
 
-        keep_direct()
-        try:
-            body(context, *args, **read_arguments(context, kinds, kwargs))
-        except (ConfigError, DeployError) as error:
-            console = terminal(stderr=True)
-            for problem in error.problems:
-                console.print(problem, style="red", markup=False)
-            raise Exit(code=1) from None
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-                raise
-            where = error.filename or "this computer"
-            step = "Make room here, then run the same command again: what was done on hosts is not done twice"
-            terminal(stderr=True).print(f"{where}: cannot be written: {why(error)}. {step}.", markup=False)
-            raise Exit(code=1) from None
-        except KeyboardInterrupt:
-            print("Interrupted. Models keep serving; run the same command again to finish.", file=sys.stderr)
-            raise Exit(code=130) from None
+        @functools.wraps(body)
+        def run(context: Any, **given: Any) -> None:
+            with problems_as_messages():
+                body(**read_arguments(context, kinds, given))
 
-    return wrapped  # type: ignore[return-value] # functools.wraps keeps the signature that Fabric reads
+        # Invoke makes a task's command line from this, and passes the context first.
+        run.__signature__ = inspect.Signature([CONTEXT, *_parameters(body)])  # type: ignore[attr-defined]
+        # Without a list Invoke takes every option without a default by place.
+        return Task(run, positional=positional or None, help=helps)
+
+    return declare
 
 
-def on_hosts(body: Callable[..., None]) -> Callable[..., None]:
-    """Give a task the options that name hosts. Its function gets the hosts where Fabric passes the context."""
-    context, *own = inspect.signature(body).parameters.values()
-    options = [
-        inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=kind)
-        for name, kind in HOST_OPTIONS.items()
-    ]
+def host_task(*positional: str, **helps: str) -> Declare:
+    """Make a task of a function that takes hosts and a task's options: the task has those that name hosts besides."""
 
-    @functools.wraps(body)
-    def wrapped(_context: Any, *args: Any, **kwargs: Any) -> None:
-        from build.cli.hosts import Selection
+    def declare(body: Body) -> Task:
+        @functools.wraps(body)
+        def on_hosts(**given: Any) -> None:
+            from build.cli.hosts import Selection
 
-        selection = Selection(**{name: kwargs.pop(name, None) for name in HOST_HELP})
-        with selection.hosts() as hosts:
-            body(hosts, *args, **kwargs)
+            selection = Selection(**{name: given.pop(name, None) for name in HOST_OPTIONS})
+            with selection.hosts() as hosts:
+                body(hosts, **given)
 
-    # Invoke makes a task's command line from this.
-    wrapped.__signature__ = inspect.Signature([context, *own, *options])  # type: ignore[attr-defined]
-    return problems_are_messages(wrapped)
+        _, *own = _parameters(body)
+        of_hosts = [CONTEXT.replace(name=name, default=None, annotation=kind) for name, kind in HOST_OPTIONS.items()]
+        on_hosts.__signature__ = inspect.Signature([*own, *of_hosts])  # type: ignore[attr-defined]
+        return task(*positional, **helps, **HOST_HELP)(on_hosts)
 
-
-def help_for(**options: str) -> Mapping[str, str]:
-    """A task's own options, and those that name hosts."""
-    return {**options, **HOST_HELP}
+    return declare
 
 
-def kinds_of(task: Callable[..., Any]) -> Mapping[str, Kind]:
+@contextmanager
+def problems_as_messages() -> Iterator[None]:
+    """Turn problems of a person's making into lines on stderr and exit code 1."""
+    from build.progress import terminal
+    from build.remote.proxies import keep_direct
+
+    keep_direct()
+    try:
+        yield
+    except (ConfigError, DeployError) as error:
+        console = terminal(stderr=True)
+        for problem in error.problems:
+            console.print(problem, style="red", markup=False)
+        raise Exit(code=1) from None
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise
+        where = error.filename or "this computer"
+        step = "Make room here, then run the same command again: what was done on hosts is not done twice"
+        terminal(stderr=True).print(f"{where}: cannot be written: {why(error)}. {step}.", markup=False)
+        raise Exit(code=1) from None
+    except KeyboardInterrupt:
+        print("Interrupted. Models keep serving; run the same command again to finish.", file=sys.stderr)
+        raise Exit(code=130) from None
+
+
+def kinds_of(body: Body) -> Mapping[str, Kind]:
     """Each option's kind, from the signature; a switch has none."""
-    _, *options = inspect.signature(task).parameters.values()
-    found = {option.name: _kind(option.annotation) for option in options if option.annotation is not bool}
+    found = {option.name: _kind(option.annotation) for option in _parameters(body) if option.annotation is not bool}
     forgotten = [name for name, kind in found.items() if kind is None]
-    assert not forgotten, f"{task.__name__}: what its options take is not said, got {forgotten}"
+    assert not forgotten, f"{body.__name__}: what its options take is not said, got {forgotten}"
     return {name: kind for name, kind in found.items() if kind is not None}
+
+
+def _parameters(body: Body) -> list[inspect.Parameter]:
+    return [*inspect.signature(body).parameters.values()]
 
 
 def unheeded(context: Any) -> list[str]:

@@ -1,13 +1,10 @@
 """The tasks that measure, with their options: for these fabfile.py had no room. build/cli/bench.py does them."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
-
-from fabric import task
+from typing import TYPE_CHECKING, Annotated
 
 from build.cli.arguments import (
     Choice,
-    HostTask,
     Location,
     Name,
     Names,
@@ -16,9 +13,8 @@ from build.cli.arguments import (
     Timeout,
     WhenUsed,
     Whole,
-    help_for,
-    on_hosts,
-    problems_are_messages,
+    host_task,
+    task,
 )
 
 if TYPE_CHECKING:
@@ -41,8 +37,7 @@ BENCH_HELP = {
 }
 
 
-@task(klass=HostTask, help=help_for(**BENCH_HELP))
-@on_hosts
+@host_task(**BENCH_HELP)
 def bench(  # noqa: PLR0913, PLR0917 - a task's options are its arguments
     hosts: "Hosts",
     models: Location | None = None,
@@ -78,8 +73,7 @@ ABLATE_HELP = {
 }
 
 
-@task(klass=HostTask, help=help_for(**ABLATE_HELP))
-@on_hosts
+@host_task(**ABLATE_HELP)
 def bench_ablate(  # noqa: PLR0913, PLR0917 - a task's options are its arguments
     hosts: "Hosts",
     models: Location | None = None,
@@ -102,9 +96,8 @@ def bench_ablate(  # noqa: PLR0913, PLR0917 - a task's options are its arguments
 COMPARE_HELP = {"before": "a report.json of `fab bench`, or its directory", "after": "another one"}
 
 
-@task(positional=["before", "after"], help={**COMPARE_HELP, "json": "print JSON"})
-@problems_are_messages
-def bench_compare(_context: Any, before: Location, after: Location, json: bool = False) -> None:
+@task("before", "after", **COMPARE_HELP, json="print JSON")
+def bench_compare(before: Location, after: Location, json: bool = False) -> None:
     """Say which figures of two benchmarks differ by more than chance."""
     from build.cli import bench as task
 

@@ -9,8 +9,8 @@ from rich.table import Table
 
 from build.cli import output
 from build.cli.asked_load import Asked, shape_and_loads
-from build.cli.cloud import settings_of
-from build.cli.cloud_output import usd
+from build.cli.output import usd
+from build.cli.stacks import settings_of
 from build.deploy.models_file import unhosted_file
 from build.errors import DeployError
 from build.remote.target import REPOSITORY

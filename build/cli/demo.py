@@ -7,13 +7,13 @@ from build.deploy.deploy import run_build_and_deploy
 from build.deploy.facts import Facts
 from build.deploy.models_file import shown
 from build.deploy.preflight import host_problems
-from build.deploy.prepare import PINS, choose_recipe, host_facts, host_needs, look
+from build.deploy.prepare import choose_recipe, host_facts, host_needs, look
 from build.deploy.provide import provide_environment
 from build.engine.commands import BuildDirectory, fetch_commands, tools_commands
+from build.engine.recipe import Recipe
 from build.engine.sources import choose_sources
-from build.engine.steps import Recipe
 from build.errors import DeployError
-from build.pins import load_pins
+from build.pins import PINS, load_pins
 from build.progress import progress_of
 from build.remote.command import Command
 from build.remote.executor import check

@@ -3,15 +3,16 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from build.progress import Reporter
 from build.remote.executor import Executor, LocalExecutor
 from build.remote.host import Host
-from build.remote.target import local_target, project_directory, remote_target
+from build.remote.target import local_target
 from deployment.errors import ConfigError
-from deployment.stack.inventory import Inventory, InventoryHost
-from deployment.stack.name import StackName
+
+if TYPE_CHECKING:
+    from deployment.stack.inventory import Inventory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +34,7 @@ class Selection:
         return f"{source} --host {host}"
 
     @contextmanager
-    def hosts(self, known: Inventory | None = None) -> Iterator[tuple[Host, ...]]:
+    def hosts(self, known: "Inventory | None" = None) -> Iterator[tuple[Host, ...]]:
         """The hosts, in the inventory's order; each is connected to when it is first used. Connections end after.
 
         `known` is the inventory where it was read already.
@@ -46,39 +47,14 @@ class Selection:
                 )
             yield (Host(local_target(), LocalExecutor(), reporter),)
             return
-        from build.cli.inventory import ssh_executor
+        from build.cli.inventory import chosen, connected
 
         inventory = known or self.read(reporter, LocalExecutor())
-        executors = {
-            name: ssh_executor(inventory, host, reporter, self.words(name))
-            for name, host in self._chosen(inventory).items()
-        }
-        try:
-            yield tuple(
-                Host(remote_target(inventory, inventory.hosts[name]), executor, reporter)
-                for name, executor in executors.items()
-            )
-        finally:
-            for executor in executors.values():
-                executor.close()
+        with connected(inventory, chosen(inventory, self.host), self.words, reporter) as hosts:
+            yield hosts
 
-    def read(self, reporter: Reporter, executor: Executor) -> Inventory:
+    def read(self, reporter: Reporter, executor: Executor) -> "Inventory":
         """Read the inventory of the stack or of the file."""
-        from build.cli.inventory import cache_of, inventory_file, stack_inventory
-        from build.cloud.pulumi_cli import Pulumi
+        from build.cli.inventory import read_inventory
 
-        if self.inventory is not None:
-            return inventory_file(Path(self.inventory))
-        assert self.stack is not None, "one of them is given"
-        pulumi = Pulumi(executor=executor, directory=project_directory(), stack=StackName(self.stack))
-        return stack_inventory(pulumi, cache_of(self.stack), reporter)
-
-    def _chosen(self, inventory: Inventory) -> dict[str, InventoryHost]:
-        if self.host is None:
-            return dict(inventory.hosts)
-        found = {name: each for name, each in inventory.hosts.items() if self.host in (name, each.name)}
-        if not found:
-            raise ConfigError(
-                [f"--host: not in the inventory, got {self.host}. Use one of: {', '.join(inventory.hosts)}."]
-            )
-        return found
+        return read_inventory(self.stack, self.inventory, reporter, executor)

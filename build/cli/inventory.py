@@ -1,6 +1,8 @@
 """The hosts of an inventory: where it is read from, and how each of them is connected to."""
 
 import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -10,12 +12,13 @@ from build.cloud.instance import Instance, identity_file, proxy
 from build.cloud.pulumi_cli import Pulumi, PulumiError
 from build.errors import DeployError
 from build.progress import Reporter
-from build.remote.executor import LocalExecutor
+from build.remote.executor import Executor, LocalExecutor
+from build.remote.host import Host
 from build.remote.ssh.connection import IF_ABSENT, Route
 from build.remote.ssh.connector import BOOT_PATIENCE_S, RESTART_PATIENCE_S, Connector
 from build.remote.ssh.executor import SshExecutor
 from build.remote.ssh.host_keys import KnownKeys, keys_in_file
-from build.remote.target import expanded, project_directory
+from build.remote.target import REMOTE_PYTHON, USER, Target, expanded, project_directory
 from deployment.errors import ConfigError, why
 from deployment.refusals.cloud_errors import Kind
 from deployment.stack.inventory import GoogleHost, Inventory, InventoryHost, SshHost, inventory_from, parse_inventory
@@ -28,6 +31,15 @@ PROXIED = (
 )
 # Then the last inventory that was read is still the best guess; anything else that Pulumi says is about the stack.
 UNREACHABLE = (Kind.UNREACHABLE, Kind.NOT_LOGGED_IN)
+
+
+def read_inventory(stack: str | None, file: str | None, reporter: Reporter, executor: Executor) -> Inventory:
+    """Read the inventory of a stack or of a file: one of them is given."""
+    if file is not None:
+        return inventory_file(Path(file))
+    assert stack is not None, "one of them is given"
+    pulumi = Pulumi(executor=executor, directory=project_directory(), stack=StackName(stack))
+    return stack_inventory(pulumi, cache_of(stack), reporter)
 
 
 def inventory_file(path: Path) -> Inventory:
@@ -71,6 +83,53 @@ def _cached(cache: Path, error: DeployError, reporter: Reporter) -> Inventory:
     read = datetime.fromtimestamp(cache.stat().st_mtime).astimezone()
     reporter.say(f"{error}\nUsing {cache}, read {read:%Y-%m-%d %H:%M}: hosts may have changed since.", style="yellow")
     return inventory
+
+
+def chosen(inventory: Inventory, host: str | None) -> Mapping[str, InventoryHost]:
+    """The hosts that are meant: all, or the one of this name. Raises ConfigError."""
+    found = {name: each for name, each in inventory.hosts.items() if host in (None, name, each.name)}
+    if not found:
+        raise ConfigError([f"--host: not in the inventory, got {host}. Use one of: {', '.join(inventory.hosts)}."])
+    return found
+
+
+@contextmanager
+def connected(
+    inventory: Inventory, hosts: Mapping[str, InventoryHost], words: Callable[[str], str], reporter: Reporter
+) -> Iterator[tuple[Host, ...]]:
+    """Hosts that are connected to when they are first used; connections end after. `words` name one to a task."""
+    executors = {name: ssh_executor(inventory, host, reporter, words(name)) for name, host in hosts.items()}
+    try:
+        yield tuple(Host(remote_target(inventory, hosts[name]), each, reporter) for name, each in executors.items())
+    finally:
+        for executor in executors.values():
+            executor.close()
+
+
+def remote_target(inventory: Inventory, host: InventoryHost) -> Target:
+    """A host of an inventory: everything below its data disk, run by systemd for the system user `axion`."""
+    return Target(
+        name=host.name,
+        root=host.data_mount,
+        runner="systemd",
+        python=REMOTE_PYTHON,
+        user=USER,
+        boot_log=_boot_log(inventory, host),
+        clients=host.gateway_clients,
+        keys=host.gateway_keys,
+        stack=inventory.stack,
+        address=host.internal_ip if isinstance(host, GoogleHost) else host.ssh_address,
+        models=host.models,
+        hub_token_secret=inventory.google.secret_ids.hub_token if inventory.google else None,
+    )
+
+
+def _boot_log(inventory: Inventory, host: InventoryHost) -> str | None:
+    """What to type to see what the startup script of an instance did, where that had a disk to mount."""
+    if not isinstance(host, GoogleHost) or host.device_paths is None:
+        return None
+    at = f"--project={inventory.project} --zone={host.zone}"
+    return f"gcloud compute instances get-serial-port-output {host.name} {at}"
 
 
 def ssh_executor(inventory: Inventory, host: InventoryHost, reporter: Reporter, words: str) -> SshExecutor:

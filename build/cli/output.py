@@ -2,28 +2,23 @@
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from typing import Any
 
+from invoke.exceptions import Exit
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from build.check import Check
-from build.deploy.facts import Facts
-from build.deploy.prepare import Prepared
 from build.progress import terminal
 from deployment.errors import ended_once
-from deployment.models.memory import has_int4, has_int8_head, is_online
-from deployment.models.spec import Served
-from deployment.quantities import shown_bytes
 
-# supervisord calls a process STARTING until it has lived for startsecs; whether it serves, the gateway knows.
-PROCESS_WORDS = {"STARTING": "running", "FATAL": "given up", "BACKOFF": "restarting"}
 PIPE_COLUMNS = 200
 """Nothing is cut where nobody sees the edge of a screen."""
 
+UNKNOWN = "unknown"
 STYLES = {
     "ready": "green",
     "stopped": "dim",
@@ -45,233 +40,7 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=1, default=asdict))
 
 
-def sizes(prepared: Prepared) -> Table:
-    """Show what each engine gets."""
-    engines = prepared.plan.engines.values()
-    borrows = ["borrows"] if any(engine.is_elastic for engine in engines) else []
-    table = new_table("model", "cores", *borrows, "threads", "weights", "KV cache", "expected", "limit", "sequences")
-    for engine in engines:
-        memory = engine.memory
-        amounts = [shown_bytes(size) for size in (memory.weights, memory.kv_cache, memory.total, memory.limit)]
-        cores = [engine.core_list, *([engine.lent_list] if borrows else []), str(engine.compute_threads)]
-        table.add_row(engine.name, *cores, *amounts, str(engine.full_length_sequences))
-    return table
-
-
-def steps(prepared: Prepared) -> list[str]:
-    """Say in words what a deployment would do, in order."""
-    diff, desired = prepared.diff, prepared.desired
-    weights = {name: prepared.deployment.models[name].weights for name in prepared.pulls}
-    lacking = prepared.needs.lacking(prepared.facts.system)
-    said = [f"install packages that bring {', '.join(lacking)}"] if lacking else []
-    if prepared.is_installing and not lacking:
-        said.append("install a newer compiler for our kernels, if the distribution has one")
-    if diff.is_build:
-        said.append(f"build the engine environment {desired.build}")
-    said += [f"download {name}: {each.hub} at {str(each.revision)[:12]}" for name, each in weights.items()]
-    if diff.is_upload:
-        said.append(f"make release {desired.release} of {len(prepared.release.files)} files:")
-        said += [f"    {how} {path}" for path, how in _summary(prepared.files).items()]
-    if diff.is_switch:
-        said.append(f"switch from {prepared.facts.current or 'nothing'} to {desired.release}")
-    if not diff.is_runner_up:
-        said.append("start the process runner")
-    if diff.repair:
-        said.append(f"install again what was changed by hand: {', '.join(diff.repair)}")
-    said += [f"stop {name}" for name in diff.stop]
-    said += [f"unload {name}, which is on demand" for name in diff.unload]
-    said += [f"start {name}" for name in diff.start]
-    said += [f"restart {name}" for name in diff.restart]
-    if diff.gateway != "keep":
-        said.append(f"{diff.gateway} the gateway")
-    if not diff.is_nothing:
-        said.append(f"wait until {', '.join(desired.always)} answer" if desired.always else "wait for the gateway")
-        said += [f"load {name}, which is on demand, once, to see that it answers" for name in diff.prove]
-    return said
-
-
-def on_demand(prepared: Prepared) -> list[str]:
-    """Say what models on demand share."""
-    sizes = {each.name: each.memory.total for each in prepared.plan.engines.values() if each.model.on_demand}
-    if not sizes:
-        return []
-    wanted, budget = sum(sizes.values()), prepared.plan.on_demand_bytes
-    each = ", ".join(f"{name} {shown_bytes(size)}" for name, size in sizes.items())
-    fits = "all fit at once" if wanted <= budget else "not all fit at once, so they take turns"
-    return [f"on demand, in {shown_bytes(budget)} of memory: {each}; {fits}"]
-
-
-def stretched(prepared: Prepared) -> list[str]:
-    """Say whose short prompts are answered otherwise because their context is a long one."""
-    return [
-        f"{name} answers short prompts otherwise than its publisher shows: above {tokens} tokens of max_model_len "
-        "longrope's long factors are taken for all of them"
-        for name, model in prepared.deployment.models.items()
-        if (tokens := model.checkpoint.long_from) is not None and model.engine.max_model_len > tokens
-    ]
-
-
-def kernels(prepared: Prepared) -> list[str]:
-    """Say which engines multiply with our int4 and int8 weights, and what keeping these takes of the disk."""
-    engines = [engine for engine in prepared.plan.engines.values() if engine.packed_bytes]
-    if not engines or not prepared.recipe.pins.has_kernels(prepared.facts.machine):
-        return []
-    said = [
-        f"{engine.name}: {' and '.join(int_kernels(engine.model))}; "
-        f"{shown_bytes(engine.packed_bytes)} of packed weights, made at its first start and mapped at later ones"
-        for engine in engines
-    ]
-    needed, free = sum(engine.packed_bytes for engine in engines), prepared.facts.disk_free_bytes
-    if free < needed:
-        said.append(
-            f"the disk has {shown_bytes(free)} free where packed weights take up to {shown_bytes(needed)}: engines "
-            "whose weights do not fit convert at each start"
-        )
-    return said
-
-
-def int_kernels(model: Served) -> list[str]:
-    """The kernels of a model's weights, in words."""
-    by = "axion_w4" if is_online(model) else "linear_w4"
-    said = {f"int4 weights by {by}": has_int4(model), "an int8 output head": has_int8_head(model)}
-    return [words for words, is_true in said.items() if is_true]
-
-
-def unchecked(prepared: Prepared) -> list[str]:
-    """Say which arguments nobody has looked at before vLLM does."""
-    extra = {name: model.engine.extra_args for name, model in prepared.deployment.models.items()}
-    return [
-        f"{name} passes on to vLLM unchecked: {', '.join(f'{key} {json.dumps(value)}' for key, value in given.items())}"
-        for name, given in extra.items()
-        if given
-    ]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedEngine:
-    """What an engine gets, for programs."""
-
-    cores: str
-    memory_bytes: int
-    socket: str
-    kernels: Sequence[str]
-    packed_bytes: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedChange:
-    """What `fab plan --json` prints of a host."""
-
-    changes: bool
-    packages: Sequence[str]
-    pull: Sequence[str]
-    release: str
-    build: str
-    is_build: bool
-    files: Mapping[str, str]
-    start: Sequence[str]
-    restart: Sequence[str]
-    stop: Sequence[str]
-    unload: Sequence[str]
-    prove: Sequence[str]
-    """Models on demand that are loaded once."""
-    gateway: str
-    repair: Sequence[str]
-    unchecked: Mapping[str, Mapping[str, Any]]
-    """Each model's `extra_args`."""
-    engines: Mapping[str, PlannedEngine]
-    free_bytes: int
-    on_demand_bytes: int
-    """What all models on demand share."""
-
-
-def planned_change(prepared: Prepared) -> PlannedChange:
-    """Return the plan for programs."""
-    diff = prepared.diff
-    return PlannedChange(
-        changes=bool(prepared.pulls) or prepared.is_installing or not diff.is_nothing,
-        packages=list(prepared.needs.packages(prepared.facts.system)),
-        pull=list(prepared.pulls),
-        release=prepared.desired.release,
-        build=prepared.desired.build,
-        is_build=diff.is_build,
-        files=dict(prepared.files),
-        start=diff.start,
-        restart=diff.restart,
-        stop=diff.stop,
-        unload=diff.unload,
-        prove=diff.prove,
-        gateway=diff.gateway,
-        repair=diff.repair,
-        unchecked={name: model.engine.extra_args for name, model in prepared.deployment.models.items()},
-        engines={
-            name: PlannedEngine(
-                cores=engine.core_list,
-                memory_bytes=engine.memory.total,
-                socket=engine.socket,
-                kernels=int_kernels(engine.model),
-                packed_bytes=engine.packed_bytes,
-            )
-            for name, engine in prepared.plan.engines.items()
-        },
-        free_bytes=prepared.plan.free_bytes,
-        on_demand_bytes=prepared.plan.on_demand_bytes,
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StatusRow:
-    """One model, as `fab status` shows it."""
-
-    model: str
-    state: str
-    process: str
-    pid: int | None
-    up_to_date: bool
-    in_flight: int | None
-    requests: int | None
-
-
-def status_rows(facts: Facts) -> list[StatusRow]:
-    """Say per model what the release wants, what the runner does and what the gateway sees."""
-    release = facts.release(facts.current)
-    engines = release.engines if release else {}
-    on_demand = release.on_demand if release else ()
-    seen = facts.gateway.models if facts.gateway else {}
-    rows = []
-    for name in sorted(engines.keys() | facts.engines.keys()):
-        process, model = (facts.runner or {}).get(name), seen.get(name)
-        rows.append(
-            StatusRow(
-                model=name,
-                state=model.state if model else "unknown" if facts.gateway is None else "not served",
-                process=PROCESS_WORDS.get(process.state, process.state.lower()) if process else "none",
-                pid=process.pid if process and process.pid else None,
-                up_to_date=facts.running.get(name, engines.get(name) if name in on_demand else None)
-                == engines.get(name),
-                in_flight=model.in_flight if model else None,
-                requests=model.requests_total if model else None,
-            )
-        )
-    return rows
-
-
-def status_table(rows: Sequence[StatusRow]) -> Table:
-    """Show the status of every model."""
-    table = new_table("model", "state", "process", "pid", "up to date", "in flight", "requests")
-    for row in rows:
-        state = Text(row.state, STYLES.get(row.state, "red"))
-        rest = [row.pid, "yes" if row.up_to_date else "no", row.in_flight, row.requests]
-        table.add_row(row.model, state, row.process, *("-" if each is None else str(each) for each in rest))
-    return table
-
-
-def troubles(facts: Facts) -> list[str]:
-    """Say what is wrong with what keeps processes running."""
-    return [f"{each.unit}: {each.what}." for each in facts.troubles]
-
-
-def checks_table(checks: list[Check]) -> Table:
+def checks_table(checks: Sequence[Check]) -> Table:
     """Show checks with their verdict."""
     table = new_table("check", "", "finding")
     for each in checks:
@@ -280,11 +49,19 @@ def checks_table(checks: list[Check]) -> Table:
     return table
 
 
-def _summary(files: Mapping[str, str]) -> dict[str, str]:
-    """Fold the gateway's code into one line."""
-    code = [how for path, how in files.items() if path.startswith("lib/")]
-    rest = {path: how for path, how in files.items() if not path.startswith("lib/")}
-    return rest | ({f"lib ({len(code)} files)": code[0]} if code else {})
+def usd(amount: float | None, digits: int = 2) -> str:
+    """An amount, or that it is not known."""
+    return UNKNOWN if amount is None else f"{amount:.{digits}f}"
+
+
+def print_checks(checks: Sequence[Check]) -> None:
+    stdout().print(checks_table(checks))
+
+
+def fail_where_one_does(checks: Iterable[Check]) -> None:
+    """End the task with 1 where a check failed."""
+    if any(each.verdict == "fail" for each in checks):
+        raise Exit(code=1)
 
 
 def new_table(*columns: str) -> Table:

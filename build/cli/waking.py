@@ -8,8 +8,7 @@ from build.cloud.gcloud import Gcloud, GcloudError
 from build.cloud.instance import STARTS, another_instance
 from build.deploy.activate import wait_ready
 from build.deploy.diff import Desired
-from build.deploy.facts import Facts
-from build.deploy.preflight import UnmountedError
+from build.deploy.facts import Facts, UnmountedError
 from build.deploy.state import read_state
 from build.errors import DeployError
 from build.progress import Reporter

@@ -23,7 +23,7 @@ from build.remote.target import Target
 from build.runtime import runner
 from build.runtime.attempt import begin, why
 from deployment.quantities import READY_TIMEOUT_S
-from deployment.render.files import OWN_KEY_FILE
+from deployment.render.release import OWN_KEY_FILE
 
 READY_ENDS_S = 1000.0
 """For old engines that finish their requests first, and for the last answer."""

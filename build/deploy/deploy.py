@@ -3,30 +3,28 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from agent.protocol import PruneOrder, ValidateAnswer, ValidateOrder
+from agent.protocol import PruneOrder
 from build.checkpoints.pull import Means, choose_source, pull_models
 from build.deploy.activate import activate, bookkeeping
-from build.deploy.diff import Desired, decide
-from build.deploy.facts import Facts, gather, probe_command
+from build.deploy.diff import Desired
+from build.deploy.facts import Facts
 from build.deploy.models_file import keep, kept
 from build.deploy.packages import install_packages, refuse_lacking
-from build.deploy.preflight import refuse_place
-from build.deploy.prepare import Prepared, prepare
+from build.deploy.prepare import Prepared, nothing_to_do, prepare
+from build.deploy.switch import switch_to, validate
 from build.deploy.upload import remove_commands, stale_builds, stale_releases, upload_command
 from build.engine.commands import BuildDirectory
 from build.engine.environment import ensure_environment
 from build.engine.sources import Sources
 from build.errors import ConnectionLostError, DeployError, UnnotedError
 from build.remote.command import Command
-from build.remote.executor import ask, check
+from build.remote.executor import check
 from build.remote.host import Host
 from build.remote.lock import host_lock
 from build.remote.room import keep_command, use_command
 from build.remote.target import Target
 from build.runtime.systemd import keys_commands
 from deployment.quantities import READY_TIMEOUT_S
-
-VALIDATE_TIMEOUT_S = 900.0
 
 
 def run_build_and_deploy(
@@ -77,10 +75,6 @@ def run_build_and_deploy(
     )
 
 
-def nothing_to_do(prepared: Prepared) -> str:
-    return f"Nothing to do: {prepared.desired.release} is what {prepared.models_file.name} says, and it serves."
-
-
 def deploy(prepared: Prepared, host: Host, *, timeout_s: float = READY_TIMEOUT_S) -> Mapping[str, str]:
     """Carry out a prepared change and return each model's first words.
 
@@ -123,22 +117,6 @@ def provide_environment(prepared: Prepared, host: Host) -> None:
         ensure_environment(prepared.recipe, host.target, host.executor, host.reporter)
 
 
-RENDERED = "correct the models file or templates/"
-BROKEN = "see that the host's disks have room and are whole, then run the same command again"
-
-
-def validate(host: Host, release: str, *, step: str | None = None) -> None:
-    """Have the host itself look at a release it has. Raises DeployError; what serves is not touched."""
-    arguments = ValidateOrder(host.target.root, release).to_json()
-    what = f"validate {release}"
-    command = host.target.agent.command("validate", arguments, what=what, timeout_s=VALIDATE_TIMEOUT_S)
-    with host.reporter.phase("Validate it there"):
-        told = ask(host.executor, command, ValidateAnswer)
-    steps = ((told.broken, step or BROKEN), (told.problems, step or RENDERED))
-    if said := [f"{problem}. Nothing was switched; {each}." for found, each in steps for problem in found]:
-        raise DeployError(*said)
-
-
 def go_back(host: Host, before: Facts, *, failed: str) -> str:
     """Return to the release that was confirmed before, and say how that went."""
     previous = before.confirmed
@@ -155,41 +133,6 @@ def go_back(host: Host, before: Facts, *, failed: str) -> str:
     except DeployError as error:
         return f"Returning to {previous} failed as well: {error}"
     return f"Release {failed} was withdrawn; {previous} serves again."
-
-
-def switch_to(host: Host, name: str) -> Mapping[str, str]:
-    """Make a release that the host has the current one, and wait until its models answer."""
-    facts = gather(host.executor, probe_command(host.target, {}, []), name=host.target.name)
-    description = facts.release(name)
-    if name in facts.unread:
-        raise DeployError(f"{facts.unread_problem(name)} Name another one.")
-    if description is None:
-        known = ", ".join(facts.releases) or "none at all"
-        raise DeployError(f"{name}: no such release on {host.target.name}, got {known}. Name one of them.")
-    desired = Desired.described(name, description)
-    diff = decide(desired, facts)
-    if diff.is_build:
-        raise DeployError(f"{name}: its engine environment is gone, got {desired.build}. Deploy the models file anew.")
-    refuse_place(host.target, facts)
-    if diff.is_switch:
-        validate(host, name, step="name another release, or deploy the models file anew")
-    return activate(host, desired, diff)
-
-
-def earlier_release(facts: Facts) -> str | None:
-    """Name the release that served when the current one was made; without that, the newest made before it.
-
-    Only releases whose models once answered: the others were withdrawn, or are what an interrupted deployment left, and
-    nobody wants those back. Where nothing is current, what answered last was.
-    """
-    proven = [name for name in facts.ordered if name in facts.answered and name in facts.releases]
-    now = facts.release(facts.current)
-    if now is None:
-        return facts.confirmed if facts.confirmed in proven else next(reversed(proven), None)
-    if now.follows in proven:
-        return now.follows
-    earlier = facts.ordered[: facts.ordered.index(str(facts.current))]
-    return next((name for name in reversed(earlier) if name in proven), None)
 
 
 def prune(host: Host, before: Facts, desired: Desired) -> None:

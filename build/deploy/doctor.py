@@ -7,10 +7,10 @@ from agent.room import lack
 from build.check import Check, Verdict
 from build.deploy.certificate import certificate_checks
 from build.deploy.facts import Facts
-from build.deploy.preflight import BUILD_BYTES, is_python_supported
 from build.engine.compilers import newest, usable
-from build.engine.needs import EVERYTHING, NUMA, VENV
+from build.engine.needs import BUILD_BYTES, EVERYTHING, NUMA, VENV
 from build.pins import Pins
+from build.remote.minimum import is_python_supported
 from deployment.quantities import GIB, shown_bytes
 
 

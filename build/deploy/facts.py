@@ -73,6 +73,22 @@ class Facts(ProbeResult):
         return known.build if known else None
 
 
+class UnmountedError(DeployError):
+    """The data disk is not where it belongs. At a boot it may still come."""
+
+
+def refuse_unmounted(target: Target, facts: Facts) -> None:
+    """Refuse a host whose data disk is away: whatever went to its place would be hidden, or lost, once it is back.
+
+    Raises UnmountedError, and alone: all else that such a host shows is about the wrong disk.
+    """
+    if target.boot_log is not None and not facts.is_mount:
+        raise UnmountedError(
+            f"{target.name}: the data disk is not mounted, got the boot disk at {target.root}. Read what its startup "
+            f"script says (lines with `axion:`), `{target.boot_log}`, correct that, and start the host anew."
+        )
+
+
 def probe_command(
     target: Target, checkpoints: Mapping[str, str], listen: Sequence[str], tls: TlsFiles | None = None
 ) -> Command:

@@ -17,7 +17,7 @@ from pathlib import Path
 from build.errors import DeployError
 from build.remote.host import Host
 from build.remote.target import REPOSITORY, Target, project_directory
-from deployment.stack.settings import DEFAULT_MODELS
+from deployment.models import DEFAULT_MODELS
 
 DEFAULT = REPOSITORY / DEFAULT_MODELS
 

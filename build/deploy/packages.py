@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 
 from agent.protocol import OffersAnswer, OffersOrder, System
 from build.engine.compilers import NAMES, choose_compiler, newest
-from build.engine.needs import Needs
+from build.engine.needs import WITHOUT_COMPILING, Needs
 from build.errors import DeployError
 from build.remote.command import Command
 from build.remote.executor import check
@@ -15,21 +15,8 @@ from build.remote.target import Target
 
 WORK = "packages"
 APT = ("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-o", "DPkg::Lock::Timeout=300")
-WITHOUT_COMPILING = "take the engine from a wheel (--engine wheel), or the wheels of another host (--wheels)"
 # A machine that boots for the first time reads the lists itself, and apt-get does not wait for that.
 LISTS_BOUND_S, LISTS_RETRY_S = 300.0, 5.0
-
-
-def missing_problem(needs: Needs, system: System, *, name: str) -> str | None:
-    """Everything that is missing as one sentence, for a host where the deployment may not install it."""
-    lacking = needs.lacking(system)
-    if not lacking:
-        return None
-    install = f"`apt-get install {' '.join(needs.packages(system))}`"
-    step = f"Run {install} there as root." if system.has_apt else f"Install them; on Debian and Ubuntu: {install}."
-    if needs.is_compiling and needs.compiler in lacking:
-        step += f" If {system.distribution} has no such compiler: {WITHOUT_COMPILING}."
-    return f"{name}: the system lacks what the engine needs: {', '.join(lacking)}. {step}"
 
 
 def install_packages(host: Host, needs: Needs, system: System) -> None:

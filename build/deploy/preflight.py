@@ -6,21 +6,16 @@ from collections.abc import Iterator, Mapping
 from agent.protocol import Room
 from agent.room import lack
 from build.deploy.facts import Facts
+from build.engine.needs import BUILD_BYTES
 from build.engine.origin import missing_features
 from build.engine.toolchain import memory_problem
-from build.errors import DeployError
 from build.pins import Origin
-from build.remote.minimum import problems_of
+from build.remote.minimum import is_python_supported, problems_of
 from build.remote.target import DEMO_STORE, Target
-from deployment.checkpoint.facts import differences
 from deployment.models.spec import Deployment, Model, adapter_key
 from deployment.quantities import GIB, shown_bytes
-from deployment.stack.host_root import KIND, unfit
-from deployment.stack.minimum import PYTHON_MAX, PYTHON_MIN, SYSTEMS
+from deployment.stack.minimum import SYSTEMS
 
-# An engine environment with torch's CPU build takes 3.4 GB, with the accelerator build 6.2; wheels pass through
-# a temporary directory beside it meanwhile (measured on x86-64).
-BUILD_BYTES = 9 * GIB
 RELEASE_BYTES = GIB // 16
 # The environment has 63,000 files and directories (measured on x86-64), sources that are compiled some more.
 BUILD_INODES, RELEASE_INODES = 120_000, 512
@@ -47,31 +42,10 @@ def host_problems(
     ]
 
 
-class UnmountedError(DeployError):
-    """The data disk is not where it belongs. At a boot it may still come."""
-
-
-def refuse_unmounted(target: Target, facts: Facts) -> None:
-    """Refuse a host whose data disk is away: whatever went to its place would be hidden, or lost, once it is back.
-
-    Raises UnmountedError, and alone: all else that such a host shows is about the wrong disk.
-    """
-    if target.boot_log is not None and not facts.is_mount:
-        raise UnmountedError(
-            f"{target.name}: the data disk is not mounted, got the boot disk at {target.root}. Read what its startup "
-            f"script says (lines with `axion:`), `{target.boot_log}`, correct that, and start the host anew."
-        )
-
-
 def _system(facts: Facts, name: str) -> Iterator[str]:
     yield from problems_of(name, facts.system.said)
     if not facts.system.said and not is_python_supported(facts.python):
         yield f"{name}: vLLM runs on Python 3.11 to 3.14, got {facts.python}. Use {SYSTEMS}."
-
-
-def is_python_supported(version: str) -> bool:
-    found = tuple(int(part) for part in version.split(".")[:2])
-    return PYTHON_MIN <= found <= PYTHON_MAX
 
 
 def build_problems(facts: Facts, origin: Origin, *, is_compiling: bool, name: str) -> Iterator[str]:
@@ -173,11 +147,14 @@ def checkpoint_problems(
             yield f"models.{name}.weights.path: no such directory{where}, got {json.dumps(path)}. {step}"
         elif found.problems:
             yield from (f"models.{name}.weights: {path}: {problem}" for problem in found.problems)
-        elif different := differences(model.checkpoint, found.texts, found.digest):
-            yield (
-                f"models.{name}.weights: {path} is not what the lock file says, got {'; '.join(different)}. "
-                f"Point weights at the right checkpoint, or run `fab models-update {name}`."
-            )
+        else:
+            from deployment.checkpoint.reading import differences  # noqa: PLC0415 - every format, where one is there
+
+            if different := differences(model.checkpoint, found.texts, found.digest):
+                yield (
+                    f"models.{name}.weights: {path} is not what the lock file says, got {'; '.join(different)}. "
+                    f"Point weights at the right checkpoint, or run `fab models-update {name}`."
+                )
         yield from _adapter_problems(name, model, facts, paths, elsewhere)
 
 
@@ -224,31 +201,3 @@ def _inodes(facts: Facts, *, is_build: bool, name: str) -> Iterator[str]:
 def _small(room: Room, name: str) -> str:
     lacking = lack(room, SMALL_BYTES, SMALL_INODES)
     return f"{name}: {room.place} is full: {lacking}. Make room there: a deployment writes a little to it."
-
-
-def refuse_place(target: Target, facts: Facts) -> None:
-    """Raise DeployError where nothing can be switched to on a host."""
-    if problems := list(place_problems(target, facts)):
-        raise DeployError(*problems)
-
-
-def place_problems(target: Target, facts: Facts) -> Iterator[str]:
-    """Report what would stop a deployment after it had begun, or what it must not touch."""
-    for name in facts.no_links:
-        path = f"{target.root}/{name}"
-        yield (
-            f"{target.name}: {path} is no link to a release, got something that somebody else put there. "
-            f"Move it away: `mv {path} {path}.old`."
-        )
-    if target.runner != "systemd":
-        return
-    if facts.real_root not in ("", target.root) and (why := unfit(facts.real_root)):
-        yield f"{target.name}: data_mount leads elsewhere: {why}, got {target.root} -> {facts.real_root}. Give {KIND}."
-    elif facts.closed is not None:
-        yield (
-            f"{target.name}: the account that serves cannot pass {facts.closed}: a directory that not everybody "
-            f"may enter. Run `chmod o+x {facts.closed}` there, or give another data_mount."
-        )
-    for trouble in facts.troubles:
-        if trouble.kind == "masked":
-            yield f"{target.name}: {trouble.unit}: {trouble.what}."

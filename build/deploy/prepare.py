@@ -8,31 +8,26 @@ from pathlib import Path
 from agent import GATEWAY, LAUNCHER
 from agent.protocol import TlsFiles
 from build.deploy.diff import Desired, Diff, decide, file_changes, release_name
-from build.deploy.facts import Facts, gather, probe_command
-from build.deploy.packages import missing_problem
+from build.deploy.facts import Facts, gather, probe_command, refuse_unmounted
+from build.deploy.place import place_problems
 from build.deploy.preflight import (
     build_problems,
     checkpoint_problems,
     exposure_problems,
     host_problems,
     kernel_problems,
-    place_problems,
-    refuse_unmounted,
 )
 from build.engine.compilers import runtime_compiler
-from build.engine.environment import JOB
-from build.engine.kernels_build import wanted_digest
 from build.engine.needs import Building, Needs, needs_of
 from build.engine.origin import choose_origin
+from build.engine.recipe import JOB, Recipe, wanted_digest
 from build.engine.sources import Sources, choose_sources
-from build.engine.steps import Recipe, stored
 from build.errors import DeployError
-from build.pins import load_pins
+from build.pins import CONSTRAINTS, PINS, load_pins
 from build.remote.executor import Executor
 from build.remote.jobs import is_underway
 from build.remote.proxies import download_problems
-from build.remote.target import REPOSITORY, Target, path_on
-from build.runtime.systemd import USER
+from build.remote.target import REPOSITORY, USER, Target, path_on
 from deployment.errors import ConfigError
 from deployment.models.load import load_deployment
 from deployment.models.sizing import HostFacts, Plan, plan
@@ -41,8 +36,6 @@ from deployment.render.files import Place, render
 from deployment.render.release import GATEWAY_CODE, Release, RenderedFile, compose, digest_of
 
 CARRIED = frozenset({".py", ".html", ".css", ".js"})
-PINS = REPOSITORY / "build" / "pins.toml"
-CONSTRAINTS = REPOSITORY / "build" / "engine-constraints.txt"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +127,10 @@ def prepare(  # noqa: PLR0913 - what is served, where, and by whose word
     )
 
 
+def nothing_to_do(prepared: Prepared) -> str:
+    return f"Nothing to do: {prepared.desired.release} is what {prepared.models_file.name} says, and it serves."
+
+
 def choose_recipe(deployment: Deployment, facts: Facts, *, engine: str | None, sources: Sources) -> Recipe:
     """Decide which engine environment a host gets. Raises DeployError where it cannot be had."""
     pins, constraints = load_pins(PINS), CONSTRAINTS.read_text(encoding="utf-8")
@@ -160,13 +157,21 @@ def host_needs(
 ) -> tuple[Needs, list[str]]:
     """Say what an engine environment needs of the host's system, and what of that it cannot have."""
     building: Building | None = None if recipe.digest in facts.builds else recipe.origin
-    if building == "compiled" and stored(recipe.sources, recipe.digest, executor):
-        building = "stored"
-    needs = needs_of(deployment, recipe.pins, machine=facts.machine, python=facts.python, building=building)
+    if building == "compiled" and recipe.sources.wheels is not None:
+        from build.engine.built_wheels import stored  # noqa: PLC0415 - for who keeps wheels
+
+        building = "stored" if stored(recipe.sources.wheels, recipe.digest, executor) else building
+    needs = needs_of(
+        recipe.pins,
+        machine=facts.machine,
+        python=facts.python,
+        building=building,
+        is_compiling_models=deployment.is_compiling_models,
+    )
     problems = [] if building is None or is_begun or recipe.sources.mirror else download_problems(target)
     if building is not None and not is_begun:
         problems += build_problems(facts, recipe.origin, is_compiling=building == "compiled", name=target.name)
-    if not recipe.may_install and (missing := missing_problem(needs, facts.system, name=target.name)):
+    if not recipe.may_install and (missing := needs.problem(facts.system, name=target.name)):
         problems.append(missing)
     return needs, problems
 

@@ -1,8 +1,7 @@
 """What a host has and runs by its own evidence, whatever any models file says."""
 
 from build.deploy.diff import Desired
-from build.deploy.facts import Facts, gather, probe_command
-from build.deploy.preflight import refuse_unmounted
+from build.deploy.facts import Facts, gather, probe_command, refuse_unmounted
 from build.errors import DeployError
 from build.remote.host import Host
 from build.remote.target import Target

@@ -10,9 +10,9 @@ from build.remote.command import Command
 from build.remote.executor import ask, check
 from build.remote.host import Host
 from build.remote.lock import host_lock
-from build.remote.target import Target
+from build.remote.target import USER, Target
 from build.runtime import runner
-from build.runtime.systemd import STOP_TIMEOUT_S, USER
+from build.runtime.systemd import STOP_TIMEOUT_S
 
 Step = Literal["look", "remove", "leave"]
 

@@ -1,11 +1,11 @@
 """Prove that what runs is what was deployed, from the host's own evidence."""
 
 import time
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from agent.message import MessageError
 from agent.protocol import EnvironmentManifest, KernelsAnswer, KernelsOrder
+from agent.running import KernelsReport
 from build.check import Check
 from build.deploy.activate import wait_ready
 from build.deploy.certificate import certificate_checks
@@ -90,15 +90,16 @@ def kernels_checks(host: Host, desired: Desired) -> Iterator[Check]:
         )
 
 
-def kernels_check(name: str, report: Mapping[str, Any]) -> Check:
+def kernels_check(name: str, report: KernelsReport) -> Check:
     """Put what an engine's plug-in wrote into words."""
-    layers = ", ".join(f"{kernel} {count}" for kernel, count in report.get("layers", {}).items()) or "none"
-    packed = report.get("packed", {})
-    size = f", {shown_bytes(packed['bytes'])}" if "bytes" in packed else ""
-    why = f", for {packed['reason']}" if "reason" in packed else ""
-    how = f"; packed weights {packed['state']}{size}{why}" if packed else ""
-    is_kept = packed.get("state") != "converted"
-    return Check(f"kernels: {name}", "pass" if is_kept else "warn", f"layers: {layers}; on {report.get('isa')}{how}")
+    layers = ", ".join(f"{kernel} {count}" for kernel, count in report.layers.items()) or "none"
+    found, is_kept = f"layers: {layers}; on {report.isa}", True
+    if packed := report.packed:
+        size = f", {shown_bytes(packed.bytes)}" if packed.bytes is not None else ""
+        why = f", for {packed.reason}" if packed.reason is not None else ""
+        found += f"; packed weights {packed.state}{size}{why}"
+        is_kept = packed.state != "converted"
+    return Check(f"kernels: {name}", "pass" if is_kept else "warn", found)
 
 
 def changed_files(facts: Facts) -> list[str]:

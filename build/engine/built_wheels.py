@@ -61,6 +61,19 @@ def is_absent(said: str) -> bool:
     return any(words in said for words in ("No such file or directory", "matched no objects"))
 
 
+def stored(store: str | None, digest: str, executor: Executor) -> Mapping[str, str]:
+    """Wheels of a compiled build that another host has left; empty where there are none."""
+    if store is None:
+        return {}
+    found = executor.run(look_command(store, digest))
+    if found.succeeded:
+        return stored_wheels(found.stdout, digest, store)
+    if not is_absent(found.stderr):  # an hour later the wheels could not be left there either
+        got = (found.stderr.strip().splitlines() or [f"exit status {found.status}"])[-1]
+        raise DeployError(f"--wheels: {store} cannot be read: {got}. Let the host read it, or deploy without it.")
+    return {}
+
+
 def stored_wheels(manifest: str, digest: str, store: str) -> Mapping[str, str]:
     """Name and checksum of each wheel that a store's manifest lists. Raises DeployError where it is another build's."""
     try:

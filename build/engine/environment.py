@@ -4,8 +4,9 @@ from agent.protocol import SealAnswer
 from build.engine import built_wheels
 from build.engine.commands import BuildDirectory, distrust_command, look_command, seal_command, start_commands
 from build.engine.proofs import judge, proof_problems
+from build.engine.recipe import JOB, Recipe
 from build.engine.seal import judge_proofs, manifest, proof_command
-from build.engine.steps import Recipe, build_steps, export, proof_steps
+from build.engine.steps import build_steps, export, proof_steps
 from build.errors import ConnectionLostError, DeployError
 from build.progress import Reporter
 from build.remote.command import Command
@@ -14,9 +15,6 @@ from build.remote.host import Host
 from build.remote.jobs import Job, forget_job, is_underway, run_job
 from build.remote.target import Target
 
-__all__ = ["Recipe", "ensure_environment"]
-
-JOB = "environment"
 BUILD_TIMEOUT_S = 6 * 3600.0
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 from agent.protocol import System, SystemQuestions
 from build.engine.compilers import NAMES, highest, usable
 from build.pins import Origin, Pins
-from deployment.models.spec import Deployment
+from deployment.quantities import GIB
 
 Kind = Literal["module", "library", "header", "program"]
 # Wheels that another host has left are only installed.
@@ -41,6 +41,10 @@ TO_COMPILE = (
     PYTHON_HEADERS,
 )
 EVERYTHING = (VENV, NUMA, *TO_COMPILE)
+# An engine environment with torch's CPU build takes 3.4 GB, with the accelerator build 6.2; wheels pass through
+# a temporary directory beside it meanwhile (measured on x86-64).
+BUILD_BYTES = 9 * GIB
+WITHOUT_COMPILING = "take the engine from a wheel (--engine wheel), or the wheels of another host (--wheels)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +74,17 @@ class Needs:
         is_improvable = self.gcc_wanted != "0" and not usable(system.compilers, self.gcc_wanted)
         return is_improvable or bool(self.lacking(system))
 
+    def problem(self, system: System, *, name: str) -> str | None:
+        """Say everything that is missing in one sentence, for a host where the deployment may not install it."""
+        lacking = self.lacking(system)
+        if not lacking:
+            return None
+        install = f"`apt-get install {' '.join(self.packages(system))}`"
+        step = f"Run {install} there as root." if system.has_apt else f"Install them; on Debian and Ubuntu: {install}."
+        if self.is_compiling and self.compiler in lacking:
+            step += f" If {system.distribution} has no such compiler: {WITHOUT_COMPILING}."
+        return f"{name}: the system lacks what the engine needs: {', '.join(lacking)}. {step}"
+
     @property
     def compiler(self) -> str:
         return f"g++ {self.gcc_min} or newer"
@@ -81,12 +96,11 @@ class Needs:
         return self.gcc_min != "0" and not usable(system.compilers, self.gcc_min)
 
 
-def needs_of(deployment: Deployment, pins: Pins, *, machine: str, python: str, building: Building | None) -> Needs:
+def needs_of(pins: Pins, *, machine: str, python: str, building: Building | None, is_compiling_models: bool) -> Needs:
     """Decide what is needed. `building` is how an environment is made that is not there yet; None where it is.
 
-    `python` is the version of the interpreter that serves.
+    `python` is the version of the interpreter that serves; some models are compiled while it does, or none.
     """
-    is_compiling_models = not all(model.engine.enforce_eager for model in deployment.models.values())
     things, compilers, wanted = [NUMA], [], "0"
     # Where our kernels are, a proof of theirs has torch compile, whatever is served.
     if is_compiling_models or pins.has_kernels(machine):

@@ -1,64 +1,22 @@
 """Decide how an engine environment comes to be on a host: from wheels, by compiling, from wheels compiled elsewhere."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-from agent.protocol import System
 from build.engine import built_wheels
-from build.engine.built_wheels import (
-    fetch_commands,
-    install_wheels,
-    is_absent,
-    look_command,
-    record_command,
-    stored_wheels,
-)
+from build.engine.built_wheels import fetch_commands, install_wheels, record_command, stored
 from build.engine.commands import BuildDirectory, begin_commands, install_commands
 from build.engine.compilers import runtime_compiler
-from build.engine.kernels_build import beside_a_wheel, kernel_files
+from build.engine.kernels_build import beside_a_wheel
 from build.engine.proofs import use_commands
+from build.engine.recipe import Recipe, kernel_files
 from build.engine.source_build import source_commands
 from build.engine.source_plan import SourceBuild
-from build.engine.sources import Sources
 from build.engine.toolchain import build_minimum, choose_toolchain
 from build.engine.torch_source import TorchSource, choose_torch_source, probe_commands
-from build.errors import DeployError
-from build.pins import Origin, Pins
 from build.remote.command import Command
-from build.remote.executor import Executor, check
+from build.remote.executor import check
 from build.remote.host import Host
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
-    """What an environment is made from."""
-
-    pins: Pins
-    constraints_text: str
-    digest: str
-    machine: str
-    origin: Origin
-    system: System
-    sources: Sources = field(default_factory=Sources)
-
-    @property
-    def may_install(self) -> bool:
-        """Whether the deployment brings the host packages. Who names a mirror wants nothing from elsewhere."""
-        return self.system.is_root and self.system.has_apt and self.sources.mirror is None
-
-
-def stored(sources: Sources, digest: str, executor: Executor) -> Mapping[str, str]:
-    """Wheels of a compiled build that another host has left; empty where there are none."""
-    store = sources.wheels
-    if store is None:
-        return {}
-    found = executor.run(look_command(store, digest))
-    if found.succeeded:
-        return stored_wheels(found.stdout, digest, store)
-    if not is_absent(found.stderr):  # an hour later the wheels could not be left there either
-        got = (found.stderr.strip().splitlines() or [f"exit status {found.status}"])[-1]
-        raise DeployError(f"--wheels: {store} cannot be read: {got}. Let the host read it, or deploy without it.")
-    return {}
 
 
 def build_steps(recipe: Recipe, host: Host, build: BuildDirectory) -> tuple[Command, ...]:
@@ -79,7 +37,7 @@ def proof_steps(recipe: Recipe, build: BuildDirectory) -> tuple[Command, ...]:
 def _filling(recipe: Recipe, host: Host, build: BuildDirectory, torch: TorchSource) -> tuple[Command, ...]:
     if recipe.origin == "wheel":
         return _from_a_wheel(recipe, build, torch)
-    wheels = stored(recipe.sources, recipe.digest, host.executor)
+    wheels = stored(recipe.sources.wheels, recipe.digest, host.executor)
     return _from_a_store(recipe, host, build, torch, wheels) if wheels else _from_sources(recipe, build, torch)
 
 
@@ -140,7 +98,7 @@ def export(recipe: Recipe, host: Host, build: BuildDirectory) -> None:
     if store is None or recipe.origin == "wheel":
         return
     built = built_wheels.read(build, host.executor)
-    if built.recipe != "source" or stored(recipe.sources, recipe.digest, host.executor):
+    if built.recipe != "source" or stored(recipe.sources.wheels, recipe.digest, host.executor):
         return
     with host.reporter.phase(f"Export the wheels to {store}"):
         for command in built_wheels.export_commands(build, store, built.wheels):

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from agent.archive import DIGITS
+from agent import ARCHIVE_DIGITS
 from build.remote.command import Command, Result
 
 SOURCES = Path(__file__).resolve().parents[2] / "agent"
@@ -35,7 +35,7 @@ if size:
 else:
     try:
         with open(path, "rb") as there:
-            digest = hashlib.sha256(there.read()).hexdigest()[:{DIGITS}]
+            digest = hashlib.sha256(there.read()).hexdigest()[:{ARCHIVE_DIGITS}]
     except OSError:
         digest = None
     if digest != os.path.basename(path).split(".")[0]:
@@ -59,7 +59,7 @@ def archive() -> bytes:
 
 @functools.cache
 def archive_name() -> str:
-    return f"{hashlib.sha256(archive()).hexdigest()[:DIGITS]}.pyz"
+    return f"{hashlib.sha256(archive()).hexdigest()[:ARCHIVE_DIGITS]}.pyz"
 
 
 def source(name: str) -> str:

@@ -7,7 +7,7 @@ from build.errors import DeployError
 from build.remote.command import Command
 from build.remote.executor import Executor
 from build.remote.target import REMOTE_PYTHON
-from deployment.stack.minimum import HostSystem, cgroup_warning, system_problems
+from deployment.stack.minimum import PYTHON_MAX, PYTHON_MIN, HostSystem, cgroup_warning, system_problems
 
 MARK = "axion.system."
 # One line each, so that nothing else which a login prints is taken for one. POSIX sh alone.
@@ -22,6 +22,11 @@ say glibc "$(getconf GNU_LIBC_VERSION 2>/dev/null | sed 's/^glibc //')"
 say cgroups "$(stat -f -c %T /sys/fs/cgroup 2>/dev/null)"
 """
 TIMEOUT_S = 30.0
+
+
+def is_python_supported(version: str) -> bool:
+    found = tuple(int(part) for part in version.split(".")[:2])
+    return PYTHON_MIN <= found <= PYTHON_MAX
 
 
 def look_command(python: str) -> Command:

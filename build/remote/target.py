@@ -12,11 +12,12 @@ from agent.protocol import RunnerKind
 from build.remote.agent import Agent
 from deployment.errors import ConfigError
 from deployment.stack.host_root import local_root
-from deployment.stack.inventory import GoogleHost, Inventory, InventoryHost
 
 # What programs need to run at all. Whatever else a shell holds, keys and tokens among it, is not for engines.
 KEPT_VARIABLES = ("HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ", "USER")
 REMOTE_PYTHON = "/usr/bin/python3"
+USER = "axion"
+"""Who engines and gateway run as on a host of their own."""
 REPOSITORY = Path(__file__).resolve().parents[2]
 DEMO_STORE = REPOSITORY / "out" / "demo"
 """Where the demonstration's models are made."""
@@ -77,37 +78,11 @@ class Target:
         return f"{self.root}/models/{model}/{revision}"
 
 
-def remote_target(inventory: Inventory, host: InventoryHost) -> Target:
-    """A host of an inventory: everything below its data disk, run by systemd for the system user `axion`."""
-    return Target(
-        name=host.name,
-        root=host.data_mount,
-        runner="systemd",
-        python=REMOTE_PYTHON,
-        user="axion",
-        boot_log=_boot_log(inventory, host),
-        clients=host.gateway_clients,
-        keys=host.gateway_keys,
-        stack=inventory.stack,
-        address=host.internal_ip if isinstance(host, GoogleHost) else host.ssh_address,
-        models=host.models,
-        hub_token_secret=inventory.google.secret_ids.hub_token if inventory.google else None,
-    )
-
-
 def path_on(target: Target, path: str, models_file: Path) -> str:
     """Say where a path of the models file is on a host."""
     if target.is_here:
         return str((models_file.resolve().parent / path).resolve())
     return posixpath.normpath(posixpath.join(target.root, "models", path))
-
-
-def _boot_log(inventory: Inventory, host: InventoryHost) -> str | None:
-    """What to type to see what the startup script of an instance did, where that had a disk to mount."""
-    if not isinstance(host, GoogleHost) or host.device_paths is None:
-        return None
-    at = f"--project={inventory.project} --zone={host.zone}"
-    return f"gcloud compute instances get-serial-port-output {host.name} {at}"
 
 
 def expanded(given: str) -> Path:

@@ -4,13 +4,12 @@ from collections.abc import Sequence
 
 from agent.protocol import RunnerOrder, RunnerStep
 from build.remote.command import Command
-from build.remote.target import Target
+from build.remote.target import USER, Target
 from build.runtime.diff import ProcessDiff
 
 # Longer than the longest drain that models.yaml allows, twice: a gateway and the one that stood in for it.
 STOP_TIMEOUT_S = 700.0
 TELL_TIMEOUT_S = 2 * STOP_TIMEOUT_S
-USER = "axion"
 OWN_LOG = "systemd"
 """What `fab logs` calls the log of the runner itself."""
 

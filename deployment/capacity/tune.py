@@ -51,11 +51,11 @@ class Tuned:
     """None where today's file does not fit the machine."""
     why: Mapping[str, tuple[str, ...]]
 
-    def changes(self, name: str) -> Mapping[str, Any]:
+    def changes(self, name: str) -> Mapping[str, int | str | Mapping[str, int | str]]:
         """What the file is to say of a model, by the path of its key below the model."""
         model = self.deployment.models[name]
         engine = model.engine
-        said: dict[str, Any] = {
+        said: dict[str, int | str | Mapping[str, int | str]] = {
             "cores": model.cores,
             "engine.max_num_seqs": engine.max_num_seqs,
             "engine.max_num_batched_tokens": model.step_tokens,

@@ -11,7 +11,6 @@ from deployment.checkpoint.lock import ModelLock, lock_path, read_lock
 from deployment.document import Document, Path, parse_document, read_text
 from deployment.errors import ConfigError
 from deployment.frozen import MODEL_NAME
-from deployment.models.chat_template import read_chat_template
 from deployment.models.option_rules import parser_problems
 from deployment.models.routing import Routing
 from deployment.models.rules import findings, unfit_rules
@@ -115,6 +114,8 @@ class _Reader:
         """The model with its chat template, held against the parsers, of which that may decide."""
         said, template = model.engine.chat_template, None
         if said is not None and self.directory is not None:
+            from deployment.models.chat_template import read_chat_template  # noqa: PLC0415 - Jinja, for the few
+
             try:
                 template = read_chat_template(self.directory / said, said)
             except ValueError as error:

@@ -5,7 +5,6 @@ does, the sentence below its field, and by what to give.
 """
 
 import json
-import sys
 from typing import Any
 
 from pydantic import ByteSize, TypeAdapter
@@ -22,8 +21,8 @@ PYDANTIC_SIZE = TypeAdapter(ByteSize).json_schema()["anyOf"]
 DATA = frozenset({"default", "enum", "examples", "required"})
 
 
-def models_schema() -> dict[str, Any]:
-    """Return the schema of a models file."""
+def models_schema() -> str:
+    """Return the schema of a models file, as its text."""
     schema = ModelsFile.model_json_schema()
     definitions = {ModelsFile.__name__: schema, **schema["$defs"]}
     for name, kind in kinds_below(ModelsFile).items():
@@ -31,7 +30,7 @@ def models_schema() -> dict[str, Any]:
         for key, does in sentences(kind).items():
             properties[key]["description"] = f"{does} Give {properties[key]['description']}."
     schema = _for_editors(schema)
-    return {"$schema": DIALECT, **schema, "title": "models.yaml"}
+    return json.dumps({"$schema": DIALECT, **schema, "title": "models.yaml"}, indent=1)
 
 
 def _for_editors(node: Any, *, is_names: bool = False) -> Any:
@@ -59,5 +58,4 @@ def _for_editors(node: Any, *, is_names: bool = False) -> Any:
 
 
 if __name__ == "__main__":
-    json.dump(models_schema(), sys.stdout, indent=1)
-    print()
+    print(models_schema())

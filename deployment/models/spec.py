@@ -404,3 +404,8 @@ class Deployment(Frozen):
     gateway: Gateway
     host: Host
     routing: Routing | None = None
+
+    @property
+    def is_compiling_models(self) -> bool:
+        """Whether an engine compiles its model when it starts: then its host needs a compiler while it serves."""
+        return not all(model.engine.enforce_eager for model in self.models.values())

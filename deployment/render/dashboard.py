@@ -1,7 +1,9 @@
 """What the dashboard shows of each model: Grafana's panels over what the gateway and vLLM 0.32 expose."""
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal, TypedDict
 
 WHICH = '{host=~"$host", model=~"$model"}'
 EACH = "{{host}} {{model}}"
@@ -108,27 +110,69 @@ COLUMNS, WIDTH, HEIGHT = 3, 8, 8
 SOURCE = {"type": "prometheus", "uid": "${datasource}"}
 
 
-def dashboard() -> dict[str, Any]:
+class Grid(TypedDict):
+    """Where a panel stands."""
+
+    x: int
+    y: int
+    w: int
+    h: int
+
+
+class Query(TypedDict):
+    """A line of a panel for each series."""
+
+    refId: str
+    expr: str
+    legendFormat: str
+
+
+class TimeSeries(TypedDict):
+    """A panel, as Grafana calls its parts."""
+
+    id: int
+    type: Literal["timeseries"]
+    title: str
+    description: str
+    datasource: Mapping[str, str]
+    gridPos: Grid
+    fieldConfig: Mapping[str, object]
+    targets: list[Query]
+
+
+class Variable(TypedDict):
+    """A choice above the panels."""
+
+    name: str
+    type: Literal["query"]
+    datasource: Mapping[str, str]
+    query: str
+    refresh: int
+    includeAll: bool
+    multi: bool
+    current: Mapping[str, str]
+
+
+def dashboard() -> str:
     """Return the dashboard as Grafana imports it (schema version 39)."""
-    return {
-        "uid": "axion",
-        "title": "axion: models and hosts",
-        "schemaVersion": 39,
-        "refresh": "30s",
-        "time": {"from": "now-1h", "to": "now"},
-        "templating": {
-            "list": [
-                {"name": "datasource", "type": "datasource", "query": "prometheus"},
-                _variable("host", 'up{job=~"axion-.+"}'),
-                _variable("model", 'gateway_in_flight{host=~"$host"}'),
-            ]
+    sources = {"name": "datasource", "type": "datasource", "query": "prometheus"}
+    variables = [_variable("host", 'up{job=~"axion-.+"}'), _variable("model", 'gateway_in_flight{host=~"$host"}')]
+    return json.dumps(
+        {
+            "uid": "axion",
+            "title": "axion: models and hosts",
+            "schemaVersion": 39,
+            "refresh": "30s",
+            "time": {"from": "now-1h", "to": "now"},
+            "templating": {"list": [sources, *variables]},
+            "panels": [_drawn(number, panel) for number, panel in enumerate(PANELS)],
         },
-        "panels": [_drawn(number, panel) for number, panel in enumerate(PANELS)],
-    }
+        indent=1,
+    )
 
 
-def _variable(label: str, source: str) -> dict[str, Any]:
-    """A choice above the panels, of every value that a label has."""
+def _variable(label: str, source: str) -> Variable:
+    """Every value that a label has."""
     return {
         "name": label,
         "type": "query",
@@ -141,7 +185,7 @@ def _variable(label: str, source: str) -> dict[str, Any]:
     }
 
 
-def _drawn(number: int, panel: Panel) -> dict[str, Any]:
+def _drawn(number: int, panel: Panel) -> TimeSeries:
     row, column = divmod(number, COLUMNS)
     return {
         "id": number + 1,

@@ -16,7 +16,7 @@ from deployment.models.sizing import EnginePlan, Plan
 from deployment.models.spec import Deployment, Served
 from deployment.models.values import MAX_DRAIN_S
 from deployment.render.engine_files import engine_arguments, engine_variables
-from deployment.render.release import GATEWAY_CONFIG, RenderedFile, order_path, resources_path, template_path
+from deployment.render.release import GATEWAY_CONFIG, KEYS_FILE, RenderedFile, order_path, resources_path, template_path
 from gateway.config import (
     Capability,
     GatewayConfig,
@@ -49,11 +49,8 @@ UNITS = (
 
 
 KEYS_UNITS = (("gateway-keys.service", "systemd/gateway-keys.service"),)
-# In memory and outside every release: no disk, no snapshot and no list of files holds a key.
-KEYS_FILE = "/run/axion/gateway-key-digests"
 STARTER_UNITS = tuple((f"engine-starter{kind}", f"systemd/engine-starter{kind}") for kind in (".socket", ".service"))
 STARTER_SOCKET = "/run/axion/starter.sock"
-OWN_KEY_FILE = "/run/axion/gateway-own-key"
 TLS_FILE = "/run/axion/gateway-tls.pem"
 """Of the gateway's user: it holds the certificate and the key, which root alone may read elsewhere."""
 

@@ -1,6 +1,5 @@
 """Files for somebody's own Prometheus and Grafana: whom to ask, when to alert, what to show."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from ipaddress import ip_address
@@ -57,7 +56,7 @@ def monitoring_files(stack: str, targets: Sequence[ScrapeTarget]) -> list[Render
             RenderedFile(path=name, text=render_template(f"monitoring/{name}.j2", each))
             for name, each in values.items()
         ),
-        RenderedFile(path="dashboard.json", text=json.dumps(dashboard(), indent=1) + "\n"),
+        RenderedFile(path="dashboard.json", text=dashboard() + "\n"),
     ]
 
 

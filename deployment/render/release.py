@@ -15,6 +15,9 @@ DESCRIPTION = "release.json"
 # Of a host under systemd: these units are part of what a process runs, so that a change of them restarts it.
 ENGINE_UNIT = "systemd/vllm@.service"
 GATEWAY_UNITS = ("gateway.service", "gateway.socket", "gateway-handover.service", "gateway-keys.service")
+# In memory and outside every release: no disk, no snapshot and no list of files holds a key.
+KEYS_FILE = "/run/axion/gateway-key-digests"
+OWN_KEY_FILE = "/run/axion/gateway-own-key"
 
 
 def resources_path(engine: str) -> str:

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 from pydantic.alias_generators import to_camel
 
+from deployment.models import DEFAULT_MODELS
 from deployment.stack.addresses import private_range, public_range
 
 # Names become parts of Google's names: 63 characters for most, 30 for service accounts (guardrails count those). No
@@ -23,7 +24,6 @@ ACCOUNT = r"^[a-z0-9][a-z0-9-]{4,28}[a-z0-9]@[a-z0-9.-]+\.iam\.gserviceaccount\.
 ROLE = rf"^(?:projects/{PROJECT}|organizations/\d+)/roles/[\w.]{{3,64}}$"
 
 # What a host serves unless it says otherwise, for `fab` as well (build/deploy/models_file.py).
-DEFAULT_MODELS = "models.yaml"
 
 Count = Annotated[int, Field(gt=0)]
 HostName = Annotated[str, Field(pattern=HOST_NAME)]

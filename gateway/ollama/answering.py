@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal, NotRequired, TypedDict
 
 from gateway.errors import ApiError, upstream_failed
 from gateway.ollama.translation import Kind, Translation
@@ -64,6 +64,37 @@ class Gathered:
     id: str = ""
     name: str = ""
     arguments: list[str] = field(default_factory=list)
+
+
+class CalledFunction(TypedDict):
+    """What a model called."""
+
+    name: str
+    arguments: Mapping[str, Any]
+
+
+class Called(TypedDict):
+    """A tool call, as Ollama writes it."""
+
+    id: NotRequired[str]
+    function: CalledFunction
+
+
+class Message(TypedDict):
+    """What a model said in a chat, as Ollama writes it."""
+
+    role: Literal["assistant"]
+    content: str
+    thinking: NotRequired[str]
+    tool_calls: NotRequired[list[Called]]
+
+
+class Said(TypedDict, total=False):
+    """The words of one line: a message in a chat, else the other two."""
+
+    message: Message
+    response: str
+    thinking: str
 
 
 class Lines(EventStream):
@@ -151,7 +182,7 @@ class Lines(EventStream):
             {**self._head(), "message": {"role": "assistant", "content": "", "tool_calls": calls}, "done": False}
         )
 
-    def _whole_calls(self) -> list[dict[str, Any]]:
+    def _whole_calls(self) -> list[Called]:
         whole = [_tool_call(self._calls[index]) for index in sorted(self._calls)]
         self._calls.clear()
         return whole
@@ -159,17 +190,17 @@ class Lines(EventStream):
     def _say(self, text: str, thought: str) -> bytes:
         return _line({**self._head(), **self._words(text, thought), "done": False})
 
-    def _words(self, text: str, thought: str, calls: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+    def _words(self, text: str, thought: str, calls: list[Called] | None = None) -> Said:
         if self._asked.kind is Kind.GENERATE:
-            return {"response": text, **({"thinking": thought} if thought else {})}
-        message: dict[str, Any] = {"role": "assistant", "content": text}
+            return {"response": text, "thinking": thought} if thought else {"response": text}
+        message: Message = {"role": "assistant", "content": text}
         if thought:
             message["thinking"] = thought
         if calls:
             message["tool_calls"] = calls
         return {"message": message}
 
-    def _head(self) -> dict[str, Any]:
+    def _head(self) -> dict[str, str]:
         return {"model": self._model, "created_at": self._stamp()}
 
     def _last(self) -> bytes:
@@ -212,7 +243,7 @@ def _vectors(body: bytes) -> Iterator[bytes]:
             yield body[found.end() - 1 : end]
 
 
-def _tool_call(gathered: Gathered) -> dict[str, Any]:
+def _tool_call(gathered: Gathered) -> Called:
     text = "".join(gathered.arguments) or "{}"
     try:
         arguments = json.loads(text)
@@ -220,8 +251,8 @@ def _tool_call(gathered: Gathered) -> dict[str, Any]:
         arguments = None
     if not isinstance(arguments, dict):
         raise ApiError(502, "upstream_error", f"The model called {gathered.name!r} with arguments that are no object.")
-    named = {"id": gathered.id} if gathered.id else {}
-    return {**named, "function": {"name": gathered.name, "arguments": arguments}}
+    function: CalledFunction = {"name": gathered.name, "arguments": arguments}
+    return {"id": gathered.id, "function": function} if gathered.id else {"function": function}
 
 
 def _failed(error: Any) -> ApiError:

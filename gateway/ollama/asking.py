@@ -7,7 +7,7 @@ from typing import Any
 
 from gateway.bounded_json import read_object
 from gateway.errors import ApiError, bad_request, shown
-from gateway.ollama.translation import Kind, Translation
+from gateway.ollama.translation import Content, Kind, Message, Picture, ToolCall, Translation, Words
 
 CHAT, COMPLETIONS, EMBEDDINGS = "/v1/chat/completions", "/v1/completions", "/v1/embeddings"
 
@@ -66,7 +66,7 @@ def generate(asked: Mapping[str, Any], *, is_streamed: bool = True) -> Translati
         body = {"prompt": prompt, "max_tokens": RAW_MAX_TOKENS, **more}
         return _generating(Kind.GENERATE, COMPLETIONS, asked, body, is_load=is_load, is_streamed=is_streamed)
     system = _text(asked, "system")
-    said: list[dict[str, Any]] = [{"role": "system", "content": system}] if system else []
+    said: list[Message] = [{"role": "system", "content": system}] if system else []
     said.append({"role": "user", "content": _content(prompt, pictures)})
     body = {"messages": said, **more}
     return _generating(Kind.GENERATE, CHAT, asked, body, is_load=is_load, is_streamed=is_streamed)
@@ -159,19 +159,19 @@ def _response_format(told: Any) -> dict[str, Any] | None:
     )
 
 
-def _messages(told: Any) -> list[dict[str, Any]]:
+def _messages(told: Any) -> list[Message]:
     if not isinstance(told, list) or not all(isinstance(message, dict) for message in told):
         raise bad_request(
             f"'messages' must be a list of objects, got {shown(told)}. Send such a list.", param="messages"
         )
-    messages: list[dict[str, Any]] = []
-    calls: list[dict[str, Any]] = []  # that wait for what their tools returned
+    messages: list[Message] = []
+    calls: list[ToolCall] = []  # that wait for what their tools returned
     for message in told:
         content = _content(_text(message, "content"), _list(message, "images"))
         if message.get("role") == "tool":
             messages.append({"role": "tool", "content": content, "tool_call_id": _answered_call(message, calls)})
             continue
-        said: dict[str, Any] = {"role": message.get("role"), "content": content}
+        said: Message = {"role": message.get("role"), "content": content}
         if thoughts := _text(message, "thinking"):
             said["reasoning"] = thoughts
         if made := _list(message, "tool_calls"):
@@ -181,7 +181,7 @@ def _messages(told: Any) -> list[dict[str, Any]]:
     return messages
 
 
-def _tool_call(call: Any, number: int) -> dict[str, Any]:
+def _tool_call(call: Any, number: int) -> ToolCall:
     function = call.get("function") if isinstance(call, dict) else None
     if not isinstance(function, dict) or not isinstance(function.get("name"), str):
         what = f"a tool call must have a function with a name, got {shown(call)}. Send it as it came."
@@ -193,7 +193,7 @@ def _tool_call(call: Any, number: int) -> dict[str, Any]:
     return {"id": name, "type": "function", "function": {"name": function["name"], "arguments": text}}
 
 
-def _answered_call(message: Mapping[str, Any], calls: list[dict[str, Any]]) -> str:
+def _answered_call(message: Mapping[str, Any], calls: list[ToolCall]) -> str:
     """Return the id of the call that a tool's message answers: named, or the first of that tool, or the next."""
     if isinstance(message.get("tool_call_id"), str):
         return str(message["tool_call_id"])
@@ -203,13 +203,15 @@ def _answered_call(message: Mapping[str, Any], calls: list[dict[str, Any]]) -> s
         what = "a tool's message must follow a message with tool_calls. Send the conversation whole."
         raise bad_request(f"'messages': {what}", param="messages")
     calls.remove(found)
-    return str(found["id"])
+    return found["id"]
 
 
-def _content(text: str, pictures: list[Any]) -> str | list[dict[str, Any]]:
+def _content(text: str, pictures: list[Any]) -> Content:
     if not pictures:
         return text
-    parts = [{"type": "image_url", "image_url": {"url": _data_url(picture)}} for picture in pictures]
+    parts: list[Picture | Words] = [
+        {"type": "image_url", "image_url": {"url": _data_url(picture)}} for picture in pictures
+    ]
     return [*parts, {"type": "text", "text": text}] if text else parts
 
 

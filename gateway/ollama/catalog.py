@@ -2,7 +2,7 @@
 
 import hashlib
 from datetime import UTC, datetime
-from typing import Any
+from typing import NotRequired, TypedDict
 
 from aiohttp import web
 
@@ -22,7 +22,30 @@ ABSENT = ("/api/pull", "/api/push", "/api/create", "/api/copy", "/api/delete", "
 
 ARCHITECTURE = "vllm"
 """Under which Ollama's clients look for the length of the context. It is the engine, whatever the model."""
-DETAILS: dict[str, Any] = {
+
+
+class Details(TypedDict):
+    """What a model's files are."""
+
+    parent_model: str
+    format: str
+    family: str
+    families: list[str]
+    parameter_size: str
+    quantization_level: str
+
+
+class Card(TypedDict):
+    """A model in a list."""
+
+    name: str
+    model: str
+    size: int
+    digest: str
+    details: Details
+
+
+DETAILS: Details = {
     "parent_model": "",
     "format": "",
     "family": "",
@@ -51,7 +74,8 @@ async def version(request: web.Request) -> web.Response:
 async def tags(request: web.Request) -> web.Response:
     """Every model and every adapter that the caller may use."""
     gateway = request.app[GATEWAY]
-    cards = [_card(gateway, model, name) for model, name in offered(CURRENT.get(), gateway.fleet.registry)]
+    served = offered(CURRENT.get(), gateway.fleet.registry)
+    cards = [{**_card(model, name), "modified_at": _created(gateway)} for model, name in served]
     return web.json_response({"models": cards})
 
 
@@ -75,7 +99,7 @@ async def show(request: web.Request) -> web.Response:
         raise nobody_serves(CURRENT.get(), gateway.fleet.registry, asked)
     check_model(CURRENT.get(), gateway.fleet.registry, name, gateway.fleet.registry.served_name(asked, name))
     model, length = gateway.fleet.registry.models[name], gateway.fleet.upstreams[name].max_model_len
-    info: dict[str, Any] = {"general.basename": model.name, "general.architecture": ARCHITECTURE}
+    info: dict[str, str | int] = {"general.basename": model.name, "general.architecture": ARCHITECTURE}
     if length:
         info[f"{ARCHITECTURE}.context_length"] = length
     return web.json_response(
@@ -99,26 +123,37 @@ async def not_offered(request: web.Request) -> web.Response:
     raise ApiError(501, "not_offered", what)
 
 
-def _card(gateway: Gateway, model: ServedModel, name: str) -> dict[str, Any]:
+def _card(model: ServedModel, name: str) -> Card:
     # Clients cut it to twelve digits without looking. It changes when the model is described differently.
     digest = hashlib.sha256(f"{name}\n{model.model_dump_json()}".encode()).hexdigest()
     named = f"{name}:latest"
-    details = {**DETAILS, "parent_model": "" if name == model.name else model.name}
+    details: Details = {**DETAILS, "parent_model": "" if name == model.name else model.name}
     return {
         "name": named,
         "model": named,
-        "modified_at": _created(gateway),
         "size": 0,
         "digest": digest,
         "details": details,
     }
 
 
-def _running(gateway: Gateway, name: str) -> dict[str, Any]:
-    card = _card(gateway, gateway.fleet.registry.models[name], name)
-    del card["modified_at"]
-    length = gateway.fleet.upstreams[name].max_model_len
-    return {**card, "expires_at": FOREVER, "size_vram": 0, **({"context_length": length} if length else {})}
+class Lasting(TypedDict):
+    """What a list says of a model that runs, besides what it is."""
+
+    expires_at: str
+    size_vram: int
+    context_length: NotRequired[int]
+
+
+class Running(Card, Lasting):
+    """A model that runs."""
+
+
+def _running(gateway: Gateway, name: str) -> Running:
+    lasting: Lasting = {"expires_at": FOREVER, "size_vram": 0}
+    if length := gateway.fleet.upstreams[name].max_model_len:
+        lasting["context_length"] = length
+    return {**_card(gateway.fleet.registry.models[name], name), **lasting}
 
 
 def _created(gateway: Gateway) -> str:

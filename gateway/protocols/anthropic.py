@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
 
 from gateway.errors import ApiError
 from gateway.protocols.api import ApiProtocol, reason_in
@@ -28,12 +27,12 @@ class Anthropic(ApiProtocol):
 
     id_header = "request-id"
 
-    def envelope(self, error: ApiError, request_id: str) -> dict[str, Any]:
+    def envelope(self, error: ApiError, request_id: str) -> bytes:
         return told(error.status, error.message, request_id)
 
     def refusal(self, status: int, body: bytes, request_id: str) -> bytes:
         # vLLM has the outer shape only for some, and never Anthropic's types.
-        return json.dumps(told(status, reason_in(body), request_id)).encode()
+        return told(status, reason_in(body), request_id)
 
     def stream(self, endings: tuple[bytes, ...], request_id: str) -> EventStream:
         return MessageStream(endings, request_id)
@@ -50,10 +49,11 @@ class MessageStream(EventStream):
         return event(told(error.status, error.message, self._request_id), name="error")
 
 
-def told(status: int, message: str, request_id: str) -> dict[str, Any]:
-    """Return Anthropic's error object."""
+def told(status: int, message: str, request_id: str) -> bytes:
+    """Return Anthropic's error object in JSON."""
     kind = TYPES.get(status, "invalid_request_error" if status < 500 else "api_error")
-    return {"type": "error", "error": {"type": kind, "message": message}, "request_id": request_id}
+    error = {"type": kind, "message": message}
+    return json.dumps({"type": "error", "error": error, "request_id": request_id}).encode()
 
 
 ANTHROPIC = Anthropic()

@@ -1,7 +1,6 @@
 """What an API's clients read of errors; as it stands here, OpenAI's."""
 
 import json
-from typing import Any
 
 from gateway.errors import ApiError
 from gateway.sse import EventStream
@@ -16,7 +15,7 @@ class ApiProtocol:
     id_header: str | None = None
     """Where its clients look for the request's id, beside X-Request-Id."""
 
-    def envelope(self, error: ApiError, request_id: str) -> dict[str, Any]:
+    def envelope(self, error: ApiError, request_id: str) -> bytes:
         """Return the body that tells of a refusal."""
         return error.envelope()
 

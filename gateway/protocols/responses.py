@@ -45,11 +45,14 @@ class ResponseStream(EventStream):
     def error_event(self, error: ApiError) -> bytes:
         number = self._sequence_number + 1
         if self._response is None:  # nothing that could have failed was announced
-            typed = {"type": "error", "code": error.code, "message": error.message, "param": error.param}
-            return event({**typed, "sequence_number": number}, name="error")
+            return _event("error", code=error.code, message=error.message, param=error.param, sequence_number=number)
         reason = {"code": "server_error", "message": error.message}
         failed = {**self._response, "status": "failed", "error": reason}
-        return event({"type": "response.failed", "sequence_number": number, "response": failed}, name="response.failed")
+        return _event("response.failed", sequence_number=number, response=failed)
+
+
+def _event(kind: str, **said: object) -> bytes:
+    return event(json.dumps({"type": kind, **said}).encode(), name=kind)
 
 
 def _response_in(ready: bytes) -> dict[str, Any] | None:

@@ -154,7 +154,7 @@ class Bench:
             speeds.append(self.batch * asked / got["seconds"])
         return speeds
 
-    def rounds(self, count: int) -> dict[str, Any]:
+    def rounds(self, count: int) -> dict[str, list[float]]:
         speeds: dict[str, list[float]] = {}
         for pair in ("disjoint", "elastic", "both cores"):  # first: what disjoint answers is what all are compared with
             for server in self.pairs[pair]:
@@ -170,7 +170,7 @@ class Bench:
         return {name: [round(statistics.median(found), 1), *(round(f(found), 1) for f in (min, max))]
                 for name, found in speeds.items()}  # fmt: skip
 
-    def give_back(self, times: int) -> dict[str, Any]:
+    def give_back(self, times: int) -> dict[str, float]:
         """Ask one for short answers, with pauses, while the other works on a long one."""
         long, short = self.pairs["elastic"]
         short.ask({"returns": True})

@@ -24,7 +24,7 @@ NARROW |= {"head_dim": 32, "vocab_size": 512}
 BLOCK_BYTES = 8 << 20
 
 
-def start(model: str, options: dict[str, Any]) -> dict[str, float]:
+def start(model: str, options: dict[str, str]) -> dict[str, float]:
     """Load a model in this process: seconds for its weights, and for the whole engine."""
     from vllm import LLM  # noqa: PLC0415 - takes seconds, and only the children need it
     from vllm.v1.worker import cpu_model_runner  # noqa: PLC0415 - as above
@@ -46,7 +46,7 @@ def start(model: str, options: dict[str, Any]) -> dict[str, float]:
     return {**took, "start": time.monotonic() - began}
 
 
-def child(model: Path, options: dict[str, Any], packed: Path | None) -> dict[str, float]:
+def child(model: Path, options: dict[str, str], packed: Path | None) -> dict[str, float]:
     """Start one engine in a process of its own."""
     variables = {
         "AXION_KERNELS": "linear_w4,axion_w4,lm_head", "VLLM_ENABLE_V1_MULTIPROCESSING": "0", "HF_HUB_OFFLINE": "1",

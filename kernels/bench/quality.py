@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-WAYS: dict[str, tuple[str, dict[str, Any]]] = {
+WAYS: dict[str, tuple[str, dict[str, str]]] = {
     "bfloat16": ("none", {}),
     "int8 output head": ("lm_head", {}),
     "axion_w4": ("axion_w4", {"quantization": "axion_w4"}),
@@ -25,7 +25,7 @@ WAYS: dict[str, tuple[str, dict[str, Any]]] = {
 """What AXION_KERNELS says, and further arguments of the engine."""
 
 
-def likelihoods(model: str, windows: list[list[int]], more: dict[str, Any]) -> list[float]:
+def likelihoods(model: str, windows: list[list[int]], more: dict[str, str]) -> list[float]:
     """The logarithm of the likelihood of each token, in order; in the engine environment."""
     from vllm import LLM, SamplingParams  # noqa: PLC0415 - takes seconds, and only the children need it
 

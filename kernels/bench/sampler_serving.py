@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -84,28 +85,43 @@ class Server:
         self.process.stdin.flush()
         return float(self._read()["seconds"])
 
-    def _read(self) -> dict[str, Any]:
+    def _read(self) -> Any:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
             raise SystemExit(f"vLLM ended: {self.log.read_text()[-3000:]}")
-        found: dict[str, Any] = json.loads(line)
-        return found
+        return json.loads(line)
 
 
-def measure(off: Server, on: Server, batch: int, rounds: int, tokens: int) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Row:
+    """Both servers' tokens/s with one batch: medians, and the least and the most."""
+
+    batch: int
+    off_tokens_per_s: float
+    off_range: tuple[float, float]
+    on_tokens_per_s: float
+    on_range: tuple[float, float]
+    ratio_of_medians: float
+
+
+def measure(off: Server, on: Server, batch: int, rounds: int, tokens: int) -> Row:
     for server in (off, on):
         server.seconds(batch, 8)
-    speeds: dict[str, list[float]] = {"off": [], "on": []}
+    without: list[float] = []
+    with_it: list[float] = []
     for _ in range(rounds):
-        speeds["off"].append(batch * tokens / off.seconds(batch, tokens))
-        speeds["on"].append(batch * tokens / on.seconds(batch, tokens))
-    row: dict[str, Any] = {"batch": batch}
-    for name, found in speeds.items():
-        row[f"{name}_tokens_per_s"] = round(statistics.median(found), 1)
-        row[f"{name}_range"] = [round(min(found), 1), round(max(found), 1)]
-    row["ratio_of_medians"] = round(statistics.median(speeds["on"]) / statistics.median(speeds["off"]), 2)
-    return row
+        without.append(batch * tokens / off.seconds(batch, tokens))
+        with_it.append(batch * tokens / on.seconds(batch, tokens))
+    before, now = statistics.median(without), statistics.median(with_it)
+    return Row(
+        batch=batch,
+        off_tokens_per_s=round(before, 1),
+        off_range=(round(min(without), 1), round(max(without), 1)),
+        on_tokens_per_s=round(now, 1),
+        on_range=(round(min(with_it), 1), round(max(with_it), 1)),
+        ratio_of_medians=round(now / before, 2),
+    )
 
 
 def main() -> None:
@@ -126,7 +142,7 @@ def main() -> None:
         how = {"machine": os.uname().machine, **on.about, "vocabulary": VOCABULARY, "eager": True, **SAMPLING}
         print(json.dumps(how), flush=True)
         for batch in BATCHES:
-            print(json.dumps(measure(off, on, batch, options.rounds, options.tokens)), flush=True)
+            print(json.dumps(asdict(measure(off, on, batch, options.rounds, options.tokens))), flush=True)
         for server in (off, on):
             server.process.communicate()
 

@@ -1,14 +1,13 @@
 """The modelled benchmark: every case of kernels/bench/cases.toml as a table and as JSON, and a gate on regressions."""
 
 import argparse
-import json
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from kernels.model.build import PACKAGES, build, install_missing, tool_versions
-from kernels.model.case import Case, Result, read_cases
+from kernels.model.case import Case, Result, Results, read_cases
 from kernels.model.gate import regressions
 from kernels.model.model import ModelError, model
 from kernels.model.report import markdown
@@ -55,12 +54,8 @@ def main() -> int:
     except ModelError as error:
         print(f"bench-kernels: {error}", file=sys.stderr)
         return 1
-    document = {
-        "kind": "modelled, not measured",
-        "tools": tool_versions(),
-        "cases": {result.case.name: result.as_json() for result in results},
-    }
-    text = json.dumps(document, indent=2) + "\n"
+    found = Results(tools=tool_versions(), cases={result.case.name: result.record() for result in results})
+    text = found.to_json()
     if not asked.only:
         asked.out.joinpath("bench.json").write_text(text)
     if asked.write:
@@ -68,7 +63,7 @@ def main() -> int:
     print(markdown(results))
     if not asked.check:
         return 0
-    failures = regressions(json.loads(asked.check.read_text()), document, whole=not asked.only)
+    failures = regressions(Results.read(asked.check), found, whole=not asked.only)
     for failure in failures:
         print(f"regression: {failure}", file=sys.stderr)
     return 1 if failures else 0

@@ -1,8 +1,10 @@
 """A case of the modelled benchmark, and what came out of it."""
 
+import json
 import tomllib
 from collections import Counter
-from dataclasses import MISSING, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -56,21 +58,62 @@ class Result:
             return "pass" if self.figure() <= self.case.at_most else "worse"
         return ""
 
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "program": [self.case.program, *self.case.arguments],
-            "functions": self.modelled.symbols,
-            "calls_outside": self.modelled.calls_outside,
-            "instructions": self.modelled.instructions,
-            **{f"cycles_d{width}": cycles for width, cycles in self.modelled.cycles.items()},
-            "figure": round(self.figure(), 4),
-            "figure_kind": self.case.figure,
-            "unit": self.case.unit,
-            "share_of_ideal": self.share_of_ideal(),
-            "at_least": self.case.at_least,
-            "at_most": self.case.at_most,
-            "verdict": self.verdict(),
-        }
+    def record(self) -> "Record":
+        cycles = self.modelled.cycles
+        return Record(
+            program=[self.case.program, *self.case.arguments],
+            functions=self.modelled.symbols,
+            calls_outside=self.modelled.calls_outside,
+            instructions=self.modelled.instructions,
+            cycles_d16=cycles[16],
+            cycles_d8=cycles[8],
+            cycles_d6=cycles[6],
+            figure=round(self.figure(), 4),
+            figure_kind=self.case.figure,
+            unit=self.case.unit,
+            share_of_ideal=self.share_of_ideal(),
+            at_least=self.case.at_least,
+            at_most=self.case.at_most,
+            verdict=self.verdict(),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What bench.json and the baseline hold of one case."""
+
+    program: list[str]
+    functions: list[str]
+    calls_outside: dict[str, int]
+    instructions: int
+    cycles_d16: int
+    cycles_d8: int
+    cycles_d6: int
+    figure: float
+    figure_kind: Figure
+    unit: str
+    share_of_ideal: float | None
+    at_least: float | None
+    at_most: float | None
+    verdict: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """bench.json, or the baseline."""
+
+    kind: str = "modelled, not measured"
+    tools: Mapping[str, str]
+    """The version of each."""
+    cases: Mapping[str, Record]
+
+    @classmethod
+    def read(cls, path: Path) -> "Results":
+        told = json.loads(path.read_text())
+        return cls(**{**told, "cases": {name: Record(**record) for name, record in told["cases"].items()}})
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=2) + "\n"
 
 
 def read_cases(path: Path) -> list[Case]:

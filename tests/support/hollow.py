@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from deployment.checkpoint.facts import Checkpoint, read_checkpoint
+from deployment.checkpoint.facts import Checkpoint
+from deployment.checkpoint.reading import read_checkpoint
 from deployment.checkpoint.shape import read_shape, text_part
 from deployment.checkpoint.tensors import Tensor
 

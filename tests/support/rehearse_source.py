@@ -11,8 +11,7 @@ import os
 import sys
 from pathlib import Path
 
-from build.deploy.prepare import PINS
-from build.pins import load_pins
+from build.pins import PINS, load_pins
 from tests.support.arm.wheelhouse import WHEELHOUSE
 from tests.support.emulated.frame import emulated_host, rehearsed
 from tests.support.emulated.source import (

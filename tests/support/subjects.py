@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from build.cli.cloud import bill_of
+from build.cli.stacks import bill_of
 from build.cloud.subject import Subject
 from deployment.stack.catalog import load_catalog
 from deployment.stack.settings import StackSettings

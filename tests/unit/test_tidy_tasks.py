@@ -11,13 +11,18 @@ import pytest
 
 from tests.support.imported import REPOSITORY, imported_by
 
-# A task's run against a Google and a Pulumi that have nothing. The aim is 60: lower a number, never raise it.
+# A task's run against a host, a Google and a Pulumi that have nothing. The aim is 60: lower a number, never raise it.
 MOST = {
     ("--list",): 10,
-    ("catalog-refresh", "--project", "p"): 47,
-    ("status", "--stack", "dev"): 58,
-    ("plan",): 118,
-    ("up", "--stack", "dev"): 151,
+    ("status",): 47,
+    ("doctor",): 45,
+    ("stop",): 52,
+    ("restart", "gateway"): 56,
+    ("verify",): 55,
+    ("plan",): 84,
+    ("catalog-refresh", "--project", "p"): 45,
+    ("status", "--stack", "dev"): 57,
+    ("up", "--stack", "dev"): 81,
 }
 OF_OTHER_HOSTS = ("build.remote.ssh", "build.cloud", "build.cli.inventory", "deployment.refusals")
 
@@ -32,7 +37,7 @@ def nothing_there(tmp_path_factory: pytest.TempPathFactory) -> str:
     return f"{folder}:{os.environ['PATH']}"
 
 
-@pytest.mark.parametrize("words", MOST, ids=lambda words: words[0])
+@pytest.mark.parametrize("words", MOST, ids=" ".join)
 def test_a_task_imports_little_more_than_it_needs(words: Sequence[str], nothing_there: str, tmp_path: Path) -> None:
     modules, _ = imported_by(tmp_path / "told", *words, PATH=nothing_there, AXION_LOCAL_ROOT=str(tmp_path / "root"))
     assert len(modules) <= MOST[tuple(words)], sorted(modules)
@@ -40,7 +45,7 @@ def test_a_task_imports_little_more_than_it_needs(words: Sequence[str], nothing_
 
 def test_a_task_on_this_computer_imports_nothing_of_other_hosts(nothing_there: str, tmp_path: Path) -> None:
     modules, _ = imported_by(tmp_path / "told", "plan", PATH=nothing_there, AXION_LOCAL_ROOT=str(tmp_path / "root"))
-    assert "build.deploy.deploy" in modules
+    assert "build.deploy.prepare" in modules
     assert [name for name in sorted(modules) if name.startswith(OF_OTHER_HOSTS)] == []
 
 

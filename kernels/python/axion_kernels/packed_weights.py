@@ -108,12 +108,12 @@ class Place:
         return self.directory / name_of(self.role, self.facts)
 
 
-def checkpoint_facts(directory: Path) -> dict[str, Any]:
+def checkpoint_facts(directory: Path) -> dict[str, list[int | str | None]]:
     """The files of a checkpoint: by the digests that the agent compared, and by what a replaced file changes."""
     digests: Mapping[str, Any] = {}
     with suppress(OSError, ValueError, KeyError):
         digests = json.loads((directory / CHECKPOINT_MANIFEST).read_text(encoding="utf-8"))["files"]
-    facts = {}
+    facts: dict[str, list[int | str | None]] = {}
     for path in sorted(directory.rglob("*")):
         if path.is_file():
             about, name = path.stat(), path.relative_to(directory).as_posix()
@@ -163,7 +163,7 @@ def take(model: torch.nn.Module, place: Place) -> bool:
         get_layerwise_info(layer.module).reset()  # of online quantization, which waits for a layer's last weight
         layer.take(weights[name])
     is_locked = _lock(file.pages)
-    report.tell(packed={"state": "mapped", "bytes": len(file.pages), "file": place.path.name, "locked": is_locked})
+    report.tell(report.Packed("mapped", bytes=len(file.pages), file=place.path.name, locked=is_locked))
     logger.info(
         "axion_kernels: packed weights: mapped for %d layers, %.2f GB read and added up in %.1f s%s",
         len(layers), len(file.pages) / 1e9, time.monotonic() - began,
@@ -173,7 +173,7 @@ def take(model: torch.nn.Module, place: Place) -> bool:
 
 
 def _converting(reason: str) -> bool:
-    report.tell(packed={"state": "converted", "reason": reason})
+    report.tell(report.Packed("converted", reason=reason))
     logger.info("axion_kernels: packed weights: converting, for %s", reason)
     return False
 
@@ -223,10 +223,10 @@ def keep(model: torch.nn.Module, place: Place) -> None:
     try:
         size = make_file(place.path, place.facts, weights)
     except PackedFileError as error:
-        report.tell(packed={"state": "converted", "reason": f"they could not be kept: {error}"})
+        report.tell(report.Packed("converted", reason=f"they could not be kept: {error}"))
         logger.warning("axion_kernels: packed weights: not kept, so the next start converts again: %s", error)
         return
-    report.tell(packed={"state": "made", "bytes": size, "file": place.path.name})
+    report.tell(report.Packed("made", bytes=size, file=place.path.name))
     logger.info(
         "axion_kernels: packed weights: made for %d layers, %.2f GB written in %.1f s; the next start maps them",
         len(layers), size / 1e9, time.monotonic() - began,

@@ -10,14 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from build.deploy.prepare import PINS
 from build.engine.commands import BuildDirectory, begin_commands, start_commands
 from build.engine.source_build import compile_commands, fetch_commands
 from build.engine.source_plan import SourceBuild
 from build.engine.sources import Sources
 from build.engine.toolchain import Toolchain
 from build.engine.torch_source import TorchSource
-from build.pins import load_pins
+from build.pins import PINS, load_pins
 from build.remote.command import Command, Result
 from build.remote.executor import LocalExecutor, check
 from tests.support.arm.host import REPOSITORY

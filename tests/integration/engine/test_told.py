@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from deployment.checkpoint.facts import read_checkpoint
+from deployment.checkpoint.reading import read_checkpoint
 from deployment.render.files import Place
 from tests.integration.engine.test_arguments import ask_parser
 from tests.support.deployments import deployment, model

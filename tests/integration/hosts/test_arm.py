@@ -14,17 +14,15 @@ import pytest
 from agent.protocol import OffersAnswer
 from build.deploy.facts import Facts, probe_command
 from build.deploy.packages import chosen_packages, offers_command, update_command
-from build.deploy.prepare import PINS
 from build.engine.needs import needs_of
 from build.errors import DeployError
-from build.pins import load_pins
+from build.pins import PINS, load_pins
 from build.remote.agent import carrying
 from build.remote.target import Target
 from tests.support.arm import wheels
 from tests.support.arm.host import REPOSITORY, arm_programs_run
 from tests.support.arm.host import install_packages as install_emulation
 from tests.support.arm.root import make_root
-from tests.support.deployments import deployment, model
 from tests.support.host_deployment import HostDeployment
 from tests.support.machines.arm import UNITS, arm_layer
 from tests.support.machines.machine import Machine, booted
@@ -69,9 +67,9 @@ def test_what_the_host_could_compile_with_is_found_and_debians_compiler_is_too_o
     assert (system.distribution, system.is_root, system.has_apt) == ("Debian GNU/Linux 12 (bookworm)", True, True)
     assert {"bf16", "i8mm", "sve2"} <= set(system.features)
     assert set(offered) == {"g++", "g++-12"}
-    served = deployment({"alpha": model(engine={"enforce_eager": True})})
     compiled, wheel = (
-        needs_of(served, pins, machine="aarch64", python="3.11.2", building=each) for each in ("compiled", "wheel")
+        needs_of(pins, machine="aarch64", python="3.11.2", building=each, is_compiling_models=False)
+        for each in ("compiled", "wheel")
     )
     with pytest.raises(DeployError, match=r"no compiler that is new enough, got g\+\+ 12\.2\.0 where g\+\+ 12\.3 is"):
         chosen_packages(compiled, system, offered, name="arm")

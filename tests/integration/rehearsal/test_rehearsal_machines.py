@@ -1,7 +1,6 @@
 """An instance of the small cloud as a host that really boots: root, a quarter of a minute, no Pulumi and no engine."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from tests.support.rehearsal.google import Certificate
 from tests.support.rehearsal.guest import Guest, Image
 from tests.support.rehearsal.guest_files import Login
 from tests.support.rehearsal.leftovers import leftovers
+from tests.support.share import eventually
 
 pytestmark = pytest.mark.hosts
 # The disk of `booted` is called `data`, and a host's `axion-data`. Without its data disk a host tells no keys.
@@ -41,13 +41,6 @@ def datacenter(cloud: Cloud, tmp_path: Path) -> Iterator[Datacenter]:
     assert leftovers(tmp_path) == []
 
 
-def eventually(holds: Callable[[], object], what: str, bound_s: float = 60.0) -> None:
-    end = time.monotonic() + bound_s
-    while not holds():
-        assert time.monotonic() < end, f"not within {bound_s:g} s: {what}"
-        time.sleep(0.1)
-
-
 def on(guest: Guest, script: str) -> str:
     """Run a shell script on a host, in its own namespaces."""
     init = guest.init
@@ -61,27 +54,35 @@ def keys(cloud: Cloud) -> dict[str, str]:
 
 
 def test_a_host_lives_as_its_instance_does(cloud: Cloud, datacenter: Datacenter, tmp_path: Path) -> None:
-    eventually(lambda: len(keys(cloud)) == 3, "it published its host keys")
+    eventually(lambda: len(keys(cloud)) == 3, "it published its host keys", bound_s=60)
     guest, first = datacenter.guests[VM], keys(cloud)
     assert sorted(first) == ["hostkeys/ecdsa-sha2-nistp256", "hostkeys/ssh-ed25519", "hostkeys/ssh-rsa"]
     assert on(guest, "cut -d' ' -f1 /etc/ssh/ssh_host_rsa_key.pub").strip() == "ssh-rsa"
-    eventually(lambda: "axion-preemption" in on(guest, "systemctl list-units --state=active --no-legend"), "it watches")
+    eventually(
+        lambda: "axion-preemption" in on(guest, "systemctl list-units --state=active --no-legend"),
+        "it watches",
+        bound_s=60,
+    )
     boots_ago_s = float(on(guest, "cut -d' ' -f1 /proc/uptime").split()[0])
     assert boots_ago_s < 60, "its clock began when it booted"
     on(guest, "echo kept >/etc/kept")
 
     cloud.state.guest_attributes.clear()
     on(guest, "systemctl reboot")
-    eventually(lambda: keys(cloud) == first, "it booted again, and is the same host")
+    eventually(lambda: keys(cloud) == first, "it booted again, and is the same host", bound_s=60)
     cloud.state.guest_attributes.clear()
     done(cloud, "POST", f"{ZONE}/instances/vm/reset")
-    eventually(lambda: keys(cloud) == first, "its power was cut, and it booted again")
+    eventually(lambda: keys(cloud) == first, "its power was cut, and it booted again", bound_s=60)
     assert on(guest, "cat /etc/kept") == "kept\n"
 
     on(guest, "systemctl poweroff")
-    eventually(lambda: get(cloud, f"{ZONE}/instances/vm")["status"] == "TERMINATED", "the cloud knows that it is off")
+    eventually(
+        lambda: get(cloud, f"{ZONE}/instances/vm")["status"] == "TERMINATED",
+        "the cloud knows that it is off",
+        bound_s=60,
+    )
     done(cloud, "POST", f"{ZONE}/instances/vm/start")
-    eventually(lambda: datacenter.guests[VM].init, "it was started again")
+    eventually(lambda: datacenter.guests[VM].init, "it was started again", bound_s=60)
     done(cloud, "POST", f"{ZONE}/instances/vm/stop")
     assert datacenter.guests[VM].init is None
     done(cloud, "DELETE", f"{ZONE}/instances/vm")

@@ -3,8 +3,7 @@
 import subprocess
 from pathlib import Path
 
-from build.deploy.prepare import PINS
-from build.pins import load_pins
+from build.pins import PINS, load_pins
 from tests.support.emulated.source import adapted_checkout, mirror_problems
 
 WHO = ("-c", "user.name=t", "-c", "user.email=t@t")

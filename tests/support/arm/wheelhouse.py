@@ -13,8 +13,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from build.deploy.prepare import PINS
-from build.pins import Pins, load_pins
+from build.pins import PINS, Pins, load_pins
 from tests.support.arm.host import OUTPUT, run
 from tests.support.arm.root import PYTHON
 from tests.support.arm.standins import write_standins

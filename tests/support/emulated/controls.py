@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.protocol import Findings, Proof, ProveOrder
-from build.deploy.prepare import PINS
 from build.engine.proofs import judge
 from build.engine.seal import judge_proofs
-from build.pins import load_pins
+from build.pins import PINS, load_pins
 from build.remote.agent import Agent, carrying, source
 from tests.support.arm.standins import readelf
 from tests.support.machines.machine import Machine

@@ -11,9 +11,8 @@ from pathlib import Path
 import yaml
 
 from build.deploy.packages import install_command, update_command
-from build.deploy.prepare import PINS
 from build.engine.needs import TO_COMPILE, VENV
-from build.pins import Pins, load_pins
+from build.pins import PINS, Pins, load_pins
 from tests.support.arm.host import OUTPUT, REPOSITORY, run
 from tests.support.emulated import served
 from tests.support.emulated.steps import GATE_S, GATES, Rehearsal

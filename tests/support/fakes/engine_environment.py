@@ -10,10 +10,9 @@ import sys
 import sysconfig
 from pathlib import Path
 
-from build.deploy.prepare import CONSTRAINTS, PINS
-from build.engine.kernels_build import wanted_digest
 from build.engine.origin import choose_origin
-from build.pins import Pins, load_pins
+from build.engine.recipe import wanted_digest
+from build.pins import CONSTRAINTS, PINS, Pins, load_pins
 
 REPOSITORY = Path(__file__).parents[3]
 # The first line finds the interpreter beside the program, wherever that is; to Python it is a string.

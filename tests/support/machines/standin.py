@@ -8,10 +8,9 @@ import hashlib
 import sys
 from pathlib import Path
 
-from build.deploy.prepare import CONSTRAINTS, PINS
-from build.engine.kernels_build import wanted_digest
 from build.engine.origin import choose_origin
-from build.pins import constraint_lines, load_pins
+from build.engine.recipe import wanted_digest
+from build.pins import CONSTRAINTS, PINS, constraint_lines, load_pins
 from tests.support.arm.host import REPOSITORY, run
 from tests.support.arm.root import PYTHON
 from tests.support.fakes.engine_environment import write_build

@@ -10,6 +10,7 @@ from axion_kernels.packed_file import Weight, make_file
 
 from agent.packed import prune_packed
 from agent.protocol import KernelsAnswer, KernelsOrder, PruneOrder
+from agent.running import KernelsReport
 from tests.support.agent import agent_file, run_agent
 
 SOURCES = Path(packed_file.__file__).parents[1]
@@ -51,7 +52,7 @@ def ask(tmp_path: Path, root: Path, python: str) -> KernelsAnswer:
 def test_whole_files_and_reports_are_told(tmp_path: Path, root: Path, python: str) -> None:
     size = (root / "state/alpha/packed/model0-0.packed").stat().st_size
     files = {f"state/{name}/packed/model0-0.packed": size for name in ("alpha", "alpha-2")}
-    assert ask(tmp_path, root, python) == KernelsAnswer({"alpha": REPORT}, files, ())
+    assert ask(tmp_path, root, python) == KernelsAnswer({"alpha": KernelsReport.from_data(REPORT)}, files, ())
 
 
 def test_a_flipped_bit_is_told(tmp_path: Path, root: Path, python: str) -> None:

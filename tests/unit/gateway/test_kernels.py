@@ -6,19 +6,24 @@ from pathlib import Path
 
 import pytest
 
+from agent.running import KernelsReport
 from gateway.kernels import kernels_of
 from tests.support.fakes.engine import FakeEngine
 from tests.unit.gateway.test_stage import staged
 
-TOLD = {"isa": "neon", "enabled": ["linear_w4"], "layers": {"linear_w4": 8}, "packed": {"state": "mapped", "bytes": 9}}
+PACKED = {"state": "mapped", "bytes": 9, "file": "model0-0.packed", "locked": True, "reason": None}
+TOLD = {"isa": "neon", "layers": {"linear_w4": 8}, "enabled": ["linear_w4"], "packed": PACKED}
 
 
 def test_what_the_plug_in_wrote_is_shown(tmp_path: Path) -> None:
     (tmp_path / "alpha.kernels").write_text(json.dumps(TOLD))
-    assert kernels_of(tmp_path / "alpha.sock") == TOLD
+    assert kernels_of(tmp_path / "alpha.sock") == KernelsReport.from_data(TOLD)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff\xfe", b"{" * 70_000, b'{"a": "' + b"x" * 70_000 + b'"}'])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[1]", b'{"isa": 3, "layers": {}}', b"\xff\xfe", b"{" * 70_000, b'{"a": "' + b"x" * 70_000 + b'"}'],
+)
 def test_what_is_no_report_is_none(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "alpha.kernels").write_bytes(content)
     assert kernels_of(tmp_path / "alpha.sock") is None

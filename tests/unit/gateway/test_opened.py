@@ -9,12 +9,13 @@ import pytest
 import yaml
 
 from build.cli.hosts import Selection
+from build.cli.inventory import remote_target
 from build.deploy.preflight import exposure_problems
 from build.deploy.prepare import prepare
 from build.errors import DeployError
 from build.progress import Reporter
 from build.remote.executor import LocalExecutor
-from build.remote.target import Target, local_target, remote_target
+from build.remote.target import Target, local_target
 from deployment.errors import ConfigError
 from deployment.stack.inventory import inventory_from
 from tests.support.deployments import deployment, document

@@ -46,7 +46,7 @@ def anthropic(kind: str, message: str) -> dict[str, Any]:
 )
 def test_anthropics_clients_get_anthropics_word_for_each_status(status: int, kind: str) -> None:
     error = ApiError(status, "any", "why")
-    assert protocol_of(MESSAGES, {}).envelope(error, "r-1") == anthropic(kind, "why")
+    assert json.loads(protocol_of(MESSAGES, {}).envelope(error, "r-1")) == anthropic(kind, "why")
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_anthropics_clients_get_anthropics_word_for_each_status(status: int, kin
 )  # fmt: skip
 def test_the_path_decides_which_envelope(path: str, headers: dict[str, str], expected: dict[str, Any]) -> None:
     error = ApiError(500, "broken", "why")
-    assert protocol_of(path, headers).envelope(error, "r-1") == expected
+    assert json.loads(protocol_of(path, headers).envelope(error, "r-1")) == expected
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,17 @@
 """The modelled benchmark's own code: what it reads, how it judges, what its table says. No tool is run."""
 
-import copy
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kernels.model.case import Case, Result, read_cases
+from kernels.model.case import Case, Record, Result, Results, read_cases
 from kernels.model.gate import regressions
 from kernels.model.model import ModelError, Modelled
 from kernels.model.report import markdown
@@ -18,16 +19,29 @@ from kernels.model.report import markdown
 REPOSITORY = Path(__file__).parents[3]
 KERNELS = REPOSITORY / "kernels"
 
-BASELINE: dict[str, Any] = {
-    "tools": {"qemu-aarch64": "7.2.22", "clang++-19": "19.1.7", "llvm-mca-19": "19.1.7"},
-    "cases": {"gemm": {"instructions": 1000, "cycles_d16": 90, "cycles_d8": 100, "cycles_d6": 130}},
-}
+GEMM = Record(
+    program=["p"],
+    functions=["gemm"],
+    calls_outside={},
+    instructions=1000,
+    cycles_d16=90,
+    cycles_d8=100,
+    cycles_d6=130,
+    figure=64.0,
+    figure_kind="per_cycle",
+    unit="MAC",
+    share_of_ideal=None,
+    at_least=None,
+    at_most=None,
+    verdict="",
+)
+TOOLS = {"qemu-aarch64": "7.2.22", "clang++-19": "19.1.7", "llvm-mca-19": "19.1.7"}
+BASELINE = Results(tools=TOOLS, cases={"gemm": GEMM})
 
 
-def changed(**figures: int) -> dict[str, Any]:
-    document = copy.deepcopy(BASELINE)
-    document["cases"]["gemm"] |= figures
-    return document
+def changed(figures: Mapping[str, int], tools: Mapping[str, str] | None = None) -> Results:
+    gemm = Record(**{**vars(GEMM), **figures})
+    return Results(tools={**TOOLS, **(tools or {})}, cases={"gemm": gemm})
 
 
 @pytest.mark.parametrize(
@@ -47,13 +61,12 @@ def changed(**figures: int) -> dict[str, Any]:
     ],
 )
 def test_only_instructions_and_the_gated_width_have_a_limit(figures: dict[str, int], refused: list[str]) -> None:
-    assert regressions(BASELINE, changed(**figures), whole=True) == refused
+    assert regressions(BASELINE, changed(figures), whole=True) == refused
 
 
 @pytest.mark.parametrize("tool", ["clang++-19", "llvm-mca-19"])
 def test_figures_of_another_compiler_or_scheduler_are_not_compared(tool: str) -> None:
-    document = changed(instructions=9000, cycles_d8=900)
-    document["tools"][tool] = "19.1.8"
+    document = changed({"instructions": 9000, "cycles_d8": 900}, {tool: "19.1.8"})
     assert regressions(BASELINE, document, whole=True) == [
         f"tools: those that the baseline was made with, got {tool} 19.1.8, not 19.1.7. "
         "Install the baseline's, or write a new baseline with --write where only the tools changed."
@@ -61,19 +74,17 @@ def test_figures_of_another_compiler_or_scheduler_are_not_compared(tool: str) ->
 
 
 def test_the_version_of_the_emulator_does_not_matter() -> None:
-    document = changed(instructions=1021)
-    document["tools"]["qemu-aarch64"] = "9.2.0"
+    document = changed({"instructions": 1021}, {"qemu-aarch64": "9.2.0"})
     assert regressions(BASELINE, document, whole=True) == ["gemm: instructions at most 1000 + 2%, got 1021"]
 
 
 def test_cases_that_came_or_went_are_refused_but_not_when_only_some_were_run() -> None:
-    document = changed()
-    document["cases"] = {"gemv": document["cases"]["gemm"]}
+    document = replace(BASELINE, cases={"gemv": GEMM})
     assert regressions(BASELINE, document, whole=True) == [
         "gemv: not in the baseline. Write a new one with --write.",
         "gemm: in the baseline, but no longer a case",
     ]
-    assert regressions(BASELINE, {**BASELINE, "cases": {}}, whole=False) == []
+    assert regressions(BASELINE, replace(BASELINE, cases={}), whole=False) == []
 
 
 def result(case: Case, instructions: int, cycles: tuple[int, int, int], calls: dict[str, int] | None = None) -> Result:
@@ -111,12 +122,15 @@ def test_the_table_says_that_nothing_was_measured() -> None:
 
 
 def test_a_result_for_programs_holds_every_width_and_the_verdict() -> None:
-    written = result(a_case("gemm", ideal_cycles=100, at_least=51.2), 700, (110, 125, 130), {"memcpy": 2}).as_json()
-    assert {key: written[key] for key in ("instructions", "cycles_d16", "cycles_d8", "cycles_d6")} == {
-        "instructions": 700, "cycles_d16": 110, "cycles_d8": 125, "cycles_d6": 130,
-    }  # fmt: skip
-    assert (written["figure"], written["share_of_ideal"], written["verdict"]) == (51.2, 0.8, "pass")
-    assert written["calls_outside"] == {"memcpy": 2}
+    written = result(a_case("gemm", ideal_cycles=100, at_least=51.2), 700, (110, 125, 130), {"memcpy": 2}).record()
+    assert (written.instructions, written.cycles_d16, written.cycles_d8, written.cycles_d6) == (700, 110, 125, 130)
+    assert (written.figure, written.share_of_ideal, written.verdict) == (51.2, 0.8, "pass")
+    assert written.calls_outside == {"memcpy": 2}
+
+
+def test_the_baseline_is_read_and_written_as_it_stands() -> None:
+    path = KERNELS / "bench" / "baseline.json"
+    assert Results.read(path).to_json() == path.read_text()
 
 
 CASE = """

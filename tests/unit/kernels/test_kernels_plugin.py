@@ -3,7 +3,6 @@
 import json
 import os
 import sys
-from collections import Counter
 from pathlib import Path
 from types import ModuleType
 
@@ -11,6 +10,8 @@ import pytest
 from axion_kernels import plugin, report
 from axion_kernels.switches import Switches
 from prometheus_client import CollectorRegistry, generate_latest
+
+from agent.running import KernelsReport, PackedWeights
 
 BY_DEFAULT = {
     *("linear_w4", "axion_w4", "sampler", "penalties", "speculation"),
@@ -117,8 +118,7 @@ def fresh_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     # Set first: what `begin` puts there is then undone too, and no test after this one inherits it.
     monkeypatch.setenv("AXION_KERNELS_REPORT_OWNER", "")
     monkeypatch.delenv("AXION_KERNELS_REPORT_OWNER")
-    monkeypatch.setattr(report, "_layers", Counter())
-    monkeypatch.setattr(report, "_facts", {})
+    monkeypatch.setattr(report, "_report", report.Report())
     monkeypatch.setattr(report, "REGISTRY", CollectorRegistry())
     return path
 
@@ -133,6 +133,17 @@ def test_the_report_tells_what_is_on_and_counts_layers(fresh_report: Path) -> No
         "layers": {"linear_w4": 3},
     }
     assert [path.name for path in fresh_report.parent.iterdir()] == ["report.json"]
+
+
+def test_the_agent_and_the_gateway_read_what_the_report_tells(fresh_report: Path) -> None:
+    report.begin({"linear_w4"}, isa="sve2")
+    report.count_layer("linear_w4")
+    report.tell(report.Packed("mapped", bytes=9, file="model0-0.packed", locked=False))
+    mapped = PackedWeights("mapped", bytes=9, file="model0-0.packed", locked=False)
+    assert KernelsReport.of_file(fresh_report) == KernelsReport("sve2", {"linear_w4": 1}, ("linear_w4",), mapped)
+    assert report.read() == report.Report(
+        isa="sve2", enabled=["linear_w4"], layers={"linear_w4": 1}, packed=report.Packed(**vars(mapped))
+    )
 
 
 def test_a_jober_replaces_the_report_only_once_it_holds_layers(fresh_report: Path) -> None:

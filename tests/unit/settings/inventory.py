@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from build.cli.inventory import inventory_file, written_route
-from build.remote.target import remote_target
+from build.cli.inventory import inventory_file, remote_target, written_route
 from deployment.stack.inventory import SshHost
 from tests.support.ssh_inventory import inventory, write
 from tests.unit.settings import release

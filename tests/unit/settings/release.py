@@ -12,8 +12,8 @@ from agent.protocol import PullSource
 from build.checkpoints.pull import Means, hub_models, pull_job, wanted_models
 from build.deploy.models_file import models_path
 from build.deploy.prepare import choose_recipe, make_release
+from build.engine.recipe import Recipe
 from build.engine.sources import Sources
-from build.engine.steps import Recipe
 from build.progress import Reporter
 from build.remote.executor import LocalExecutor
 from build.remote.host import Host

@@ -6,8 +6,8 @@ from typing import Any
 
 import yaml
 
+from build.cli.inventory import remote_target
 from build.cloud.up import tries
-from build.remote.target import remote_target
 from deployment.stack.file import SECRETS, read_file
 from deployment.stack.inventory import inventory_from
 from tests.support.pulumi_program import Recording

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from build.remote.target import REPOSITORY, local_target, remote_target
+from build.cli.inventory import remote_target
+from build.remote.target import REPOSITORY, local_target
 from deployment.models.spec import ModelsFile
 from deployment.stack.inventory import GoogleHost, SshHost, inventory_from
 from deployment.stack.settings import StackSettings

@@ -11,8 +11,7 @@ from threading import Thread
 
 import pytest
 
-from build.deploy.prepare import PINS
-from build.pins import load_pins
+from build.pins import PINS, load_pins
 from tests.support.requirements import tools
 from tests.support.requirements.tools import GCLOUD, PULUMI, Release, ToolError, bring, download, find, require
 

@@ -5,9 +5,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import xmlrpc.client
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from supervisor.xmlrpc import SupervisorTransport
 
 from agent.process_tree import read_process
 from tests.support.fakes.host_root import add_release
+from tests.support.share import eventually
 from tests.unit.templates.test_units import render
 
 
@@ -77,13 +77,6 @@ class Supervised:
             self.rpc.removeProcessGroup(name)
         for name in [*added, *changed]:
             self.rpc.addProcessGroup(name)
-
-
-def eventually(condition: Callable[[], object], what: str, bound_s: float = 15.0) -> None:
-    deadline = time.monotonic() + bound_s
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {bound_s} s: {what}"
-        time.sleep(0.05)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ def test_every_model_is_measured_alone_and_then_all_together() -> None:
 
 
 def test_the_option_takes_every_profile() -> None:
-    assert kinds_of(bench.body)["profile"].read(",".join(PROFILES)) == tuple(PROFILES)
+    assert kinds_of(bench.body.__wrapped__)["profile"].read(",".join(PROFILES)) == tuple(PROFILES)
 
 
 def test_lengths_shrink_in_proportion_where_the_context_is_too_short() -> None:

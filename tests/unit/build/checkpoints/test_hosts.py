@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from build.cli.inventory import remote_target
 from build.deploy.models_file import DEFAULT, models_files, models_path
 from build.errors import DeployError
 from build.progress import Reporter
 from build.remote.executor import LocalExecutor
 from build.remote.host import Host
-from build.remote.target import Target, remote_target
+from build.remote.target import Target
 from deployment.stack.inventory import inventory_from
 from tests.support.ssh_inventory import host_entry, inventory
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from build.cli.tasks import _look_for_status, _stop, refuse_leftovers
+from build.cli.status import _look_for_status
+from build.cli.stop import _stop, refuse_leftovers
 from build.deploy.state import current_problem, what_runs
 from build.errors import DeployError
 from build.progress import Reporter

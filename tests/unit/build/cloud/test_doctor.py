@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from build.check import Check, Verdict
-from build.cli.cloud import bill_of
+from build.cli.stacks import bill_of
 from build.cloud.doctor import Quota, api_checks, price_checks, quota_checks, stack_checks
 from build.cloud.gcloud import Gcloud
 from build.cloud.pulumi_cli import Pulumi

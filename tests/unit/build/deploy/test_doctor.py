@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from build.deploy.doctor import host_checks
-from build.deploy.prepare import PINS as FILE
+from build.pins import PINS as FILE
 from build.pins import load_pins
 from tests.support.hosts import empty_facts, facts, system
 

@@ -10,11 +10,13 @@ import pytest
 
 from agent.message import data_of
 from agent.protocol import ClearOrder, ReleaseOutline
-from build.cli.tasks import _look_for_status, _print_plan, _print_status, _status
-from build.deploy.deploy import go_back, prune, switch_to
+from build.cli.plan import _print_plan
+from build.cli.status import _look_for_status, _print_status, _status
+from build.deploy.deploy import go_back, prune
 from build.deploy.diff import Desired
 from build.deploy.facts import Facts, gather, probe_command
 from build.deploy.state import current
+from build.deploy.switch import switch_to
 from build.deploy.verify import verify
 from build.errors import DeployError
 from build.pins import load_pins

@@ -10,12 +10,11 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
-from invoke.context import Context
 from invoke.exceptions import Exit
 
 from agent import systemd as units
 from agent.room import refuse_full
-from build.cli.arguments import problems_are_messages
+from build.cli.arguments import problems_as_messages
 from build.deploy import deploy
 from build.deploy.activate import bookkeeping
 from build.deploy.upload import switch_command, upload_command
@@ -178,13 +177,13 @@ def test_no_engine_is_ended_on_a_full_disk(disk: SmallDisk, kind: Kind) -> None:
 def test_a_full_disk_of_ones_own_is_a_sentence_too(
     disk: SmallDisk, kind: Kind, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    @problems_are_messages
-    def task(_context: Context) -> None:
+    @problems_as_messages()
+    def task() -> None:
         (disk.path / "models.lock.json").write_text("x" * 9000)
 
     disk.fill(kind)
     with pytest.raises(Exit) as caught:
-        task(Context())
+        task()
     assert caught.value.code == 1
     said = capsys.readouterr().err.strip()
     assert said.endswith(
@@ -192,7 +191,7 @@ def test_a_full_disk_of_ones_own_is_a_sentence_too(
         "what was done on hosts is not done twice."
     )
     disk.make_room()
-    task(Context())
+    task()
 
 
 def test_a_release_is_not_withdrawn_for_a_connection_that_broke(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,8 +9,9 @@ import pytest
 
 from agent.protocol import RunnerOrder, RunnerStep
 from build.deploy.activate import wait_ready
-from build.deploy.deploy import go_back, switch_to
+from build.deploy.deploy import go_back
 from build.deploy.diff import Desired
+from build.deploy.switch import switch_to
 from build.engine.commands import write_file
 from build.errors import ConnectionLostError, DeployError
 from build.progress import Reporter

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from build.deploy.deploy import earlier_release
 from build.deploy.facts import Facts
+from build.deploy.switch import earlier_release
 from build.deploy.upload import stale_releases
 from tests.support.hosts import DESCRIPTION, empty_facts, facts
 

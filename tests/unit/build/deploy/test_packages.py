@@ -6,10 +6,10 @@ import pytest
 
 from agent.message import data_of
 from agent.protocol import System
-from build.deploy.packages import chosen_packages, missing_problem
-from build.deploy.prepare import PINS as FILE
+from build.deploy.packages import chosen_packages
 from build.engine.needs import EVERYTHING, Building, Needs, needs_of, things_to_look_for
 from build.errors import DeployError
+from build.pins import PINS as FILE
 from build.pins import load_pins
 from tests.support.deployments import deployment, model
 from tests.support.hosts import THINGS, facts, system
@@ -23,7 +23,13 @@ FRESH = system(without=[*THINGS, "g++"])
 
 
 def asked(building: Building | None, *, machine: str = "aarch64", served: Any = EAGER) -> Needs:
-    return needs_of(served, PINS, machine=machine, python="3.12.3", building=building)
+    return needs_of(
+        PINS,
+        machine=machine,
+        python="3.12.3",
+        building=building,
+        is_compiling_models=served.is_compiling_models,
+    )
 
 
 def host_system(given: dict[str, Any] | None = None, **changes: Any) -> System:
@@ -69,15 +75,15 @@ def test_a_compiler_that_is_too_old_for_torch_on_arm_counts_as_none() -> None:
 
 def test_all_that_is_missing_is_one_sentence_where_the_deployment_may_not_install_it() -> None:
     needs = asked("compiled")
-    assert missing_problem(needs, host_system(), name="main") is None
+    assert needs.problem(host_system(), name="main") is None
     lacks = host_system(without_root(["ccache", "g++", "libtcmalloc_minimal.so.4"]))
-    assert missing_problem(needs, lacks, name="main") == (
+    assert needs.problem(lacks, name="main") == (
         "main: the system lacks what the engine needs: ccache, libtcmalloc_minimal.so.4, g++ 12.3 or newer. "
         "Run `apt-get install ccache libtcmalloc-minimal4 g++` there as root. If Ubuntu 24.04.3 LTS has no such "
         "compiler: take the engine from a wheel (--engine wheel), or the wheels of another host (--wheels)."
     )
     elsewhere = host_system({**without_root(["git"]), "has_apt": False})
-    assert missing_problem(needs, elsewhere, name="main") == (
+    assert needs.problem(elsewhere, name="main") == (
         "main: the system lacks what the engine needs: git. Install them; on Debian and Ubuntu: `apt-get install git`."
     )
 

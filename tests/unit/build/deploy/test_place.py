@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from build.deploy.deploy import switch_to
 from build.deploy.facts import Facts, gather, probe_command
+from build.deploy.switch import switch_to
 from build.errors import DeployError
 from build.progress import Reporter
 from build.remote.command import Command, Result

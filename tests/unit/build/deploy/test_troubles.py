@@ -13,12 +13,12 @@ from agent import units
 from agent.protocol import Process
 from build.check import Check, Verdict
 from build.cli.output import print_json
-from build.cli.tasks import _print_status, _status
+from build.cli.status import _print_status, _status
 from build.deploy.doctor import host_checks
 from build.deploy.facts import Facts
-from build.deploy.prepare import PINS as FILE
 from build.deploy.state import read_state
 from build.deploy.verify import verify
+from build.pins import PINS as FILE
 from build.pins import load_pins
 from build.progress import Reporter
 from build.remote.command import Command, Result

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from build.deploy.deploy import validate
 from build.deploy.prepare import gateway_code
+from build.deploy.switch import validate
 from build.errors import DeployError
 from build.progress import Reporter
 from build.remote.executor import LocalExecutor

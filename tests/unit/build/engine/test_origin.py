@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from agent.protocol import JobState
-from build.deploy.prepare import PINS as FILE
 from build.deploy.prepare import prepare
 from build.engine.commands import BuildDirectory
 from build.engine.origin import choose_origin
 from build.engine.steps import build_steps
 from build.errors import DeployError
+from build.pins import PINS as FILE
 from build.pins import load_pins
 from build.progress import Reporter
 from build.remote.command import Command, Result

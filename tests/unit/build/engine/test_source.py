@@ -13,10 +13,10 @@ import pytest
 from build.engine import steps as build_steps
 from build.engine.commands import BuildDirectory
 from build.engine.environment import _prove_and_seal, ensure_environment
+from build.engine.recipe import Recipe
 from build.engine.source_build import compile_commands, fetch_commands
 from build.engine.source_plan import SourceBuild
 from build.engine.sources import Mirror, Sources
-from build.engine.steps import Recipe
 from build.engine.toolchain import Toolchain
 from build.engine.torch_source import TorchSource
 from build.errors import DeployError

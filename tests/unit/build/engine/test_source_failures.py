@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 
 from build.engine import built_wheels
+from build.engine.built_wheels import stored
 from build.engine.commands import BuildDirectory
 from build.engine.source_build import fetch_commands
-from build.engine.sources import Sources
-from build.engine.steps import stored
 from build.errors import DeployError
 from build.pins import Pins
 from build.remote.command import Command, Result
@@ -102,7 +101,7 @@ def test_a_store_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 def test_a_store_that_cannot_be_read_stops_the_build_before_it_compiles(said: str, got: str) -> None:
     executor = Refusing(said)
     with pytest.raises(DeployError, match=r"^--wheels: gs://b/w cannot be read: ") as caught:
-        stored(Sources(wheels="gs://b/w"), DIGEST, executor)
+        stored("gs://b/w", DIGEST, executor)
     assert got in str(caught.value)
 
 
@@ -114,7 +113,7 @@ def test_a_store_that_cannot_be_read_stops_the_build_before_it_compiles(said: st
     ],
 )
 def test_a_store_without_this_build_is_an_empty_one(said: str) -> None:
-    assert stored(Sources(wheels="gs://b/w"), DIGEST, Refusing(said)) == {}
+    assert stored("gs://b/w", DIGEST, Refusing(said)) == {}
 
 
 class Refusing(LocalExecutor):

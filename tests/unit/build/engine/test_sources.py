@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from build.deploy.prepare import PINS as FILE
 from build.engine import built_wheels
 from build.engine.commands import BuildDirectory
-from build.engine.kernels_build import kernel_files, kernels_digest, wanted_digest
+from build.engine.recipe import kernel_files, kernels_digest, wanted_digest
 from build.engine.sources import Mirror, Sources, choose_sources
 from build.engine.torch_source import choose_torch_source, probe_commands
 from build.errors import DeployError
+from build.pins import PINS as FILE
 from build.pins import load_pins
 from tests.support.agent import agent_file, run_agent
 

@@ -13,6 +13,8 @@ from build.errors import ConnectionLostError, DeployError
 from build.remote import executor
 from build.remote.command import Command
 from build.remote.executor import LocalExecutor, check
+from tests.support.processes import read
+from tests.support.share import eventually
 
 REPOSITORY = Path(__file__).parents[4]
 
@@ -24,23 +26,6 @@ def python(code: str, **given: Any) -> Command:
 
 def run(code: str, **given: Any) -> Any:
     return LocalExecutor().run(python(code, **given))
-
-
-def until(condition: Any, *, timeout_s: float = 10.0) -> bool:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process still runs; one that nobody waited for yet does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
-    except OSError:
-        return False
 
 
 def test_status_and_both_outputs_come_back() -> None:
@@ -117,7 +102,7 @@ def test_beyond_its_bound_a_command_ends_with_all_of_its_children() -> None:
         LocalExecutor().run(python(GRANDCHILD, timeout_s=1.5), lambda line: pids.append(int(line)))
     assert time.monotonic() - began < 10
     assert len(pids) == 1
-    assert until(lambda: not is_alive(pids[0]))
+    eventually(lambda: read(pids[0]) is None, "it has ended")
 
 
 def test_the_bound_holds_for_a_command_that_does_not_read_its_input() -> None:
@@ -148,12 +133,12 @@ def test_a_command_dies_with_a_task_that_is_killed() -> None:
     try:
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())
-        assert is_alive(pid)
+        assert read(pid) is not None
     finally:
         parent.kill()
         parent.wait(10)
         parent.stdout.close() if parent.stdout else None
-    assert until(lambda: not is_alive(pid))
+    eventually(lambda: read(pid) is None, "it has ended")
 
 
 def test_an_interrupt_at_the_terminal_reaches_only_the_task() -> None:
@@ -203,7 +188,7 @@ def test_a_command_that_does_not_heed_the_end_of_its_input_is_killed(monkeypatch
     session = LocalExecutor().open(python("import os, time; print(os.getpid(), flush=True); time.sleep(60)"))
     pid = int(session.receive(10) or 0)
     session.close()
-    assert not is_alive(pid)
+    assert read(pid) is None
 
 
 def test_on_another_kernel_than_linux_nothing_of_linux_is_asked_for() -> None:

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from build.cli.checks import _rows_of
-from build.cli.tasks import _stop
+from build.cli.doctor import _rows_of
+from build.cli.stop import _stop
 from build.deploy.deploy import run_build_and_deploy
 from build.deploy.doctor import host_checks
-from build.deploy.prepare import PINS, prepare
+from build.deploy.prepare import prepare
 from build.deploy.state import read_state
 from build.errors import DeployError
-from build.pins import load_pins
+from build.pins import PINS, load_pins
 from build.progress import Reporter
 from build.remote import minimum
 from build.remote.agent import START, source

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from build.remote.host import Host
 from build.remote.lock import history, hold_command, host_lock, operator, unlock
 from build.remote.target import Target
 from tests.support.agent import agent_file
+from tests.support.share import eventually
 
 REPOSITORY = Path(__file__).parents[4]
 
@@ -29,13 +30,6 @@ REPOSITORY = Path(__file__).parents[4]
 def host_at(root: Path, executor: Any = None) -> Host:
     target = Target(name="main", root=str(root), runner="supervisor", python=sys.executable)
     return Host(target, executor or LocalExecutor(), Reporter())
-
-
-def eventually(condition: Callable[[], object], bound_s: float = 10.0) -> None:
-    deadline = time.monotonic() + bound_s
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @contextmanager
@@ -145,7 +139,7 @@ def test_unlock_leaves_alone_who_waited_for_the_lock_and_took_it(tmp_path: Path)
         waiting = subprocess.Popen(
             [sys.executable, "-c", f"{take}; print(1, flush=True); time.sleep(60)"], stdout=subprocess.PIPE, text=True
         )
-        eventually(lambda: f"-> FLOCK  ADVISORY  WRITE {waiting.pid} " in Path("/proc/locks").read_text())
+        eventually(lambda: f"-> FLOCK  ADVISORY  WRITE {waiting.pid} " in Path("/proc/locks").read_text(), "it waits")
         assert unlock(host, is_really=True) is not None
         assert task.receive(10) == LockAnswer("unlocked").to_json()
         assert waiting.stdout is not None
@@ -195,8 +189,8 @@ def test_a_lock_that_was_lost_with_the_connection_is_taken_again(
     with host_lock(host, "fab build-and-deploy") as held:
         held.note(release="one")
         executor.opened[0].close()
-        eventually(lambda: len(executor.opened) == 2)
-        eventually(lambda: "fab build-and-deploy" in (tmp_path / "state" / "deploy.lock").read_text())
+        eventually(lambda: len(executor.opened) == 2, "it asks again")
+        eventually(lambda: "fab build-and-deploy" in (tmp_path / "state" / "deploy.lock").read_text(), "it holds")
         time.sleep(0.3)
         with pytest.raises(DeployError, match="being changed by somebody else"):
             host_lock(host_at(tmp_path), "fab stop").__enter__()

@@ -15,6 +15,8 @@ from build.errors import ConnectionLostError, DeployError
 from build.remote.command import Command
 from build.remote.ssh.connection import connect
 from build.remote.ssh.executor import SshExecutor
+from tests.support.processes import read
+from tests.support.share import eventually
 from tests.support.ssh_server import SshServer, ssh_server
 
 
@@ -34,22 +36,6 @@ def host(server: SshServer) -> Iterator[SshExecutor]:
 def python(code: str, **given: Any) -> Command:
     arguments: dict[str, Any] = {"what": "run a test's code", "timeout_s": 20.0, **given}
     return Command(argv=(sys.executable, "-I", "-c", code), **arguments)
-
-
-def until(condition: Any, *, timeout_s: float = 10.0) -> bool:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
-    except OSError:
-        return False
 
 
 def test_status_and_both_outputs_come_back(host: SshExecutor) -> None:
@@ -119,7 +105,7 @@ def test_a_daemon_that_keeps_the_output_open_does_not_hold_the_command_up(host: 
     began = time.monotonic()
     pid = int(host.run(python(code)).stdout)
     assert time.monotonic() - began < 15
-    assert is_alive(pid)
+    assert read(pid) is not None
     os.kill(pid, signal.SIGKILL)
 
 
@@ -136,7 +122,7 @@ def test_beyond_its_bound_a_command_ends_on_the_host_too(host: SshExecutor) -> N
     pids: list[int] = []
     with pytest.raises(DeployError, match=r"^run a test's code: timed out after 1 s\. Look at the host main \("):
         host.run(python(SLEEPER, timeout_s=1), lambda line: pids.append(int(line)))
-    assert until(lambda: not is_alive(pids[0]))
+    eventually(lambda: read(pids[0]) is None, "it has ended")
 
 
 def test_a_long_command_ends_when_its_connection_does(server: SshServer) -> None:
@@ -156,6 +142,6 @@ def test_a_long_command_ends_when_its_connection_does(server: SshServer) -> None
         "code: its end by the other side. Models there keep serving. Run the same command again: it continues where "
         "this one stopped."
     )
-    assert until(lambda: not is_alive(pids[0]))
+    eventually(lambda: read(pids[0]) is None, "it has ended")
     assert executor.run(python("print(1)")).stdout == "1\n", "the next command connects again"
     executor.close()

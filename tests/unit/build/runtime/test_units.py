@@ -8,7 +8,7 @@ import pytest
 from agent import listeners, units
 from agent.protocol import Process
 from build.deploy.diff import Desired, decide
-from build.deploy.preflight import place_problems
+from build.deploy.place import place_problems
 from build.remote.target import Target
 from tests.support.fakes.systemctl import Systemctl
 from tests.support.hosts import DESCRIPTION, RELEASE, facts

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from deployment.checkpoint.facts import read_checkpoint
+from deployment.checkpoint.reading import read_checkpoint
 from deployment.checkpoint.tensors import Tensor
 from deployment.errors import ConfigError
 from tests.support.hollow import TINY, tensors_of

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from agent.completeness import examine
-from deployment.checkpoint.facts import differences, read_checkpoint
+from deployment.checkpoint.reading import differences, read_checkpoint
 from deployment.errors import ConfigError
 from tests.support.hollow import TINY, checkpoint, tensors_of
 

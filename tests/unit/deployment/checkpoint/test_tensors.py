@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from deployment.checkpoint.facts import read_checkpoint
+from deployment.checkpoint.reading import read_checkpoint
 from deployment.checkpoint.tensors import Tensor, packed_bytes
 from deployment.errors import ConfigError
 from tests.support.hollow import TINY, checkpoint, shard_header, tensors_of

@@ -1,50 +1,34 @@
-"""Is it well: the tasks that prove what runs, and look for what would stand in the way."""
+"""Look for everything that would stand in the way of a deployment."""
 
-from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from invoke.exceptions import Exit
-
 from build.check import Check
-from build.cli import output
 from build.cli.hosts import Selection
-from build.cli.tasking import from_each
+from build.cli.output import fail_where_one_does, print_checks, print_json
 from build.deploy.doctor import host_checks
-from build.deploy.prepare import PINS
 from build.deploy.state import read_state
-from build.deploy.verify import verify as run_verify
 from build.errors import DeployError
-from build.pins import load_pins
+from build.pins import PINS, load_pins
 from build.remote import proxies
 from build.remote.host import Host
 from build.remote.minimum import checks_of
 from deployment.errors import ConfigError
 
 
-def verify(hosts: Sequence[Host], *, json: bool) -> None:
-    answers = from_each(hosts, lambda host: list(run_verify(host, read_state(host), load_pins(PINS))))
-    if json:
-        answers.print_json({name: [each.as_data() for each in found] for name, found in answers.found.items()})
-    else:
-        answers.print(_print_checks)
-    answers.check()
-    _fail_if_any(each for checks in answers.found.values() for each in checks)
-
-
 def doctor(stack: str | None, inventory: str | None, host: str | None, *, json: bool) -> None:
     selection = Selection(stack=stack, inventory=inventory, host=host)
     checks = [*_stack_checks(stack), *_host_rows(selection)]
     if json:
-        output.print_json([each.as_data() for each in checks])
+        print_json([each.as_data() for each in checks])
     else:
-        _print_checks(checks)
-    _fail_if_any(checks)
+        print_checks(checks)
+    fail_where_one_does(checks)
 
 
 def _stack_checks(stack: str | None) -> list[Check]:
     if stack is None:
         return []
-    from build.cli.cloud import doctor_checks
+    from build.cli.stack_checks import doctor_checks
 
     return doctor_checks(stack)
 
@@ -69,12 +53,3 @@ def _rows_of(host: Host) -> list[Check]:
     if host.target.is_here:
         return [*rows, *proxies.checks()]
     return [replace(row, name=f"{host.target.name}: {row.name}") for row in rows]
-
-
-def _print_checks(checks: list[Check]) -> None:
-    output.stdout().print(output.checks_table(checks))
-
-
-def _fail_if_any(checks: Iterable[Check]) -> None:
-    if any(each.verdict == "fail" for each in checks):
-        raise Exit(code=1)
