@@ -1,6 +1,7 @@
 """Ten thousand arrivals for three models of which two fit, on a clock that jumps: nobody is lost, or waits too long."""
 
 import asyncio
+import heapq
 import random
 from collections import Counter
 from pathlib import Path
@@ -20,13 +21,30 @@ from gateway.on_demand import Resident, Roster
 from gateway.probe import EngineState, State
 from gateway.request_context import RequestContext
 from gateway.upstream import Upstream
-from tests.unit.gateway.test_admission_chance import JumpingClock
 from tests.unit.gateway.test_stage import CHAT
 
 ARRIVALS = 10_000
 BUDGET = 10
 SIZES = {"a": 5, "b": 5, "c": 4}
 LOAD_S, QUEUE_S, HOLD_S = 600.0, 300.0, 30.0
+
+
+class JumpingClock(asyncio.SelectorEventLoop):
+    """Nothing takes time but timers: when all have run, it is as late as the next that somebody waits for."""
+
+    now_s = 0.0
+
+    def time(self) -> float:
+        return self.now_s
+
+    def _run_once(self) -> None:
+        loop: Any = self
+        while loop._scheduled and loop._scheduled[0]._cancelled:  # a jump to it would be followed by a real wait
+            loop._timer_cancelled_count -= 1
+            heapq.heappop(loop._scheduled)._scheduled = False
+        if not loop._ready and loop._scheduled:
+            self.now_s = max(self.now_s, loop._scheduled[0].when())
+        loop.__class__.__base__._run_once(self)
 
 
 def config() -> GatewayConfig:
