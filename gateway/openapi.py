@@ -39,7 +39,7 @@ OF_A_MODEL = {
     504: "The engine did not answer in time.",
 }
 NOT_READY = {"description": "No model is ready: the same report.", "content": {JSON: {"schema": {}}}}
-NOT_OFFERED = {501: "Not offered here."}
+OF_SOME = {409: "The model is busy, or always runs.", 501: "Not offered here."}
 MODEL = {
     "type": ["string", "null"],
     "maxLength": 256,
@@ -147,6 +147,12 @@ TABLE: tuple[Described, ...] = (
     _get("/v1/models/{id}", "One of them, by any of its names.", refusals=(404,)),
     _get("/models", "The same list, for clients of earlier servers."),
     _get("/experts", "The same in another shape."),
+    _get("/running", "What is loaded, in llama-swap's words."),
+    *(
+        Described(method="post", path=path, what="Unload each model on demand that nobody uses.", refusals=(429,))
+        for path in ("/unload", "/api/models/unload")
+    ),
+    Described(method="post", path="/api/models/unload/{model}", what="Unload one.", refusals=(404, 409, 429)),
     Described(method="get", path="/v1/realtime", what="Not offered.", answers=(), refusals=(501,)),
     Described(method="get", path=RESPONSE, what="A response that was made here.", refusals=tuple(OF_A_MODEL)),
     Described(method="post", path=f"{RESPONSE}/cancel", what="End it.", refusals=tuple(OF_A_MODEL), body={}),
@@ -188,7 +194,7 @@ def document() -> dict[str, Any]:
             "responses": {
                 f"{api}{status}": _refusal(api, what)
                 for api in APIS
-                for status, what in {**EVERYWHERE, **OF_A_MODEL, **NOT_OFFERED}.items()
+                for status, what in {**EVERYWHERE, **OF_A_MODEL, **OF_SOME}.items()
             },
             "schemas": {
                 "OpenAIError": _object({"error": _object(openai, required=("message",))}),
