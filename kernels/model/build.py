@@ -66,6 +66,11 @@ def build(source: Path, out: Path) -> tuple[Path, Path]:
         ["cmake", "-S", str(source), "-B", str(folder), "-G", "Ninja", *options, f"-DCMAKE_TOOLCHAIN_FILE={toolchain}"]
     )
     output_of(["cmake", "--build", str(folder), "--target", "bench_programs"])
+    return folder / "bench", build_plugin(source, folder)
+
+
+def build_plugin(source: Path, folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
     plugin = folder / "libtrace.so"
     output_of(["cc", "-shared", "-fPIC", "-O2", str(source / "model/trace.c"), "-o", str(plugin)])
-    return folder / "bench", plugin
+    return plugin

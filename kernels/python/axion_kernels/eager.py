@@ -1,7 +1,8 @@
-"""Norms, rotary embedding and gated activations where vLLM runs without torch.compile.
+"""Norms, rotary embedding and gated activations, instead of vLLM's classes.
 
-Compiled, inductor fuses these with their neighbours and a kernel of its own would only be in the way. Eager, each is
-several passes over memory. So they act in eager mode, and compiled only where AXION_KERNELS names them.
+Eager, each is several passes over memory. Compiled, inductor fuses norms and rotary embedding with their neighbours and
+a kernel of its own would only be in the way: there they act where AXION_KERNELS names them. A gated activation has
+nothing to fuse with, and acts in both.
 """
 
 from typing import Any
@@ -25,7 +26,7 @@ _compiled_too: frozenset[str] = frozenset()
 def install(switches: Switches) -> None:
     """Replace the enabled classes by their subclasses here, wherever vLLM constructs one."""
     global _compiled_too  # noqa: PLW0603  # vLLM constructs the layers and passes them nothing of ours
-    _compiled_too = switches.named
+    _compiled_too = switches.compiled
     for stock, ours in REPLACEMENTS.items():
         if stock.name in switches.enabled:
             name = stock.name

@@ -1,7 +1,8 @@
-"""Random sampling in one pass over the logits.
+"""Choosing tokens in one pass over the logits.
 
 vLLM sorts the whole vocabulary for every request with top-p, and draws with a single thread at batch 1. Both matter
-beside a quantized model: a sort of 152064 logits takes longer than a layer.
+beside a quantized model: a sort of 152064 logits takes longer than a layer. Its greedy choice compares one logit after
+the other, with an index for each.
 """
 
 from typing import Any
@@ -9,13 +10,24 @@ from typing import Any
 import torch
 from vllm.config.model import PROCESSED_LOGPROBS_MODES
 from vllm.v1.sample.ops.topk_topp_sampler import TopKTopPSampler
+from vllm.v1.sample.sampler import Sampler
 
 _stock = TopKTopPSampler.forward_cpu
 
 
 def install() -> None:
-    """Replace the method; instances bind it when they are made, which is later."""
+    """Replace the methods; instances bind the first when they are made, which is later."""
     TopKTopPSampler.forward_cpu = forward_cpu
+    Sampler.greedy_sample = staticmethod(greedy_sample)
+
+
+def greedy_sample(logits: torch.Tensor) -> torch.Tensor:
+    """The largest logit of each row, the first where equal; a NaN is passed over."""
+    batch = logits.shape[0]
+    greedy = torch.zeros(batch, dtype=torch.float32)
+    unused = torch.zeros(batch, dtype=torch.int64)
+    tokens: torch.Tensor = torch.ops.axion.sample(logits, greedy, None, None, None, unused)
+    return tokens
 
 
 def forward_cpu(

@@ -9,7 +9,7 @@ VARIABLE = "AXION_KERNELS"
 KERNELS = {
     "linear_w4": "AWQ, GPTQ and compressed-tensors W4A16 linear layers",
     "axion_w4": "the online quantization `axion_w4`",
-    "sampler": "top-k, top-p and random sampling without sorting the vocabulary",
+    "sampler": "greedy, top-k, top-p and random sampling without sorting the vocabulary",
     "penalties": "repetition, frequency and presence penalties without masks of the vocabulary",
     "speculation": "speculative decoding that draws what would be drawn without it",
     "lm_head": "int8 weights for the output projection",
@@ -23,6 +23,9 @@ KERNELS = {
 # Off unless asked for: lm_head rounds weights that the checkpoint left alone, and for rotary embedding vLLM has a
 # compiled kernel of its own that works in place.
 DEFAULT = frozenset(KERNELS) - {"lm_head", "rotary_embedding"}
+# On by default also where torch.compile would generate a loop: it stands between two linear layers that nothing fuses
+# with, calls an exponential for each four values, and one token keeps it on one core.
+COMPILED = frozenset({"silu_and_mul", "gelu_and_mul"})
 # Measured in eager mode on x86: without vector instructions of our own, torch's exponentials are three times as fast.
 NEED_VECTORS = frozenset({"silu_and_mul", "gelu_and_mul"})
 
@@ -32,6 +35,11 @@ class Switches:
     enabled: frozenset[str]
     # By the user rather than on by default: then also where torch.compile would have fused the operation.
     named: frozenset[str] = frozenset()
+
+    @property
+    def compiled(self) -> frozenset[str]:
+        """Which of them act where torch.compile is at work."""
+        return self.enabled & (COMPILED | self.named)
 
     @classmethod
     def from_environment(cls) -> "Switches":

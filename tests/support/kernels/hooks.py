@@ -6,7 +6,7 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
-from axion_kernels import linear_w4
+from axion_kernels import linear_w4, sampler
 from axion_kernels.sampler import forward_cpu
 from vllm import SamplingParams
 from vllm.model_executor.kernels import linear
@@ -18,6 +18,7 @@ from vllm.v1.sample.logits_processor import LogitsProcessors
 from vllm.v1.sample.logits_processor.builtin import MinPLogitsProcessor
 from vllm.v1.sample.logits_processor.interface import BatchUpdate
 from vllm.v1.sample.metadata import SamplingMetadata
+from vllm.v1.sample.ops.topk_topp_sampler import TopKTopPSampler
 from vllm.v1.sample.sampler import Sampler
 
 from tests.support.kernels.inputs import random
@@ -87,6 +88,37 @@ def accepted(*, k: int, group: int) -> str | None:
     can, reason = linear_w4.AxionW4LinearKernel.can_implement(layer(k=k, group=group))
     assert can == (reason is None)
     return reason
+
+
+def check_greedy_tokens_are_vllms() -> None:
+    """The control is vLLM's operator, and that installing replaces it."""
+    stock = Sampler.greedy_sample
+    with (
+        patch.object(Sampler, "greedy_sample", staticmethod(stock)),
+        patch.object(TopKTopPSampler, "forward_cpu", TopKTopPSampler.forward_cpu),
+    ):
+        sampler.install()
+        assert Sampler.greedy_sample is not stock
+        for seed, (rows, words) in enumerate(((1, 1), (1, 127), (3, 128), (2, 1025), (8, 50257))):
+            logits = random(rows, words, dtype=torch.float32, seed=seed)
+            assert Sampler().greedy_sample(logits).equal(stock(logits)), (rows, words)
+            tied = (logits * 2).round()
+            assert Sampler().greedy_sample(tied).equal(stock(tied)), (rows, words)
+            masked = torch.where(logits > 0, -torch.inf, logits)
+            masked[:, -1] = -9.0
+            assert Sampler().greedy_sample(masked).equal(stock(masked)), (rows, words)
+        assert Sampler().greedy_sample(torch.tensor([[1.0, 3.0, 3.0], [-1.0, -2.0, -1.0]])).tolist() == [1, 0]
+        assert Sampler().greedy_sample(torch.zeros(0, 5)).shape == (0,)
+        mixed, _ = Sampler().sample(torch.tensor([[0.0, 9.0], [5.0, 0.0]]), greedy_and_random())
+        assert mixed.tolist() == [1, 0]
+
+
+def greedy_and_random() -> SamplingMetadata:
+    """Two rows: the first greedy, the second at random of its best alone."""
+    asked = metadata(2, 1.0, k=1, p=1.0, min_p=0.0)
+    asked.all_random = False
+    asked.temperature = torch.tensor([0.0, 1.0])
+    return asked
 
 
 def check_the_order_of_the_cuts_is_vllms() -> None:

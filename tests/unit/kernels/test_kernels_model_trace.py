@@ -131,6 +131,24 @@ def test_a_program_that_fails_has_no_figure(folder: Path) -> None:
         model(folder / "libtrace.so", folder / "fails", [], ["_start"])
 
 
+def test_what_a_program_marks_is_a_section_and_nothing_else_is(folder: Path) -> None:
+    """A mark is a system call that no kernel has; the one that ends a section belongs to it."""
+    begin, end = ("mov x0, #1", "svc #0"), ("mov x0, #0", "svc #0")
+    number = ("movz x8, #0x726b", "movk x8, #0x6d61, lsl #16")
+    work = function("work", "nop", "nop", "ret")
+    lines = ("bl work", *number, *begin, "bl work", *end, "bl work", *begin, "nop", *end, *begin, *end)
+    (folder / "marks.s").write_text(
+        ".globl _start\n" + work + function("_start", *lines, "mov x0, #0", "mov x8, #93", "svc #0")
+    )
+    target = ["--target=aarch64-linux-gnu", "-fuse-ld=lld-19", "-nostdlib", "-static"]
+    subprocess.run(["clang-19", *target, "marks.s", "-o", "marks"], cwd=folder, check=True, timeout=120)
+    loaded = f"{folder / 'libtrace.so'},out={folder / 'trace'},marked=on"
+    command = [modelled.QEMU, "-cpu", modelled.QEMU_CPU, "-plugin", loaded, str(folder / "marks")]
+    subprocess.run(command, check=True, timeout=60)
+    sections = modelled.read_sections((folder / "trace").read_text().splitlines(), "marks")
+    assert [sum(len(block.words) for block in section) for section in sections] == [1 + 3 + 2, 1 + 2, 2]
+
+
 def test_tools_say_their_versions() -> None:
     assert {name: version.count(".") for name, version in tool_versions().items()} == {
         "qemu-aarch64": 2, "clang++-19": 2, "llvm-mca-19": 2,

@@ -74,6 +74,14 @@ def test_without_vector_instructions_activations_are_left_to_torch() -> None:
     assert one_of_two.on("portable").enabled == BY_DEFAULT - {"gelu_and_mul"}
 
 
+def test_compiled_the_activations_act_by_default_and_the_others_where_they_are_named() -> None:
+    default = Switches(enabled=frozenset(BY_DEFAULT))
+    assert default.compiled == {"silu_and_mul", "gelu_and_mul"}
+    assert default.on("portable").compiled == set()
+    named = Switches(enabled=frozenset({"rms_norm", "sampler"}), named=frozenset({"rms_norm", "sampler"}))
+    assert named.compiled == {"rms_norm", "sampler"}
+
+
 def test_an_unknown_kernel_is_refused_with_the_names_that_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AXION_KERNELS", "sampler,linear_w5")
     with pytest.raises(ValueError, match=r"^AXION_KERNELS: no such kernel, got linear_w5\. Use all, none, .*linear_w4"):
