@@ -11,13 +11,13 @@ SHELL := /bin/bash
 # Records which tests ran; `left-out` reads it.
 REPORT = --junit-xml=out/reports/$@.xml
 
-.PHONY: help setup bench-gateway chaos-gateway demo demo-stop rehearse rehearse-cloud rehearse-arm rehearse-source test test-fresh test-kernels test-arm test-hosts check e2e left-out nothing-left-out release kernels-cpp schema bench-kernels mutate-kernels clean
+.PHONY: help setup bench-gateway chaos-gateway demo demo-stop rehearse rehearse-cloud rehearse-arm rehearse-source test test-fresh test-kernels test-arm test-clients test-hosts check e2e left-out nothing-left-out release kernels-cpp schema bench-kernels mutate-kernels clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-16s %s\n", $$1, $$2 }'
 
 # Packages and tools of a target: installed where that is allowed, else listed in one message before anything starts.
-NEEDS := needs-demo needs-check needs-test needs-gate needs-kernels needs-hosts needs-fresh
+NEEDS := needs-demo needs-check needs-test needs-gate needs-kernels needs-clients needs-hosts needs-fresh
 NEEDS += needs-rehearsal needs-rehearsal-cloud needs-rehearsal-arm needs-rehearsal-source
 .PHONY: $(NEEDS)
 $(NEEDS): needs-%:
@@ -68,7 +68,7 @@ check: needs-check setup ## format, lint, types, and all tests that need no engi
 	$(BIN)/mypy
 	temp=/tmp/ax$$$$ && mkdir --mode 700 "$$temp" && trap 'rm -rf "$$temp"' EXIT && \
 	$(BIN)/pytest --numprocesses 2 --dist loadfile --basetemp "$$temp" $(REPORT) \
-	  -m "not engine and not kernels and not arm and not hosts"
+	  -m "not engine and not kernels and not arm and not hosts and not javascript"
 
 e2e: needs-test setup ## the end-to-end tests with real vLLM (the first run builds the engine environment)
 	$(BIN)/fab demo.prepare
@@ -85,6 +85,9 @@ test-kernels: needs-kernels setup ## the kernels: C++ natively, sanitized and em
 test-arm: setup ## real vLLM for aarch64 with our kernels, emulated: needs root, on x86-64; a quarter of an hour
 	$(BIN)/fab demo.prepare
 	$(BIN)/pytest -m arm
+
+test-clients: needs-clients setup ## the clients of OpenAI's, Anthropic's and Ollama's APIs in JavaScript, fetched by npm
+	$(BIN)/pytest -m javascript
 
 test-hosts: needs-hosts setup ## deployments over SSH onto systemd hosts of our own, x86-64 and emulated arm64: needs root
 	$(BIN)/fab demo.prepare

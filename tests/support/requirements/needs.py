@@ -63,8 +63,6 @@ TEST = (
             "blkid": "util-linux",
             "cmp": "diffutils",
             "chromium": "chromium",  # looks at the gateway's page
-            "node": "nodejs",  # runs the clients in JavaScript, which npm fetches
-            "npm": "npm",
             "promtool": "prometheus",  # judges the alerts, and Prometheus itself asks a gateway
         }
     ),
@@ -107,6 +105,7 @@ HOSTS = (
     *programs({name: MODEL_PROGRAMS[name] for name in ("clang++-19", "ld.lld-19", "aarch64-linux-gnu-g++-12")}),
     *programs({"cmake": "cmake", "ninja": "ninja-build"}),
 )
+CLIENTS = (*SETUP, *programs({"node": "nodejs", "npm": "npm"}))  # npm fetches the clients, node runs them
 FRESH = (*SETUP, *programs({"mmdebstrap": "mmdebstrap", "systemd-nspawn": "systemd-container"}))
 
 

@@ -53,6 +53,7 @@ RUNS = {
     "test": TEST,
     "gate": replace(TEST, needs=(*needs.TEST, *needs.KERNELS), disk_gib=2),
     "kernels": Run(needs=needs.KERNELS),
+    "clients": Run(needs=needs.CLIENTS),
     "hosts": HOSTS,
     "rehearsal": replace(HOSTS, needs=needs.REHEARSAL),
     # Wheels as published and as installed, torch a second time, and the host's own copy of all of it.

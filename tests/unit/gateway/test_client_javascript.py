@@ -19,6 +19,7 @@ from gateway.tenancy import Tenancy
 from tests.support.fakes.engine import FakeEngine
 from tests.unit.gateway.test_stage import ROOT, eventually, staged
 
+pytestmark = pytest.mark.javascript
 SOURCES = ROOT / "tests" / "support" / "javascript"
 KEY, SLOW_KEY = "sk-javascript-0123456789", "sk-once-a-minute-0123456"
 CALL, VECTOR = ["weather", {"place": "Sevilla"}], [0.5, -1]
