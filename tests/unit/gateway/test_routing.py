@@ -213,4 +213,6 @@ async def test_a_request_passes_through_these_files_from_its_socket_to_its_engin
         "admission",
         "upstream",
         "fair_queue",
+        "engine_connections",
+        "http_answer",
     ]
