@@ -1,6 +1,7 @@
 """Passing one request on to its engine and the answer back: bytes as they come, failures told as what they are."""
 
 import asyncio
+import contextlib
 import time
 
 from aiohttp import HttpVersion11, web
@@ -29,7 +30,7 @@ from gateway.performance import MEASURED_ROUTES, with_performance
 from gateway.ping import pinging
 from gateway.placing import Put, asked_in_form, asked_in_json, take
 from gateway.protocols.api import reason_in
-from gateway.request_context import CURRENT, RequestContext
+from gateway.request_context import CURRENT, SLACK, RequestContext
 from gateway.routes import STREAM_ENDINGS
 from gateway.sse import EventStream
 from gateway.upstream import Upstream
@@ -52,7 +53,7 @@ async def proxy_request(request: web.Request) -> web.StreamResponse:
     if gateway.requests.is_cut:
         raise gateway_draining()
     try:
-        async with asyncio.timeout(gateway.fleet.config.timeouts.response_s) as context.deadline:
+        async with asyncio.timeout((1 + SLACK) * gateway.fleet.config.timeouts.response_s) as context.deadline:
             return await _relay(request, context, gateway)
     # Raised from here: an error that a frame of its own traceback names would keep the body until a collection.
     except TimeoutError as error:
@@ -104,8 +105,8 @@ async def _relay(request: web.Request, context: RequestContext, gateway: Gateway
         return await _begin_stream(request, context, context.events or _follower(context), head)
 
     timeout_s = stated_timeout_s(request.headers, is_streamed=put.is_streamed)
-    is_pinged = put.is_streamed and context.route in STREAM_ENDINGS
-    async with pinging(context, fleet.config.timeouts.ping_s if is_pinged else 0, begin):
+    ping_s = fleet.config.timeouts.ping_s if put.is_streamed and context.route in STREAM_ENDINGS else 0
+    async with pinging(context, ping_s, begin) if ping_s else contextlib.nullcontext():
         return await asked_in_turn(gateway, context, put.model, ask, timeout_s=timeout_s)
 
 
