@@ -316,7 +316,8 @@ async def _begun(answer: Answer) -> Answer:
 def request_of(
     method: str, target: str, headers: Iterable[tuple[str, str]], body: bytes = b"", *, is_last: bool = False
 ) -> tuple[bytes, ...]:
-    """Return the bytes of a request. Raises ValueError for what is none: that could hold another request."""
+    """Return the bytes of a request that is no HEAD. Raises ValueError for what could hold another request."""
+    assert method != "HEAD", "where the answer to one ends, the answer does not say"
     lines = [f"{name}: {value}" for name, value in headers]
     if body or method == "POST":
         lines.append(f"Content-Length: {len(body)}")

@@ -121,7 +121,7 @@ def log_to_stderr(level: str) -> None:
     logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
     # What no line shows is not looked up (logging's documentation, "Optimization").
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-    logging._srcfile = None  # type: ignore[attr-defined]
+    logging._srcfile = None
     logging.basicConfig(level=level.upper(), handlers=[handler])
 
 

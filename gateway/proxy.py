@@ -92,7 +92,8 @@ async def _relay(request: web.Request, context: RequestContext, gateway: Gateway
         if translation is not None and translation.is_load:
             return web.Response(body=loaded(translation, put.model), content_type="application/json")
         path = request.rel_url.raw_path_qs if translation is None else translation.path
-        answer = await upstream.post(path, put.body, headers.items(), method=request.method)
+        method = "GET" if request.method == "HEAD" else request.method  # the client is sent no body all the same
+        answer = await upstream.post(path, put.body, headers.items(), method=method)
         try:
             if is_event_stream(answer.headers):
                 return await _stream(request, context, upstream, answer)
