@@ -85,18 +85,23 @@ class Admission:
     @contextlib.contextmanager
     def place(self, ticket: Ticket) -> Iterator[None]:
         """Stand in line, and then at the engine, for as long as the block lasts, however it ends."""
-        self._line.add(ticket)
-        self._call()
+        if self._is_open and not (self._line or self._is_full):  # it passes nobody
+            ticket.is_called = True
+            self.running += 1
+        else:
+            self._line.add(ticket)
+            self._call()
         if not (ticket.is_called or ticket.has_waited) and self.waiting > self.max_waiting:
             self._displace(self._line.newest_of_most(ticket.caller))
         try:
             yield
         finally:
-            self._line.discard(ticket)
             if ticket.is_called:
                 ticket.is_called = False
                 self.running -= 1
                 self._call()
+            else:
+                self._line.discard(ticket)
 
     def look_again(self, *, is_open: bool) -> None:
         """Call whom there is a place for, and have everybody in line see what has changed."""

@@ -1,6 +1,7 @@
 """Taking a request's body from its client: how large, how slow and in which encoding it may come, and all of them."""
 
 import asyncio
+from collections.abc import Callable
 
 import aiohttp
 from aiohttp import web
@@ -39,35 +40,49 @@ async def take_body(
     bound = max(BODIES_BYTES, config.max_body_bytes)
     if requests.body_bytes + (request.content_length or 0) > bound:
         raise bodies_full()
-    loop = asyncio.get_running_loop()
-    end = loop.time() + config.timeouts.body_s
-    decoder = Decoder(_encoding(request))
-    # Bytes objects of two bytes each would be thirty times as large, and bytearrays that grow side by side leave holes.
-    pieces: list[bytes] = []
-    last = bytearray()
+
+    def hold(piece: bytes) -> None:
+        if context.body_bytes + len(piece) > config.max_body_bytes:
+            raise body_too_large(config.max_body_bytes)
+        if requests.body_bytes + len(piece) > bound:
+            raise bodies_full()
+        requests.hold_body(context, len(piece))
+
     try:
-        async with asyncio.timeout_at(min(end, loop.time() + IDLE_S)) as limit:
-            while packed := await request.content.readany():
-                limit.reschedule(min(end, loop.time() + IDLE_S))
-                for piece in decoder.feed(packed):
-                    if context.body_bytes + len(piece) > config.max_body_bytes:
-                        raise body_too_large(config.max_body_bytes)
-                    if requests.body_bytes + len(piece) > bound:
-                        raise bodies_full()
-                    requests.hold_body(context, len(piece))
-                    last += piece
-                    if len(last) >= PIECE_BYTES:
-                        pieces.append(bytes(last))
-                        last.clear()
-                        await asyncio.sleep(0)  # what is here already comes without a wait in which others could run
-            decoder.finish()
+        body = await _read(request, hold, config.timeouts.body_s)
     except TimeoutError as error:
         raise request_timed_out() from error
     except (aiohttp.ClientPayloadError, RequestPayloadError, EncodingError) as error:
         raise bad_request("The request body broke off or is encoded wrongly. Send it again.", close=True) from error
     # RFC 8259 section 8.1 allows the mark to whoever reads, and to nobody who writes.
-    body = b"".join((*pieces, last))
     return body if is_form else body.removeprefix(BOM)
+
+
+async def _read(request: web.Request, hold: Callable[[bytes], None], body_s: float) -> bytes:
+    """Return the decoded body, each piece of which was held before the next one is taken."""
+    content, encoding = request.content, _encoding(request)
+    if content.is_eof() and encoding not in ACCEPTED:  # it came with its head, as most do: there is nothing to wait for
+        body = content.read_nowait()
+        hold(body)
+        return body
+    loop = asyncio.get_running_loop()
+    end = loop.time() + body_s
+    decoder = Decoder(encoding)
+    # Bytes objects of two bytes each would be thirty times as large, and bytearrays that grow side by side leave holes.
+    pieces: list[bytes] = []
+    last = bytearray()
+    async with asyncio.timeout_at(min(end, loop.time() + IDLE_S)) as limit:
+        while packed := await content.readany():
+            limit.reschedule(min(end, loop.time() + IDLE_S))
+            for piece in decoder.feed(packed):
+                hold(piece)
+                last += piece
+                if len(last) >= PIECE_BYTES:
+                    pieces.append(bytes(last))
+                    last.clear()
+                    await asyncio.sleep(0)  # what is here already comes without a wait in which others could run
+        decoder.finish()
+    return b"".join((*pieces, last))
 
 
 def _encoding(request: web.Request) -> str:

@@ -30,6 +30,9 @@ class FairQueue(Generic[W]):
     def __len__(self) -> int:
         return sum(map(len, self._of.values()))
 
+    def __bool__(self) -> bool:
+        return bool(self._of)
+
     def __iter__(self) -> Iterator[W]:
         return (waiter for line in self._of.values() for waiter in line)
 

@@ -1,8 +1,8 @@
 """Which headers cross the gateway: pure functions from one side's headers to the other's."""
 
 import math
+import os
 import re
-import uuid
 from collections.abc import Iterable, Mapping
 
 from multidict import CIMultiDict
@@ -55,7 +55,7 @@ def request_id_of(offered: str | None) -> str:
     """Return the client's request id if it is harmless in a header and in a log, else a new one."""
     if offered is not None and _REQUEST_ID.fullmatch(offered):
         return offered
-    return uuid.uuid4().hex
+    return os.urandom(16).hex()
 
 
 def for_engine(headers: Headers, *, request_id: str) -> CIMultiDict[str]:

@@ -22,6 +22,7 @@ OPEN_ROUTES = frozenset({"/livez", "/ui", "/ui/page.css", "/ui/page.js"})
 say nothing: what the page shows needs the key."""
 HOST_ROUTES = frozenset({"/", "/health", "/metrics", "/readyz", "/stats"})
 """Open to what runs on the host itself: the idle stop, `fab`, an agent that collects metrics."""
+KEYLESS_ROUTES = OPEN_ROUTES | HOST_ROUTES
 PROBED_ROUTES = frozenset({"/readyz"})
 PROBERS = tuple(ip_network(each) for each in ("35.191.0.0/16", "130.211.0.0/22"))
 """Google's health checks come from nowhere else, nothing else from there, and they cannot be told to send a key."""
@@ -50,7 +51,9 @@ class Keys:
 
     def caller(self, request: web.Request, route: str) -> ClientKey | None:
         """Return whose request this is, None where it needs no key. Raises ApiError unless it may be answered."""
-        if self._path is None or is_open(route, *_ends(request), is_passed_on=is_passed_on(request.headers)):
+        if self._path is None:
+            return None
+        if route in KEYLESS_ROUTES and is_open(route, *_ends(request), is_passed_on=is_passed_on(request.headers)):
             return None
         self.look()
         if not self._keys:  # a gateway that was told of keys and has none is closed, not open

@@ -7,6 +7,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
+from typing import TypeVar, cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -22,6 +23,7 @@ REFUSALS = frozenset({"queue_full", "queue_timeout", "timeout_too_short"})
 """The errors of requests that the engine was too busy for."""
 LATENCY_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 """From a refusal to a long answer of a large model on a CPU."""
+Labelled = TypeVar("Labelled", Counter, Histogram)
 WINDOW = 1024
 """Requests that the percentiles look back on."""
 
@@ -57,6 +59,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._labelled: dict[tuple[object, tuple[str, ...]], Counter | Histogram] = {}
         self._unexported: defaultdict[str, Unexported] = defaultdict(Unexported)
         by_route = ("model", "route")
         self._requests = Counter(
@@ -129,10 +132,10 @@ class Metrics:
         if context.route in QUIET_ROUTES:
             return
         labels = (context.model or UNKNOWN, context.route)
-        self._requests.labels(*labels, f"{context.status // 100}xx").inc()
-        self._seconds.labels(*labels).observe(context.duration_s)
+        self._of(self._requests, *labels, f"{context.status // 100}xx").inc()
+        self._of(self._seconds, *labels).observe(context.duration_s)
         if context.ttfb_s is not None:
-            self._first_byte_seconds.labels(*labels).observe(context.ttfb_s)
+            self._of(self._first_byte_seconds, *labels).observe(context.ttfb_s)
         if context.is_cancelled:
             self._cancelled.labels(*labels).inc()
         if context.is_interrupted:
@@ -141,6 +144,13 @@ class Metrics:
             self._refused.labels(labels[0], context.error).inc()
         if context.model is not None:
             self._unexported[context.model].count(context)
+
+    def _of(self, family: Labelled, *labels: str) -> Labelled:
+        """Return a metric with its labels, which prometheus_client looks up four times as long."""
+        try:
+            return cast(Labelled, self._labelled[family, labels])
+        except KeyError:
+            return cast(Labelled, self._labelled.setdefault((family, labels), family.labels(*labels)))
 
     def count_held(self, model: str) -> None:
         """Count a request that begins to wait for an engine being restarted."""

@@ -20,13 +20,10 @@ PING = b": ping\n\n"
 async def pinging(
     context: RequestContext, ping_s: float, begin: Callable[[], Awaitable[web.StreamResponse]]
 ) -> AsyncIterator[None]:
-    """Write a comment after each `ping_s` of silence for as long as the block lasts; 0 writes none.
+    """Write a comment after each `ping_s` of silence for as long as the block lasts.
 
     `begin` sends the head of a stream for which no engine has sent one yet.
     """
-    if not ping_s:
-        yield
-        return
     pinger = asyncio.create_task(_ping(context, ping_s, begin), name="ping")
     try:
         yield

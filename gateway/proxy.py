@@ -1,15 +1,16 @@
 """Passing one request on to its engine and the answer back: bytes as they come, failures told as what they are."""
 
 import asyncio
+import contextlib
 import time
 
-import aiohttp
 from aiohttp import HttpVersion11, web
 from multidict import CIMultiDict
 
 from gateway.admission import asked_in_turn
 from gateway.app import GATEWAY, Gateway
 from gateway.body_intake import take_body
+from gateway.engine_connections import Answer
 from gateway.errors import (
     ApiError,
     EngineLeavingError,
@@ -23,12 +24,13 @@ from gateway.errors import (
 )
 from gateway.form import FORM_ROUTES
 from gateway.headers import Headers, for_client, for_engine, is_event_stream, stated_timeout_s
+from gateway.http_answer import BrokenAnswerError
 from gateway.ollama.answering import Lines, embedded, loaded
 from gateway.performance import MEASURED_ROUTES, with_performance
 from gateway.ping import pinging
 from gateway.placing import Put, asked_in_form, asked_in_json, take
 from gateway.protocols.api import reason_in
-from gateway.request_context import CURRENT, RequestContext
+from gateway.request_context import CURRENT, SLACK, RequestContext
 from gateway.routes import STREAM_ENDINGS
 from gateway.sse import EventStream
 from gateway.upstream import Upstream
@@ -51,7 +53,7 @@ async def proxy_request(request: web.Request) -> web.StreamResponse:
     if gateway.requests.is_cut:
         raise gateway_draining()
     try:
-        async with asyncio.timeout(gateway.fleet.config.timeouts.response_s) as context.deadline:
+        async with asyncio.timeout((1 + SLACK) * gateway.fleet.config.timeouts.response_s) as context.deadline:
             return await _relay(request, context, gateway)
     # Raised from here: an error that a frame of its own traceback names would keep the body until a collection.
     except TimeoutError as error:
@@ -89,28 +91,28 @@ async def _relay(request: web.Request, context: RequestContext, gateway: Gateway
         context.asked = time.monotonic()
         if translation is not None and translation.is_load:
             return web.Response(body=loaded(translation, put.model), content_type="application/json")
-        async with upstream.lease():
-            path = request.rel_url.raw_path_qs if translation is None else translation.path
-            answer = await upstream.post(path, put.body, headers, method=request.method)
-            try:
-                if is_event_stream(answer.headers):
-                    return await _stream(request, context, upstream, answer)
-                return await _whole(request, context, upstream, answer)
-            finally:
-                answer.close()  # nothing to do after a whole answer; else the engine sees its client leave
+        path = request.rel_url.raw_path_qs if translation is None else translation.path
+        method = "GET" if request.method == "HEAD" else request.method  # the client is sent no body all the same
+        answer = await upstream.post(path, put.body, headers.items(), method=method)
+        try:
+            if is_event_stream(answer.headers):
+                return await _stream(request, context, upstream, answer)
+            return await _whole(request, context, upstream, answer)
+        finally:
+            answer.close()  # nothing to do after a whole answer; else the engine sees its client leave
 
     async def begin() -> web.StreamResponse:
         head = _head(context, put.model, (("Content-Type", EVENT_STREAM),))
         return await _begin_stream(request, context, context.events or _follower(context), head)
 
     timeout_s = stated_timeout_s(request.headers, is_streamed=put.is_streamed)
-    is_pinged = put.is_streamed and context.route in STREAM_ENDINGS
-    async with pinging(context, fleet.config.timeouts.ping_s if is_pinged else 0, begin):
+    ping_s = fleet.config.timeouts.ping_s if put.is_streamed and context.route in STREAM_ENDINGS else 0
+    async with pinging(context, ping_s, begin) if ping_s else contextlib.nullcontext():
         return await asked_in_turn(gateway, context, put.model, ask, timeout_s=timeout_s)
 
 
 async def _stream(
-    request: web.Request, context: RequestContext, upstream: Upstream, answer: aiohttp.ClientResponse
+    request: web.Request, context: RequestContext, upstream: Upstream, answer: Answer
 ) -> web.StreamResponse:
     # The head waits for the first event: an engine that dies before it, or that refuses in it, gets an honest status.
     events = context.events = context.events or _follower(context, answer.status)
@@ -146,7 +148,7 @@ async def _begun_stream(
     request: web.Request,
     context: RequestContext,
     upstream: Upstream,
-    answer: aiohttp.ClientResponse,
+    answer: Answer,
     events: EventStream,
 ) -> web.StreamResponse:
     if context.out is None:
@@ -200,7 +202,7 @@ def _refused_in_stream(context: RequestContext, upstream: Upstream, status: int,
 
 
 async def _whole(
-    request: web.Request, context: RequestContext, upstream: Upstream, answer: aiohttp.ClientResponse
+    request: web.Request, context: RequestContext, upstream: Upstream, answer: Answer
 ) -> web.StreamResponse:
     pieces: list[bytes] = []
     size = 0
@@ -243,13 +245,12 @@ def _told(gateway: Gateway, context: RequestContext, upstream: Upstream, status:
 
 
 async def _large(
-    request: web.Request, context: RequestContext, upstream: Upstream, answer: aiohttp.ClientResponse, body: bytes
+    request: web.Request, context: RequestContext, upstream: Upstream, answer: Answer, body: bytes
 ) -> web.StreamResponse:
     """Pass on what is too large to be held, of which `body` has arrived."""
     head = _head(context, upstream.name, answer.headers.items())
     out = web.StreamResponse(status=answer.status, reason=answer.reason, headers=head)
-    if answer.content_length is not None:
-        out.content_length = answer.content_length
+    out.content_length = answer.content_length
     _close_if_endless(request, out)
     context.begin_answer(out)
     await out.prepare(request)
@@ -285,12 +286,12 @@ def _refuse_for_engine(context: RequestContext, upstream: Upstream, status: int,
         raise EngineLeavingError(model_restarting(upstream.name))
 
 
-async def _next_piece(upstream: Upstream, answer: aiohttp.ClientResponse) -> bytes:
+async def _next_piece(upstream: Upstream, answer: Answer) -> bytes:
     """Return what arrived, nothing at a proper end. Raises ApiError when the engine broke off."""
     upstream.progress.awaited += 1
     try:
-        return await answer.content.readany()
-    except (aiohttp.ClientError, OSError) as error:
+        return await answer.read()
+    except BrokenAnswerError as error:
         upstream.note(error)
         raise upstream_failed(upstream.name) from error
     finally:

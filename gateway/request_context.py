@@ -22,6 +22,9 @@ from gateway.tokens import Tokens
 CLIENT_LEFT = 499
 """Written to the log for a client that left before it was answered; nginx's number, never sent."""
 
+SLACK = 0.02
+"""The part by which a deadline may be late: to move it for every event of a stream costs more than the event."""
+
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class RequestContext:
@@ -109,9 +112,12 @@ class RequestContext:
         return Times(began=self.started, asked=self.asked, clock=time.monotonic)
 
     def extend(self, seconds: float) -> None:
-        """Allow so much more time from now. A cut request gets none."""
-        if self.deadline is not None and not self.is_cut:
-            self.deadline.reschedule(asyncio.get_running_loop().time() + seconds)
+        """Allow so much more time from now, and up to SLACK more. A cut request gets none."""
+        if self.deadline is None or self.is_cut:
+            return
+        end, present = asyncio.get_running_loop().time() + seconds, self.deadline.when()
+        if present is None or not end <= present <= end + SLACK * seconds:
+            self.deadline.reschedule(end + SLACK * seconds)
 
     def cut(self) -> None:
         """End the request now; its client is told why. For use by a gateway that stops."""

@@ -52,10 +52,7 @@ def create_app(gateway: Gateway) -> web.Application:
     app[GATEWAY] = gateway
     app.cleanup_ctx.append(_keep_usage)
     app.cleanup_ctx.append(_run_fleet)
-    app.on_response_prepare.append(_close_while_draining)
-    app.on_response_prepare.append(tell_limits)
-    app.on_response_prepare.append(_allow_pages)
-    app.on_response_prepare.append(_tell_request_id)
+    app.on_response_prepare.append(_finish_head)
     app.router.add_get("/", health.index)
     app.router.add_get("/livez", health.livez)
     app.router.add_get("/readyz", health.readyz)
@@ -78,24 +75,18 @@ def create_app(gateway: Gateway) -> web.Application:
     return app
 
 
-async def _close_while_draining(request: web.Request, response: web.StreamResponse) -> None:
-    """Close a connection only when the answer's head can say so: a client that was not told may be sending already."""
-    if request.app[GATEWAY].requests.is_draining:
+async def _finish_head(request: web.Request, response: web.StreamResponse) -> None:
+    """Add what every answer's head has, whatever it is: the caller's limits, and leave for the pages that may ask."""
+    gateway = request.app[GATEWAY]
+    tell_limits(response)
+    context = CURRENT.get(None)
+    if context is not None and context.protocol.id_header is not None:  # where the clients of its API look for it
+        response.headers[context.protocol.id_header] = context.request_id
+    response.headers.update(browsers.allowance(request.method, request.headers, gateway.fleet.config))
+    if gateway.requests.is_draining:
+        # Only when the head can say so: a client that was not told may be sending already.
         response.force_close()
         response.headers["Connection"] = "close"
-
-
-async def _allow_pages(request: web.Request, response: web.StreamResponse) -> None:
-    """Let the pages that may ask read the answer, whatever it is."""
-    config = request.app[GATEWAY].fleet.config
-    response.headers.update(browsers.allowance(request.method, request.headers, config))
-
-
-async def _tell_request_id(request: web.Request, response: web.StreamResponse) -> None:
-    """Repeat the request's id where the clients of its API look for it."""
-    context = CURRENT.get(None)
-    if context is not None and context.protocol.id_header is not None:
-        response.headers[context.protocol.id_header] = context.request_id
 
 
 async def _run_fleet(app: web.Application) -> AsyncIterator[None]:

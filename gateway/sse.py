@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import re
+from functools import cache
 
 from gateway.errors import ApiError
 
@@ -9,8 +11,7 @@ WHOLE_EVENT_BYTES = 256 * 1024
 """An event longer than this is passed on in parts: memory stays bounded, whatever an engine sends."""
 
 _BLANK_LINES = (b"\n\n", b"\n\r\n", b"\r\r")
-_ERRORS = (b'\ndata: {"error"', b"\nevent: error")
-_FIRST_ERRORS = tuple(error[1:] for error in _ERRORS)
+_ERRORS = (b'data: {"error"', b"event: error")
 
 
 class EventStream:
@@ -38,8 +39,8 @@ class EventStream:
         self.is_mid_event = False
         """The client has the beginning of an event and not its end: nothing else may come between."""
         self._tail = b"\n"
-        self._endings = tuple(b"\n" + ending for ending in endings)
-        self._overlap = max(map(len, (*self._endings, *_ERRORS))) - 1
+        self._marks = _marks(endings)
+        self._overlap = max(map(len, (*endings, *_ERRORS)))
 
     def feed(self, piece: bytes) -> bytes:
         """Take what arrived, return what may go to the client."""
@@ -86,9 +87,19 @@ class EventStream:
     def _look_for_endings(self, piece: bytes) -> None:
         # No marker can occur inside a JSON string, where line ends are escaped.
         window = self._tail + piece
-        self.said_end = self.said_end or any(ending in window for ending in self._endings)
-        self.said_error = self.said_error or any(error in window for error in _ERRORS)
+        for found in self._marks.finditer(window):
+            if found.lastgroup == "end":
+                self.said_end = True
+            else:
+                self.said_error = True
         self._tail = window[-self._overlap :]
+
+
+@cache
+def _marks(endings: tuple[bytes, ...]) -> re.Pattern[bytes]:
+    """Return what finds the lines that say how a stream ends."""
+    ends, errors = (b"|".join(map(re.escape, lines)) for lines in (endings, _ERRORS))
+    return re.compile(rb"\n(?:(?P<error>%b)|(?P<end>%b))" % (errors, ends or b"(?!)"))
 
 
 def refusal_in(ready: bytes) -> tuple[int, bytes] | None:
@@ -96,7 +107,7 @@ def refusal_in(ready: bytes) -> tuple[int, bytes] | None:
 
     vLLM finds some mistakes only after it has begun a stream, and so after its own 200.
     """
-    if not ready.startswith(_FIRST_ERRORS):
+    if not ready.startswith(_ERRORS):
         return None
     body = data_of_first(ready)
     try:

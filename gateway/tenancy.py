@@ -89,7 +89,7 @@ def allowed_of(named: Iterable[str], owner: Mapping[str, str], adapters: frozens
     return list(dict.fromkeys(found))
 
 
-async def tell_limits(request: web.Request, response: web.StreamResponse) -> None:
+def tell_limits(response: web.StreamResponse) -> None:
     """Say in an answer's head what its caller's limits leave."""
     context = CURRENT.get(None)
     if context is not None and context.limit_headers:

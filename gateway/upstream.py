@@ -1,19 +1,14 @@
 """One engine behind the gateway: its Unix socket, its state, and the loop that keeps the state true."""
 
 import asyncio
-import contextlib
+import json
 import math
-from collections.abc import AsyncIterator
-from functools import partial
-
-import aiohttp
-from multidict import CIMultiDict
-from yarl import URL
+from collections.abc import Iterable
 
 from agent.stop_marker import EngineFiles
 from gateway.admission import Admission
 from gateway.config import GatewayConfig, ServedModel
-from gateway.engine_connections import IS_REUSED, KeptConnections, has_begun_to_answer, session_over
+from gateway.engine_connections import Answer, EngineConnections, NotConnectedError, request_of
 from gateway.errors import (
     ApiError,
     EngineLeavingError,
@@ -27,16 +22,10 @@ from gateway.errors import (
 )
 from gateway.events import log_event, log_failure
 from gateway.exposition import PAGE_BYTES
+from gateway.http_answer import BrokenAnswerError
 from gateway.on_demand import RETRY_S, Phase, Resident
 from gateway.probe import EngineState, ProbeResult, State, next_state
 from gateway.progress import Progress
-
-IDLE_CONNECTION_S = 2.0
-"""Below the 5 s after which uvicorn closes an idle connection, so that no request is sent into a closing one."""
-CLOSED = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
-"""How aiohttp tells that a connection ended before an answer."""
-ORIGIN = "http://engine"
-"""The Host that engines see; which one is meant is decided by the socket."""
 
 
 class Upstream:
@@ -61,12 +50,9 @@ class Upstream:
         self.was_probed = asyncio.Event()
         self._files = EngineFiles(model.socket)
         self._has_announced = False
-        self._kept: aiohttp.ClientSession | None = None
-        self._fresh: aiohttp.ClientSession | None = None
-        """Has a new connection for each request."""
+        self._connections = EngineConnections(str(model.socket))
         self._prober: asyncio.Task[None] | None = None
         self._told = (True, False)
-        self._leases = 0
         self._is_retired = False
 
     @property
@@ -130,33 +116,18 @@ class Upstream:
         self._tell()
 
     def start(self) -> None:
-        """Open the connection pools and begin to probe."""
+        """Begin to probe."""
         self.since = asyncio.get_running_loop().time()
-        path = str(self.socket)
-        self._kept = session_over(KeptConnections(path, limit=0, keepalive_timeout=IDLE_CONNECTION_S))
-        self._fresh = session_over(aiohttp.UnixConnector(path, limit=0, force_close=True))
         self._prober = asyncio.create_task(self._probe_forever(), name=f"probe {self.name}")
 
     async def retire(self) -> None:
-        """Stop probing now, and close the connections as soon as the last lease ends."""
+        """Stop probing and keeping connections; who is being answered is answered to the end."""
         self._is_retired = True
         self._tell()
         if self._prober is not None:
             self._prober.cancel()
             await asyncio.wait([self._prober])
-        if not self._leases:
-            await self._close()
-
-    @contextlib.asynccontextmanager
-    async def lease(self) -> AsyncIterator[None]:
-        """Keep the connections open for one request, also when the engine leaves the configuration meanwhile."""
-        self._leases += 1
-        try:
-            yield
-        finally:
-            self._leases -= 1
-            if self._is_retired and not self._leases:
-                await self._close()
+        self._connections.close()
 
     def refusal(self) -> ApiError | None:
         """Return why the engine cannot be asked now, None if it can."""
@@ -177,35 +148,26 @@ class Upstream:
                 return model_stalled(self.name)
 
     async def post(
-        self, path_and_query: str, body: bytes, headers: CIMultiDict[str], *, method: str = "POST"
-    ) -> aiohttp.ClientResponse:
-        """Send a request and return the answer's head; the caller closes it.
+        self, path_and_query: str, body: bytes, headers: Iterable[tuple[str, str]], *, method: str = "POST"
+    ) -> Answer:
+        """Send a request and return the answer, whose head is here; the caller closes it.
 
-        An engine may close a kept connection in the moment in which a request is sent on it. That request is sent once
-        more, on a connection of its own: where that closes, the engine failed.
         Raises EngineLeavingError when the engine has done nothing: nobody listened, or it broke off after it was told
         to end, when it finishes what it has begun. Raises ApiError after anything else: it may already be generating,
         and is not asked again. Cancellation closes the connection.
         """
-        assert self._kept is not None, "an upstream is started before it is asked"
-        assert self._fresh is not None, "an upstream is started before it is asked"
         self.progress.awaited += 1
-        send = partial(self._send, method, URL(ORIGIN + path_and_query, encoded=True), body, headers)
         try:
-            try:
-                return await send(self._kept)
-            except CLOSED as error:
-                if not IS_REUSED.get() or has_begun_to_answer(error):
-                    raise
-                return await send(self._fresh)
-        except aiohttp.ClientConnectorError as error:
+            request = request_of(method, path_and_query, headers, body)
+            return await self._connections.ask(request, connect_s=self.timeouts.connect_s)
+        except NotConnectedError as error:
             self.note(error)
             self._enter(next_state(self.engine_state, self._why_not_connected(error), lasted_s=self.lasted_s()))
             raise EngineLeavingError(upstream_failed(self.name)) from error
-        except aiohttp.ServerTimeoutError as error:
+        except TimeoutError as error:
             self.note(error)
             raise upstream_timed_out(self.name) from error
-        except (aiohttp.ClientError, OSError) as error:
+        except BrokenAnswerError as error:
             self.note(error)
             if self._files.is_told_to_end:
                 self._has_announced = True
@@ -216,38 +178,30 @@ class Upstream:
             self.progress.awaited -= 1
             self.progress.pieces += 1
 
-    async def _send(
-        self, method: str, url: URL, body: bytes, headers: CIMultiDict[str], session: aiohttp.ClientSession
-    ) -> aiohttp.ClientResponse:
-        IS_REUSED.set(False)
-        return await session.request(
-            method,
-            url,
-            data=body,
-            headers=headers,
-            allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self.timeouts.connect_s),
-        )
-
     async def metrics_page(self) -> str | None:
         """Return what the engine says of itself for Prometheus; None where that comes late, or is too much."""
-        assert self._kept is not None, "an upstream is started before it is asked"
         try:
-            async with asyncio.timeout(self.timeouts.probe_s), self._kept.get(f"{ORIGIN}/metrics") as answer:
-                page = bytearray()
-                while len(page) <= PAGE_BYTES and (piece := await answer.content.readany()):
-                    page += piece
-        except (TimeoutError, aiohttp.ClientError, OSError):
+            status, page = await self._get("/metrics")
+        except LOOK_ERRORS:
             return None
-        return page.decode("utf-8", "replace") if answer.status == 200 and len(page) <= PAGE_BYTES else None
+        return page.decode("utf-8", "replace") if status == 200 else None
+
+    async def _get(self, path: str) -> tuple[int, bytes]:
+        """Ask for one of the engine's own pages, on a connection of its own. Raises LOOK_ERRORS."""
+        request = request_of("GET", path, (), is_last=True)
+        async with asyncio.timeout(self.timeouts.probe_s):
+            answer = await self._connections.ask(request, connect_s=self.timeouts.probe_s, is_fresh=True)
+            try:
+                return answer.status, await answer.whole(PAGE_BYTES)
+            finally:
+                answer.close()
 
     async def is_answering(self) -> bool:
         """Whether the engine has requests, whoever they came from; one that does not say has none."""
-        assert self._fresh is not None, "an upstream is started before it is asked"
         try:
-            async with asyncio.timeout(self.timeouts.probe_s), self._fresh.get(f"{ORIGIN}/load") as answer:
-                return bool((await answer.json())["server_load"])
-        except (TimeoutError, aiohttp.ClientError, OSError, ValueError, KeyError, TypeError):
+            _, page = await self._get("/load")
+            return bool(json.loads(page)["server_load"])
+        except (*LOOK_ERRORS, ValueError, KeyError, TypeError):
             return False
 
     def look_at_resident(self) -> None:
@@ -263,7 +217,7 @@ class Upstream:
             self._tell()
 
     def note(self, error: BaseException | str) -> None:
-        """Remember what went wrong last, for /stats: its kind, for the words of an error hold paths and answers."""
+        """Remember what went wrong last, for /stats: its kind, for the words of many errors hold paths and answers."""
         self.last_error = error if isinstance(error, str) else _kind_of(error)
 
     def mark_draining(self) -> None:
@@ -286,21 +240,17 @@ class Upstream:
             except Exception:  # the loop is what brings an engine back: it must outlive a bug
                 log_failure("upstream.probe_failed", model=self.name)
             self.was_probed.set()
+            self._connections.close_idle()
             await asyncio.sleep(self.timeouts.probe_interval_s)
 
     async def _look(self) -> ProbeResult:
-        assert self._fresh is not None
         try:
-            async with (
-                asyncio.timeout(self.timeouts.probe_s),
-                self._fresh.get(f"{ORIGIN}/health", allow_redirects=False) as answer,
-            ):
-                await answer.read()
-        except aiohttp.ClientConnectorError as error:
+            status, _ = await self._get("/health")
+        except NotConnectedError as error:
             return self._why_not_connected(error)
-        except (TimeoutError, aiohttp.ClientError, OSError):
+        except LOOK_ERRORS:
             return self._unless_announced(ProbeResult.SILENT)
-        if answer.status != 200:
+        if status != 200:
             return self._unless_announced(ProbeResult.REPLACED if self._files.is_replaced else ProbeResult.UNHEALTHY)
         if self._files.is_told_to_end and not self._files.is_replaced:
             self._has_announced = True
@@ -310,21 +260,20 @@ class Upstream:
 
     async def _is_stuck(self) -> bool:
         """Look whether what the engine was asked gets anywhere; one whose metrics cannot be read is believed."""
-        assert self._fresh is not None
         progress, now_s = self.progress, asyncio.get_running_loop().time()
         if not progress.awaited:
             progress.rest()
         elif progress.is_due(now_s, self._stall_s):
             try:
-                async with asyncio.timeout(self.timeouts.probe_s), self._fresh.get(f"{ORIGIN}/metrics") as answer:
-                    progress.look(await answer.text(), now_s)
-            except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
+                _, page = await self._get("/metrics")
+                progress.look(page.decode(), now_s)
+            except (*LOOK_ERRORS, ValueError) as error:
                 self.note(error)
                 progress.rest()
         return progress.is_stuck(now_s, self._stall_s)
 
-    def _why_not_connected(self, error: aiohttp.ClientConnectorError) -> ProbeResult:
-        if isinstance(error.os_error, FileNotFoundError):
+    def _why_not_connected(self, error: NotConnectedError) -> ProbeResult:
+        if isinstance(error.reason, FileNotFoundError):
             return self._unless_announced(ProbeResult.ABSENT)
         return self._unless_announced(ProbeResult.REPLACED if self._files.is_replaced else ProbeResult.REFUSED)
 
@@ -335,12 +284,10 @@ class Upstream:
 
     async def _learn(self) -> None:
         """Ask a newly ready engine what it serves; an engine that does not say is served all the same."""
-        assert self._fresh is not None
         try:
-            async with asyncio.timeout(self.timeouts.probe_s), self._fresh.get(f"{ORIGIN}/v1/models") as answer:
-                cards = (await answer.json())["data"]
-            served = {card["id"]: card.get("max_model_len") for card in cards}
-        except (TimeoutError, aiohttp.ClientError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            _, page = await self._get("/v1/models")
+            served = {card["id"]: card.get("max_model_len") for card in json.loads(page)["data"]}
+        except (*LOOK_ERRORS, ValueError, KeyError, TypeError, AttributeError) as error:
             self.note(error)
             return
         if self.name not in served:
@@ -368,14 +315,11 @@ class Upstream:
         for admission in (self.admission, self.light):
             admission.look_again(is_open=is_open)
 
-    async def _close(self) -> None:
-        for session in (self._kept, self._fresh):
-            if session is not None:
-                await session.close()
+
+LOOK_ERRORS = (NotConnectedError, TimeoutError, BrokenAnswerError)
+"""What comes of looking at an engine that cannot be looked at."""
 
 
 def _kind_of(error: BaseException) -> str:
-    reason = error.strerror if isinstance(error, OSError) else None
-    if isinstance(error, aiohttp.ClientConnectorError):
-        reason = error.os_error.strerror
-    return f"{type(error).__name__}: {reason}" if reason else type(error).__name__
+    is_ours = isinstance(error, NotConnectedError | BrokenAnswerError)
+    return f"{type(error).__name__}: {error}" if is_ours else type(error).__name__

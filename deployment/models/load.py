@@ -11,10 +11,11 @@ from deployment.checkpoint.lock import ModelLock, lock_path, read_lock
 from deployment.document import Document, Path, parse_document, read_text
 from deployment.errors import ConfigError
 from deployment.frozen import MODEL_NAME
+from deployment.models.gateway_options import Gateway
 from deployment.models.option_rules import parser_problems
 from deployment.models.routing import Routing
 from deployment.models.rules import findings, unfit_rules
-from deployment.models.spec import Deployment, Gateway, Host, Model, ModelsFile, Served, Weights
+from deployment.models.spec import Deployment, Host, Model, ModelsFile, Served, Weights
 from deployment.problems import NAME_RULE, describe, keys_of, shown, unknown_key
 
 T = TypeVar("T", bound=BaseModel)

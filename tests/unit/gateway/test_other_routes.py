@@ -9,7 +9,7 @@ from gateway.errors import ApiError
 from gateway.form import model_span
 from gateway.made_responses import MAX_REMEMBERED, MadeResponses
 from tests.support.fakes.engine import FakeEngine
-from tests.unit.gateway.test_stage import staged
+from tests.unit.gateway.test_stage import raw_exchange, staged
 
 ANTHROPIC = {"anthropic-version": "2023-06-01"}
 
@@ -29,6 +29,16 @@ async def test_a_response_is_asked_of_the_engine_that_made_it(tmp_path: Path, st
             assert answer.headers["X-Served-Model"] == "b"
     assert not first.received
     assert second.received[-1].path == "/v1/responses/resp_b?starting_after=3"
+
+
+async def test_a_head_request_for_a_response_ends_with_the_head(tmp_path: Path) -> None:
+    """An engine is asked for all of it: no answer to a HEAD says where it ends."""
+    async with staged(tmp_path, FakeEngine(name="a")) as stage, stage.openai() as client:
+        await client.responses.create(model="a", input="?")
+        asked = b"HEAD /v1/responses/resp_a HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        answer = await raw_exchange(stage.port, asked)
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert answer.endswith(b"\r\n\r\n")
 
 
 def test_the_oldest_responses_are_forgotten() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from gateway.server import reload
 from tests.support.fakes.engine import FakeEngine, running
-from tests.unit.gateway.test_stage import config_json, eventually, staged
+from tests.unit.gateway.test_stage import config_json, staged
 
 
 async def test_models_come_go_and_change_while_the_others_keep_their_connections(tmp_path: Path) -> None:
@@ -36,9 +36,8 @@ async def test_a_request_in_flight_keeps_the_engine_that_left_the_configuration(
             body = await answer.read()
         assert body == engine.received[0].sent
         assert body.endswith(b"data: [DONE]\n\n")
-        session = retired._kept
-        assert session is not None
-        await eventually(lambda: session.closed)
+        assert retired._connections.is_closed
+        assert not retired._connections._idle
 
 
 async def test_a_model_that_moves_to_another_socket_is_asked_there(tmp_path: Path) -> None:
