@@ -101,6 +101,8 @@ def main(request: str, answer: str) -> None:
                 made["networkInterfaces"] = [{**made["networkInterfaces"][0], "networkIp": "10.20.0.2"}]
             if args.typ.endswith(":Address"):
                 made["address"] = "203.0.113.77"
+            if args.typ.endswith(":Secret"):  # Google's name of it, which programs take apart
+                return f"projects/the-project/secrets/{args.inputs['secretId']}", made
             return f"id-of-{args.name}", made
 
     class Monitor(mocks.MockMonitor):

@@ -19,10 +19,10 @@ MOST = {
     ("stop",): 52,
     ("restart", "gateway"): 56,
     ("verify",): 59,
-    ("plan",): 85,
+    ("plan",): 86,
     ("catalog-refresh", "--project", "p"): 45,
     ("status", "--stack", "dev"): 57,
-    ("up", "--stack", "dev"): 82,
+    ("up", "--stack", "dev"): 83,
 }
 OF_OTHER_HOSTS = ("build.remote.ssh", "build.cloud", "build.cli.inventory", "deployment.refusals")
 

@@ -42,8 +42,8 @@ def test_a_host_may_do_five_things(full: Recording) -> None:
             ("roles/logging.logWriter", "example-axion-prod"), ("roles/monitoring.metricWriter", "example-axion-prod"),
         ]  # fmt: skip
         assert roles("SecretIamMember", host) == [
-            ("roles/secretmanager.secretAccessor", "id-of-secrets-gateway-api-keys"),
-            ("roles/secretmanager.secretAccessor", "id-of-secrets-hub-token"),
+            ("roles/secretmanager.secretAccessor", "projects/the-project/secrets/axion-full-gateway-api-keys"),
+            ("roles/secretmanager.secretAccessor", "projects/the-project/secrets/axion-full-hub-token"),
         ]
         assert roles("BucketIAMMember", host) == [("roles/storage.objectViewer", "axion-full-example-axion-prod")]
         assert roles("InstanceIAMMember", host) == [(f"made-identity-{host}-stop-role", f"axion-full-{host}")]
@@ -102,7 +102,7 @@ def test_the_inventory_is_what_its_definition_says(full: Recording) -> None:
     assert beta.zone == "us-central1-b"
     assert (alpha.instance_id, alpha.internal_ip, alpha.external_ip) == ("4711", "10.20.0.2", None)
     assert read.google is not None
-    assert read.google.secret_ids.hub_token == "id-of-secrets-hub-token"
+    assert read.google.secret_ids.hub_token == "projects/the-project/secrets/axion-full-hub-token"
     assert read.google.bucket == "axion-full-example-axion-prod"
 
 

@@ -193,7 +193,7 @@ def test_an_open_gateway_and_an_external_address_have_their_lists_and_ports(tmp_
     host = recording.outputs["inventory"]["hosts"]["main"]
     assert host["external_ip"] == "203.0.113.77"
     assert host["gateway_clients"] == ["10.9.0.0/16", "203.0.113.0/28"]
-    assert host["gateway_keys"] == "id-of-secrets-gateway-api-keys"
+    assert host["gateway_keys"] == "projects/the-project/secrets/axion-prod-gateway-api-keys"
 
 
 def test_problems_end_the_program_before_any_resource() -> None:

@@ -94,11 +94,11 @@ REST = (
     Setting("axion:gatewayApiKeys", "one-key\nanother-key",
             {"secrets-gateway-api-keys-version secretData.value": "one-key\nanother-key",
              "host systemd/gateway-keys.service ExecStart":
-             "/usr/bin/python3 -s -P -m agent.secrets id-of-secrets-gateway-api-keys "
+             "/usr/bin/python3 -s -P -m agent.secrets projects/the-project/secrets/axion-walk-gateway-api-keys "
              "/run/axion/gateway-key-digests axion"}),
     Setting("axion:hubToken", "a-token",
             {"secrets-hub-token-version secretData.value": "a-token",
-             "host fab models-pull credentials.hub_token": "id-of-secrets-hub-token"}),
+             "host fab models-pull credentials.hub_token": "projects/the-project/secrets/axion-walk-hub-token"}),
     Setting("axion:bucket", True,
             {"models-bucket name": "axion-walk-walk-project", "inventory google.bucket": "axion-walk-walk-project"}),
     Setting("axion:budget.monthlyAmount", 4321, {"budget-monthly amount.specifiedAmount.units": "4321"},
