@@ -115,6 +115,19 @@ class TlsState(Excerpt):
 
 
 @dataclass(frozen=True)
+class KeysState(Excerpt):
+    """What the gateway says of the keys that clients must send."""
+
+    count: int
+    error: str | None = None
+    """What is wrong with the newest list, line by line; the keys of the one before are in force."""
+    usage_error: str | None = None
+    """Why what they use cannot be written down at present."""
+    unserved: tuple[str, ...] = ()
+    """Models that the list names and nobody serves."""
+
+
+@dataclass(frozen=True)
 class GatewayState(Excerpt):
     """What a deployment needs of agent/running.py's GatewayStats, from gateways of other versions as well."""
 
@@ -125,6 +138,8 @@ class GatewayState(Excerpt):
     pid: int | None = None
     tls: TlsState | None = None
     """None where no TLS is spoken."""
+    keys: KeysState | None = None
+    """None where no key is asked for."""
 
 
 @dataclass(frozen=True)

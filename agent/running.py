@@ -125,6 +125,8 @@ class KeysStats:
     """What is wrong with the newest list, line by line; the keys of the one before are in force."""
     usage_error: "str | None"
     """Why what they use cannot be written down at present."""
+    unserved: tuple[str, ...] = ()
+    """Models that the list names and nobody serves: a slip of the pen, or models that are gone."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -91,7 +91,10 @@ def _on_demand(gateway: Gateway) -> OnDemandStats | None:
 def _keys(gateway: Gateway) -> KeysStats | None:
     keys, usage = gateway.tenancy.keys, gateway.tenancy.usage
     keys.look()
-    return None if keys.count is None else KeysStats(count=keys.count, error=keys.error, usage_error=usage.error)
+    if keys.count is None:
+        return None
+    unserved = keys.unserved(gateway.fleet.registry.owner)
+    return KeysStats(count=keys.count, error=keys.error, usage_error=usage.error, unserved=unserved)
 
 
 def _counts(gateway: Gateway) -> dict[str, int]:

@@ -7,7 +7,7 @@ digests only.
 import hashlib
 import hmac
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Mapping
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
@@ -48,6 +48,11 @@ class Keys:
     def count(self) -> int | None:
         """How many keys are in force; None where nobody is asked for one."""
         return None if self._path is None else len(self._keys)
+
+    def unserved(self, names: Container[str]) -> tuple[str, ...]:
+        """Return the models that keys name beside these names, each once."""
+        named = (name for key in self._keys for name in key.models or ())
+        return tuple(dict.fromkeys(name for name in named if name not in names))
 
     def caller(self, request: web.Request, route: str) -> ClientKey | None:
         """Return whose request this is, None where it needs no key. Raises ApiError unless it may be answered."""
@@ -123,11 +128,6 @@ def offered_keys(headers: Mapping[str, str]) -> list[str]:
         headers.get("x-api-key", ""),
     ]
     return [key for key in found if key]
-
-
-def may_use(key: ClientKey, names: Iterable[str]) -> bool:
-    """Whether a key may use a model, given every name under which its list may name that."""
-    return key.models is None or not set(key.models).isdisjoint(names)
 
 
 def _ends(request: web.Request) -> tuple[str, str]:

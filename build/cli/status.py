@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from rich.table import Table
 from rich.text import Text
 
-from agent.protocol import TlsState, Trouble
+from agent.protocol import KeysState, TlsState, Trouble
 from build.cli.output import STYLES, new_table, print_json, stdout
 from build.cli.tasking import from_each
 from build.deploy.certificate import certificate_checks
+from build.deploy.client_keys import key_checks
 from build.deploy.facts import Facts
 from build.deploy.state import current_problem, read_state, what_runs
 from build.errors import DeployError
@@ -105,6 +106,8 @@ class Status:
     troubles: Sequence[Trouble]
     certificate: TlsState | None
     """What clients on other machines are shown; None where no TLS is spoken, or no gateway answers."""
+    keys: KeysState | None
+    """None where clients need none, or no gateway answers."""
     unread: Mapping[str, str]
     """Releases that cannot be read, each with the reader's words."""
 
@@ -116,6 +119,7 @@ def _status(facts: Facts) -> Status:
         models=status_rows(facts),
         troubles=facts.troubles,
         certificate=facts.gateway.tls if facts.gateway else None,
+        keys=facts.gateway.keys if facts.gateway else None,
         unread={name: each.why for name, each in facts.unread.items()},
     )
 
@@ -128,7 +132,7 @@ def _print_status(facts: Facts) -> None:
         console.print(line, style="red", markup=False)
     for line in facts.unread_sentences:
         console.print(line, style="yellow", markup=False)
-    for each in certificate_checks(facts, time.time()):
+    for each in (*certificate_checks(facts, time.time()), *key_checks(facts)):
         console.print(f"{each.name} {each.finding}", style=STYLES[each.verdict], markup=False)
     if description := facts.release(facts.current):
         proven = "all models answered" if facts.confirmed == facts.current else "not yet proven"

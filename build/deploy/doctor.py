@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from agent.room import lack
 from build.check import Check, Verdict
 from build.deploy.certificate import certificate_checks
+from build.deploy.client_keys import key_checks
 from build.deploy.facts import Facts
 from build.engine.compilers import newest, usable
 from build.engine.needs import BUILD_BYTES, EVERYTHING, NUMA, VENV
@@ -24,6 +25,7 @@ def host_checks(facts: Facts, pins: Pins) -> list[Check]:
         _disk(facts),
         *_runner(facts),
         *certificate_checks(facts, time.time()),
+        *key_checks(facts),
     ]
 
 

@@ -9,6 +9,7 @@ from agent.running import KernelsReport
 from build.check import Check
 from build.deploy.activate import wait_ready
 from build.deploy.certificate import certificate_checks
+from build.deploy.client_keys import key_checks
 from build.deploy.diff import Desired
 from build.deploy.facts import Facts
 from build.deploy.state import current_problem
@@ -41,6 +42,7 @@ def verify(host: Host, facts: Facts, pins: Pins) -> Iterator[Check]:
     for each in facts.troubles:
         yield Check(each.unit, "warn" if each.kind == "extended" else "fail", each.what)
     yield from certificate_checks(facts, time.time())
+    yield from key_checks(facts)
     asleep = [name for name in desired.on_demand if name not in facts.running]
     if asleep:
         what = f"{', '.join(sorted(asleep))}: on demand and not loaded, so not asked; a request loads each"

@@ -258,9 +258,16 @@ async def test_midnight_begins_another_day(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+async def test_models_that_keys_name_and_nobody_serves_are_told(tmp_path: Path) -> None:
+    async with keyed(tmp_path, f"{ALICE} models=a,phi4_fsat\n{BOB} models=phi4_fsat,A\n{CAROL}\n") as stage:
+        assert (await stage.json("/stats"))["keys"]["unserved"] == ["phi4_fsat", "A"]
+
+
 async def test_a_list_with_mistakes_leaves_the_keys_in_force_and_is_told(tmp_path: Path) -> None:
     async with keyed(tmp_path, f"{ALICE}\n") as stage:
-        assert (await stage.json("/stats"))["keys"] == {"count": 1, "error": None, "usage_error": None}
+        assert (await stage.json("/stats"))["keys"] == {
+            "count": 1, "error": None, "usage_error": None, "unserved": [],
+        }  # fmt: skip
         (tmp_path / "keys").write_text(f"{BOB}\n{CAROL} limit=5\n\nname=x\n")
         await asyncio.sleep(LOOK_S)
         assert [(await ask(stage, key))[0] for key in (ALICE, BOB, CAROL)] == [200, 401, 401]
