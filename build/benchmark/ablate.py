@@ -33,7 +33,7 @@ from build.remote.executor import check
 from build.remote.host import Host
 from deployment.checkpoint.lock import lock_path, read_lock
 from deployment.errors import ConfigError
-from deployment.models.ablation import Ablation, ablations, without
+from deployment.models.ablation import EVERYTHING, Ablation, ablations, together, without
 from deployment.models.load import load_deployment, parse_deployment, read_models_text
 from deployment.models.spec import Deployment
 
@@ -78,8 +78,10 @@ def ablate(host: Host, models_file: Path, wish: Wish, directory: Path) -> Ablati
     """Measure, or finish what was begun in the directory, and write the report there. Raises DeployError."""
     deployment = load_deployment(models_file)
     model = _model(wish, deployment)
-    wanted = _wanted(wish, ablations(deployment, model))
-    served, left_out = _prepared(host, models_file, model, wanted)
+    known = ablations(deployment, model)
+    prepared, left_out = _prepared(host, models_file, model, known)
+    served = {name: prepared[name] for name in (BASE, *_wanted(wish, [*known, EVERYTHING], left_out))}
+    known[EVERYTHING] = together([known[name] for name in known if name in prepared])
     choice = _chosen(directory, wish, model, tuple(served), served[BASE].desired.release)
     laboratory = Laboratory(host, models_file, choice, served, directory, wish.cell_timeout_s)
     try:
@@ -99,8 +101,8 @@ def ablate(host: Host, models_file: Path, wish: Wish, directory: Path) -> Ablati
         checkout=choice.checkout,
         pins_digest=hashlib.sha256(PINS.read_bytes()).hexdigest()[:16],
         engine_environment=served[BASE].desired.build,
-        variants=tuple(_variant(name, wanted, blocks) for name in served),
-        left_out=left_out,
+        variants=tuple(_variant(name, known, blocks) for name in served),
+        left_out={name: why for name, why in left_out.items() if not wish.off},
         blocks=tuple(blocks),
         effects=tuple(effects(blocks, [name for name in served if name != BASE])),
     )
@@ -120,32 +122,42 @@ def _model(wish: Wish, deployment: Deployment) -> str:
     return name
 
 
-def _wanted(wish: Wish, known: Mapping[str, Ablation]) -> dict[str, Ablation]:
+def _wanted(wish: Wish, known: Sequence[str], left_out: Mapping[str, str]) -> list[str]:
+    """Name what is taken away. Raises DeployError for what this model does not have, or cannot be served without."""
+    problems = [f"--off {name}: cannot be served without it: {left_out[name]}" for name in wish.off if name in left_out]
     if unknown := [name for name in wish.off if name not in known]:
         has = ", ".join(known)
-        raise DeployError(f"--off: not an optimisation that this model has, got {', '.join(unknown)}. Use {has}.")
-    return {name: known[name] for name in wish.off or known}
+        problems.append(f"--off: not an optimisation that this model has, got {', '.join(unknown)}. Use {has}.")
+    if problems:
+        raise DeployError(*problems)
+    return [name for name in wish.off or known if name not in left_out]
 
 
 def _prepared(
-    host: Host, models_file: Path, model: str, wanted: Mapping[str, Ablation]
+    host: Host, models_file: Path, model: str, known: Mapping[str, Ablation]
 ) -> tuple[dict[str, Prepared], dict[str, str]]:
-    """Hold each variant against the host, before one is served. Those that cannot be are left out, with the reason."""
+    """Hold each variant against the host, before one is served, and all that can be served together as the last.
+
+    Those that cannot be are returned with the reason.
+    """
     base = prepare(models_file, host.target, host.executor)
     if not base.diff.is_nothing:
         step = "Run `fab build-and-deploy` first"
         raise DeployError(f"{host.target.name}: does not serve what {models_file.name} says. {step}.")
-    served, left_out = {BASE: base}, {}
+    prepared, left_out = {BASE: base}, {}
     text, lock = read_models_text(models_file), read_lock(lock_path(models_file))
-    for name, each in wanted.items():
+
+    def hold(each: Ablation) -> None:
         try:
             changed = parse_deployment(without(text, model, each), models_file.name, lock, models_file.parent)
-            served[name] = prepare(models_file, host.target, host.executor, deployment=changed)
+            prepared[each.name] = prepare(models_file, host.target, host.executor, deployment=changed)
         except (ConfigError, DeployError) as error:
-            left_out[name] = " ".join(error.problems)
-    if len(served) == 1:
-        raise DeployError(*(f"--off {name}: cannot be served without it: {why}" for name, why in left_out.items()))
-    return served, left_out
+            left_out[each.name] = " ".join(error.problems)
+
+    for each in known.values():
+        hold(each)
+    hold(together([each for name, each in known.items() if name in prepared]))
+    return prepared, left_out
 
 
 def _chosen(directory: Path, wish: Wish, model: str, variants: tuple[str, ...], release: str) -> Choice:
@@ -170,10 +182,10 @@ def _chosen(directory: Path, wish: Wish, model: str, variants: tuple[str, ...], 
     return found
 
 
-def _variant(name: str, wanted: Mapping[str, Ablation], blocks: Sequence[Block]) -> Variant:
+def _variant(name: str, known: Mapping[str, Ablation], blocks: Sequence[Block]) -> Variant:
     mine = [block for block in blocks if block.variant == name]
     quality = next((block.quality for block in mine if block.quality is not None), None)
-    what = wanted[name].what if name in wanted else "the models file"
+    what = known[name].what if name in known else "the models file"
     return Variant(name=name, what=what, release=mine[0].release, quality=quality)
 
 

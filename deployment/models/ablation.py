@@ -1,6 +1,6 @@
 """What a model is without one of its optimisations: the same file with a few keys changed, to see what each brings."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +10,7 @@ from deployment.models.spec import Deployment, Host, Model
 
 VLLM_STEP_TOKENS = 2048
 """vLLM's own `max_num_batched_tokens` for `vllm serve` on a CPU."""
+EVERYTHING = "everything"
 OURS = ("sampler", "penalties", "rms_norm", "gemma_rms_norm", "rotary_embedding", "silu_and_mul", "gelu_and_mul")
 """Kernels that only make faster: without them vLLM's own serve the same model."""
 
@@ -86,16 +87,19 @@ ABLATIONS = (
 
 
 def ablations(deployment: Deployment, name: str) -> dict[str, Ablation]:
-    """Return what can be taken from a model, by name; last all of it at once, which is vLLM as it comes."""
-    found = [each for each in ABLATIONS if each.is_on(deployment.host, deployment.models[name])]
-    together = Ablation(
-        name="everything",
-        what="vLLM as it comes",
+    """Return what can be taken from a model, by name."""
+    return {each.name: each for each in ABLATIONS if each.is_on(deployment.host, deployment.models[name])}
+
+
+def together(found: Sequence[Ablation]) -> Ablation:
+    """Take several away at once: with all of them it is vLLM as it comes."""
+    return Ablation(
+        name=EVERYTHING,
+        what=f"vLLM as it comes: without {', '.join(each.name for each in found)}",
         is_on=lambda *_: True,
         model={key: value for each in found for key, value in each.model.items()},
         host={key: value for each in found for key, value in each.host.items()},
     )
-    return {each.name: each for each in (*found, together)}
 
 
 def without(text: str, name: str, ablation: Ablation) -> str:

@@ -86,18 +86,18 @@ def test_an_ablation_starts_with_and_without_and_puts_back_what_served(live: Liv
     served, there = (live.root / "current").readlink().name, sorted(releases.iterdir())
     options = ("--model", TINY, "--rounds", "2", "--quick", "--models", str(live.models_file), "--out", str(tmp_path))
     with pytest.raises(AssertionError, match="--off: not an optimisation that this model has, got speed"):
-        live.fab("bench-ablate", *options, "--off", "kernels,speed")
-    live.fab("bench-ablate", *options, "--off", "kernels", timeout_s=8 * LOAD_S)
+        live.fab("bench-ablate", *options, "--off", "prefix_caching,speed")
+    live.fab("bench-ablate", *options, "--off", "prefix_caching", timeout_s=8 * LOAD_S)
     report = AblationReport.model_validate_json((tmp_path / "local" / "ablation.json").read_text())
     assert sorted((block.round, block.variant) for block in report.blocks) == [
-        (0, "as it is"), (0, "kernels"), (1, "as it is"), (1, "kernels"),
+        (0, "as it is"), (0, "prefix_caching"), (1, "as it is"), (1, "prefix_caching"),
     ]  # fmt: skip
     assert {(each.variant, each.figure, each.rounds) for each in report.effects} == {
-        ("kernels", figure, 2) for figure in ("tokens/s", "TTFT", "time per token")
+        ("prefix_caching", figure, 2) for figure in ("tokens/s", "TTFT", "time per token")
     }
     assert all(load.mark == "" for block in report.blocks for pair in block.loads for load in pair.cold.loads)
     names = {block.variant: block.release for block in report.blocks}
-    assert names["as it is"] == served != names["kernels"]
+    assert names["as it is"] == served != names["prefix_caching"]
     assert (live.root / "current").readlink().name == served
     assert sorted(releases.iterdir()) == there, "what was made to be measured is gone"
     assert live.is_serving

@@ -6,16 +6,18 @@ import pytest
 import yaml
 
 from deployment.checkpoint.lock import lock_path, read_lock
-from deployment.models.ablation import ABLATIONS, ablations, without
+from deployment.models.ablation import ABLATIONS, EVERYTHING, ablations, together, without
 from deployment.models.load import load_deployment, parse_deployment
 from deployment.models.spec import Deployment
 
 FILE = Path("models.yaml")
-OPTIMISATIONS = ["kernels", "int4", "int8_head", "prefix_caching", "step_tokens", "compile", "own_cores", "everything"]
+OPTIMISATIONS = ["kernels", "int4", "int8_head", "prefix_caching", "step_tokens", "compile", "own_cores"]
 
 
 def changed(name: str, ablation: str) -> Deployment:
-    text = without(FILE.read_text(), name, ablations(load_deployment(FILE), name)[ablation])
+    found = ablations(load_deployment(FILE), name)
+    found[EVERYTHING] = together(list(found.values()))
+    text = without(FILE.read_text(), name, found[ablation])
     return parse_deployment(text, FILE.name, read_lock(lock_path(FILE)), FILE.parent)
 
 
@@ -25,7 +27,7 @@ def test_a_model_is_offered_what_it_has() -> None:
     assert list(ablations(deployment, "qwen_coder")) == [name for name in OPTIMISATIONS if name != "int4"]
 
 
-@pytest.mark.parametrize("ablation", OPTIMISATIONS)
+@pytest.mark.parametrize("ablation", [*OPTIMISATIONS, EVERYTHING])
 def test_what_is_taken_away_is_gone_and_all_else_is_there(ablation: str) -> None:
     before, after = load_deployment(FILE), changed("phi4_fast", ablation)
     old, new = before.models["phi4_fast"], after.models["phi4_fast"]
@@ -39,7 +41,7 @@ def test_what_is_taken_away_is_gone_and_all_else_is_there(ablation: str) -> None
         "own_cores": after.host.core_policy == "shared",
     }
     gone = [name for name, is_gone in expected.items() if is_gone]
-    assert gone == (list(expected) if ablation == "everything" else [ablation])
+    assert gone == (list(expected) if ablation == EVERYTHING else [ablation])
     assert {name: model for name, model in after.models.items() if name != "phi4_fast"} == {
         name: model for name, model in before.models.items() if name != "phi4_fast"
     }
@@ -55,7 +57,7 @@ def test_speculation_and_lent_cores_are_offered_where_they_are_on(tmp_path: Path
     text = yaml.safe_dump(document, sort_keys=False)
     found = ablations(parse_deployment(text, FILE.name, lock, tmp_path), "qwen_coder")
     assert {"speculation", "lent_cores"} < set(found)
-    plain = parse_deployment(without(text, "qwen_coder", found["everything"]), FILE.name, lock, tmp_path)
+    plain = parse_deployment(without(text, "qwen_coder", together(list(found.values()))), FILE.name, lock, tmp_path)
     assert plain.models["qwen_coder"].engine.speculative_config is None
     assert plain.host.core_policy == "shared"
 
