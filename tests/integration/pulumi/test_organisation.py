@@ -85,7 +85,7 @@ def test_a_host_in_a_shared_vpc(dev: PulumiStack, cloud: Cloud) -> None:
     dev.config("network", {"subnetwork": "mine", "vpc": "own", "gatewayCidrs": ["10.0.0.0/8"]})
     dev.config("hosts", {"main": {**HOST, "models": "open.yaml"}})
     models = yaml.safe_load((dev.folder / HOST["models"]).read_text())
-    models["gateway"]["listen"] = ["127.0.0.1:8080", "0.0.0.0:8080"]
+    models["gateway"]["listen"] = ["0.0.0.0:8080"]
     (dev.folder / "open.yaml").write_text(yaml.safe_dump(models))
     (dev.folder / "open.lock.json").write_text((dev.folder / "examples" / "dev" / "models.lock.json").read_text())
     dev.up()

@@ -64,7 +64,7 @@ def test_github_runs_the_gate_on_x86_and_the_kernels_on_arm() -> None:
 
 def test_what_workflows_run_is_there() -> None:
     ours = [one for one in steps("run") if not one.startswith(("apt-get ", "git config "))]
-    assert set(ours) == {".ci/run", "make test-kernels"}
+    assert set(ours) == {".ci/run", "make test-clients", "make test-kernels"}
     assert (REPOSITORY / ".ci" / "run").stat().st_mode & 0o100
     assert_targets_exist(targets(ours))
 

@@ -90,6 +90,6 @@ def test_every_field_is_described() -> None:
 def test_names_that_editors_complete_are_not_mistaken_for_made_up_titles() -> None:
     assert set(SCHEMA["$defs"]) == {
         *("Adapter", "Engine", "Gateway", "Host", "Kernels", "Model", "RouterSettings", "Routing"),
-        *("RoutingRule", "Speculation", "Weights"),
+        *("RoutingRule", "Speculation", "Tls", "Weights"),
     }
     assert '"title": "Kv Cache' not in SCHEMA_FILE.read_text()

@@ -119,7 +119,7 @@ def test_a_subnet_is_known_by_its_full_name(changes: dict[str, Any], subnetwork:
 
 def test_what_is_not_made_is_told_with_what_its_owner_must_see_to(tmp_path: Path) -> None:
     heard = document()
-    heard["gateway"] = {**heard.get("gateway", {}), "listen": ["127.0.0.1:8080", "0.0.0.0:8080"]}
+    heard["gateway"] = {**heard.get("gateway", {}), "listen": ["0.0.0.0:8080"]}
     write_models(tmp_path / "models.yaml", heard)
     network = {"subnetwork": SUBNET, "gatewayCidrs": ["10.0.0.0/8"]}
     host = {"serviceAccount": ACCOUNT, "publicIp": {"allowCidrs": ["203.0.113.0/28"]}}
