@@ -10,9 +10,8 @@ from rich.text import Text
 from agent.protocol import KeysState, TlsState, Trouble
 from build.cli.output import STYLES, new_table, print_json, stdout
 from build.cli.tasking import from_each
-from build.deploy.certificate import certificate_checks
-from build.deploy.client_keys import key_checks
 from build.deploy.facts import Facts
+from build.deploy.gateway_checks import gateway_checks
 from build.deploy.state import current_problem, read_state, what_runs
 from build.errors import DeployError
 from build.remote.executor import check
@@ -132,7 +131,7 @@ def _print_status(facts: Facts) -> None:
         console.print(line, style="red", markup=False)
     for line in facts.unread_sentences:
         console.print(line, style="yellow", markup=False)
-    for each in (*certificate_checks(facts, time.time()), *key_checks(facts)):
+    for each in gateway_checks(facts, time.time()):
         console.print(f"{each.name} {each.finding}", style=STYLES[each.verdict], markup=False)
     if description := facts.release(facts.current):
         proven = "all models answered" if facts.confirmed == facts.current else "not yet proven"

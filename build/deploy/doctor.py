@@ -5,9 +5,8 @@ from collections.abc import Iterator
 
 from agent.room import lack
 from build.check import Check, Verdict
-from build.deploy.certificate import certificate_checks
-from build.deploy.client_keys import key_checks
 from build.deploy.facts import Facts
+from build.deploy.gateway_checks import gateway_checks
 from build.engine.compilers import newest, usable
 from build.engine.needs import BUILD_BYTES, EVERYTHING, NUMA, VENV
 from build.pins import Pins
@@ -24,8 +23,7 @@ def host_checks(facts: Facts, pins: Pins) -> list[Check]:
         _memory(facts),
         _disk(facts),
         *_runner(facts),
-        *certificate_checks(facts, time.time()),
-        *key_checks(facts),
+        *gateway_checks(facts, time.time()),
     ]
 
 

@@ -8,10 +8,9 @@ from agent.protocol import EnvironmentManifest, KernelsAnswer, KernelsOrder
 from agent.running import KernelsReport
 from build.check import Check
 from build.deploy.activate import wait_ready
-from build.deploy.certificate import certificate_checks
-from build.deploy.client_keys import key_checks
 from build.deploy.diff import Desired
 from build.deploy.facts import Facts
+from build.deploy.gateway_checks import gateway_checks
 from build.deploy.state import current_problem
 from build.engine.commands import BuildDirectory
 from build.engine.seal import judge_proofs, proof_command
@@ -41,8 +40,7 @@ def verify(host: Host, facts: Facts, pins: Pins) -> Iterator[Check]:
     yield _check("processes", stale_processes(desired, facts), f"{running} engines run this release")
     for each in facts.troubles:
         yield Check(each.unit, "warn" if each.kind == "extended" else "fail", each.what)
-    yield from certificate_checks(facts, time.time())
-    yield from key_checks(facts)
+    yield from gateway_checks(facts, time.time())
     asleep = [name for name in desired.on_demand if name not in facts.running]
     if asleep:
         what = f"{', '.join(sorted(asleep))}: on demand and not loaded, so not asked; a request loads each"

@@ -110,15 +110,16 @@ SINCE = {
 OLDER = {
     "AccuracySec", "After", "AmbientCapabilities", "Backlog", "CPUWeight", "CapabilityBoundingSet", "Description",
     "DevicePolicy", "DirectoryMode", "Documentation", "Environment", "ExecReload", "ExecStart", "ExecStartPost",
-    "ExecStartPre", "ExecStopPost", "FileDescriptorName", "ForwardToSyslog", "FreeBind", "Group", "KillMode", "LimitCORE", "LimitMEMLOCK",
-    "LimitNOFILE", "ListenStream", "MaxRetentionSec", "MemoryDenyWriteExecute", "MemoryHigh", "MemoryMax", "NoDelay",
-    "NoNewPrivileges", "NotifyAccess", "OOMScoreAdjust", "OnBootSec", "OnUnitActiveSec", "PartOf", "PrivateDevices",
-    "PrivateNetwork", "PrivateTmp", "ProtectHome", "ProtectSystem", "RateLimitBurst", "RateLimitIntervalSec",
-    "ReadOnlyPaths", "ReadWritePaths", "RemoveOnStop", "RequiresMountsFor", "Restart", "RestartSec", "RestrictAddressFamilies",
-    "RestrictRealtime", "RuntimeDirectory", "RuntimeMaxSec", "Slice", "SocketGroup", "SocketMode", "SocketUser", "Sockets", "StartLimitBurst",
-    "StartLimitIntervalSec", "Storage", "SuccessExitStatus", "SystemCallArchitectures", "SystemCallErrorNumber",
-    "SystemCallFilter", "SystemKeepFree", "SystemMaxUse", "TasksMax", "TimeoutStartSec", "TimeoutStopSec",
-    "TriggerLimitIntervalSec", "Type", "UMask", "Nice", "User", "WantedBy", "Wants", "WatchdogSec",
+    "ExecStartPre", "ExecStopPost", "FileDescriptorName", "ForwardToSyslog", "FreeBind", "Group", "KillMode",
+    "LimitCORE", "LimitMEMLOCK", "LimitNOFILE", "ListenStream", "MaxRetentionSec", "MemoryDenyWriteExecute",
+    "MemoryHigh", "MemoryMax", "NoDelay", "NoNewPrivileges", "NotifyAccess", "OOMScoreAdjust", "OnBootSec",
+    "OnUnitActiveSec", "PartOf", "PrivateDevices", "PrivateNetwork", "PrivateTmp", "ProtectHome", "ProtectSystem",
+    "RateLimitBurst", "RateLimitIntervalSec", "ReadOnlyPaths", "ReadWritePaths", "RemoveOnStop", "RequiresMountsFor",
+    "Restart", "RestartSec", "RestrictAddressFamilies", "RestrictRealtime", "RuntimeDirectory", "RuntimeMaxSec",
+    "Slice", "SocketGroup", "SocketMode", "SocketUser", "Sockets", "StartLimitBurst", "StartLimitIntervalSec",
+    "Storage", "SuccessExitStatus", "SystemCallArchitectures", "SystemCallErrorNumber", "SystemCallFilter",
+    "SystemKeepFree", "SystemMaxUse", "TasksMax", "TimeoutStartSec", "TimeoutStopSec", "TriggerLimitIntervalSec",
+    "Type", "UMask", "Nice", "User", "WantedBy", "Wants", "WatchdogSec",
 }  # fmt: skip
 
 
