@@ -43,6 +43,8 @@ class Gateway:
 
     def __post_init__(self) -> None:
         self.loader = Loader(self)
+        if (tls := self.tls) is not None:
+            self.metrics.watch_certificate(lambda: tls.ends_s)
 
     @property
     def is_ready(self) -> bool:

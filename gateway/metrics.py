@@ -5,7 +5,7 @@ Every label value comes from the configuration or from our own tables.
 
 import time
 from collections import defaultdict, deque
-from collections.abc import Container, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar, cast
 
@@ -126,6 +126,14 @@ class Metrics:
 
     def _gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
         return Gauge(f"gateway_{name}", meaning, ("model", *labels), registry=self.registry)
+
+    def watch_certificate(self, ends_s: Callable[[], float]) -> None:
+        """Say when the certificate that is shown expires. Without TLS there is no such metric."""
+        Gauge(
+            "gateway_certificate_expiry_timestamp_seconds",
+            "When the certificate that clients are shown expires, in seconds since 1970.",
+            registry=self.registry,
+        ).set_function(ends_s)
 
     def count(self, context: RequestContext) -> None:
         """Count one finished request."""

@@ -7,6 +7,8 @@ STEPS = "vllm:iteration_tokens_total_count"
 SLOW_ANSWER_S = 30
 """For a first token: half of what most load balancers wait."""
 SLOW_QUEUE_S = 10
+EXPIRES_SOON_S = 14 * 86400
+"""As `fab doctor` warns."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,5 +109,13 @@ ALERTS = (
         severity="ticket",
         summary="{{ $labels.model }} on {{ $labels.host }} serves, and says nothing of itself.",
         description="Other alerts about it cannot fire meanwhile. Run `fab logs {{ $labels.model }}`.",
+    ),
+    Alert(
+        name="AxionCertificateEnds",
+        expr=f"gateway_certificate_expiry_timestamp_seconds - time() < {EXPIRES_SOON_S}",
+        lasts="10m",
+        severity="ticket",
+        summary="The certificate of {{ $labels.host }} expires in {{ $value | humanizeDuration }}.",
+        description="Renew it, and run `systemctl reload gateway` there.",
     ),
 )

@@ -16,6 +16,7 @@ import aiohttp
 import httpx
 import openai
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.certificates import Authority, Pair
 from tests.support.fakes.engine import FakeEngine, running
@@ -120,7 +121,12 @@ async def test_other_machines_are_spoken_to_with_tls_and_the_host_without(tmp_pa
                     await session.get(f"{wrong}/readyz", timeout=aiohttp.ClientTimeout(5))
             with pytest.raises(aiohttp.ClientConnectorCertificateError):  # the authority is no one's but ours
                 await session.get(f"{gateway.public}/readyz")
-        assert await gateway.stats() == {"ends_s": gateway.shown.made.not_valid_after_utc.timestamp(), "error": None}
+        ends_s = gateway.shown.made.not_valid_after_utc.timestamp()
+        assert await gateway.stats() == {"ends_s": ends_s, "error": None}
+        async with aiohttp.ClientSession() as session, session.get(f"{gateway.plain}/metrics") as answer:
+            families = text_string_to_metric_families(await answer.text())
+        told = {family.name: family.samples[0].value for family in families if "certificate" in family.name}
+        assert told == {"gateway_certificate_expiry_timestamp_seconds": ends_s}
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])

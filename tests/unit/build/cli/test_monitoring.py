@@ -124,6 +124,7 @@ HOST = 'stack="own",host="main"'
 MODEL = f'{HOST},model="a"'
 FIRST_TOKEN = "vllm:time_to_first_token_seconds_bucket"
 QUEUE = "vllm:request_queue_time_seconds_bucket"
+CERTIFICATE = "gateway_certificate_expiry_timestamp_seconds"
 # Series a minute apart: those that call somebody, and those that look like it and must not.
 ALERTS: Mapping[str, tuple[dict[str, str], dict[str, str]]] = {
     "AxionHostDown": (
@@ -200,6 +201,11 @@ ALERTS: Mapping[str, tuple[dict[str, str], dict[str, str]]] = {
             f'gateway_upstream_state{{state="ready",{MODEL}}}': "0x9 1 0x10",
         },
     ),
+    # Days from the beginning of 1970, where promtool's time begins.
+    "AxionCertificateEnds": (
+        {f"{CERTIFICATE}{{{HOST}}}": f"{13.9 * 86400}x20"},
+        {f"{CERTIFICATE}{{{HOST}}}": f"{14.2 * 86400}x20"},
+    ),
 }
 
 
@@ -264,8 +270,9 @@ async def test_what_alerts_and_panels_ask_for_is_said_by_the_gateway_or_by_vllm(
     async with staged(tmp_path, FakeEngine(name="a")) as stage, stage.session.get("/metrics") as answer:
         page = await answer.text()
     said = {sample.name for family in text_string_to_metric_families(page) for sample in family.samples}
-    # Counted once it happened, and then by these names.
-    said |= {"gateway_requests_total", "gateway_stream_interrupted_total", *VLLM_METRICS.read_text().split()}
+    # Counted once it happened, or where TLS is spoken, and then by these names.
+    said |= {"gateway_requests_total", "gateway_stream_interrupted_total", CERTIFICATE}
+    said |= set(VLLM_METRICS.read_text().split())
     texts = [(out / "alerts.yml").read_text(), *dashboard_expressions(out)]
     asked = {name for text in texts for name in re.findall(r"\b(?:vllm:|gateway_)\w+", text)}
     assert len(asked) > 12
