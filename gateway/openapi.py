@@ -143,6 +143,7 @@ TABLE: tuple[Described, ...] = (
     _get("/ui/page.css", "Its style.", "text/css"),
     _get("/ui/page.js", "Its program.", "text/javascript"),
     _get("/ui/requests", "The caller's last requests."),
+    _get("/ui/usage", "What the caller's key used today, and what it may."),
     _get("/v1/models", "The models that the caller may use; in Anthropic's shape for who sends anthropic-version."),
     _get("/v1/models/{id}", "One of them, by any of its names.", refusals=(404,)),
     _get("/models", "The same list, for clients of earlier servers."),

@@ -55,9 +55,8 @@ LIGHT_ROUTES = frozenset(
 )
 """An engine's HTTP server answers these by itself: they take no place among the requests that it computes."""
 
-QUIET_ROUTES = frozenset(
-    {"/", "/health", "/livez", "/readyz", "/metrics", "/stats", "/ui", "/ui/page.css", "/ui/page.js", "/ui/requests"}
-)
+PAGE_ROUTES = frozenset({"/ui", "/ui/page.css", "/ui/page.js", "/ui/requests", "/ui/usage"})
+QUIET_ROUTES = frozenset({"/", "/health", "/livez", "/readyz", "/metrics", "/stats"}) | PAGE_ROUTES
 """Asked by machines every few seconds, or by the page: logged only when debugging."""
 
 UNKNOWN = "-"

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from agent.usage import UsageDay, UsageRow, add, day_of
@@ -33,8 +33,8 @@ class Usage:
         self._unwritten: dict[str, Rows] = {}
         """By day."""
         self._day = ""
-        self._tokens: dict[str, int] = {}
-        """What each caller used on that day, as far as this gateway knows."""
+        self._used: dict[str, dict[str, UsageRow]] = {}
+        """What each caller used of each model on that day, as far as this gateway knows."""
         self._is_over = asyncio.Event()
 
     def recall(self) -> None:
@@ -48,8 +48,12 @@ class Usage:
 
     def tokens_today(self, caller: str) -> int:
         """Return what a caller has used since midnight, in UTC."""
+        return sum(row.prompt_tokens + row.completion_tokens for row in self.today(caller))
+
+    def today(self, caller: str) -> Collection[UsageRow]:
+        """Return what a caller used of each model since then."""
         self._turn_page()
-        return self._tokens.get(caller, 0)
+        return self._used.get(caller, {}).values()
 
     def count(self, context: RequestContext, longest: int | None) -> None:
         """Count a caller's finished request; `longest` is the context of its model, in tokens."""
@@ -104,17 +108,18 @@ class Usage:
     def _learn(self, total: UsageDay) -> None:
         """Take over what the file says of today: another gateway may have added to it."""
         if total.day == self._day:
-            self._tokens = {}
+            self._used = {}
             self._note((*total.rows, *self._unwritten.get(self._day, {}).values()))
 
     def _note(self, rows: Iterable[UsageRow]) -> None:
         for row in rows:
-            used = row.prompt_tokens + row.completion_tokens
-            self._tokens[row.key] = self._tokens.get(row.key, 0) + used
+            used = self._used.setdefault(row.key, {})
+            before = used.get(row.model)
+            used[row.model] = row if before is None else before.plus(row)
 
     def _turn_page(self) -> None:
         if (day := day_at(self._clock())) != self._day:
-            self._day, self._tokens = day, {}
+            self._day, self._used = day, {}
 
 
 def usage_of(context: RequestContext, longest: int | None) -> UsageRow:

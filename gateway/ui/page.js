@@ -107,18 +107,27 @@ function card(name, about, stats, figures, { rates, read }) {
   const list = element("dl", {}, ...rows.flatMap(([term, value]) => [element("dt", {}, term), element("dd", {}, value)]));
   const title = element("header", {}, element("h2", {}, name), element("span", { class: `state ${stats.state}` }, stats.state));
   const parts = [title, element("p", {}, about?.description ?? ""), trend(rates), list];
-  if (stats.unloadable) parts.push(unloadButton(name));
+  if (stats.unloadable) parts.push(orderButton("Unload", `/api/models/unload/${encodeURIComponent(name)}`));
+  // Without a prompt this only loads a model, as Ollama's clients know.
+  if (stats.state === "stopped") parts.push(orderButton("Load", "/api/generate", { model: name, stream: false }));
   if (stats.last_error && stats.state !== "ready") parts.push(element("p", {}, stats.last_error));
   return element("article", { class: "card", "data-model": name }, ...parts);
 }
 
-function unloadButton(name) {
-  const button = element("button", { type: "button" }, "Unload");
+/** A button that tells the gateway to do something with a model. */
+function orderButton(text, path, body) {
+  const button = element("button", { type: "button" }, text);
+  const given = body && { headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
   button.addEventListener("click", async () => {
     button.disabled = true;
-    const answer = await ask(`/api/models/unload/${encodeURIComponent(name)}`, { method: "POST" });
-    if (!answer.ok) $("health").textContent = (await answer.json()).error;
-    else refresh();
+    try {
+      const answer = await ask(path, { method: "POST", ...given });
+      problem(answer.ok ? "" : (await answer.json()).error);
+    } catch (error) {
+      if (error instanceof KeyNeeded) askForKey();
+      else problem("The gateway does not answer.");
+    }
+    refresh();
   });
   return button;
 }
@@ -307,9 +316,21 @@ async function showRequests() {
   $("request-rows").replaceChildren(...rows.map((row) => element("tr", {}, ...row.map((cell) => element("td", {}, cell)))));
 }
 
+// --- usage
+
+async function showUsage() {
+  const { key, models, ...may } = await ask("/ui/usage").then((answer) => answer.json());
+  const limits = Object.entries(may).filter(([, most]) => most !== null).map(([of, most]) => `${most} ${of.replaceAll("_", " ")}`);
+  $("allowance").textContent = key
+    ? `What ${key} used since midnight (UTC). It may use ${limits.join(", ") || "any number of requests and tokens"}.`
+    : "No key was sent, so nothing is counted.";
+  const rows = Object.entries(models).map(([model, used]) => [model, ...Object.values(used)]);
+  $("usage-rows").replaceChildren(...rows.map((row) => element("tr", {}, ...row.map((cell) => element("td", {}, cell)))));
+}
+
 // --- sections, and looking again
 
-const SHOW = { models: showModels, playground: showModels, requests: showRequests };
+const SHOW = { models: showModels, playground: showModels, requests: showRequests, usage: showUsage };
 let section = "models";
 
 function select(name) {
@@ -318,6 +339,7 @@ function select(name) {
     tab.setAttribute("aria-selected", String(tab.dataset.section === section));
     $(tab.dataset.section).hidden = tab.dataset.section !== section;
   }
+  problem("");
   refresh();
 }
 

@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from gateway.keys import Keys
+from gateway.tenancy import Tenancy
 from tests.support.browser import Page, browser_at
 from tests.support.fakes.engine import FakeEngine
-from tests.unit.gateway.test_stage import Stage, eventually, staged
+from tests.unit.gateway.test_loading import on_demand
+from tests.unit.gateway.test_stage import CHAT, Stage, eventually, staged
 
 SCREENSHOTS = Path(__file__).parents[3] / "out" / "screenshots"
 MARKUP = "<img src=x onerror=\"document.title='owned'\"><b>bold</b>"
@@ -184,17 +186,47 @@ async def test_with_keys_the_page_asks_for_one_and_keeps_it_in_the_tab(
     assert await page.run("JSON.stringify(localStorage) + document.cookie") == "{}"
 
 
+async def test_a_key_sees_what_it_used_and_may(page: Page, stage: Stage, tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text("sk-0123456789abcdef0123 name=alice tokens_per_day=1000\n")
+    stage.gateway.tenancy = Tenancy(Keys(keys))
+    await page.run("sessionStorage.setItem('key', 'sk-0123456789abcdef0123')")
+    headers = {"Authorization": "Bearer sk-0123456789abcdef0123"}
+    async with stage.session.post(CHAT, json={"model": "a", "messages": []}, headers=headers):
+        pass
+    await page.click("[data-section=usage]")
+    await page.until("document.querySelectorAll('#usage-rows tr').length === 1")
+    assert await page.run("document.querySelector('#usage-rows').innerText") == "a\t1\t0\t1\t4\t0"
+    said = "What alice used since midnight (UTC). It may use 1000 tokens per day."
+    assert await page.run("document.querySelector('#allowance').textContent") == said
+
+
+async def test_a_model_on_demand_is_loaded_and_unloaded_by_its_button(tmp_path: Path) -> None:
+    (tmp_path / "sockets").mkdir()
+    async with on_demand(tmp_path / "sockets", FakeEngine(name="a"), FakeEngine(name="b")) as (stage, starter):
+        async with browser_at(f"http://127.0.0.1:{stage.port}/ui", tmp_path) as page:
+            await page.look_like(*DESKTOP, "light")
+            for state, text in (("stopped", "Load"), ("ready", "Unload"), ("stopped", "Load")):
+                await page.until(f"document.querySelector('[data-model=a] .state')?.textContent === '{state}'")
+                assert await page.run("document.querySelector('[data-model=a] button').textContent") == text
+                await page.click("[data-model=a] button")
+            starter.fails.add("b")
+            await page.click("[data-model=b] button")
+            await page.until("document.querySelector('#problem').textContent.includes('b')")
+        assert starter.calls[:2] == [("start", "a"), ("stop", "a")]
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(("kind", "size"), [("phone", PHONE), ("desktop", DESKTOP)])
 async def test_every_section_fits_phone_and_desktop_in_light_and_dark(
     page: Page, kind: str, size: tuple[int, int], scheme: str
 ) -> None:
     await page.look_like(*size, scheme)
-    for section in ("models", "playground", "requests"):
+    for section in ("models", "playground", "requests", "usage"):
         await page.click(f"[data-section={section}]")
         await page.until(f"!document.querySelector('#{section}').hidden")
         await page.screenshot(SCREENSHOTS / f"{section}-{kind}-{scheme}.png")
-        assert await page.run("document.documentElement.scrollWidth <= window.innerWidth"), section
+        assert await page.run("document.documentElement.scrollWidth") <= size[0], section
     for selector in ("body", "dt", "#health", ".state"):
         assert await page.run(CONTRAST.replace("SELECTOR", selector)) >= 4.5, selector
 

@@ -76,6 +76,24 @@ async def test_a_key_for_one_model_gets_no_other_and_sees_no_other(tmp_path: Pat
                 await client.chat.completions.create(model="b", messages=[])
 
 
+async def test_the_page_shows_a_key_what_it_used_today_and_may_and_nothing_of_others(tmp_path: Path) -> None:
+    async with keyed(tmp_path, f"{ALICE} name=alice tokens_per_day=1000\n{BOB} name=bob\n") as stage:
+        for key in (ALICE, ALICE, BOB):
+            await ask(stage, key)
+        await ask(stage, ALICE, "none")
+        async with stage.session.get("/ui/usage", headers={"x-api-key": ALICE}) as answer:
+            told = await answer.json()
+        # A fake engine counts 1 token of each prompt and answers 3.
+        used = {"requests": 2, "errors": 0, "prompt_tokens": 2, "completion_tokens": 6, "estimated": 0}
+        assert told["models"].pop("a") == used
+        assert [row["errors"] for row in told["models"].values()] == [1]
+        assert (told["key"], told["tokens_per_day"], told["requests_per_minute"]) == ("alice", 1000, None)
+    async with staged(tmp_path, FakeEngine(name="a")) as stage:
+        assert await stage.json("/ui/usage") == {
+            "key": None, "requests_per_minute": None, "tokens_per_day": None, "models": {},
+        }  # fmt: skip
+
+
 async def test_the_third_of_two_requests_a_minute_is_told_when_to_come_again(tmp_path: Path) -> None:
     async with keyed(tmp_path, f"{ALICE} requests_per_minute=2\n{BOB}\n") as stage:
         told = [await ask(stage, ALICE) for _ in range(3)]
