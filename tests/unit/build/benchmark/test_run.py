@@ -9,9 +9,8 @@ from build.benchmark.document import Checkout
 from build.benchmark.quality import is_right, judged, material
 from build.benchmark.roofline import read_bandwidth, token_bytes
 from build.benchmark.run import Choice, Wish, chosen, kept, left_words
-from build.cli.bench import bench_compare, counts_of, words_of
+from build.cli.bench import bench_compare
 from build.errors import DeployError
-from deployment.errors import ConfigError
 from deployment.models.load import load_deployment
 
 WISH = Wish(
@@ -62,15 +61,6 @@ def test_the_time_left_is_as_long_as_it_took_so_far() -> None:
     assert left_words([], 4) == ""
     assert left_words([10, 20], 4) == ", about 60 s left"
     assert left_words([100], 9) == ", about 15 min left"
-
-
-def test_options_are_lists_of_known_words_and_of_counts() -> None:
-    assert counts_of("concurrency", "8, 1,1") == (1, 8)
-    assert words_of("profile", "chat,long", ["chat", "code", "long"]) == ("chat", "long")
-    with pytest.raises(ConfigError, match="--concurrency: not whole numbers from 1 to 512, separated by commas, got 0"):
-        counts_of("concurrency", "0")
-    with pytest.raises(ConfigError, match=r"--profile: not known, got poems\. Use chat, code\."):
-        words_of("profile", "chat,poems", ["chat", "code"])
 
 
 @pytest.mark.parametrize(

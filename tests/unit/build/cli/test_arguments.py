@@ -115,10 +115,13 @@ def test_all_that_is_wrong_with_a_command_line_is_said_at_once(capsys: pytest.Ca
     ]
 
 
-def test_each_value_of_a_list_is_looked_at_with_all_other_options(capsys: pytest.CaptureFixture[str]) -> None:
-    words = ("bench", "--only", ",phi4_fast", "--profile", "chat,poems", "--concurrency", "1,0", "--timeout-s", "0.5")
-    assert said(capsys, *words).splitlines() == [
-        "--only: empty, got ,phi4_fast. Give one, or several separated by commas, such as one,another.",
+@pytest.mark.parametrize(("task", "names"), [("bench", "only"), ("bench-ablate", "off")])
+def test_each_value_of_a_list_is_looked_at_with_all_other_options(
+    capsys: pytest.CaptureFixture[str], task: str, names: str
+) -> None:
+    options = ("--profile", "chat,poems", "--concurrency", "1,0", "--timeout-s", "0.5")
+    assert said(capsys, task, f"--{names}", ",phi4_fast", *options).splitlines() == [
+        f"--{names}: empty, got ,phi4_fast. Give one, or several separated by commas, such as one,another.",
         "--profile: not chat, code or long, got chat,poems. Give one, or several separated by commas, such as "
         "chat,code.",
         "--concurrency: not a whole number from 1 to 512, got 1,0. Give one, or several separated by commas, such as "
