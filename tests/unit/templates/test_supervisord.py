@@ -34,10 +34,16 @@ class Supervised:
         return xmlrpc.client.ServerProxy("http://localhost", transport=transport).supervisor
 
     def configure(self, *names: str) -> None:
-        engines = [{"name": name, "stop_s": 20} for name in names]
+        engines = [{"name": name, "stop_s": 20, "on_demand": False} for name in names]
         text = render(
             "supervisord.conf.j2",
-            {"root": str(self.root), "python": sys.executable, "engines": engines, "gateway_stop_s": 10},
+            {
+                "root": str(self.root),
+                "python": sys.executable,
+                "engines": engines,
+                "gateway_stop_s": 10,
+                "starter": "",
+            },
         )
         # The real value would make this test wait two minutes for a state that says "it has not crashed yet".
         self.configuration.write_text(
