@@ -1,10 +1,11 @@
 /// Where the threads of a parallel region run. Preloaded: GCC turns `#pragma omp parallel` into calls of GOMP_parallel,
 /// which torch, oneDNN, inductor's code, vLLM and our kernels then find here, in front of libgomp's own.
 ///
-/// Threads below `own` belong to the engine's cores. Those above are guests on cores that others have lent: they run
-/// under SCHED_IDLE, so that the kernel gives the core back to its owner at once, whatever state the guest is in. libgomp
-/// ends threads that a smaller team leaves over and makes new ones for a larger team, even within one step of a model,
-/// where oneDNN asks for few: so it is each thread that finds its place, whenever it has none.
+/// Threads below `own` belong to the engine's cores. Those above are guests on cores that others have lent: they are
+/// entered in a table, so that an owner that begins to work sends them home itself, and wake under SCHED_BATCH, which
+/// preempts nobody (docs/decisions/0009). libgomp ends threads that a smaller team leaves over and makes new ones for a
+/// larger team, even within one step of a model, where oneDNN asks for few: so it is each thread that finds its place,
+/// whenever it has none.
 #include <dlfcn.h>
 #include <sched.h>
 #include <sys/syscall.h>
