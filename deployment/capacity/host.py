@@ -69,6 +69,9 @@ def refusals(deployment: Deployment, loads: Mapping[str, Load]) -> list[str]:
         if engine.speculative_config is not None:
             what = "how often a guess is right is not modelled, got a method"
             found.append(f"{at}.engine.speculative_config: {what}. Ask without it; `fab tune` says what it must reach.")
+        if model.on_demand:
+            what = "how often somebody waits for its load is not modelled, got true"
+            found.append(f"{at}.on_demand: {what}. Ask without it, for a host that keeps all models loaded.")
         if name in loads and loads[name].work.context > LONGEST:
             what = f"no figure of more than {LONGEST} tokens, got {loads[name].work.context}"
             found.append(f"load of {name}: {what}. Ask for fewer.")
