@@ -23,6 +23,8 @@ from gateway.request_context import CLIENT_LEFT, CURRENT, RequestContext, Reques
 from gateway.routes import UNKNOWN
 from gateway.tenancy import Tenancy
 from gateway.tls import ServerTls
+from gateway.tokens import Tokens
+from gateway.traces import Traces
 
 
 @dataclass(slots=True, eq=False)
@@ -40,9 +42,11 @@ class Gateway:
     tls: ServerTls | None = None
     created: int = field(default_factory=lambda: int(time.time()))
     loader: Loader = field(init=False)
+    traces: Traces = field(init=False)
 
     def __post_init__(self) -> None:
         self.loader = Loader(self)
+        self.traces = Traces(lambda: self.fleet.config.otlp_socket, self.metrics.spans_lost.inc)
         if (tls := self.tls) is not None:
             self.metrics.watch_certificate(lambda: tls.ends_s)
 
@@ -66,6 +70,8 @@ async def access_log(request: web.Request, handler: Handler) -> web.StreamRespon
         protocol=protocol_of(request.path, request.headers),
     )
     CURRENT.set(context)
+    if gateway.traces.is_on:
+        context.tokens = Tokens()
     gateway.requests.begin(context)
     try:
         response = await _answered(request, handler, context)
@@ -86,6 +92,7 @@ async def access_log(request: web.Request, handler: Handler) -> web.StreamRespon
         gateway.metrics.count(context)
         gateway.recent.add(context)
         gateway.tenancy.count(context, gateway.fleet)
+        gateway.traces.add(context, request.headers.get("traceparent"))
         context.log()
 
 

@@ -157,6 +157,8 @@ class GatewayConfig(Frozen):
     max_held: Annotated[int, Field(ge=0)] = 256
     """Requests that may wait for one model, busy or being restarted; their bodies wait in memory."""
     log_format: Literal["text", "json"] = "text"
+    otlp_socket: Path | None = None
+    """Where a collector takes traces. None: nobody gets any."""
     timeouts: Timeouts = Timeouts()
     memory: Memory | None = None
     """Needed where a model is on demand."""

@@ -108,6 +108,9 @@ class Metrics:
         self._in_flight = self._gauge("in_flight", "Requests being worked on.")
         self._state = self._gauge("upstream_state", "1 for the state that an engine is in.", "state")
         self._scraped = self._gauge("engine_scraped", "1 where an engine's own metrics are here too.")
+        self.spans_lost = Counter(
+            "gateway_spans_lost_total", "Spans of requests that no collector took.", registry=self.registry
+        )
         self._add_on_demand()
 
     def _add_on_demand(self) -> None:

@@ -51,6 +51,7 @@ def create_app(gateway: Gateway) -> web.Application:
     app = web.Application(middlewares=[access_log])
     app[GATEWAY] = gateway
     app.cleanup_ctx.append(_keep_usage)
+    app.cleanup_ctx.append(_send_traces)
     app.cleanup_ctx.append(_run_fleet)
     app.on_response_prepare.append(_finish_head)
     app.router.add_get("/", health.index)
@@ -94,6 +95,14 @@ async def _run_fleet(app: web.Application) -> AsyncIterator[None]:
     async with app[GATEWAY].loader.running():
         yield
     await app[GATEWAY].fleet.close()
+
+
+async def _send_traces(app: web.Application) -> AsyncIterator[None]:
+    traces = app[GATEWAY].traces
+    sending = asyncio.create_task(traces.keep(), name="traces")
+    yield
+    traces.close()
+    await sending
 
 
 async def _keep_usage(app: web.Application) -> AsyncIterator[None]:

@@ -6,7 +6,7 @@ from pydantic import AfterValidator, ByteSize, Field
 
 from deployment.frozen import Frozen
 from deployment.models.origins import HostName, Origin
-from deployment.models.values import SIZE, Address, HostFile, Seconds, Size, Wait, distinct
+from deployment.models.values import SIZE, Address, HostFile, Seconds, Size, SocketFile, Wait, distinct
 
 
 class Tls(Frozen):
@@ -55,6 +55,11 @@ class Gateway(Frozen):
     """
     log_format: Literal["text", "json"] = Field("text", description="text (key=value pairs) or json (an object a line)")
     """How the gateway writes its log, which has no word of any prompt or answer."""
+    otlp_socket: SocketFile | None = Field(
+        None, description="the path of a Unix socket, at most 107 bytes and not below /tmp, /home, /root or /run/user"
+    )
+    """Where an OpenTelemetry collector on the same host takes traces by OTLP over HTTP. Every request becomes a span
+    without a word of its prompt or answer: see [traces](operations.md#traces). Left out, nobody gets any."""
     body_s: Seconds = Field(120.0, description="seconds in which all of a request must arrive")
     """How long a client may take to send a request. A slower one gets 408. Raise it for large pictures over slow
     networks.

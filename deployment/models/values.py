@@ -49,6 +49,21 @@ Address = Annotated[str, Field(pattern=r"^(\d{1,3}(\.\d{1,3}){3}|localhost):\d{1
 HostFile = Annotated[str, Field(pattern=r"^(/[\w@%+=:,.-]+)+$", max_length=4096)]
 """A file on a host by its whole path, as it stands in a unit too: no blank, no quote, no dollar sign."""
 
+HIDDEN = (("tmp",), ("var", "tmp"), ("home",), ("root",), ("run", "user"))
+"""Directories that PrivateTmp= and ProtectHome= of its unit hide from the gateway on a host."""
+
+
+def _seen(value: str) -> str:
+    """Refuse what the gateway cannot see."""
+    parts = tuple(value.split("/")[1:])
+    if any(parts[: len(each)] == each for each in HIDDEN):
+        raise ValueError("hidden from the gateway")
+    return value
+
+
+# sun_path of unix(7) holds 107 bytes and a zero.
+SocketFile = Annotated[str, Field(pattern=r"^(/[A-Za-z0-9_@%+=:,.-]+)+$", max_length=107), AfterValidator(_seen)]
+
 # The longest a stop may take: process runners are told once, for every engine, to wait a little longer.
 MAX_DRAIN_S = 600
 Wait = Annotated[float, Field(ge=0, le=MAX_DRAIN_S, strict=True)]

@@ -122,6 +122,7 @@ def gateway_file(deployment: Deployment, plan: Plan, place: Place) -> RenderedFi
         max_body_bytes=int(deployment.gateway.max_body),
         max_held=deployment.gateway.max_held,
         log_format=deployment.gateway.log_format,
+        otlp_socket=None if deployment.gateway.otlp_socket is None else Path(deployment.gateway.otlp_socket),
         routing=_routing(deployment.routing),
         memory=_memory(plan, place),
         timeouts=Timeouts(**deployment.gateway.model_dump(include=set(Timeouts.model_fields))),

@@ -81,6 +81,7 @@ GATEWAY_SETTINGS = (
     Setting("gateway.max_body", "7MiB", {f"{GATEWAY} max_body_bytes": 7340032}),
     Setting("gateway.max_held", 33, {f"{GATEWAY} max_held": 33}),
     Setting("gateway.log_format", "json", {f"{GATEWAY} log_format": "json"}),
+    Setting("gateway.otlp_socket", "/run/otel/a.sock", {f"{GATEWAY} otlp_socket": "/run/otel/a.sock"}),
     Setting("gateway.body_s", 1.75, {f"{GATEWAY} timeouts.body_s": 1.75}),
     Setting("gateway.connect_s", 1.25, {f"{GATEWAY} timeouts.connect_s": 1.25}),
     Setting(

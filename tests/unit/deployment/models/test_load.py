@@ -94,6 +94,22 @@ def test_an_origin_is_as_browsers_write_it(origin: str) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("/tmp/otlp.sock", "hidden from the gateway"),
+        ("otlp.sock", "not of the expected form"),
+        ("http://127.0.0.1:4318", "not of the expected form"),
+        ("/run/öl.sock", "not of the expected form"),
+    ],
+)
+def test_a_collectors_socket_is_one_that_the_gateway_can_reach(path: str, why: str) -> None:
+    assert only_problem(document(gateway={"otlp_socket": path})).endswith(
+        f' gateway.otlp_socket: {why}, got "{path}". Give the path of a Unix socket, at most 107 bytes and not below '
+        "/tmp, /home, /root or /run/user."
+    )
+
+
 def test_loading_takes_less_than_half_a_second() -> None:
     began = time.perf_counter()
     load_deployment(REPOSITORY / "models.yaml")
