@@ -1,13 +1,11 @@
 """Tasks that measure: a benchmark of hosts, and two reports beside each other."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from build.benchmark.ablate import Wish as AblationWish
 from build.benchmark.ablate import ablate
 from build.benchmark.ablation_page import effects
-from build.benchmark.cells import PROFILES
 from build.benchmark.compare import LEVEL, Difference, compare, left_out
 from build.benchmark.document import Report, read_report
 from build.benchmark.run import Wish, run
@@ -19,30 +17,10 @@ from build.errors import DeployError
 from build.remote.host import Host
 from build.remote.lock import host_lock
 from build.remote.target import REPOSITORY, expanded
-from deployment.errors import ConfigError
 
-__all__ = ["Wish", "bench", "bench_ablate", "bench_compare"]
+__all__ = ["AblationWish", "Wish", "bench", "bench_ablate", "bench_compare"]
 
 DEFAULT_OUT = REPOSITORY / "out" / "bench"
-MOST_STREAMS = 512
-
-
-def words_of(option: str, given: str, known: Sequence[str]) -> tuple[str, ...]:
-    """Split at commas. Raises ConfigError for words that are not known."""
-    words = tuple(dict.fromkeys(word.strip() for word in given.split(",") if word.strip()))
-    unknown = [word for word in words if word not in known]
-    if unknown or not words:
-        raise ConfigError([f"--{option}: not known, got {', '.join(unknown) or 'nothing'}. Use {', '.join(known)}."])
-    return words
-
-
-def counts_of(option: str, given: str) -> tuple[int, ...]:
-    """Split at commas, in order. Raises ConfigError for what is no count."""
-    words = [word.strip() for word in given.split(",")]
-    if not all(word.isascii() and word.isdigit() and 0 < int(word) <= MOST_STREAMS for word in words):
-        what = f"not whole numbers from 1 to {MOST_STREAMS}, separated by commas"
-        raise ConfigError([f"--{option}: {what}, got {given}. Give some, such as 1,2,4,8."])
-    return tuple(sorted(set(map(int, words))))
 
 
 def bench(hosts: Sequence[Host], models: str | None, wish: Wish, out: str | None) -> None:
@@ -60,33 +38,7 @@ def bench(hosts: Sequence[Host], models: str | None, wish: Wish, out: str | None
     one_after_another(hosts, measure)
 
 
-@dataclass(frozen=True, slots=True)
-class AskedAblation:
-    """What to take away and measure, as it was typed."""
-
-    model: str | None
-    off: str | None
-    rounds: int
-    profile: str
-    concurrency: str
-    timeout_s: float
-    is_quick: bool = field(kw_only=True)
-
-    def wish(self) -> AblationWish:
-        """Raises ConfigError for words that are not known."""
-        return AblationWish(
-            model=self.model,
-            off=tuple(word.strip() for word in self.off.split(",") if word.strip()) if self.off else (),
-            rounds=self.rounds,
-            profiles=words_of("profile", self.profile, list(PROFILES)),
-            concurrency=counts_of("concurrency", self.concurrency),
-            is_quick=self.is_quick,
-            cell_timeout_s=self.timeout_s,
-        )
-
-
-def bench_ablate(hosts: Sequence[Host], models: str | None, asked: AskedAblation, out: str | None) -> None:
-    wish = asked.wish()
+def bench_ablate(hosts: Sequence[Host], models: str | None, wish: AblationWish, out: str | None) -> None:
     files = models_files(models, hosts)
     base = DEFAULT_OUT.with_name("ablation") if out is None else expanded(out)
 

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
     Hosts = Sequence[Host]
 
-Profiles = Annotated[tuple[str, ...], Several(Choice(("chat", "code", "long")), "chat,code")]
+Profiles = Annotated[tuple[str, ...], Several(Choice(("chat", "code", "long", "long-shared", "pictures")), "chat,code")]
 Concurrency = Annotated[tuple[int, ...], Several(Whole(1, 512), "1,2,4,8")]
 
 BENCH_HELP = {
     "models": "models file (default: AXION_MODELS, else the host's own, else models.yaml)",
     "only": "these models, separated by commas (default: all that are served)",
     "out": "directory of the report; the same one again goes on where a benchmark stopped (default: out/bench)",
-    "profile": "chat, code or long, or several, separated by commas (default: chat)",
+    "profile": "chat, code, long, long-shared or pictures, or several, separated by commas (default: chat)",
     "concurrency": "requests in flight at once, separated by commas (default: 1,2,4,8)",
     "quick": "short prompts and few requests: minutes, and rough figures",
     "when_used": "refuse or go-on, where others are using the host (default: refuse)",
@@ -78,19 +78,27 @@ def bench_ablate(  # noqa: PLR0913, PLR0917 - a task's options are its arguments
     hosts: "Hosts",
     models: Location | None = None,
     model: Name | None = None,
-    off: Name | None = None,
+    off: Names = (),
     rounds: Rounds = 4,
     out: Location | None = None,
-    profile: Name = "chat",
-    concurrency: Name = "1",
+    profile: Profiles = ("chat",),
+    concurrency: Concurrency = (1,),
     quick: bool = False,
     timeout_s: Timeout = 1800.0,
 ) -> None:
     """Start a model with and without each of its optimisations, and say what each brings. Ends what it answers."""
     from build.cli import bench as task
 
-    asked = task.AskedAblation(model, off, rounds, profile, concurrency, timeout_s, is_quick=quick)
-    task.bench_ablate(hosts, models, asked, out)
+    wish = task.AblationWish(
+        model=model,
+        off=off,
+        rounds=rounds,
+        profiles=profile,
+        concurrency=tuple(sorted(concurrency)),
+        is_quick=quick,
+        cell_timeout_s=timeout_s,
+    )
+    task.bench_ablate(hosts, models, wish, out)
 
 
 COMPARE_HELP = {"before": "a report.json of `fab bench`, or its directory", "after": "another one"}

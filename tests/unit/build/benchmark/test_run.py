@@ -8,10 +8,11 @@ from agent.bench_messages import QualityResult
 from build.benchmark.document import Checkout
 from build.benchmark.quality import is_right, judged, material
 from build.benchmark.roofline import read_bandwidth, token_bytes
-from build.benchmark.run import Choice, Wish, chosen, kept, left_words
-from build.cli.bench import bench_compare, counts_of, words_of
+from build.benchmark.run import Choice, Wish, chosen, kept, left_words, seeing_of
+from build.cli.arguments import Task, UnreadableError, kinds_of
+from build.cli.bench import bench_compare
+from build.cli.bench_tasks import bench, bench_ablate
 from build.errors import DeployError
-from deployment.errors import ConfigError
 from deployment.models.load import load_deployment
 
 WISH = Wish(
@@ -64,13 +65,27 @@ def test_the_time_left_is_as_long_as_it_took_so_far() -> None:
     assert left_words([100], 9) == ", about 15 min left"
 
 
-def test_options_are_lists_of_known_words_and_of_counts() -> None:
-    assert counts_of("concurrency", "8, 1,1") == (1, 8)
-    assert words_of("profile", "chat,long", ["chat", "code", "long"]) == ("chat", "long")
-    with pytest.raises(ConfigError, match="--concurrency: not whole numbers from 1 to 512, separated by commas, got 0"):
-        counts_of("concurrency", "0")
-    with pytest.raises(ConfigError, match=r"--profile: not known, got poems\. Use chat, code\."):
-        words_of("profile", "chat,poems", ["chat", "code"])
+@pytest.mark.parametrize("measures", [bench, bench_ablate])
+def test_options_are_lists_of_known_words_and_of_counts(measures: Task) -> None:
+    kinds = kinds_of(measures.body.__wrapped__)
+    assert kinds["concurrency"].read("8, 1,1") == (8, 1)
+    assert kinds["profile"].read("chat,long") == ("chat", "long")
+    with pytest.raises(UnreadableError, match="not a whole number from 1 to 512"):
+        kinds["concurrency"].read("0")
+    with pytest.raises(UnreadableError, match="not chat, code, long, long-shared or pictures"):
+        kinds["profile"].read("chat,poems")
+
+
+def test_pictures_are_refused_where_no_model_takes_any() -> None:
+    deployment = load_deployment(Path("models.yaml"))
+    assert seeing_of(deployment, list(deployment.models), ["pictures"]) == ("gemma3_multimodal",)
+    assert seeing_of(deployment, ["phi4_fast"], ["chat"]) == ()
+    with pytest.raises(DeployError) as caught:
+        seeing_of(deployment, ["phi4_fast", "qwen_coder"], ["chat", "pictures"])
+    assert caught.value.problems == (
+        "--profile: none of these models takes pictures, got pictures for phi4_fast, qwen_coder. Name one that does, "
+        "or leave that profile out.",
+    )
 
 
 @pytest.mark.parametrize(
