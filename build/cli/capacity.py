@@ -7,6 +7,8 @@ from pathlib import Path
 
 from rich.table import Table
 
+from build.benchmark.document import SCHEMA, read_report
+from build.benchmark.points import points_of
 from build.cli import output
 from build.cli.asked_load import Asked, shape_and_loads
 from build.cli.output import usd
@@ -93,7 +95,8 @@ def capacity_measured(
         said = json_module.loads(read_text(file))
     except ValueError:
         raise DeployError(f"{file}: not JSON. Give the points of a benchmark.") from None
-    points = read_points(said, file.name)
+    is_report = isinstance(said, dict) and said.get("schema") == SCHEMA
+    points = points_of(read_report(file), file.name) if is_report else read_points(said, file.name)
     queues = queues_of(deployment, loads, Machine(vcpus=points.vcpus), BASELINE)
     problems: list[str] = []
     found: dict[str, Calibration] = {}
