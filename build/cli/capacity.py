@@ -18,7 +18,7 @@ from build.errors import DeployError
 from build.remote.target import REPOSITORY
 from deployment.capacity.calibration import Calibration, by_model, calibrated, read_points
 from deployment.capacity.explain import arithmetic
-from deployment.capacity.host import Outcome, outcomes, queues_of, shown_s
+from deployment.capacity.host import Outcome, on_demand_note, outcomes, queues_of, shown_s
 from deployment.capacity.load import Load
 from deployment.capacity.machine import Machine, assumed
 from deployment.capacity.plan import (
@@ -75,6 +75,8 @@ def capacity(models: str | None, asked: Asked, machine: str | None, stack: str |
     console.print(f"{MODELLED}\n", markup=False)
     console.print(f"{file.name} on one {machine_type}:", style="bold", markup=False)
     console.print(_outcome_table(by))
+    if note := on_demand_note(deployment):
+        console.print(note, markup=False, soft_wrap=True)
     for name, each in by["middle"].items():
         for what in each.problems:
             console.print(f"{name} {what}.", style="yellow", markup=False)
