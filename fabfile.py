@@ -268,7 +268,7 @@ LOAD = {
 CAPACITY = {
     "machine": "a machine type (default: the stack's, else c4a-standard-32)",
     "stack": "machine and prices of this stack",
-    "measured": "a JSON file with a benchmark's points: answer for the host that it measured",
+    "measured": "a report.json of `fab bench`, or points in JSON: answer for the host that it measured",
 }
 
 

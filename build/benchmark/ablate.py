@@ -19,7 +19,7 @@ from build.benchmark.document import Checkout
 from build.benchmark.figures import Frozen
 from build.benchmark.meter import Meter
 from build.benchmark.quality import measure_quality
-from build.benchmark.run import Progress, checkout, kept
+from build.benchmark.run import Progress, checkout, kept, seeing_of
 from build.deploy.activate import restart_and_wait
 from build.deploy.deploy import bring, prune_models_command
 from build.deploy.diff import Desired, decide
@@ -201,6 +201,7 @@ class Laboratory:
         base = served[BASE]
         paths = checkpoint_paths(base.deployment, host.target, models_file)
         longest = base.deployment.models[choice.model].engine.max_model_len
+        self._seeing = seeing_of(base.deployment, [choice.model], choice.profiles)
         self._subject = Subject(name=choice.model, tokenizer=paths[choice.model], context_tokens=longest)
 
     def measure(self, rounds: int) -> list[Block]:
@@ -228,8 +229,9 @@ class Laboratory:
             host=self._host, desired=desired, subjects={self._choice.model: self._subject},
             is_quick=self._choice.is_quick, cell_timeout_s=self._timeout_s,
         )  # fmt: skip
+        choice = self._choice
         cells = plan_cells(
-            [self._choice.model], self._choice.profiles, self._choice.concurrency, is_quick=self._choice.is_quick
+            [choice.model], choice.profiles, choice.concurrency, seeing=self._seeing, is_quick=choice.is_quick
         )
         loads = tuple(meter.measure_pair(cell) for cell in cells)
         quality = measure_quality(self._host, desired, self._choice.model) if index == 0 else None

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from agent.bench_messages import MachineResult
 from agent.durable import replace_file
-from build.benchmark.cells import Cell, Subject, plan_cells
+from build.benchmark.cells import PROFILES, Cell, Subject, plan_cells
 from build.benchmark.document import CellPair, CellReport, Checkout, Machine, Quality, Report, to_json
 from build.benchmark.figures import Frozen
 from build.benchmark.meter import Meter
@@ -70,7 +70,9 @@ def run(host: Host, models_file: Path, wish: Wish, directory: Path) -> Report:
     facts, desired = current(host)
     deployment = load_deployment(models_file)
     refuse_used(host, facts, wish)
-    choice = chosen(directory, wish, _models(wish, deployment, desired.engines), desired.release)
+    models = _models(wish, deployment, desired.engines)
+    seeing = seeing_of(deployment, models, wish.profiles)
+    choice = chosen(directory, wish, models, desired.release)
     agent = BuildDirectory.of(host.target.root, desired.build).agent
 
     def measure_machine() -> Machine:
@@ -86,7 +88,7 @@ def run(host: Host, models_file: Path, wish: Wish, directory: Path) -> Report:
     meter = Meter(
         host=host, desired=desired, subjects=subjects, is_quick=choice.is_quick, cell_timeout_s=wish.cell_timeout_s
     )
-    cells = _cells(host, choice, directory, meter.measure_pair)
+    cells = _cells(host, choice, seeing, directory, meter.measure_pair)
     with host.reporter.phase("Ask for likelihoods and answers"):
         quality = [
             kept(directory / f"quality-{name}.json", Quality, lambda name=name: measure_quality(host, desired, name))  # type: ignore[misc] # mypy takes the default for an argument
@@ -138,6 +140,15 @@ def _models(wish: Wish, deployment: Deployment, served: Mapping[str, str]) -> tu
     return wish.models or tuple(known)
 
 
+def seeing_of(deployment: Deployment, models: Sequence[str], profiles: Sequence[str]) -> tuple[str, ...]:
+    """Those that take pictures. Raises DeployError where some profile is of pictures and none does."""
+    found = tuple(name for name in models if deployment.models[name].takes_pictures)
+    if not found and (blind := [name for name in profiles if PROFILES[name].pictures]):
+        what = f"--profile: none of these models takes pictures, got {', '.join(blind)} for {', '.join(models)}"
+        raise DeployError(f"{what}. Name one that does, or leave that profile out.")
+    return found
+
+
 def chosen(directory: Path, wish: Wish, models: tuple[str, ...], release: str) -> Choice:
     """Begin a run in a directory, or take up the one in it. Raises DeployError where that is another."""
     made = Choice(
@@ -174,9 +185,11 @@ def kept(file: Path, kind: type[Part], make: Callable[[], Part]) -> Part:
     return part
 
 
-def _cells(host: Host, choice: Choice, directory: Path, measure: Callable[[Cell], CellPair]) -> list[CellReport]:
+def _cells(
+    host: Host, choice: Choice, seeing: Collection[str], directory: Path, measure: Callable[[Cell], CellPair]
+) -> list[CellReport]:
     """Measure what is not there yet."""
-    planned = plan_cells(choice.models, choice.profiles, choice.concurrency, is_quick=choice.is_quick)
+    planned = plan_cells(choice.models, choice.profiles, choice.concurrency, seeing=seeing, is_quick=choice.is_quick)
     done: list[CellReport] = []
     with host.reporter.phase(f"Measure {len(planned)} loads, cold and warm") as phase:
         progress = Progress(phase, len(planned))

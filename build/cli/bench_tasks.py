@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
     Hosts = Sequence[Host]
 
-Profiles = Annotated[tuple[str, ...], Several(Choice(("chat", "code", "long")), "chat,code")]
+Profiles = Annotated[tuple[str, ...], Several(Choice(("chat", "code", "long", "long-shared", "pictures")), "chat,code")]
 Concurrency = Annotated[tuple[int, ...], Several(Whole(1, 512), "1,2,4,8")]
 
 BENCH_HELP = {
     "models": "models file (default: AXION_MODELS, else the host's own, else models.yaml)",
     "only": "these models, separated by commas (default: all that are served)",
     "out": "directory of the report; the same one again goes on where a benchmark stopped (default: out/bench)",
-    "profile": "chat, code or long, or several, separated by commas (default: chat)",
+    "profile": "chat, code, long, long-shared or pictures, or several, separated by commas (default: chat)",
     "concurrency": "requests in flight at once, separated by commas (default: 1,2,4,8)",
     "quick": "short prompts and few requests: minutes, and rough figures",
     "when_used": "refuse or go-on, where others are using the host (default: refuse)",

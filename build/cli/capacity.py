@@ -7,6 +7,8 @@ from pathlib import Path
 
 from rich.table import Table
 
+from build.benchmark.document import SCHEMA, read_report
+from build.benchmark.points import points_of
 from build.cli import output
 from build.cli.asked_load import Asked, shape_and_loads
 from build.cli.output import usd
@@ -16,7 +18,7 @@ from build.errors import DeployError
 from build.remote.target import REPOSITORY
 from deployment.capacity.calibration import Calibration, by_model, calibrated, read_points
 from deployment.capacity.explain import arithmetic
-from deployment.capacity.host import Outcome, outcomes, queues_of, shown_s
+from deployment.capacity.host import Outcome, on_demand_note, outcomes, queues_of, shown_s
 from deployment.capacity.load import Load
 from deployment.capacity.machine import Machine, assumed
 from deployment.capacity.plan import (
@@ -73,6 +75,8 @@ def capacity(models: str | None, asked: Asked, machine: str | None, stack: str |
     console.print(f"{MODELLED}\n", markup=False)
     console.print(f"{file.name} on one {machine_type}:", style="bold", markup=False)
     console.print(_outcome_table(by))
+    if note := on_demand_note(deployment):
+        console.print(note, markup=False, soft_wrap=True)
     for name, each in by["middle"].items():
         for what in each.problems:
             console.print(f"{name} {what}.", style="yellow", markup=False)
@@ -93,7 +97,8 @@ def capacity_measured(
         said = json_module.loads(read_text(file))
     except ValueError:
         raise DeployError(f"{file}: not JSON. Give the points of a benchmark.") from None
-    points = read_points(said, file.name)
+    is_report = isinstance(said, dict) and said.get("schema") == SCHEMA
+    points = points_of(read_report(file), file.name) if is_report else read_points(said, file.name)
     queues = queues_of(deployment, loads, Machine(vcpus=points.vcpus), BASELINE)
     problems: list[str] = []
     found: dict[str, Calibration] = {}

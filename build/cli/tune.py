@@ -7,7 +7,7 @@ from build.cli import output
 from build.cli.asked_load import Asked, shape_and_loads
 from build.cli.capacity import BASELINE
 from build.deploy.models_file import unhosted_file
-from deployment.capacity.host import shown_s
+from deployment.capacity.host import on_demand_note, shown_s
 from deployment.capacity.load import Load
 from deployment.capacity.machine import assumed
 from deployment.capacity.plan import facts_of
@@ -67,6 +67,8 @@ def _print(found: Tuned, loads: Mapping[str, Load], machine: str) -> None:
             "does not fit" if old is None else f"{old.answers.tokens_per_s:.1f}",
         )
     console.print(table)
+    if note := on_demand_note(found.deployment):
+        console.print(note, markup=False, soft_wrap=True)
     for name, reasons in found.why.items():
         console.print(f"{name}", style="bold", markup=False)
         for reason in (*reasons, *found.outcomes[name].problems):

@@ -51,6 +51,17 @@ def shown_s(seconds: float) -> str:
     return "no end" if math.isinf(seconds) else f"{seconds:.1f} s"
 
 
+def on_demand_note(deployment: Deployment) -> str:
+    """Say what is not modelled of models on demand; nothing where there is none."""
+    names = [name for name, model in deployment.models.items() if model.on_demand]
+    if not names:
+        return ""
+    return (
+        f"On demand: {', '.join(names)}. Memory is counted for the largest of them at a time, beside those that always "
+        "run; speeds are those of models that are loaded. Loading, and waiting for it, is not modelled."
+    )
+
+
 def refusals(deployment: Deployment, loads: Mapping[str, Load]) -> list[str]:
     """Say what of it the model knows nothing about."""
     found = []
@@ -69,9 +80,6 @@ def refusals(deployment: Deployment, loads: Mapping[str, Load]) -> list[str]:
         if engine.speculative_config is not None:
             what = "how often a guess is right is not modelled, got a method"
             found.append(f"{at}.engine.speculative_config: {what}. Ask without it; `fab tune` says what it must reach.")
-        if model.on_demand:
-            what = "how often somebody waits for its load is not modelled, got true"
-            found.append(f"{at}.on_demand: {what}. Ask without it, for a host that keeps all models loaded.")
         if name in loads and loads[name].work.context > LONGEST:
             what = f"no figure of more than {LONGEST} tokens, got {loads[name].work.context}"
             found.append(f"load of {name}: {what}. Ask for fewer.")

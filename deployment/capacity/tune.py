@@ -191,7 +191,7 @@ def _divided(deployment: Deployment, search: Search) -> Deployment | None:
 def _with_kv(deployment: Deployment | None, shape: Shape) -> Deployment | None:
     """Memory for as many sequences of full length as a step has; less where the machine has less, evenly cut.
 
-    None where not even one sequence of each model fits.
+    None where not even one sequence of each model fits. Of models on demand the largest counts, as in sizing.
     """
     if deployment is None:
         return None
@@ -201,12 +201,22 @@ def _with_kv(deployment: Deployment | None, shape: Shape) -> Deployment | None:
     rest = {
         name: estimate_memory(model).total - int(model.engine.kv_cache_memory_bytes) for name, model in models.items()
     }
-    free = facts_of(shape).memory_bytes - int(deployment.host.reserved_memory) - sum(rest.values())
-    if sum(least.values()) > free:
+    free = facts_of(shape).memory_bytes - int(deployment.host.reserved_memory)
+    on_demand = [name for name, model in models.items() if model.on_demand]
+
+    def held(kv: Mapping[str, int]) -> list[str]:
+        """Those that decide what memory is needed."""
+        largest = max(on_demand, key=lambda name: rest[name] + kv[name], default=None)
+        return [name for name in models if name not in on_demand or name == largest]
+
+    def needed(kv: Mapping[str, int]) -> int:
+        return sum(rest[name] + kv[name] for name in held(kv))
+
+    if needed(least) > free:
         return None
     given = dict(wanted)
-    while sum(given.values()) > free:
-        largest = max((name for name in given if given[name] > least[name]), key=lambda name: given[name])
+    while needed(given) > free:
+        largest = max((name for name in held(given) if given[name] > least[name]), key=lambda name: given[name])
         given[largest] -= GIB
     return _changed(deployment, {name: {"kv_cache_memory_bytes": size} for name, size in given.items()})
 

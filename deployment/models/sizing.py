@@ -196,7 +196,7 @@ def _cores_problems(deployment: Deployment, host: HostFacts) -> Iterator[str]:
         yield (
             f"models: {host.name} has {host.cores} cores, got {reserved + wanted} "
             f"(host.reserved_cores {reserved} + {terms}). Lower cores by {reserved + wanted - host.cores}, "
-            "take a larger machine, or set host.core_policy to shared."
+            "take a larger machine, or set host.core_policy to shared, which the planner cannot foresee."
         )
 
 

@@ -36,3 +36,45 @@ def test_the_generator_is_called_with_all_that_decides_a_load() -> None:
         "--num-prompts 12 --max-concurrency 2 --seed 77 --temperature 0 --ignore-eos --disable-tqdm --save-result "
         "--save-detailed"
     )
+
+
+def test_pictures_go_to_the_models_that_take_them() -> None:
+    def keys(seeing: tuple[str, ...]) -> list[str]:
+        return [cell.key for cell in plan_cells(["a", "b", "c"], ["pictures"], [1], seeing=seeing, is_quick=True)]
+
+    assert keys(()) == []
+    assert keys(("b",)) == ["b-pictures-c1"]
+    assert keys(("b", "c")) == ["b-pictures-c1", "c-pictures-c1", "together-pictures-c1"]
+    *_, together = plan_cells(["a", "b", "c"], ["pictures"], [1], seeing=("b", "c"), is_quick=True)
+    assert together.models == ("b", "c")
+
+
+def test_pictures_are_random_ones_in_chats() -> None:
+    (cell,) = plan_cells(["a"], ["pictures"], [2], seeing=["a"], is_quick=False)
+    subject = Subject(name="a", tokenizer="/models/a", context_tokens=4096)
+    (generator,) = generators(cell, {"a": subject}, 77, is_quick=False)
+    assert generator.arguments[2:19] == (
+        *("--backend", "openai-chat", "--endpoint", "/v1/chat/completions", "--model", "a", "--tokenizer", "/models/a"),
+        *("--dataset-name", "random-mm", "--random-mm-base-items-per-request", "1"),
+        *("--random-mm-limit-mm-per-prompt", '{"image": 1}', "--random-mm-bucket-config", "{(896, 896, 1): 1.0}"),
+        "--random-prefix-len",
+    )
+
+
+def test_a_picture_has_its_own_room_in_a_short_context() -> None:
+    assert PROFILES["pictures"].within(1024 + 16 + 96) == Profile(
+        prefix_tokens=0, prompt_tokens=32, output_tokens=64, pictures=1
+    )
+
+
+def test_a_quick_run_shortens_texts_and_not_pictures() -> None:
+    (cell,) = plan_cells(["a"], ["pictures"], [1], seeing=["a"], is_quick=True)
+    subject = Subject(name="a", tokenizer="/models/a", context_tokens=4096)
+    (generator,) = generators(cell, {"a": subject}, 77, is_quick=True)
+    said = dict(zip(generator.arguments[2::2], generator.arguments[3::2], strict=False))
+    assert (said["--random-input-len"], said["--random-output-len"]) == ("48", "96")
+
+
+def test_a_long_context_is_as_long_with_a_shared_prefix_as_without() -> None:
+    with_, without = PROFILES["long-shared"], PROFILES["long"]
+    assert with_.prefix_tokens + with_.prompt_tokens == without.prompt_tokens

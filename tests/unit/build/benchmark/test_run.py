@@ -8,7 +8,7 @@ from agent.bench_messages import QualityResult
 from build.benchmark.document import Checkout
 from build.benchmark.quality import is_right, judged, material
 from build.benchmark.roofline import read_bandwidth, token_bytes
-from build.benchmark.run import Choice, Wish, chosen, kept, left_words
+from build.benchmark.run import Choice, Wish, chosen, kept, left_words, seeing_of
 from build.cli.bench import bench_compare
 from build.errors import DeployError
 from deployment.models.load import load_deployment
@@ -61,6 +61,18 @@ def test_the_time_left_is_as_long_as_it_took_so_far() -> None:
     assert left_words([], 4) == ""
     assert left_words([10, 20], 4) == ", about 60 s left"
     assert left_words([100], 9) == ", about 15 min left"
+
+
+def test_pictures_are_refused_where_no_model_takes_any() -> None:
+    deployment = load_deployment(Path("models.yaml"))
+    assert seeing_of(deployment, list(deployment.models), ["pictures"]) == ("gemma3_multimodal",)
+    assert seeing_of(deployment, ["phi4_fast"], ["chat"]) == ()
+    with pytest.raises(DeployError) as caught:
+        seeing_of(deployment, ["phi4_fast", "qwen_coder"], ["chat", "pictures"])
+    assert caught.value.problems == (
+        "--profile: none of these models takes pictures, got pictures for phi4_fast, qwen_coder. Name one that does, "
+        "or leave that profile out.",
+    )
 
 
 @pytest.mark.parametrize(

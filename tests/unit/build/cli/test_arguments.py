@@ -122,8 +122,8 @@ def test_each_value_of_a_list_is_looked_at_with_all_other_options(
     options = ("--profile", "chat,poems", "--concurrency", "1,0", "--timeout-s", "0.5")
     assert said(capsys, task, f"--{names}", ",phi4_fast", *options).splitlines() == [
         f"--{names}: empty, got ,phi4_fast. Give one, or several separated by commas, such as one,another.",
-        "--profile: not chat, code or long, got chat,poems. Give one, or several separated by commas, such as "
-        "chat,code.",
+        "--profile: not chat, code, long, long-shared or pictures, got chat,poems. Give one, or several "
+        "separated by commas, such as chat,code.",
         "--concurrency: not a whole number from 1 to 512, got 1,0. Give one, or several separated by commas, such as "
         "1,2,4,8.",
         "--timeout-s: not a number of seconds from 1 to 86400, got 0.5. Give one, such as 600.",

@@ -5,11 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from build.benchmark.document import to_json
+from build.benchmark.figures import load_of
 from build.cli.asked_load import Asked
 from build.cli.capacity import capacity, capacity_measured
 from build.cli.tune import tune
 from build.errors import DeployError
 from deployment.errors import ConfigError
+from tests.support.bench_reports import cell, generated, report
 from tests.unit.deployment.capacity.test_calibration import TRUTH, measured
 
 POINTS = {
@@ -90,6 +93,18 @@ def test_a_measured_host_is_answered_for_by_its_own_figures(tmp_path: Path, caps
     said = capsys.readouterr().out
     assert said.startswith("Modelled from 12 measurements in points.json.")
     assert "qwen_coder: error on points that were not fitted: 7% for tokens/s, 18% for TTFT." in said
+
+
+def test_a_report_of_a_benchmark_is_what_was_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, load = tmp_path / "report.json", tmp_path / "load.yaml"
+    ran = [load_of("qwen_coder", generated([wait] * 4)) for wait in (1.5, 2.0)]
+    cells = [cell([each], concurrency=clients) for each in ran for clients in (1, 2, 4)]
+    file.write_text(to_json(report(*cells, cell([ran[0]], is_warm=True))))
+    load.write_text("models: {qwen_coder: {requests_per_min: 1, prompt_tokens: 100, output_tokens: 11}}")
+    capacity_measured("models.yaml", asked(str(load)), str(file), json=True)
+    assert json.loads(capsys.readouterr().out)["measured"] == "report.json"
+    capacity_measured("models.yaml", asked(str(load)), str(file))
+    assert capsys.readouterr().out.startswith("Modelled from 6 measurements in report.json.")
 
 
 def test_programs_get_the_answer_for_a_measured_host(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

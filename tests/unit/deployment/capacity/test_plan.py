@@ -98,9 +98,7 @@ def test_what_no_figure_supports_is_refused_all_at_once() -> None:
     odd = DEPLOYMENT.model_copy(
         update={
             "host": DEPLOYMENT.host.model_copy(update={"core_policy": "shared"}),
-            "models": {
-                "gemma3_multimodal": model.model_copy(update={"engine": engine, "cores": 73, "on_demand": True})
-            },
+            "models": {"gemma3_multimodal": model.model_copy(update={"engine": engine, "cores": 73})},
         }
     )
     asked = loads_of(LoadFile(requests_per_min=1, prompt_tokens=8200), odd, "load")
@@ -109,6 +107,5 @@ def test_what_no_figure_supports_is_refused_all_at_once() -> None:
         "models.gemma3_multimodal.engine.dtype: no figure of float32 kernels",
         "models.gemma3_multimodal.cores: no figure of more than 72 cores",
         "models.gemma3_multimodal.engine.max_num_seqs: no figure of more than 64",
-        "models.gemma3_multimodal.on_demand: how often somebody waits for its load is not modelled",
         "load of gemma3_multimodal: no figure of more than 8192 tokens",
     ]

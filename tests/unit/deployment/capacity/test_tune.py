@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from deployment.capacity.host import on_demand_note
 from deployment.capacity.load import LoadFile, loads_of
 from deployment.capacity.machine import assumed
 from deployment.capacity.plan import facts_of, shape_of
-from deployment.capacity.tune import Search, Tuned, break_even, kv_bytes, score, tuned
+from deployment.capacity.tune import Search, Tuned, _with_kv, break_even, kv_bytes, score, tuned
 from deployment.errors import ConfigError
 from deployment.models.load import load_deployment
 from deployment.models.sizing import plan
@@ -80,3 +81,14 @@ def test_guesses_are_worth_it_where_memory_is_the_limit() -> None:
 def test_a_machine_that_is_too_small_is_refused() -> None:
     with pytest.raises(ConfigError, match="c4a-standard-8 has 8 cores, got"):
         tuned(DEPLOYMENT, search("c4a-standard-8"))
+
+
+def test_of_models_on_demand_the_largest_counts() -> None:
+    """On a machine whose memory holds not all four at once."""
+    shape = shape_of("c4a-highcpu-16", load_catalog())
+    assert _with_kv(DEPLOYMENT, shape) is None
+    on_demand = {name: model.model_copy(update={"on_demand": True}) for name, model in DEPLOYMENT.models.items()}
+    found = _with_kv(DEPLOYMENT.model_copy(update={"models": on_demand}), shape)
+    assert found is not None
+    assert on_demand_note(found).startswith("On demand: gemma3_multimodal, mistral_balanced, qwen_coder, phi4_fast. ")
+    assert on_demand_note(DEPLOYMENT) == ""
