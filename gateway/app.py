@@ -70,7 +70,7 @@ async def access_log(request: web.Request, handler: Handler) -> web.StreamRespon
         protocol=protocol_of(request.path, request.headers),
     )
     CURRENT.set(context)
-    if gateway.traces.is_on:
+    if gateway.fleet.config.otlp_socket is not None:  # its span says them
         context.tokens = Tokens()
     gateway.requests.begin(context)
     try:

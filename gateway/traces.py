@@ -149,19 +149,16 @@ class Traces:
         self._problem: str | None = None
 
     @property
-    def is_on(self) -> bool:
-        """Whether spans are wanted."""
-        return self._socket() is not None
-
-    @property
     def waiting(self) -> int:
         """Spans that were not sent yet."""
         return len(self._waiting)
 
     def add(self, context: RequestContext, traceparent: str | None) -> None:
         """Take a finished request, unless whoever began its trace takes no part in it."""
+        if self._socket() is None or context.route in QUIET_ROUTES:
+            return
         parent = parent_of(traceparent)
-        if not self.is_on or context.route in QUIET_ROUTES or (parent is not None and not parent.is_sampled):
+        if parent is not None and not parent.is_sampled:
             return
         if len(self._waiting) >= WAITING_MAX:
             self._count_lost(1)
