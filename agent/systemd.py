@@ -34,6 +34,7 @@ KEY_PROBLEMS = Path("/run/axion/gateway-key-digests.problems")
 GATEWAYS = ("gateway.socket", "gateway-restart.service", "gateway-handover.service", "gateway.service")
 STARTER = ("engine-starter.socket", "engine-starter.service")
 GATEWAY_HOLDERS = ("gateway-handover.service", "gateway.service", "gateway.socket")
+GATEWAY_UNITS = ("gateway.socket", "gateway.service")
 SYSTEMD_PID = 1
 CALL_TIMEOUT_S = 700
 """A stop waits for requests in flight, as long as the configuration allows."""
@@ -161,16 +162,16 @@ def bring_keys() -> None:
 
 
 def start(root: Path, names: list[str]) -> None:
-    units = [
-        unit
-        for name in names
-        for unit in (("gateway.socket", "gateway.service") if name == "gateway" else (engine(name),))
-    ]
+    engines = [engine(name) for name in names if name != "gateway"]
     if "gateway" in names or not names:
         drop_lost_sockets(root)
-    if units:  # one call: they are started in the order that their units say
-        systemctl("reset-failed", *units, is_needed=False)
-        systemctl("start", "--no-block", *units)
+    if engines:  # one call: they are started in the order that their units say
+        systemctl("reset-failed", *engines, is_needed=False)
+        # And not start: one that kept ending when it was looked at, systemd may have started again before the switch.
+        systemctl("restart", "--no-block", *engines)
+    if "gateway" in names:
+        systemctl("reset-failed", *GATEWAY_UNITS, is_needed=False)
+        systemctl("start", "--no-block", *GATEWAY_UNITS)
     if not names or systemctl("is-active", TARGET, is_needed=False).strip() != "active":
         # By name: a pattern leaves out what is stopped, whose starts count on, and the sixth deployment would fail.
         systemctl("reset-failed", *GATEWAYS, *map(engine, engines_of(root / "current")), is_needed=False)
@@ -187,7 +188,7 @@ def restart(root: Path, name: str) -> None:
     else:  # other addresses: systemd opens them only while nobody uses the old ones
         systemctl("stop", *GATEWAY_HOLDERS)
         systemctl("reset-failed", *GATEWAYS, is_needed=False)
-        systemctl("start", "gateway.socket", "gateway.service")
+        systemctl("start", *GATEWAY_UNITS)
 
 
 def drop_lost_sockets(root: Path) -> None:

@@ -194,12 +194,15 @@ def test_an_engine_that_keeps_failing_leaves_with_its_release(tmp_path: Path, sy
 
 
 def test_starts_are_one_transaction_so_that_engines_load_in_their_order(tmp_path: Path, systemctl: Systemctl) -> None:
+    """And restarts, for an engine that kept ending may run again since, of the release that was current then."""
     release(tmp_path, "1")
-    systemd.start(tmp_path, ["beta", "gateway"])
+    systemd.start(tmp_path, ["beta", "gateway", "alpha"])
     assert systemctl.calls == [
         "is-active gateway.socket",
-        "reset-failed vllm@beta.service gateway.socket gateway.service",
-        "start --no-block vllm@beta.service gateway.socket gateway.service",
+        "reset-failed vllm@beta.service vllm@alpha.service",
+        "restart --no-block vllm@beta.service vllm@alpha.service",
+        "reset-failed gateway.socket gateway.service",
+        "start --no-block gateway.socket gateway.service",
         "is-active axion.target",
         "reset-failed gateway.socket gateway-restart.service gateway-handover.service gateway.service "
         "vllm@alpha.service",
