@@ -1,5 +1,7 @@
 """aiohttp's server with our words: whatever it refuses before or beside the handlers is told in the error envelope."""
 
+import asyncio
+from asyncio.sslproto import SSLProtocol
 from typing import Any
 
 from aiohttp import HttpVersion10, HttpVersion11, web
@@ -13,6 +15,9 @@ from gateway.headers import request_id_of
 URL_BYTES = 16 * 1024
 HEADER_BYTES = 32 * 1024
 """Of one header. Browsers send all cookies of a host in one, and 16 KiB of them are not rare on localhost."""
+RECEIVE_BYTES = 64 * 1024
+"""What is parsed in one turn of the loop. In the 256 KiB that asyncio takes at once there is room for 43,000 chunks of
+a byte, and a parser's call for each of them holds up everybody for 70 ms."""
 TOO_MANY_HEADERS = "Too many headers"
 
 
@@ -20,6 +25,11 @@ class Connection(RequestHandler):
     """One client's connection."""
 
     __slots__ = ()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to serve it. One of TLS has taken its bound from SSLProtocol."""
+        transport.max_size = RECEIVE_BYTES  # type: ignore[attr-defined]  # of transports that select() serves
+        super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
         """Parse what came. A handler that waits for the rest of a body that cannot be parsed is told so."""
@@ -89,4 +99,5 @@ class Runner(web.AppRunner):
 
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
+        SSLProtocol.max_size = RECEIVE_BYTES  # it allocates its buffer as it is made, before we are asked
         return _Server(made, max_line_size=URL_BYTES, max_field_size=HEADER_BYTES)

@@ -3,10 +3,18 @@
 import asyncio
 import json
 import random
+import ssl
 from pathlib import Path
 
+import aiohttp
 import pytest
+from aiohttp import web
 
+from agent.certificate import load
+from gateway import connection
+from gateway.config import MIB
+from gateway.connection import Connection, Runner
+from tests.support.certificates import Authority
 from tests.support.fakes.engine import FakeEngine
 from tests.unit.gateway.test_body_intake import HEAD, Stalls, refusal
 from tests.unit.gateway.test_stage import eventually, raw_exchange, staged
@@ -142,3 +150,40 @@ async def test_chunks_of_a_byte_each_hold_up_nobody(tmp_path: Path) -> None:
         watching.cancel()
         writer.close()
     assert stalls.longest_s < 0.05
+
+
+@pytest.mark.parametrize("is_tls", [False, True], ids=["plain", "tls"])
+async def test_no_more_than_64_kib_is_parsed_in_one_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_tls: bool
+) -> None:
+    """For what a client sends whose bytes come faster than they are read."""
+    pieces: list[int] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(text=str(len(await request.read())))
+
+    class Watched(Connection):
+        def data_received(self, data: bytes) -> None:
+            pieces.append(len(data))
+            super().data_received(data)
+
+    monkeypatch.setattr(connection, "Connection", Watched)
+    authority = Authority(tmp_path)
+    pair = authority.pair() if is_tls else None
+    app = web.Application(client_max_size=2 * MIB)
+    app.router.add_post("/", answer)
+    runner = Runner(app)
+    await runner.setup()
+    try:
+        site = web.TCPSite(
+            runner, "127.0.0.1", 0, ssl_context=load(pair.certificate, pair.key).context if pair else None
+        )
+        await site.start()
+        trust = ssl.create_default_context(cafile=str(authority.file))
+        address = f"{'https' if is_tls else 'http'}://127.0.0.1:{runner.addresses[0][1]}/"
+        async with aiohttp.ClientSession() as session, session.post(address, data=b" " * MIB, ssl=trust) as got:
+            assert await got.text() == str(MIB)
+    finally:
+        await runner.cleanup()
+    assert sum(pieces) > MIB
+    assert max(pieces) <= 65536
