@@ -1,6 +1,6 @@
 """Tell supervisord what to do, over its Unix socket; print nothing. Exit status 1 with a sentence when it cannot.
 
-start NAME      start it unless it runs; does not wait
+start NAME      start it unless it runs, anew if it runs another release's engine; does not wait
 terminate NAME  SIGTERM if it runs, after which supervisord starts it again; does not wait
 stop NAME       end it and wait
 reload NAME     SIGHUP if it runs; else start it
@@ -17,9 +17,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from agent.protocol import RunnerOrder
+from agent.protocol import RunnerOrder, RunningEngine
 from agent.room import refuse_full
+from agent.running import ReleaseUnits
 from agent.supervisor import CALL_TIMEOUT_S, is_running, start, supervisor
+
+
+def start_of_current(rpc: Any, root: Path, name: str) -> None:
+    """Start a process, and an engine anew if it runs another release's.
+
+    One that kept ending when the host was looked at may have been started again before the switch.
+    """
+    release = ReleaseUnits.of_file(root / "current" / "release.json")
+    running = RunningEngine.of_file(root / "run" / f"{name}.json")
+    if release and running and running.unit_digest != release.units.get(name) and is_running(rpc, name):
+        rpc.signalProcess(name, "TERM")  # after which supervisord starts it again
+    else:
+        start(rpc, name)
 
 
 def send_signal(rpc: Any, number: str, name: str) -> None:
@@ -81,7 +95,7 @@ def main() -> None:
     root = Path(order.root)
     rpc = supervisor(root)
     verbs: dict[str, Callable[..., None]] = {
-        "start": partial(start, rpc),
+        "start": partial(start_of_current, rpc, root),
         "terminate": partial(send_signal, rpc, "TERM"),
         "stop": partial(stop, rpc),
         "reload": partial(send_signal, rpc, "HUP"),

@@ -5,15 +5,17 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import xmlrpc.client
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from supervisor.xmlrpc import SupervisorTransport
 
 from agent.process_tree import read_process
+from agent.protocol import RunnerOrder, RunnerStep
 from tests.support.fakes.host_root import add_release
 from tests.support.share import eventually
 from tests.unit.templates.test_units import render
@@ -74,6 +76,11 @@ class Supervised:
         self.seen |= pids
         assert all(read_process(pid) for pid in pids)
         return pids
+
+    def order(self, do: Literal["start", "shutdown"], *names: str) -> None:
+        """Have the agent tell supervisord."""
+        order = RunnerOrder(root=str(self.root), steps=(RunnerStep(do, names),))
+        subprocess.run([sys.executable, "-m", "agent", "supervisord", order.to_json()], check=True, timeout=60)
 
     def apply(self) -> None:
         """Do what `supervisorctl update` does."""
@@ -137,6 +144,24 @@ def test_supervisord_keeps_restarts_adds_removes_and_ends(supervised: Supervised
         *("broken.json.new", "one.json.new", "one.stopping", "three.json.new", "three.stopping"),
         *("two.json.new", "two.stopping"),
     ]
+
+
+def test_a_start_replaces_what_was_started_before_a_switch_and_nothing_else(supervised: Supervised) -> None:
+    add_release(supervised.root, "r1", {"one": ""})
+    supervised.configure("one")
+    supervised.start()
+    before = supervised.tree("one")
+    (supervised.root / "state" / "one" / "pids.json").unlink()
+    add_release(supervised.root, "r2", {"one": ""})
+    supervised.order("start", "one")
+    after = supervised.tree("one")
+    assert not before & after
+    assert json.loads((supervised.root / "run" / "one.json").read_text())["unit_digest"] == "r2-one"
+    supervised.order("start", "one")
+    time.sleep(1)
+    assert supervised.tree("one") == after
+    supervised.order("shutdown")
+    eventually(lambda: not any(read_process(pid) for pid in supervised.seen), "nothing is left")
 
 
 def test_a_killed_supervisord_leaves_nothing_and_can_start_again(supervised: Supervised) -> None:
