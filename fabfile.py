@@ -24,7 +24,7 @@ from build.cli.arguments import (
     host_task,
     task,
 )
-from build.cli.bench_tasks import bench, bench_ablate, bench_compare
+from build.cli.bench_tasks import bench, bench_ablate, bench_compare, bench_export
 from build.cli.command_line import explain_mistakes
 from deployment.quantities import READY_TIMEOUT_S
 
@@ -33,7 +33,12 @@ if TYPE_CHECKING:
 
     Hosts = Sequence[Host]
 
-__all__ = ["bench", "bench_ablate", "bench_compare"]  # tasks like those below, for which this file had no room
+__all__ = [
+    "bench",
+    "bench_ablate",
+    "bench_compare",
+    "bench_export",
+]  # tasks like those below, for which this file had no room
 
 explain_mistakes(program)
 

@@ -79,6 +79,15 @@ class Quality(Frozen):
         return math.exp(self.nats / self.tokens) if self.tokens else None
 
 
+class Target(Frozen):
+    """How fast a model's answers must be; None where it does not matter."""
+
+    model: str
+    ttft_p95_s: float | None
+    tokens_per_s: float | None
+    """Of each answer after its first token, on average."""
+
+
 class Checkout(Frozen):
     """Which sources measured."""
 
@@ -100,10 +109,13 @@ class Report(Frozen):
     release: str
     engine_environment: str
     """Its digest."""
+    vllm: str | None = None
+    """The version of vLLM in it; None in reports that do not say."""
     machine: Machine
     rooflines: tuple[Roofline, ...]
     quality: tuple[Quality, ...]
     cells: tuple[CellReport, ...]
+    targets: tuple[Target, ...] = ()
 
     @property
     def loads(self) -> Sequence[tuple[CellReport, Load]]:

@@ -74,6 +74,11 @@ class Load(Frozen):
         return self.engine_tokens == self.client_tokens and not self.failed and not self.problem
 
     @property
+    def answer_tokens_per_s(self) -> float:
+        """Of one answer after its first token, on average; 0 where answers had no second one."""
+        return 1 / self.tpot_s.mean if self.tpot_s.mean else 0.0
+
+    @property
     def mark(self) -> str:
         """What to think of before these figures are believed; nothing where all is well."""
         if self.problem:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from agent.bench_messages import MachineResult
 from agent.durable import replace_file
 from build.benchmark.cells import PROFILES, Cell, Subject, plan_cells
-from build.benchmark.document import CellPair, CellReport, Checkout, Machine, Quality, Report, to_json
+from build.benchmark.document import CellPair, CellReport, Checkout, Machine, Quality, Report, Target, to_json
 from build.benchmark.figures import Frozen
 from build.benchmark.meter import Meter
 from build.benchmark.quality import measure_quality
@@ -24,7 +24,7 @@ from build.deploy.prepare import checkpoint_paths, host_facts
 from build.deploy.state import current
 from build.engine.commands import BuildDirectory
 from build.errors import DeployError
-from build.pins import PINS
+from build.pins import PINS, load_pins
 from build.progress import Phase
 from build.remote.command import Command
 from build.remote.executor import LocalExecutor, ask
@@ -63,6 +63,8 @@ class Wish:
     is_quick: bool
     goes_on_when_used: bool
     cell_timeout_s: float
+    targets: tuple[Target, ...] = ()
+    """Of models that must answer within some time."""
 
 
 def run(host: Host, models_file: Path, wish: Wish, directory: Path) -> Report:
@@ -102,10 +104,12 @@ def run(host: Host, models_file: Path, wish: Wish, directory: Path) -> Report:
         pins_digest=hashlib.sha256(PINS.read_bytes()).hexdigest()[:16],
         release=choice.release,
         engine_environment=desired.build,
+        vllm=load_pins(PINS).vllm.version,
         machine=machine,
         rooflines=rooflines(host, facts, deployment, machine, cells),
         quality=tuple(quality),
         cells=tuple(cells),
+        targets=tuple(each for each in wish.targets if each.model in models),
     )
     _write(directory, report)
     return report

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from build.benchmark.document import CellReport, Quality, Report
 from build.benchmark.figures import Load
 from build.benchmark.plots import number
+from build.benchmark.targets import Verdict, verdicts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +26,8 @@ def ms(value_s: float) -> str:
 def tables(report: Report) -> Iterator[Table]:
     """Everything that a report says, in the order in which one reads it."""
     yield speeds(report)
+    if report.targets:
+        yield targets(report)
     yield rooflines(report)
     yield from machine(report)
     yield quality(report)
@@ -56,6 +59,36 @@ def _speed(cell: CellReport, load: Load) -> list[str]:
     figures += [number(load.latency_s.p50), number(load.latency_s.p95)]
     where = [load.model, ", ".join(others) or "-", cell.profile, str(cell.concurrency)]
     return [*where, "warm" if cell.is_warm else "cold", *figures, hits, "; ".join(notes) or "-"]
+
+
+def targets(report: Report) -> Table:
+    """One row for each model in each load that it has a target for."""
+    return Table(
+        heading="Targets",
+        how="Measured, with prompts that the engine had not seen. Tokens/s of an answer after its first token, on "
+        "average (1 / mean time per token). What held it back is concluded from these figures and the roofline.",
+        columns=(
+            *("model", "beside it", "profile", "in flight", "TTFT p95 s", "target", "tokens/s", "target"),
+            *("verdict", "held back by"),
+        ),
+        rows=[_target(each) for each in verdicts(report)],
+    )
+
+
+def _target(each: Verdict) -> list[str]:
+    others = [name for name in each.cell.models if name != each.load.model]
+    goals = ["-" if goal is None else f"{goal:g}" for goal in (each.target.ttft_p95_s, each.target.tokens_per_s)]
+    found = [number(each.load.ttft_s.p95), number(each.load.answer_tokens_per_s)]
+    where = [each.load.model, ", ".join(others) or "-", each.cell.profile, str(each.cell.concurrency)]
+    return [
+        *where,
+        found[0],
+        goals[0],
+        found[1],
+        goals[1],
+        "missed" if each.misses else "met",
+        each.held_back_by or "-",
+    ]
 
 
 def rooflines(report: Report) -> Table:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Self
 
 from build.errors import DeployError
-from deployment.capacity.load import REQUESTS_PER_MIN, Load, LoadFile, loads_of, read_load
+from deployment.capacity.load import REQUESTS_PER_MIN, Load, LoadFile, Target, loads_of, read_load
 from deployment.capacity.plan import shape_of
 from deployment.document import parse_document, read_text
 from deployment.errors import ConfigError
@@ -50,6 +50,13 @@ class Asked:
             raise DeployError(f"--load: a file says all of the load, got options beside it. Write `{named}` into it.")
         file = Path(self.file)
         return read_load(parse_document(read_text(file), file.name), deployment)
+
+    def targets(self, deployment: Deployment) -> Mapping[str, Target]:
+        """How fast each model's answers must be, whatever is asked. Raises ConfigError, or DeployError."""
+        if self.file is None:
+            goals = Target(ttft_p95_s=self.options["ttft_p95_s"], tokens_per_s=self.options["tokens_per_s"])
+            return dict.fromkeys(deployment.models, goals)
+        return {name: load.target for name, load in self.loads(deployment).items()}
 
 
 def shape_and_loads(

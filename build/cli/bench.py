@@ -1,41 +1,57 @@
 """Tasks that measure: a benchmark of hosts, and two reports beside each other."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from agent.durable import replace_files
 from build.benchmark.ablate import Wish as AblationWish
 from build.benchmark.ablate import ablate
 from build.benchmark.ablation_page import effects
 from build.benchmark.compare import LEVEL, Difference, compare, left_out
-from build.benchmark.document import Report, read_report
+from build.benchmark.document import Report, Target, read_report
+from build.benchmark.llm_d import VERSION, exported
 from build.benchmark.run import Wish, run
-from build.benchmark.tables import speeds
+from build.benchmark.tables import speeds, targets
 from build.cli import output
+from build.cli.asked_load import Asked
 from build.cli.tasking import one_after_another
 from build.deploy.models_file import models_files
 from build.errors import DeployError
 from build.remote.host import Host
 from build.remote.lock import host_lock
 from build.remote.target import REPOSITORY, expanded
+from deployment.errors import why
+from deployment.models.load import load_deployment
 
-__all__ = ["AblationWish", "Wish", "bench", "bench_ablate", "bench_compare"]
+__all__ = ["AblationWish", "Wish", "bench", "bench_ablate", "bench_compare", "bench_export"]
 
 DEFAULT_OUT = REPOSITORY / "out" / "bench"
 
 
-def bench(hosts: Sequence[Host], models: str | None, wish: Wish, out: str | None) -> None:
+def bench(hosts: Sequence[Host], models: str | None, wish: Wish, asked: Asked, out: str | None) -> None:
     files = models_files(models, hosts)
+    wishes = {name: replace(wish, targets=targets_of(file, asked)) for name, file in files.items()}
     base = DEFAULT_OUT if out is None else expanded(out)
 
     def measure(host: Host) -> None:
         directory = base / ("local" if host.target.is_here else host.target.name)
         with host_lock(host, "fab bench") as lock:
             lock.note(is_change=False)
-            report = run(host, files[host.target.name], wish, directory)
+            report = run(host, files[host.target.name], wishes[host.target.name], directory)
         _print(report, directory)
         host.reporter.say(f"{host.reporter.elapsed_s:.0f} s in all.", style="bold green")
 
     one_after_another(hosts, measure)
+
+
+def targets_of(models_file: Path, asked: Asked) -> tuple[Target, ...]:
+    goals = asked.targets(load_deployment(models_file))
+    return tuple(
+        Target(model=name, ttft_p95_s=goal.ttft_p95_s, tokens_per_s=goal.tokens_per_s)
+        for name, goal in goals.items()
+        if goal.ttft_p95_s is not None or goal.tokens_per_s is not None
+    )
 
 
 def bench_ablate(hosts: Sequence[Host], models: str | None, wish: AblationWish, out: str | None) -> None:
@@ -52,8 +68,8 @@ def bench_ablate(hosts: Sequence[Host], models: str | None, wish: AblationWish, 
             shown.add_row(*row)
         console = output.stdout()
         console.print(shown)
-        for name, why in report.left_out.items():
-            console.print(f"{name}: left out: {why}", markup=False, soft_wrap=True)
+        for name, reason in report.left_out.items():
+            console.print(f"{name}: left out: {reason}", markup=False, soft_wrap=True)
         console.print(f"Report: {directory / 'ablation.html'}, .md and .json beside it", markup=False)
         host.reporter.say(f"{host.reporter.elapsed_s:.0f} s in all.", style="bold green")
 
@@ -68,6 +84,12 @@ def _print(report: Report, directory: Path) -> None:
         table.add_row(*(row[index] for index in kept))
     console = output.stdout()
     console.print(table)
+    if report.targets:
+        goals = targets(report)
+        table = output.new_table(*goals.columns)
+        for row in goals.rows:
+            table.add_row(*row)
+        console.print(table)
     console.print(f"Report: {directory / 'report.html'}, report.md and report.json beside it", markup=False)
 
 
@@ -94,6 +116,22 @@ def bench_compare(before: str, after: str, *, json: bool) -> None:
         console.print(f"Not compared: {line}.", style="yellow", markup=False)
     changed = sum(each.is_significant for each in differences)
     console.print(f"{changed} of {len(differences)} differ at the level of {LEVEL:g}, all considered together.")
+
+
+def bench_export(report: str, out: str | None) -> None:
+    source = expanded(report)
+    read = read_report(source)
+    directory = expanded(out) if out else (source if source.is_dir() else source.parent) / "llm-d"
+    made = {directory / name: text for name, text in exported(read).items()}
+    if not made:
+        raise DeployError(f"{report}: no load in it has a result. Measure again.")
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        replace_files(made, mode=0o644)
+    except OSError as error:
+        raise DeployError(f"--out: {directory}: cannot be written: {why(error)}. Name another directory.") from None
+    said = f"{directory}: {len(made)} files in the schema of llm-d-benchmark {VERSION}"
+    output.stdout().print(said, markup=False, soft_wrap=True)
 
 
 def _compared(each: Difference) -> list[str]:

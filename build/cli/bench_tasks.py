@@ -8,6 +8,7 @@ from build.cli.arguments import (
     Location,
     Name,
     Names,
+    Positive,
     Rounds,
     Several,
     Timeout,
@@ -35,9 +36,14 @@ BENCH_HELP = {
     "when_used": "refuse or go-on, where others are using the host (default: refuse)",
     "timeout_s": "seconds for each load (default: 1800)",
 }
+TARGETS_HELP = {
+    "load": "a YAML file that says how fast each model's answers must be, as in docs/capacity.md",
+    "ttft_s": "seconds in which 95 % of answers must begin",
+    "tokens_per_s": "tokens a second that each answer must have",
+}
 
 
-@host_task(**BENCH_HELP)
+@host_task(**BENCH_HELP, **TARGETS_HELP)
 def bench(  # noqa: PLR0913, PLR0917 - a task's options are its arguments
     hosts: "Hosts",
     models: Location | None = None,
@@ -48,9 +54,13 @@ def bench(  # noqa: PLR0913, PLR0917 - a task's options are its arguments
     quick: bool = False,
     when_used: WhenUsed = "refuse",
     timeout_s: Timeout = 1800.0,
+    load: Location | None = None,
+    ttft_s: Positive | None = None,
+    tokens_per_s: Positive | None = None,
 ) -> None:
     """Measure speed, latency, quality and the computer's limits through the gateway, and write a report."""
     from build.cli import bench as task
+    from build.cli.asked_load import Asked
 
     wish = task.Wish(
         models=only,
@@ -60,7 +70,7 @@ def bench(  # noqa: PLR0913, PLR0917 - a task's options are its arguments
         goes_on_when_used=when_used == "go-on",
         cell_timeout_s=timeout_s,
     )
-    task.bench(hosts, models, wish, out)
+    task.bench(hosts, models, wish, Asked.of(load, None, None, None, ttft_s, tokens_per_s), out)
 
 
 ABLATE_HELP = {
@@ -110,3 +120,15 @@ def bench_compare(before: Location, after: Location, json: bool = False) -> None
     from build.cli import bench as task
 
     task.bench_compare(before, after, json=json)
+
+
+@task(
+    "report",
+    report=COMPARE_HELP["before"],
+    out="directory of the files (default: llm-d, beside the report)",
+)
+def bench_export(report: Location, out: Location | None = None) -> None:
+    """Write a benchmark in the schema of llm-d-benchmark, a file for each load."""
+    from build.cli import bench as task
+
+    task.bench_export(report, out)

@@ -73,6 +73,7 @@ def report(*cells: CellReport) -> Report:
         pins_digest="feed",
         release="20261201T000000-aaaaaaaa",
         engine_environment="beef",
+        vllm="0.32.0",
         machine=MACHINE,
         rooflines=(
             Roofline(

@@ -1,6 +1,7 @@
 """`fab bench`: its generator against an engine of known times behind the real gateway, and a short run of it all."""
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from build.benchmark.ablation import AblationReport
 from build.benchmark.cells import Subject, generators, plan_cells
 from build.benchmark.document import read_report
 from build.benchmark.figures import Load, load_of
+from build.benchmark.targets import verdicts
 from build.engine.commands import BuildDirectory
 from build.remote.executor import LocalExecutor, ask
 from tests.support.fakes.engine import FakeEngine
@@ -66,12 +68,17 @@ async def test_figures_of_an_engine_of_known_times_are_true(
 
 def test_a_benchmark_of_a_real_model_is_a_report(live: LiveDeployment, tmp_path: Path) -> None:
     options = ("--only", REAL, "--quick", "--concurrency", "1", "--models", str(live.models_file))
-    live.fab("bench", *options, "--out", str(tmp_path))
+    live.fab("bench", *options, "--out", str(tmp_path), "--ttft-s", "0.001", "--tokens-per-s", "0.5")
     report = read_report(tmp_path / "local")
     assert [(cell.name, load.mark) for cell, load in report.loads] == [
         (f"{REAL}-chat-c1-cold", ""),
         (f"{REAL}-chat-c1-warm", ""),
     ]
+    (verdict,) = verdicts(report)
+    assert [miss.split()[:2] for miss in verdict.misses] == [["TTFT", "p95"]]
+    live.fab("bench-export", str(tmp_path / "local"))
+    (cold, _) = sorted((tmp_path / "local" / "llm-d").iterdir())
+    assert json.loads(cold.read_text())["scenario"]["stack"][0]["standardized"]["tool_version"] == "0.32.0"
     (roofline,) = report.rooflines
     assert 0 < (roofline.efficiency or 0) < 2
     (quality,) = report.quality

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,8 @@ class Engines:
         more: dict[str, Any] = {"python": python, "PYTHONPATH": str(site), "AXION_KERNELS": "none"}
         self.table = folder / "table"
         self.disjoint = Server(folder, model, OPTIONS, cores="0", is_lent=False, **more)
-        self.first, self.second = (Server(folder, model, OPTIONS, cores=core, is_lent=True, **more) for core in "01")
+        self.lent = partial(Server, folder, model, OPTIONS, is_lent=True, **more)
+        self.first, self.second = (self.lent(cores=core) for core in "01")
         for server in (self.disjoint, self.first, self.second):
             server.answer()
 
@@ -96,6 +98,34 @@ def test_the_other_serves_on_while_a_borrower_is_stopped(engines: Engines, expec
         assert engines.card(engines.first).guests() == []
     finally:
         os.killpg(engines.first.process.pid, signal.SIGCONT)
+    assert engines.first.answer()["tokens"] == expected[300]
+
+
+def test_the_other_serves_on_while_a_lender_is_stopped(engines: Engines, expected: dict[int, Any]) -> None:
+    engines.first.ask(LONG)
+    eventually(lambda: engines.card(engines.first).guests(), "the first has borrowed", 120)
+    os.killpg(engines.second.process.pid, signal.SIGSTOP)
+    try:
+        assert engines.first.answer()["tokens"] == expected[300]
+        assert engines.cores_in_use(engines.first) == 2  # its owner has no work
+    finally:
+        os.killpg(engines.second.process.pid, signal.SIGCONT)
+    assert told(engines.second, SHORT) == expected[16]
+
+
+def test_the_other_serves_on_when_a_lender_is_killed_which_has_its_core_when_it_is_back(
+    engines: Engines, expected: dict[int, Any]
+) -> None:
+    engines.first.ask(LONG)
+    eventually(lambda: engines.card(engines.first).guests(), "the first has borrowed", 120)
+    os.killpg(engines.second.process.pid, signal.SIGKILL)
+    engines.second.process.communicate()
+    assert engines.first.answer()["tokens"] == expected[300]
+    engines.second = engines.lent(cores="1")
+    engines.second.answer()
+    engines.first.ask(LONG)
+    eventually(lambda: engines.card(engines.first).guests(), "the first borrows again", 120)
+    assert told(engines.second, SHORT) == expected[16]
     assert engines.first.answer()["tokens"] == expected[300]
 
 
