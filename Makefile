@@ -67,7 +67,7 @@ check: needs-check setup ## format, lint, types, and all tests that need no engi
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	temp=/tmp/ax$$$$ && mkdir --mode 700 "$$temp" && trap 'rm -rf "$$temp"' EXIT && \
-	$(BIN)/pytest --numprocesses 2 --dist loadfile --basetemp "$$temp" $(REPORT) \
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --basetemp "$$temp" $(REPORT) \
 	  -m "not engine and not kernels and not arm and not hosts and not javascript"
 
 e2e: needs-test setup ## the end-to-end tests with real vLLM (the first run builds the engine environment)
