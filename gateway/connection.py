@@ -1,7 +1,6 @@
 """aiohttp's server with our words: whatever it refuses before or beside the handlers is told in the error envelope."""
 
 import asyncio
-from asyncio.sslproto import SSLProtocol
 from typing import Any
 
 from aiohttp import HttpVersion10, HttpVersion11, web
@@ -15,24 +14,62 @@ from gateway.headers import request_id_of
 URL_BYTES = 16 * 1024
 HEADER_BYTES = 32 * 1024
 """Of one header. Browsers send all cookies of a host in one, and 16 KiB of them are not rare on localhost."""
-RECEIVE_BYTES = 64 * 1024
-"""What is parsed in one turn of the loop. In the 256 KiB that asyncio takes at once there is room for 43,000 chunks of
-a byte, and a parser's call for each of them holds up everybody for 70 ms."""
+TURN_BYTES = 64 * 1024
+"""What is parsed in one turn of the loop. In the 250 KiB that a loop takes at once there is room for 43,000 chunks of a
+byte, and a parser's call for each of them holds up everybody for 70 ms."""
 TOO_MANY_HEADERS = "Too many headers"
 
 
 class Connection(RequestHandler):
     """One client's connection."""
 
-    __slots__ = ()
+    __slots__ = ("_is_held", "_rest", "_turn")
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin to serve it. One of TLS has taken its bound from SSLProtocol."""
-        transport.max_size = RECEIVE_BYTES  # type: ignore[attr-defined]  # of transports that select() serves
-        super().connection_made(transport)
+    def __init__(self, manager: web.Server, **settings: Any) -> None:
+        super().__init__(manager, **settings)
+        self._rest = b""
+        """What came and is not parsed yet. Nothing more is read while there is some."""
+        self._is_held = False
+        """Whether reading is paused for that."""
+        self._turn: asyncio.Handle | None = None
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Forget what was not parsed."""
+        self._rest = b""
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came. A handler that waits for the rest of a body that cannot be parsed is told so."""
+        """Parse what came, in turns. Without data, aiohttp has the parser go on where it was paused."""
+        if not data:
+            self._parse(data)
+            return
+        self._rest += data
+        if not self._is_held:
+            self._take_turn()
+
+    def _take_turn(self) -> None:
+        self._turn = None
+        piece, self._rest = self._rest[:TURN_BYTES], self._rest[TURN_BYTES:]
+        self._parse(piece)
+        if self._rest and self.transport is not None:
+            self._is_held = True
+            self._pause_transport_reading()
+        elif self._is_held:
+            self._is_held = False
+        else:
+            return
+        if not self._reading_paused and not self._buffer_paused:
+            self._resume_transport_reading()
+
+    def _resume_transport_reading(self) -> None:
+        """Go on: with what is here already, and only then with what comes."""
+        if not self._is_held:
+            super()._resume_transport_reading()
+        elif self._turn is None:
+            self._turn = self._loop.call_soon(self._take_turn)
+
+    def _parse(self, data: bytes) -> None:
+        """A handler that waits for the rest of a body that cannot be parsed is told so."""
         super().data_received(data)
         if self._current_request is not None and self._messages and isinstance(self._messages[-1][0], _ErrInfo):
             self._current_request._cancel(RequestPayloadError("bytes that are no HTTP"))
@@ -99,5 +136,4 @@ class Runner(web.AppRunner):
 
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
-        SSLProtocol.max_size = RECEIVE_BYTES  # it allocates its buffer as it is made, before we are asked
         return _Server(made, max_line_size=URL_BYTES, max_field_size=HEADER_BYTES)

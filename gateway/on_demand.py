@@ -77,6 +77,11 @@ class Resident:
         return self.phase is not Phase.STOPPED
 
     @property
+    def may_be_loading(self) -> bool:
+        """Whether nothing else may load now. An order whose answer got lost was perhaps carried out."""
+        return self.phase in (Phase.LOADING, Phase.UNKNOWN)
+
+    @property
     def is_idle(self) -> bool:
         """Whether its engine is ready, and nobody has a place at it."""
         return self.phase is Phase.READY and not self.running
@@ -205,7 +210,7 @@ class Roster:
         unknown = sum(one.terms.memory_bytes for one in self.residents.values() if one.phase is Phase.UNKNOWN)
         over = self._room(-free - unknown, set(), now_s)  # after a reload the budget may be smaller
         leaving = set(self._evictable(now_s) if over is None else over)
-        if any(one.phase is Phase.LOADING for one in self.residents.values()):
+        if any(one.may_be_loading for one in self.residents.values()):
             return [], leaving
         coming = sum(one.terms.memory_bytes for one in self.residents.values() if one.phase is Phase.STOPPING)
         coming += sum(one.terms.memory_bytes for one in leaving)

@@ -219,8 +219,8 @@ BROKEN: dict[str, tuple[type, str, Any]] = {
     "a stopping model's memory counts as free": (
         Resident, "holds_memory", property(lambda self: self.phase not in (Phase.STOPPED, Phase.STOPPING)),
     ),
-    "what is not known counts as free": (
-        Resident, "holds_memory", property(lambda self: self.phase not in (Phase.STOPPED, Phase.UNKNOWN)),
+    "what is not known does not load": (
+        Resident, "may_be_loading", property(lambda self: self.phase is Phase.LOADING),
     ),
     "a busy model counts as idle": (Resident, "is_idle", property(lambda self: self.phase is Phase.READY)),
     "a loading model counts as idle": (
@@ -248,13 +248,13 @@ def lose_an_answer(host: Host) -> None:
     """a was started, and nobody knows that."""
     host.arrive(name="a")
     host.turn(is_heard=False)
-    host.arrive(name="d")
+    host.arrive(name="b")
     host.turn(is_told=False)
 
 
 RARE = {
     "a stopping model's memory counts as free": make_room_too_early,
-    "what is not known counts as free": lose_an_answer,
+    "what is not known does not load": lose_an_answer,
 }
 """What chance seldom meets."""
 
@@ -277,3 +277,4 @@ def play_out(fault: str) -> None:
     host.begin(warm=set())
     RARE[fault](host)
     host.memory_is_never_over_budget()
+    host.one_loads_at_a_time()

@@ -6,11 +6,13 @@ import json
 import socket
 import time
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import openai
 import pytest
 
+from gateway.connection import Connection
 from tests.support.fakes.engine import FakeEngine, running
 from tests.unit.gateway.test_sse import strict_events
 from tests.unit.gateway.test_stage import CHAT, config_json, gateway_on_stage, raw_exchange, staged
@@ -53,18 +55,21 @@ async def test_events_arrive_as_they_are_made(tmp_path: Path) -> None:
     assert min(gaps[:5]) > 0.02, "events were gathered instead of passed on"
 
 
-async def test_the_clients_socket_does_not_wait_to_fill_packets(tmp_path: Path) -> None:
-    seen: list[int] = []
-    async with staged(tmp_path, FakeEngine(name="a", token_delay_s=0.05)) as stage:
-        server = asyncio.get_running_loop()
-        async with stage.chat(stream=True) as answer:
-            for transport in list(getattr(server, "_transports", {}).values()):
-                sock = transport.get_extra_info("socket")
-                if sock.family == socket.AF_INET and sock.getsockname()[1] == stage.port:
-                    seen.append(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
-            await answer.read()
-    assert seen
-    assert all(seen)
+async def test_the_clients_socket_does_not_wait_to_fill_packets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accepted: list[Any] = []
+    made = Connection.connection_made
+
+    def kept(self: Connection, transport: Any) -> None:
+        made(self, transport)
+        accepted.append(transport)
+
+    monkeypatch.setattr(Connection, "connection_made", kept)
+    async with staged(tmp_path, FakeEngine(name="a", token_delay_s=0.05)) as stage, stage.chat(stream=True) as answer:
+        socks = [transport.get_extra_info("socket") for transport in accepted]
+        assert [sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) for sock in socks] == [1]
+        await answer.read()
 
 
 @pytest.mark.parametrize("failure", ["die_between_events", "die_mid_event", "no_done"])
