@@ -92,7 +92,7 @@ test-clients: needs-clients setup ## the clients of OpenAI's, Anthropic's and Ol
 test-hosts: needs-hosts setup ## deployments over SSH onto systemd hosts of our own, x86-64 and emulated arm64: needs root
 	$(BIN)/fab demo.prepare
 	temp=/tmp/axh$$$$ && mkdir --mode 700 "$$temp" && trap 'rm -rf "$$temp"' EXIT && \
-	$(BIN)/pytest --numprocesses 2 --dist loadfile --basetemp "$$temp" -m hosts
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --basetemp "$$temp" -m hosts
 
 schema: setup ## generate the JSON schema of models.yaml, docs/configuration.md and docs/openapi.json
 	$(BIN)/python -m deployment.models.schema > docs/models.schema.json
