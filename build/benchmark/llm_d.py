@@ -12,7 +12,7 @@ from hashlib import sha256
 from build.benchmark.document import CellReport, Report
 from build.benchmark.figures import Load, percentile
 
-VERSION = "0.2.1"
+SCHEMA_VERSION = "0.2.1"
 PERCENTILES = {"p1": 1, "p5": 5, "p10": 10, "p25": 25, "p50": 50, "p75": 75, "p90": 90, "p95": 95, "p99": 99}
 ENGINE, GATEWAY = "engine", "gateway"
 
@@ -22,7 +22,7 @@ Document = Mapping[str, object]
 def exported(report: Report) -> Mapping[str, str]:
     """A document for each load by its file's name, which their aggregation looks for. One without a result has none."""
     return {
-        f"benchmark_report_v{VERSION},_{cell.name}_{load.model}.json": json.dumps(
+        f"benchmark_report_v{SCHEMA_VERSION},_{cell.name}_{load.model}.json": json.dumps(
             _document(report, cell, load), indent=1
         )
         for cell, load in report.loads
@@ -33,7 +33,7 @@ def exported(report: Report) -> Mapping[str, str]:
 def _document(report: Report, cell: CellReport, load: Load) -> Document:
     experiment = f"{report.host} {report.began_at}"
     return {
-        "version": VERSION,
+        "version": SCHEMA_VERSION,
         "run": {
             "uid": _digest(experiment, report.release, cell.name, load.model),
             "eid": _digest(experiment),

@@ -10,7 +10,7 @@ from build.benchmark.ablate import ablate
 from build.benchmark.ablation_page import effects
 from build.benchmark.compare import LEVEL, Difference, compare, left_out
 from build.benchmark.document import Report, Target, read_report
-from build.benchmark.llm_d import VERSION, exported
+from build.benchmark.llm_d import SCHEMA_VERSION, exported
 from build.benchmark.run import Wish, run
 from build.benchmark.tables import speeds, targets
 from build.cli import output
@@ -130,7 +130,7 @@ def bench_export(report: str, out: str | None) -> None:
         replace_files(made, mode=0o644)
     except OSError as error:
         raise DeployError(f"--out: {directory}: cannot be written: {why(error)}. Name another directory.") from None
-    said = f"{directory}: {len(made)} files in the schema of llm-d-benchmark {VERSION}"
+    said = f"{directory}: {len(made)} files in the schema of llm-d-benchmark {SCHEMA_VERSION}"
     output.stdout().print(said, markup=False, soft_wrap=True)
 
 

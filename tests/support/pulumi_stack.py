@@ -64,7 +64,7 @@ class PulumiStack:
         for part in (*PROGRAM_PARTS, f"Pulumi.{name}.yaml"):
             source = REPOSITORY / part
             if source.is_dir():
-                shutil.copytree(source, stack.folder / part)  # with its bytecode: compiling takes half a second a run
+                shutil.copytree(source, stack.folder / part, ignore=shutil.ignore_patterns("__pycache__"))
             elif source.is_file():
                 shutil.copy2(source, stack.folder / part)
         (stack.folder / ".venv").symlink_to(sys.prefix)
@@ -88,6 +88,7 @@ class PulumiStack:
             "PULUMI_HOME": str(base / "home"),
             "PULUMI_SKIP_UPDATE_CHECK": "1",
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+            "PYTHONDONTWRITEBYTECODE": "1",
             "NO_COLOR": "1",
             "AXION_PYTHON": sys.executable,
             "AXION_FAKE_CLOUD": self.cloud.url,
