@@ -33,12 +33,8 @@ if TYPE_CHECKING:
 
     Hosts = Sequence[Host]
 
-__all__ = [
-    "bench",
-    "bench_ablate",
-    "bench_compare",
-    "bench_export",
-]  # tasks like those below, for which this file had no room
+# Tasks like those below, for which this file had no room.
+__all__ = ["bench", "bench_ablate", "bench_compare", "bench_export"]
 
 explain_mistakes(program)
 

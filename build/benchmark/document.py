@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError
 from build.benchmark.figures import Frozen, Load
 from build.benchmark.roofline import Roofline
 from build.errors import DeployError
+from deployment.capacity.load import Target
 from deployment.errors import why
 
 SCHEMA = "axion.bench-report/1"
@@ -79,15 +80,6 @@ class Quality(Frozen):
         return math.exp(self.nats / self.tokens) if self.tokens else None
 
 
-class Target(Frozen):
-    """How fast a model's answers must be; None where it does not matter."""
-
-    model: str
-    ttft_p95_s: float | None
-    tokens_per_s: float | None
-    """Of each answer after its first token, on average."""
-
-
 class Checkout(Frozen):
     """Which sources measured."""
 
@@ -115,7 +107,8 @@ class Report(Frozen):
     rooflines: tuple[Roofline, ...]
     quality: tuple[Quality, ...]
     cells: tuple[CellReport, ...]
-    targets: tuple[Target, ...] = ()
+    targets: Mapping[str, Target] = {}
+    """By model."""
 
     @property
     def loads(self) -> Sequence[tuple[CellReport, Load]]:

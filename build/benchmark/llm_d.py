@@ -69,7 +69,7 @@ def _stack(report: Report, load: Load) -> Sequence[Document]:
     engine = {
         "kind": "inference_engine",
         "tool": "vllm",
-        "tool_version": report.vllm or f"of engine environment {report.engine_environment}",
+        "tool_version": _vllm(report),
         "role": "replica",
         "replicas": 1,
         "model": {"name": load.model},
@@ -80,12 +80,11 @@ def _stack(report: Report, load: Load) -> Sequence[Document]:
         },
     }
     gateway = {"kind": "generic", "tool": "axion gateway", "tool_version": f"of release {report.release}"}
-    native: Document = {}
     return [
         {
             "metadata": {"label": label, "cfg_id": _digest(report.release, label, load.model), "description": said},
             "standardized": standardized,
-            "native": native,
+            "native": {},
         }
         for label, standardized, said in (
             (ENGINE, engine, "The accelerators are the threads that the engine computes on."),
@@ -102,7 +101,7 @@ def _workload(report: Report, cell: CellReport, load: Load) -> Document:
         },
         "standardized": {
             "tool": "vllm-benchmark",
-            "tool_version": report.vllm or f"of engine environment {report.engine_environment}",
+            "tool_version": _vllm(report),
             "source": "random",
             "input_seq_len": _lengths([each.prompt_tokens for each in load.requests]),
             "output_seq_len": _lengths([each.output_tokens for each in load.requests]),
@@ -110,6 +109,10 @@ def _workload(report: Report, cell: CellReport, load: Load) -> Document:
         },
         "native": {"args": {"seed": cell.seed, "temperature": 0, "ignore_eos": True}},
     }
+
+
+def _vllm(report: Report) -> str:
+    return report.vllm or f"of engine environment {report.engine_environment}"
 
 
 def _lengths(tokens: Sequence[int]) -> Document:

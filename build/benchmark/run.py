@@ -3,7 +3,7 @@
 import hashlib
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from agent.bench_messages import MachineResult
 from agent.durable import replace_file
 from build.benchmark.cells import PROFILES, Cell, Subject, plan_cells
-from build.benchmark.document import CellPair, CellReport, Checkout, Machine, Quality, Report, Target, to_json
+from build.benchmark.document import CellPair, CellReport, Checkout, Machine, Quality, Report, to_json
 from build.benchmark.figures import Frozen
 from build.benchmark.meter import Meter
 from build.benchmark.quality import measure_quality
@@ -30,6 +30,7 @@ from build.remote.command import Command
 from build.remote.executor import LocalExecutor, ask
 from build.remote.host import Host
 from build.remote.target import REPOSITORY
+from deployment.capacity.load import Target
 from deployment.errors import why
 from deployment.models.load import load_deployment
 from deployment.models.sizing import plan
@@ -63,7 +64,7 @@ class Wish:
     is_quick: bool
     goes_on_when_used: bool
     cell_timeout_s: float
-    targets: tuple[Target, ...] = ()
+    targets: Mapping[str, Target] = field(default_factory=dict)
     """Of models that must answer within some time."""
 
 
@@ -109,7 +110,7 @@ def run(host: Host, models_file: Path, wish: Wish, directory: Path) -> Report:
         rooflines=rooflines(host, facts, deployment, machine, cells),
         quality=tuple(quality),
         cells=tuple(cells),
-        targets=tuple(each for each in wish.targets if each.model in models),
+        targets={name: target for name, target in wish.targets.items() if name in models},
     )
     _write(directory, report)
     return report

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
-from build.benchmark.document import CellReport, Report, Target
+from build.benchmark.document import CellReport, Report
 from build.benchmark.figures import Frozen, Load
 from build.benchmark.plots import number
 from build.benchmark.roofline import Roofline
+from deployment.capacity.load import Target
 
 
 class Verdict(Frozen):
@@ -21,12 +22,11 @@ class Verdict(Frozen):
 
 def verdicts(report: Report) -> Sequence[Verdict]:
     """Judge all loads of models that have a target, with prompts that the engine had not seen."""
-    targets = {each.model: each for each in report.targets}
     rooflines = {each.model: each for each in report.rooflines}
     return [
-        _verdict(cell, load, targets[load.model], rooflines)
+        _verdict(cell, load, report.targets[load.model], rooflines)
         for cell, load in report.loads
-        if load.model in targets and load.requests and not cell.is_warm
+        if load.model in report.targets and load.requests and not cell.is_warm
     ]
 
 

@@ -52,11 +52,13 @@ class Asked:
         return read_load(parse_document(read_text(file), file.name), deployment)
 
     def targets(self, deployment: Deployment) -> Mapping[str, Target]:
-        """How fast each model's answers must be, whatever is asked. Raises ConfigError, or DeployError."""
+        """How fast the answers of models must be, of those where it matters. Raises ConfigError, or DeployError."""
         if self.file is None:
             goals = Target(ttft_p95_s=self.options["ttft_p95_s"], tokens_per_s=self.options["tokens_per_s"])
-            return dict.fromkeys(deployment.models, goals)
-        return {name: load.target for name, load in self.loads(deployment).items()}
+            found = dict.fromkeys(deployment.models, goals)
+        else:
+            found = {name: load.target for name, load in self.loads(deployment).items()}
+        return {name: target for name, target in found.items() if target != Target()}
 
 
 def shape_and_loads(

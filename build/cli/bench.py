@@ -9,7 +9,7 @@ from build.benchmark.ablate import Wish as AblationWish
 from build.benchmark.ablate import ablate
 from build.benchmark.ablation_page import effects
 from build.benchmark.compare import LEVEL, Difference, compare, left_out
-from build.benchmark.document import Report, Target, read_report
+from build.benchmark.document import Report, read_report
 from build.benchmark.llm_d import SCHEMA_VERSION, exported
 from build.benchmark.run import Wish, run
 from build.benchmark.tables import speeds, targets
@@ -31,7 +31,7 @@ DEFAULT_OUT = REPOSITORY / "out" / "bench"
 
 def bench(hosts: Sequence[Host], models: str | None, wish: Wish, asked: Asked, out: str | None) -> None:
     files = models_files(models, hosts)
-    wishes = {name: replace(wish, targets=targets_of(file, asked)) for name, file in files.items()}
+    wishes = {name: replace(wish, targets=asked.targets(load_deployment(file))) for name, file in files.items()}
     base = DEFAULT_OUT if out is None else expanded(out)
 
     def measure(host: Host) -> None:
@@ -43,15 +43,6 @@ def bench(hosts: Sequence[Host], models: str | None, wish: Wish, asked: Asked, o
         host.reporter.say(f"{host.reporter.elapsed_s:.0f} s in all.", style="bold green")
 
     one_after_another(hosts, measure)
-
-
-def targets_of(models_file: Path, asked: Asked) -> tuple[Target, ...]:
-    goals = asked.targets(load_deployment(models_file))
-    return tuple(
-        Target(model=name, ttft_p95_s=goal.ttft_p95_s, tokens_per_s=goal.tokens_per_s)
-        for name, goal in goals.items()
-        if goal.ttft_p95_s is not None or goal.tokens_per_s is not None
-    )
 
 
 def bench_ablate(hosts: Sequence[Host], models: str | None, wish: AblationWish, out: str | None) -> None:

@@ -69,6 +69,17 @@ def expected(engines: Engines) -> dict[int, Any]:
     return answers
 
 
+def borrow(engines: Engines) -> None:
+    """Have the first work for a while, on the second's core too."""
+    engines.first.ask(LONG)
+    eventually(lambda: engines.card(engines.first).guests(), "the first has borrowed", 120)
+
+
+def kill(server: Server) -> None:
+    os.killpg(server.process.pid, signal.SIGKILL)
+    server.process.communicate()
+
+
 def told(server: Server, work: Any) -> Any:
     server.ask(work)
     return server.answer()["tokens"]
@@ -89,8 +100,7 @@ def test_tokens_are_the_same_while_cores_change_hands(engines: Engines, expected
 
 
 def test_the_other_serves_on_while_a_borrower_is_stopped(engines: Engines, expected: dict[int, Any]) -> None:
-    engines.first.ask(LONG)
-    eventually(lambda: engines.card(engines.first).guests(), "the first has borrowed", 120)
+    borrow(engines)
     os.killpg(engines.first.process.pid, signal.SIGSTOP)
     try:
         assert told(engines.second, SHORT) == expected[16]
@@ -102,8 +112,7 @@ def test_the_other_serves_on_while_a_borrower_is_stopped(engines: Engines, expec
 
 
 def test_the_other_serves_on_while_a_lender_is_stopped(engines: Engines, expected: dict[int, Any]) -> None:
-    engines.first.ask(LONG)
-    eventually(lambda: engines.card(engines.first).guests(), "the first has borrowed", 120)
+    borrow(engines)
     os.killpg(engines.second.process.pid, signal.SIGSTOP)
     try:
         assert engines.first.answer()["tokens"] == expected[300]
@@ -116,15 +125,12 @@ def test_the_other_serves_on_while_a_lender_is_stopped(engines: Engines, expecte
 def test_the_other_serves_on_when_a_lender_is_killed_which_has_its_core_when_it_is_back(
     engines: Engines, expected: dict[int, Any]
 ) -> None:
-    engines.first.ask(LONG)
-    eventually(lambda: engines.card(engines.first).guests(), "the first has borrowed", 120)
-    os.killpg(engines.second.process.pid, signal.SIGKILL)
-    engines.second.process.communicate()
+    borrow(engines)
+    kill(engines.second)
     assert engines.first.answer()["tokens"] == expected[300]
     engines.second = engines.lent(cores="1")
     engines.second.answer()
-    engines.first.ask(LONG)
-    eventually(lambda: engines.card(engines.first).guests(), "the first borrows again", 120)
+    borrow(engines)
     assert told(engines.second, SHORT) == expected[16]
     assert engines.first.answer()["tokens"] == expected[300]
 
@@ -132,9 +138,7 @@ def test_the_other_serves_on_when_a_lender_is_killed_which_has_its_core_when_it_
 def test_the_other_serves_on_when_a_borrower_is_killed_and_has_its_core(
     engines: Engines, expected: dict[int, Any]
 ) -> None:
-    engines.first.ask(LONG)
-    eventually(lambda: engines.card(engines.first).guests(), "the first has borrowed", 120)
-    os.killpg(engines.first.process.pid, signal.SIGKILL)
-    engines.first.process.wait()
+    borrow(engines)
+    kill(engines.first)
     assert told(engines.second, LONG) == expected[300]
     assert engines.cores_in_use(engines.second) == 2

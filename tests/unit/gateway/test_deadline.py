@@ -4,8 +4,8 @@ import asyncio
 
 from gateway.request_context import RequestContext
 
-CLOCK_S = 0.002
-"""uvloop's clock moves in whole milliseconds."""
+ROUNDING_S = 1e-9
+"""uvloop's clock moves in whole milliseconds, so that a bound can be met to the last bit."""
 
 
 async def test_a_deadline_is_kept_to_a_fiftieth_and_never_early() -> None:
@@ -17,15 +17,15 @@ async def test_a_deadline_is_kept_to_a_fiftieth_and_never_early() -> None:
             context.extend(60.0)
             end = context.deadline.when()
             assert end is not None
-            assert 59.9 < end - loop.time() <= 61.2 + CLOCK_S
+            assert 59.9 < end - loop.time() <= 61.2 + ROUNDING_S
             moved, before = moved + (end != before), end
         assert moved <= 2, "most events move nothing"
         context.extend(600.0)
-        assert 599.9 < (context.deadline.when() or 0) - loop.time() <= 612 + CLOCK_S
+        assert 599.9 < (context.deadline.when() or 0) - loop.time() <= 612 + ROUNDING_S
         context.extend(1.0)
-        assert 0.9 < (context.deadline.when() or 0) - loop.time() <= 1.02 + CLOCK_S, (
+        assert 0.9 < (context.deadline.when() or 0) - loop.time() <= 1.02 + ROUNDING_S, (
             "what was allowed before is taken back"
         )
         context.is_cut = True
         context.extend(60.0)
-        assert (context.deadline.when() or 0) - loop.time() <= 1.02 + CLOCK_S
+        assert (context.deadline.when() or 0) - loop.time() <= 1.02 + ROUNDING_S

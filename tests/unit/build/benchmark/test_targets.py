@@ -1,17 +1,19 @@
 """Whether models met their targets. Four requests of the report: TTFT 0.5 s, then 10 tokens at 0.1 s, 10 tokens/s."""
 
+import json
 from pathlib import Path
 
 import pytest
 
-from build.benchmark.document import CellReport, Report, Target
+from build.benchmark.document import CellReport, Report, read_report, to_json
 from build.benchmark.figures import load_of
 from build.benchmark.tables import tables
 from build.benchmark.targets import verdicts
 from build.cli.asked_load import Asked
-from build.cli.bench import targets_of
 from build.errors import DeployError
+from deployment.capacity.load import Target
 from deployment.errors import ConfigError
+from deployment.models.load import load_deployment
 from tests.support.bench_reports import cell, generated, report
 
 MODELS = Path(__file__).parents[4] / "models.yaml"
@@ -22,8 +24,8 @@ def alpha(concurrency: int = 1, *, is_warm: bool = False) -> CellReport:
 
 
 def with_targets(*cells: CellReport, ttft_s: float | None = None, tokens_per_s: float | None = None) -> Report:
-    target = Target(model="alpha", ttft_p95_s=ttft_s, tokens_per_s=tokens_per_s)
-    return report(*cells).model_copy(update={"targets": (target,)})
+    target = Target(ttft_p95_s=ttft_s, tokens_per_s=tokens_per_s)
+    return report(*cells).model_copy(update={"targets": {"alpha": target}})
 
 
 def misses(found: Report) -> list[tuple[str, str]]:
@@ -73,22 +75,32 @@ def test_the_report_has_a_table_of_targets_only_where_some_were_given() -> None:
 
 
 def test_targets_come_from_options_or_from_a_load_file(tmp_path: Path) -> None:
-    assert targets_of(MODELS, Asked.of(None, None, None, None, None, None)) == ()
-    assert targets_of(MODELS, Asked.of(None, None, None, None, 4.0, None)) == tuple(
-        Target(model=name, ttft_p95_s=4.0, tokens_per_s=None)
-        for name in ("gemma3_multimodal", "mistral_balanced", "qwen_coder", "phi4_fast")
-    )
+    served = load_deployment(MODELS)
+    assert Asked.of(None, None, None, None, None, None).targets(served) == {}
+    assert Asked.of(None, None, None, None, 4.0, None).targets(served) == {
+        name: Target(ttft_p95_s=4.0) for name in ("gemma3_multimodal", "mistral_balanced", "qwen_coder", "phi4_fast")
+    }
     file = tmp_path / "load.yaml"
     file.write_text("requests_per_min: 60\nmodels:\n  phi4_fast: {tokens_per_s: 15, ttft_p95_s: 2}\n")
-    assert targets_of(MODELS, Asked.of(str(file), None, None, None, None, None)) == (
-        Target(model="phi4_fast", ttft_p95_s=2.0, tokens_per_s=15.0),
-    )
+    assert Asked.of(str(file), None, None, None, None, None).targets(served) == {
+        "phi4_fast": Target(ttft_p95_s=2.0, tokens_per_s=15.0)
+    }
+
+
+def test_targets_are_kept_in_the_report_and_an_older_report_has_none(tmp_path: Path) -> None:
+    made = with_targets(ttft_s=0.4)
+    (tmp_path / "report.json").write_text(to_json(made))
+    assert read_report(tmp_path).targets == {"alpha": Target(ttft_p95_s=0.4)}
+    older = json.loads(to_json(made))
+    del older["targets"], older["vllm"]
+    (tmp_path / "report.json").write_text(json.dumps(older))
+    assert read_report(tmp_path).targets == {}
 
 
 def test_mistakes_in_a_load_file_and_options_beside_it_are_told(tmp_path: Path) -> None:
     file = tmp_path / "load.yaml"
     file.write_text("requests_per_min: 60\nmodels: {phi5: {tokens_per_s: 15}}\n")
     with pytest.raises(ConfigError, match=r"no such model, got phi5"):
-        targets_of(MODELS, Asked.of(str(file), None, None, None, None, None))
+        Asked.of(str(file), None, None, None, None, None).targets(load_deployment(MODELS))
     with pytest.raises(DeployError, match=r"a file says all of the load, got options beside it. Write `ttft_p95_s: 4`"):
-        targets_of(MODELS, Asked.of(str(file), None, None, None, 4.0, None))
+        Asked.of(str(file), None, None, None, 4.0, None).targets(load_deployment(MODELS))
